@@ -1,1 +1,1 @@
-"""Plugins that ship with Streamer, and what plugins share."""
+"""Plugins that ship with Streamer, and code that plugins share."""

@@ -1,4 +1,4 @@
-"""ERP plugin: creates or updates a document over REST and JSON, or calls an operation over SOAP."""
+"""ERP plugin, which creates or updates documents over REST and JSON, or calls an operation over SOAP."""
 
 from typing import Final, Literal, Self
 from urllib.parse import quote
@@ -18,22 +18,23 @@ _OF_REST = ("method", "external_id")
 
 
 class ErpSettings(TargetSettings):
-    """Address of the documents, and the form of the requests."""
+    """Address of the documents, and the format of the requests."""
 
     method: Literal["PUT", "PATCH", "POST"] = Field(
         default="PUT", description="PUT and PATCH go to {url}/{external_id}, POST to {url}"
     )
     deletions: Literal["skip", "delete", "write"] = Field(
         default="skip",
-        description="what becomes of a deleted record's document; delete: DELETE {url}/{external_id}, or "
-        "soap.delete_operation; write: body is sent as for other events",
+        description="for a deleted record: skip: do nothing; delete: DELETE {url}/{external_id}, or "
+        "soap.delete_operation; write: send body as for other events",
     )
     external_id: Expression = Field(
-        default="subject", description="JMESPath over the event; finds the document's external id"
+        default="subject", description="JMESPath over the event; its value is the document's external id"
     )
     answer: Literal["json", "any"] = Field(
         default="json",
-        description="any: a 2xx counts as delivered even without a JSON object or a SOAP envelope",
+        description="json: a 2xx counts as delivered only with a JSON object (or a SOAP envelope); any: "
+        "always",
     )
     soap: SoapSettings | None = Field(
         default=None, description="call an operation over SOAP, instead of writing a document over REST"
@@ -56,14 +57,14 @@ class ErpSettings(TargetSettings):
 
 
 class Erp(RequestSubscriber):
-    """Upserts one document for each event, and keeps the ERP's answer, such as an invoice's number.
+    """Upserts one document for each event; the receipt keeps the ERP's answer, such as an invoice number.
 
-    With `soap`, it calls an operation for each event instead. The body is the
-    subscriber's `content` (not with `soap`) or `body` or, without one, the event's
-    data. A gap event is skipped, because it holds no fields. `deletions` decides
-    about a deletion; the ERP need not know the document. An event without any part
-    of the body is skipped, because an empty document would replace the existing
-    one.
+    With `soap`, it calls an operation for each event instead. The content of a
+    request is the subscriber's `content` (not with `soap`) or `body`, or without
+    both, the event's data. A gap event is skipped, because it has no fields.
+    `deletions` decides what happens after a deletion; the ERP need not have the
+    document. An event without any field of the body is skipped, because an empty
+    document would replace the existing one.
     """
 
     Settings = ErpSettings
@@ -94,13 +95,13 @@ class Erp(RequestSubscriber):
             return answer
         if self._service is not None:
             return self._service.outcome(answer)
-        # A 404 without JSON does not come from the ERP, but for example from a proxy at a wrong url.
+        # A 404 without JSON comes from something else than the ERP, such as a proxy at a wrong url.
         if self._deletes(delivery) and answer.status in _GONE and self._is_valid(answer):
             return Skip(reason="nothing to delete: the ERP knows no such document")
         return self._outcome(answer)
 
     def request(self, delivery: Delivery, /) -> Request | Outcome:
-        """Return the request for the document or to the service, or the outcome if none is needed."""
+        """Return the request to the ERP, or the outcome if no request is needed."""
         deletes = self._deletes(delivery)
         if (reason := self._skipped_because(delivery, deletes=deletes)) is not None:
             return Skip(reason=reason, sent=False)
@@ -115,8 +116,8 @@ class Erp(RequestSubscriber):
         url = self._document(delivery)
         if url is None:
             return Reject(
-                reason=f"external_id ({self._settings.external_id}) finds no id in the event",
-                hint="let external_id find a text or a whole number in every event that arrives here",
+                reason=f"external_id ({self._settings.external_id}) has no id as its value",
+                hint="external_id must find a text or a whole number in every event of this subscriber",
                 sent=False,
             )
         if deletes:
@@ -132,9 +133,9 @@ class Erp(RequestSubscriber):
 
     def _skipped_because(self, delivery: Delivery, *, deletes: bool) -> str | None:
         if delivery.event.is_gap:
-            return "a gap event holds no fields to write"
+            return "a gap event has no fields to write"
         if delivery.event.is_deletion and self._settings.deletions == "skip":
-            return "the record was deleted: deletions in the settings says what to do about it"
+            return "the record was deleted, and deletions in the settings is skip"
         if delivery.body == {} and not deletes:
             return "the event carries no field that body sends"
         return None
@@ -145,15 +146,15 @@ class Erp(RequestSubscriber):
         external_id = self._external_id.name_of(delivery)
         if external_id is None:
             return None
-        # The query stays: some ERPs name the client or company in it.
+        # The query is kept, because some ERPs have the client or company in it.
         document = self._url.joinpath(quote(external_id, safe=""), encoded=True)
         return document.with_query(self._url.query)
 
     def _outcome(self, answer: Answer) -> Outcome:
         if self._is_valid(answer):
             return self._http.verdict(answer)
-        # A login page or a proxy also answers 200. Repeating is safe, because
-        # the ERP knows the idempotency key.
+        # A login page or a proxy also answers 200. A retry is safe, because the ERP recognises
+        # the idempotency key.
         return self._http.verdict(
             answer, invalid_because="but not with a JSON object: check url, or set answer: any"
         )

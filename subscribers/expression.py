@@ -1,4 +1,4 @@
-"""JMESPath expressions over a delivery, checked with the settings."""
+"""JMESPath expressions over a delivery, which are checked with the settings."""
 
 from typing import Annotated, Any
 
@@ -23,10 +23,10 @@ def _compiles(expression: str) -> str:
     except JMESPathError as exc:
         raise ValueError(f"is not a JMESPath expression: {_mistake(exc)}") from exc
     except ExpressionMistake as exc:
-        # Its detail repeats the expression, too.
+        # The detail is left out, because it repeats the expression.
         raise ValueError(
-            f"can work for no event: {exc.sentence}, at its column {exc.lex_position + 1}; "
-            f"it sees {', '.join(sorted(_NAMES))}"
+            f"can't work for any event: {exc.sentence}, at column {exc.lex_position + 1}; "
+            f"known names: {', '.join(sorted(_NAMES))}"
         ) from exc
     return expression
 
@@ -38,25 +38,25 @@ def _mistake(error: JMESPathError) -> str:
         case IncompleteExpressionError() | ParseError(token_type="EOF"):
             return "it ends too soon"
         case ParseError():
-            return f"what begins at its column {error.lex_position + 1} is not expected there"
-    # Its own words repeat the expression, which can hold a secret.
+            return f"unexpected input at column {error.lex_position + 1}"
+    # jmespath's own message repeats the expression, which can contain a secret.
     return "it cannot be compiled"
 
 
 Expression = Annotated[str, AfterValidator(_compiles)]
 """JMESPath expression over a delivery: id, source, type, subject, time, key, data, body and receipts.
 
-It can call the functions of `body`, save for those that need tables or keys of
-the configuration.
+It can call the functions of `body`, except those that need tables or keys of the
+configuration.
 """
 
 
 class Unevaluated(ValueError):
-    """The expression fails on a delivery: the sentence says why."""
+    """The expression fails on a delivery; the message says why."""
 
 
 class Query:
-    """Compiled expression; raises jmespath's `JMESPathError` for one that `Expression` has not checked."""
+    """Compiled expression; raises jmespath's `JMESPathError` for an invalid expression."""
 
     def __init__(self, expression: str) -> None:
         compiled = jmespath.compile(expression)
@@ -64,35 +64,35 @@ class Query:
         self._path = _path(compiled.parsed)
 
     def of(self, delivery: Delivery) -> Any:
-        """Return the value that the expression finds in `delivery`; `None` for no value or an error."""
+        """Return the value of the expression over `delivery`; `None` also in case of an error."""
         try:
             return self.found(delivery)
         except Unevaluated:
             return None
 
     def found(self, delivery: Delivery) -> Any:
-        """Return the value that the expression finds in `delivery`, `None` for none. Raises `Unevaluated`."""
+        """Return the value of the expression over `delivery`, which can be `None`; raises `Unevaluated`."""
         if self._path:
             return _at(self._path, delivery)
         try:
             return self._evaluate(_view(delivery))
         except Exception as exc:
-            # Expressions are an operator's code and can raise anything.
+            # Expressions are an operator's code and can raise any error.
             raise Unevaluated(f"fails on this event: {exc}") from exc
 
     def name_of(self, delivery: Delivery) -> str | None:
-        """Return the found value as a name that fits into a URL: a text or a whole number, or `None`."""
+        """Return the value as a name that fits into a URL, from a text or an integer; otherwise `None`."""
         found = self.of(delivery)
         if isinstance(found, int) and not isinstance(found, bool):
             return str(found)
-        # The names . and .. would lead a URL elsewhere.
+        # The names . and .. would change the path of a URL.
         if isinstance(found, str) and found not in {"", ".", ".."}:
             return found
         return None
 
 
 def _path(node: Any) -> tuple[str, ...]:
-    """Return the names in an expression of nothing but names, such as `data.fields.Name`; none in others."""
+    """Return the names of a plain path such as `data.fields.Name`; empty for other expressions."""
     if node["type"] == "field":
         return (node["value"],)
     if node["type"] != "subexpression":
@@ -102,7 +102,7 @@ def _path(node: Any) -> tuple[str, ...]:
 
 
 def _at(path: tuple[str, ...], delivery: Delivery) -> Any:
-    # Common expressions cost a tenth of what an interpreter for all of them would.
+    # For plain paths, this costs a tenth of the general evaluation.
     first, *names = path
     if first in _OF_DELIVERY:
         found: Any = getattr(delivery, first)

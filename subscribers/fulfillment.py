@@ -1,4 +1,4 @@
-"""Fulfilment plugin: asks a service to ship orders, and to cancel shipments."""
+"""Fulfilment plugin, which asks a service to ship orders and to cancel shipments."""
 
 from http import HTTPStatus
 from typing import Any, Final
@@ -14,25 +14,26 @@ from subscribers.http import Answer, HttpTarget, Request, RequestSubscriber, Tar
 
 
 class FulfillmentSettings(TargetSettings):
-    """Address of the service, and the events that ship or cancel."""
+    """Address of the service, the order's id, and the condition for a cancellation."""
 
     order: Expression = Field(
         default="subject",
-        description="JMESPath over the event; finds the order's id, which identifies its shipment",
+        description="JMESPath over the event; its value is the order's id, which identifies the shipment",
     )
     cancel_when: Expression | None = Field(
         default=None,
-        description="JMESPath over the event; true cancels, as a deletion always does: "
-        "data.fields.Status__c == 'Cancelled'",
+        description="JMESPath over the event; true cancels the shipment, such as "
+        "data.fields.Status__c == 'Cancelled'; a deletion always cancels it",
     )
 
 
 class Fulfillment(RequestSubscriber):
-    """Ships an order with `POST {url}/shipments`; cancels with `POST {url}/shipments/{order}/cancel`.
+    """Ships an order by `POST {url}/shipments`; cancels by `POST {url}/shipments/{order}/cancel`.
 
-    It sends the order's id as `order`, with the members of the subscriber's
-    `body` or, without one, with the event's `data`. It keeps the service's
-    answer: its `shipment`, the `state`, a tracking number.
+    A request contains the order's id as `order`, and the members of the
+    subscriber's `body`. Without a `body`, the request contains the event's data as
+    `data`. The receipt keeps the service's answer, such as `shipment`, `state` and
+    a tracking number.
     """
 
     Settings = FulfillmentSettings
@@ -52,32 +53,33 @@ class Fulfillment(RequestSubscriber):
         answer = await self.exchange(delivery)
         if not isinstance(answer, Answer):
             return answer
-        # A 404 without JSON does not come from the service, but for example
-        # from a proxy at a wrong url.
+        # A 404 without JSON comes from something else than the service, such as a proxy at a
+        # wrong url.
         is_unknown = answer.status == HTTPStatus.NOT_FOUND and answer.json is not None
         if is_unknown and self._is_cancellation(delivery):
             order = self._order.name_of(delivery)
-            return Skip(reason=f"nothing to cancel: the service knows no shipment of order {order}")
+            return Skip(reason=f"nothing to cancel: the service does not know a shipment of order {order}")
         return self._outcome(answer)
 
     def request(self, delivery: Delivery, /) -> Request | Outcome:
-        """Return the request for the shipment or its cancellation, or the outcome without one."""
+        """Return the request for the shipment or its cancellation, or the outcome if no request is needed."""
         if delivery.event.is_gap:
-            return Skip(reason="a gap event holds no order to ship", sent=False)
+            return Skip(reason="a gap event has no order to ship", sent=False)
         order = self._order.name_of(delivery)
         if order is None:
             return Reject(
-                reason=f"order ({self._settings.order}) finds no id in the event",
-                hint="let order find a text or a whole number in every event that arrives here",
+                reason=f"order ({self._settings.order}) has no id as its value",
+                hint="order must find a text or a whole number in every event of this subscriber",
                 sent=False,
             )
         try:
             cancels = self._is_cancellation(delivery)
         except Unevaluated as error:
-            # To ship what was to be cancelled would be worse than to do nothing.
+            # Shipping an order that should be cancelled would be worse than doing nothing.
             return Reject(
                 reason=f"cancel_when {error}",
-                hint="let cancel_when be true or false for every event that arrives here, then redrive",
+                hint="cancel_when must be true or false for every event of this subscriber; correct it, "
+                "then redrive",
                 sent=False,
                 failure=FailureClass.BROKEN_ROUTE,
             )
@@ -105,7 +107,7 @@ class Fulfillment(RequestSubscriber):
     def _outcome(self, answer: Answer) -> Outcome:
         if not answer.body or answer.json is not None:
             return self._http.verdict(answer)
-        # A login page or a proxy also answers 200; repeating is safe.
+        # A login page or a proxy also answers 200; a retry is safe.
         return self._http.verdict(answer, invalid_because="but not with a JSON object: check url")
 
 

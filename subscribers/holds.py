@@ -1,7 +1,7 @@
-"""Lengths of holds of a target that names none itself, in seconds."""
+"""Durations of holds in seconds, if the target itself does not ask for a duration."""
 
 RECHECK_S = 60.0
-"""Time after which a target is tried again, in case its complaint was resolved."""
+"""Time after which a target is tried again, in case an operator has fixed the problem."""
 
 BUSY_S = 10.0
-"""Time for which a target that is busy or away for a moment is left alone."""
+"""Time to wait for a target that is busy or briefly unavailable."""

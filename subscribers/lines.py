@@ -1,4 +1,4 @@
-"""Lines for files and pipes: writes each whole, and turns an error of the system into an outcome."""
+"""Lines for files and pipes: writes whole lines, and turns system errors into outcomes."""
 
 import errno
 import os
@@ -10,18 +10,18 @@ from streamer.events import Delivery, FailureClass, Hold, Outcome, Reject, Retry
 from subscribers.holds import RECHECK_S
 
 Content = Literal["structured", "body"]
-"""Content of a line: the CloudEvent with `body` as its data, or `body` alone."""
+"""Content of a line: the CloudEvent with `body` as its data, or only `body`."""
 
 _WRITABLE_S = 1.0
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
-_USER = "let the daemon's user write there", FailureClass.REFUSED_CREDENTIALS
+_USER = "give the daemon's user permission to write there", FailureClass.REFUSED_CREDENTIALS
 _FOLDER = "create its folder, or correct path", FailureClass.CONNECTION
-_FILE = "let path name a file of its own", FailureClass.CONNECTION
+_FILE = "set path to a separate regular file", FailureClass.CONNECTION
 _READER = "start the daemon with a reader", FailureClass.CONNECTION
 
-# Remedy for an error that does not pass.
+# Remedies for errors that an operator must correct.
 _ADVICE = {
     errno.EACCES: _USER,
     errno.EPERM: _USER,
@@ -37,7 +37,7 @@ _ADVICE = {
 
 
 def line(delivery: Delivery, content: Content) -> bytes | Reject | Skip:
-    """Return `delivery` as one line of JSON; a skip if the line would have no body."""
+    """Return `delivery` as one line of JSON; a skip if the body is empty."""
     if delivery.body == {}:
         return nothing_to_send()
     text = written(document(delivery) if content == "structured" else data_of(delivery))
@@ -49,16 +49,17 @@ class PartWritten(OSError):
 
 
 def write_whole(descriptor: int, content: bytes) -> None:
-    """Write all of `content`, waiting while a pipe is full.
+    """Write all of `content`; wait while a pipe is full.
 
-    Raises `OSError`, and `PartWritten` when some of it has been written.
+    Raises `OSError`, and `PartWritten` if a part of the content was written before
+    the error.
     """
     rest = memoryview(content)
     while rest:
         try:
             rest = rest[os.write(descriptor, rest) :]
         except BlockingIOError:
-            # Another program can have switched the pipe that we share with it to non-blocking.
+            # Another program that shares the pipe can have made it non-blocking.
             select.select([], [descriptor], [], _WRITABLE_S)
         except OSError as exc:
             if len(rest) < len(content):
@@ -67,17 +68,17 @@ def write_whole(descriptor: int, content: bytes) -> None:
 
 
 def failure(error: OSError, where: str) -> Outcome:
-    """Return the outcome of a write to `where`, such as a path, that ended with `error`.
+    """Return the outcome of a write to `where`, such as a path, that failed with `error`.
 
-    A full disk, like any temporary error, is a retry. A fault that an operator must
-    correct holds the target; a name that is too long rejects the event.
+    A full disk and any other temporary error is a retry. An error that an operator
+    must correct holds the target. A name that is too long rejects the event.
     """
     words = error.strerror or type(error).__name__
     said = f"{where}: {words[:1].lower()}{words[1:]}"
     if error.errno in _FULL:
-        return Retry(reason=f"{said}: free some, or write to another disk")
+        return Retry(reason=f"{said}: free some space, or write to another disk")
     if error.errno == errno.ENAMETOOLONG:
-        return Reject(reason=said, hint="let path name something shorter", sent=False)
+        return Reject(reason=said, hint="make path shorter", sent=False)
     if error.errno not in _ADVICE:
         return Retry(reason=said)
     advice, kind = _ADVICE[error.errno]

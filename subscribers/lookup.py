@@ -1,4 +1,4 @@
-"""Look-ups of records in a service that answers over HTTP."""
+"""Look-ups of records in an HTTP service."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ from subscribers.http import (
 
 _ID = "{id}"
 _FUNCTIONS = Functions()
-# An absent record is an answer, and no fault.
+# A missing record is a valid answer.
 _ABSENT = {"404": OutcomeKind.SKIP, "410": OutcomeKind.SKIP}
 _WORDS = 500
 
@@ -39,22 +39,22 @@ Refusable = dict[str, JsonObject | RecordsRefused]
 
 
 class BatchSettings(BaseModel):
-    """Request for several records at once: a GET with their ids in the query, or a POST of them."""
+    """Request for several records, by a GET with the ids in the query or a POST with the ids in the body."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     query: str | None = Field(
         default=None,
         min_length=1,
-        description="parameter of the query that takes the ids, with commas between",
+        description="query parameter for the ids, which are separated by commas",
     )
     body: str | None = Field(
         default=None,
         min_length=1,
-        description="member of the JSON object that takes the ids, as a list of texts",
+        description="member of the JSON object for the ids, which are a list of texts",
     )
     id: str = Field(
-        default="id", min_length=1, description="member of each record in the answer that holds its id"
+        default="id", min_length=1, description="member of each record in the answer that contains its id"
     )
     most: int = Field(default=50, ge=2, le=1_000, description="most ids in one request")
 
@@ -67,50 +67,54 @@ class BatchSettings(BaseModel):
 
 def _compiles(expression: str) -> str:
     try:
-        # An answer can have any name.
+        # An answer can contain any names.
         check_expression(jmespath.compile(expression), _FUNCTIONS, names_read(expression))
     except JMESPathError as exc:
         raise ValueError("is not a JMESPath expression") from exc
     except ExpressionMistake as exc:
-        raise ValueError(f"can work for no answer: {exc.sentence}") from exc
+        raise ValueError(f"can't work for any answer: {exc.sentence}") from exc
     return expression
 
 
 class LookupServiceSettings(AddressSettings):
-    """Service that holds the records, asked by one request for each, or with `batch` for several."""
+    """Service with the records; Streamer sends one request for each record, or with `batch`, for several."""
 
     url: str = Field(
-        description="address of a record, with {id} where its id belongs, such as "
+        description="address of a record, with {id} for its id, such as "
         "https://crm.example.com/customers/{id}; with batch, the address for several, without {id}"
     )
     result: Annotated[str, AfterValidator(_compiles)] | None = Field(
         default=None,
-        description="a JMESPath expression for the record in an answer, such as data; with batch, for the "
+        description="JMESPath over the answer; its value is the record, such as data, or with batch the "
         "list of records; default: the whole answer",
     )
     batch: BatchSettings | None = Field(
-        default=None, description="how to ask for several records at once; default: one request for each"
+        default=None,
+        description="how to request several records at once; default: one request for each record",
     )
-    max_in_flight: int = Field(default=8, ge=1, le=100, description="most requests at once, in each process")
+    max_in_flight: int = Field(
+        default=8, ge=1, le=100, description="most requests at the same time, in each process"
+    )
 
     @model_validator(mode="after")
     def _has_a_place_for_the_id(self) -> Self:
         around = self.url.replace(_ID, "", 1)
         if re.search(r"[{}]", around) or _ID in urlsplit(self.url).netloc:
-            raise ValueError("url takes {id} once, in its path or query, and no other braces")
+            raise ValueError("url must contain {id} once, in its path or query, and no other braces")
         if self.batch is None and around == self.url:
-            raise ValueError("url names no place for the id: write {id} there, or set batch")
+            raise ValueError("url does not contain {id}: add it, or set batch")
         if self.batch is not None and around != self.url:
-            raise ValueError("url holds {id}, and batch sends the ids elsewhere: leave one of the two out")
+            raise ValueError("url contains {id}, but batch sends the ids elsewhere: remove one of them")
         return self
 
 
 class HttpLookup(HttpSubscriber):
-    """Reader of the records of one service.
+    """Reads the records of one service.
 
-    A 404 or 410 for one record says that it is missing; `outcomes` changes
-    that, as for the answers to a plugin. An answer that refuses several records,
-    or is too large, is asked for in halves, so that one id costs no other.
+    A 404 or 410 for one record means that the record is missing; `outcomes` can
+    change this, as for any plugin. If the service refuses several records, or its
+    answer is too large, the request is repeated in halves, so that one id does not
+    affect the others.
     """
 
     Settings = LookupServiceSettings
@@ -138,20 +142,22 @@ class HttpLookup(HttpSubscriber):
 
     @property
     def max_in_flight(self) -> int:
-        """Most requests at once."""
+        """Most requests at the same time."""
         return self._settings.max_in_flight
 
     def preview(self, record_id: str, /) -> Preview:
-        """Return the request for one record: see `streamer.ports.LookupService`."""
+        """Return the request for one record; see `streamer.ports.LookupService`."""
         shown = self._http.preview(self._request([record_id]))
-        assert isinstance(shown, Preview)  # noqa: S101 - ids are texts, which can be written as JSON
+        assert isinstance(shown, Preview)  # noqa: S101 - ids are texts, so the request can always be written as JSON
         return shown
 
     async def read(self, _entity: str, ids: Sequence[str], fields: Sequence[str], /) -> Refusable:
-        """Return `fields` of records, by id: see `streamer.ports.LookupReader`."""
+        """Return `fields` of records by id; see `streamer.ports.LookupReader`."""
         if self._settings.batch is not None and self._settings.batch.query is not None:
             unfit = [each for each in ids if "," in each]
-            refused: Refusable = {each: _refused("its id has a comma, which ends an id") for each in unfit}
+            refused: Refusable = {
+                each: _refused("its id contains a comma, which separates ids") for each in unfit
+            }
             ids = [each for each in ids if each not in refused]
         else:
             refused = {}
@@ -170,7 +176,7 @@ class HttpLookup(HttpSubscriber):
         }
 
     async def _asked(self, ids: Sequence[str]) -> Mapping[str, JsonObject]:
-        """Return the records of one request, by id. Raises what refuses it."""
+        """Return the records of one request by id; raises the error of a refused or failed request."""
         answer = await self._http.send(self._request(ids))
         outcome = self._http.verdict(answer) if isinstance(answer, Answer) else answer
         if isinstance(outcome, Skip):
@@ -185,7 +191,7 @@ class HttpLookup(HttpSubscriber):
     def _request(self, ids: Sequence[str]) -> Request:
         batch = self._settings.batch
         if batch is None:
-            # Its place is a part of a path or a value of the query.
+            # The id is a segment of the path or a value of the query.
             return Request(method="GET", url=URL(self._settings.url.replace(_ID, quote(ids[0], safe=""))))
         url = URL(self._settings.url)
         if batch.query is not None:
@@ -200,7 +206,7 @@ class HttpLookup(HttpSubscriber):
         except OversizedJson as error:
             raise _refused(str(error)) from error
         except orjson.JSONDecodeError as error:
-            # A page of a proxy, for example, instead of the service.
+            # The answer can be, for example, a page of a proxy.
             what = f"{self._host} answered {answer.status_line}, but not with JSON"
             raise ServiceUnavailable(what) from error
         try:
@@ -222,7 +228,7 @@ class HttpLookup(HttpSubscriber):
 
 
 def _untold(answer: Answer) -> str:
-    """Return the beginning of an answer whose words a verdict does not tell, since they are no JSON."""
+    """Return the beginning of an answer that is not JSON, because a verdict contains no words of it."""
     return "" if answer.complaint else answer.excerpt[:_WORDS]
 
 

@@ -1,4 +1,4 @@
-"""Texts with placeholders that an event fills, such as the topic `salesforce/{entity}/{record_id}`."""
+"""Texts with placeholders for values of an event, such as the topic `salesforce/{entity}/{record_id}`."""
 
 import re
 from collections.abc import Callable
@@ -22,11 +22,11 @@ _PATH = re.compile(r"(data|body|receipts)(\.[A-Za-z_]\w*)+")
 _ALLOWED = "entity, record_id, change, type, subject, id or key, or a path such as data.fields.Name"
 
 Escape = Callable[[str], str]
-"""Makes a value safe for the place where it is put."""
+"""Function that escapes a value for the text around it."""
 
 
 class Unfilled(ValueError):
-    """The event has no value for a placeholder: its message names the placeholder."""
+    """The event has no value for a placeholder; the message names the placeholder."""
 
 
 def _parses(text: str) -> str:
@@ -34,7 +34,7 @@ def _parses(text: str) -> str:
         if name != "change" and name not in _EXPRESSIONS and not _PATH.fullmatch(name):
             raise ValueError(f"{{{name[:40]}}} is not a placeholder: between braces write {_ALLOWED}")
     if re.search(r"[{}]", _PLACEHOLDER.sub("", text)):
-        raise ValueError(f"has a brace without its partner: a placeholder is {{…}} around {_ALLOWED}")
+        raise ValueError(f"has an unmatched brace: a placeholder is {{…}} around {_ALLOWED}")
     return text
 
 
@@ -48,13 +48,13 @@ class Template:
 
     def __init__(self, text: str) -> None:
         literals = _PLACEHOLDER.split(text)
-        # With one group, split returns literals and names in turn.
+        # With one group in the pattern, split returns literals and names alternately.
         self._literals = literals[::2]
         self._values = [(name, _value(name)) for name in literals[1::2]]
 
     @property
     def literals(self) -> tuple[str, ...]:
-        """The text around the placeholders."""
+        """Literal texts around the placeholders."""
         return tuple(self._literals)
 
     @property
@@ -63,7 +63,7 @@ class Template:
         return not self._values
 
     def filled(self, delivery: Delivery, escape: Escape) -> str:
-        """Return the text with the values of `delivery`, each passed through `escape`.
+        """Return the text with the values of `delivery`, each escaped by `escape`.
 
         A value is a text or a whole number. Raises `Unfilled`.
         """
@@ -83,6 +83,6 @@ def _value(name: str) -> Callable[[Delivery], str | None]:
 
 
 def _change(event: Event) -> str | None:
-    """Return the last part of the type of an event about a record, such as `updated`."""
+    """Return the change of an event about a record, such as `updated`; otherwise `None`."""
     kind, _, change = event.type.rpartition(".")
     return change if kind.startswith(("salesforce.cdc.", "salesforce.topic.")) else None

@@ -1,4 +1,4 @@
-"""Standard output plugin: shows each event, for people who try things and for pipes."""
+"""Standard output plugin, which shows each event, for first trials and for pipes."""
 
 import threading
 import unicodedata
@@ -15,26 +15,26 @@ _STDOUT = 1
 
 
 class StdoutSettings(BaseModel):
-    """Form of what is written."""
+    """Format of the output."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     format: Literal["structured", "body", "pretty", "text"] = Field(
         default="structured",
         description="structured: one line for each event, a CloudEvent with body as its data; body: one line "
-        "with body alone; pretty: indented, for people; text: text",
+        "with only body; pretty: indented, for people; text: the subscriber's text",
     )
 
 
 class _Output:
-    """Standard output of the process, whose lines do not mix."""
+    """Standard output of the process; the lines of different threads do not mix."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._is_torn = False
 
     def write(self, content: bytes) -> None:
-        """Write lines, which begin a new one after a part of one. Raises `OSError`."""
+        """Write lines, and begin a new line after a partial one; raises `OSError`."""
         with self._lock:
             try:
                 write_whole(_STDOUT, b"\n" + content if self._is_torn else content)
@@ -45,15 +45,15 @@ class _Output:
 
 
 class Stdout:
-    """Writes each event to the standard output; the daemon's own logs go to the standard error.
+    """Writes each event to the standard output; the daemon's own log goes to the standard error.
 
-    Without a reader, such as after the end of `head`, the target is held: the
+    Without a reader, such as after the end of `head`, the target is held, and the
     events stay in the log.
     """
 
     Settings = StdoutSettings
 
-    # All subscribers of a process share it.
+    # All subscribers of a process share the output.
     _output: ClassVar[_Output] = _Output()
 
     def __init__(self, settings: StdoutSettings, _context: PluginContext) -> None:
@@ -71,11 +71,11 @@ class Stdout:
         return Delivered(answer={"bytes": len(content)})
 
     def examine_target(self) -> TargetReport:
-        """Return what needs no check."""
+        """Return a positive report; there is nothing to check."""
         return TargetReport(is_well=True, found="writes to the daemon's standard output")
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
-        """Return what would be written, or the outcome without it."""
+        """Return the output that would be written, or the outcome if there is no output."""
         content = self._content(delivery)
         return Preview(request="WRITE", content=content) if isinstance(content, bytes) else content
 
@@ -92,7 +92,7 @@ class Stdout:
 def _text(delivery: Delivery) -> bytes | Reject | Skip:
     if delivery.text is None:
         return Reject(
-            reason="format is text, and the subscriber has no text",
+            reason="format is text, but the subscriber has no text",
             hint="set text, or another format in settings",
             sent=False,
         )
@@ -111,7 +111,7 @@ def _pretty(delivery: Delivery) -> bytes | Reject | Skip:
 
 
 def _shown(text: str) -> bytes:
-    """Return `text` as lines, without the control characters by which a field could drive a terminal."""
+    """Return `text` as lines, without control characters that could control a terminal."""
     safe = "".join("\N{REPLACEMENT CHARACTER}" if _drives(each) else each for each in text)
     return (safe.rstrip("\n") + "\n").encode(errors="replace")
 

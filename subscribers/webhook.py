@@ -1,4 +1,4 @@
-"""Webhook plugin: sends each event to any HTTP target."""
+"""Webhook plugin, which sends each event to any HTTP target."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _OURS = frozenset(
     }
 )
 
-# The HTTP binding of CloudEvents, section 3.1.3.2, quotes all else.
+# By section 3.1.3.2 of the HTTP binding of CloudEvents, all other characters are quoted.
 _ATTRIBUTE_SAFE = (ascii_letters + digits + punctuation).translate({ord('"'): None, ord("%"): None})
 
 
@@ -38,19 +38,20 @@ def _header(name: str) -> str:
 
 
 class WebhookSettings(TargetSettings):
-    """Address of the target, and the form of the requests."""
+    """Address of the target, and the format of the requests."""
 
     url: PlaceholderText = Field(
-        description="address of the target; its path and query can hold placeholders, "
+        description="address of the target; its path and query can contain placeholders, "
         "such as https://api.example.com/accounts/{record_id}"
     )
     method: Literal["POST", "PUT", "PATCH", "DELETE", "GET"] = Field(
-        default="POST", description="method of the requests; those of DELETE and GET have no content"
+        default="POST", description="method of the requests; DELETE and GET have no content"
     )
     content_mode: ContentMode = Field(
         default="binary",
-        description="binary: the content is body, and ce-… headers carry the event's attributes; structured: "
-        "it is the CloudEvent, with body as its data; plain: it is body, without the event's attributes",
+        description="binary: the content is body, and ce-… headers contain the event's attributes; "
+        "structured: the content is the CloudEvent with body as its data; plain: only body, "
+        "without attributes",
     )
     headers: Mapping[Annotated[str, AfterValidator(_header)], SecretStr] = Field(
         default_factory=dict, description="further headers, such as {X-Tenant: acme}; their values are masked"
@@ -70,8 +71,8 @@ class WebhookSettings(TargetSettings):
 class Webhook(RequestSubscriber):
     """Sends each event in one request, as a CloudEvent or in the shape of `body`.
 
-    The content is the subscriber's `content` or `body` or, without them, the
-    event's data. Any 2xx counts as delivered; `outcomes` changes that.
+    The content is the subscriber's `content` or `body`, or without both, the
+    event's data. Any 2xx counts as delivered; `outcomes` can change this.
     """
 
     Settings = WebhookSettings
@@ -83,7 +84,7 @@ class Webhook(RequestSubscriber):
         super().__init__(HttpTarget.of(settings, context, secrets=tuple(self._headers.values())))
         self._settings = settings
         self._url = Template(settings.url)
-        # To parse an address costs as much as all else of a request.
+        # Parsing an address costs as much as everything else in a request.
         self._fixed_url = URL(settings.url) if self._url.is_fixed else None
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
@@ -92,11 +93,11 @@ class Webhook(RequestSubscriber):
         return await self._http.deliver(request) if isinstance(request, Request) else request
 
     async def examine_target(self) -> TargetReport:
-        """Try the target as other plugins do, with the further headers."""
+        """Test the target with the further headers."""
         return await self._http.examined(headers=self._headers)
 
     def request(self, delivery: Delivery, /) -> Request | Outcome:
-        """Return the request for the event, or the outcome without one."""
+        """Return the request for the event, or the outcome if there is no request."""
         sent = message(delivery, self._settings.content_mode)
         if not isinstance(sent, Message):
             return sent
@@ -105,7 +106,7 @@ class Webhook(RequestSubscriber):
         except Unfilled as missing:
             return Reject(
                 reason=f"url: {missing}",
-                hint="let url name what every event that arrives here has",
+                hint="url must contain only placeholders that every event of this subscriber has",
                 sent=False,
             )
         return Request(

@@ -1,4 +1,4 @@
-"""AsyncAPI 3.0 document of the topics: their names, keys, headers and schemas."""
+"""AsyncAPI 3.0 document of Streamer's Kafka topics: names, keys, headers and schemas."""
 
 from streamer.asyncapi.document import asyncapi_document
 from streamer.asyncapi.interface import Interface

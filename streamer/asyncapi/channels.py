@@ -1,4 +1,4 @@
-"""Channels of the document, for others' and for Streamer's own topics, and their messages."""
+"""Channels and messages of the document, one channel for each topic or family of topics."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,18 +16,18 @@ from streamer.log.kafka.topics.specs import TopicSpecs
 from streamer.log.schemas import data_of_types, definitions, reference
 
 SCHEMAS = "#/components/schemas/"
-"""Beginning of the references to schemas."""
+"""Prefix of the references to schemas."""
 
 BINDING = {"bindingVersion": "0.5.0"}
 """Version of the Kafka bindings."""
 
 RECORD_MESSAGES = {
     "Receipt": ("ReceiptHeaders", "the key of the event"),
-    "DeadLetter": ("DeadLetterHeaders", "the id of the letter, # and the number of the part"),
+    "DeadLetter": ("DeadLetterHeaders", "id#part: the id of the dead letter and the number of the part"),
     "ContinuityRecord": ("RecordHeaders", "the id of the hole or the snapshot"),
     "AuditRecord": ("RecordHeaders", "empty"),
 }
-"""Headers, and the meaning of the key, of the messages beside events."""
+"""Headers and meaning of the key of each message that is not an event."""
 
 _OF_KINDS: Mapping[str, tuple[str, ...]] = {
     "event": ("PlatformEvent",),
@@ -50,7 +50,7 @@ Mode = Literal["binary", "structured"]
 
 
 def messages_of(kind: str) -> tuple[str, ...]:
-    """Return the names of the messages in a topic of events of a kind, such as `cdc`."""
+    """Return the names of the messages in a topic with events of this kind, such as `cdc`."""
     if kind in _OF_KINDS:
         return _OF_KINDS[kind]
     every = (name for names in data_of_types().values() for name in names)
@@ -58,7 +58,7 @@ def messages_of(kind: str) -> tuple[str, ...]:
 
 
 def event_message(name: str, mode: Mode) -> JsonObject:
-    """Return the message of the events whose data keep the definition `name`."""
+    """Return the message of events whose data match the definition `name`."""
     content_type, headers, type_header = _MODES[mode]
     payload = _schema(name)
     if mode == "structured":
@@ -77,7 +77,7 @@ def event_message(name: str, mode: Mode) -> JsonObject:
 
 
 def record_message(name: str) -> JsonObject:
-    """Return the message of the records that keep the definition `name`."""
+    """Return the message of records that match the definition `name`."""
     headers, key = RECORD_MESSAGES[name]
     return _message(
         name,
@@ -107,7 +107,7 @@ def _message(
 
 
 def _pattern(name: str) -> str:
-    """Return the pattern of the types whose events can have data of this definition."""
+    """Return the pattern of the event types whose data can match this definition."""
     found = [pattern for pattern, names in data_of_types().items() if name in names]
     return found[0] if len(found) == 1 else "|".join(f"({pattern})" for pattern in found)
 
@@ -117,28 +117,34 @@ _WHOSE = {
     "cdc": ("the changes of one object", "the API name of the object, such as Account"),
     "event": ("one platform event", "the API name of the event, such as Order_Placed__e"),
     "topic": ("the notifications of one PushTopic", "the name of the PushTopic"),
-    "generic": ("the events of one generic channel", "the name of the channel, with _ for its other signs"),
+    "generic": (
+        "the events of one generic channel",
+        "the name of the channel, with _ instead of special characters",
+    ),
     "outbound": ("the outbound messages about one object", "the API name of the object, such as Lead"),
 }
 _RECORDS = {
     "receipts": ("Receipt", "Finished deliveries."),
-    "dead_letters": ("DeadLetter", "Events that were set aside. A tombstone removes a letter."),
-    "continuity": ("ContinuityRecord", "Holes and their repair, and snapshots."),
+    "dead_letters": ("DeadLetter", "Events that were set aside. A tombstone removes a dead letter."),
+    "continuity": ("ContinuityRecord", "Holes with their repairs, and snapshots."),
     "audit": ("AuditRecord", "Actions of operators and of Streamer."),
 }
 _OWN = {
-    "checkpoints": "How far each channel has come.",
-    "control": "Pauses, redrives and orders of snapshots.",
+    "checkpoints": "The position of each channel.",
+    "control": "Pauses, redrives, snapshot orders and position orders.",
 }
-_NOT_YOURS = "Streamer's own: do not write to it, and expect its form to change."
-# Settings that the Kafka binding takes as numbers.
+_NOT_YOURS = "For Streamer only: do not write to this topic; its format can change."
+# Topic settings that the Kafka binding contains: a list and numbers.
 _LISTED = "cleanup.policy"
 _BINDING_KEYS = frozenset({_LISTED, "retention.ms", "max.message.bytes"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicChannel:
-    """One topic, or with `{name}` in its address a family of them; `messages` are empty for our own."""
+    """One topic, or a family of topics if the address contains `{name}`.
+
+    `messages` is empty for Streamer's own topics.
+    """
 
     address: str
     description: str
@@ -152,7 +158,7 @@ class TopicChannel:
         return self.address.replace(_NAME, "NAME")
 
     def channel(self) -> JsonObject:
-        """Return the channel."""
+        """Return the AsyncAPI channel of the topic."""
         found: JsonObject = {"address": self.address, "description": self.description}
         if self.names:
             found["parameters"] = {"name": {"description": self.names}}
@@ -165,7 +171,7 @@ class TopicChannel:
         return found
 
     def operation(self) -> JsonObject:
-        """Return the operation: Streamer sends, others receive."""
+        """Return the AsyncAPI operation, in which Streamer sends the messages."""
         return {
             "action": "send",
             "channel": {"$ref": f"#/channels/{self.id}"},
@@ -175,7 +181,7 @@ class TopicChannel:
 
 
 def topics(interface: Interface) -> list[TopicChannel]:
-    """Return the topics of `interface`: those of events, those of records, and Streamer's own."""
+    """Return all topics of `interface`: topics of events, topics of records, and Streamer's own topics."""
     names, specs = Names.of(interface.kafka), TopicSpecs(settings=interface.kafka)
     return [
         *_event_topics(interface.carried, names, specs),
@@ -185,7 +191,7 @@ def topics(interface: Interface) -> list[TopicChannel]:
 
 
 def _event_topics(carried: Iterable[Carried], names: Names, specs: TopicSpecs) -> Iterator[TopicChannel]:
-    """Yield the event topics; a template without `{kind}` gives one topic to several kinds."""
+    """Yield the event topics; with a template without `{kind}`, several kinds share a topic."""
     kinds: dict[str, list[Carried]] = {}
     for each in carried:
         kinds.setdefault(_address(each, names), []).append(each)
@@ -224,7 +230,9 @@ def _own_topics(interface: Interface, names: Names, specs: TopicSpecs) -> Iterat
         description = f"Events that wait for another attempt at {name}. {_NOT_YOURS}"
         yield TopicChannel(address=names.parked(name), description=description, spec=specs.parked(name))
     for name in interface.forwarded:
-        description = f"Events on their way to {name}, with the receipts of those before it. {_NOT_YOURS}"
+        description = (
+            f"Events forwarded to {name}, with the receipts of its upstream subscribers. {_NOT_YOURS}"
+        )
         yield TopicChannel(address=names.forwarded(name), description=description, spec=specs.forwarded(name))
 
 

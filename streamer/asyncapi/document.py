@@ -1,4 +1,4 @@
-"""Document of an interface, by the AsyncAPI specification 3.0.0."""
+"""AsyncAPI 3.0.0 document of an interface."""
 
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
@@ -22,13 +22,13 @@ from streamer.log.schemas import DEFINITIONS, definitions, reachable, references
 _SPECIFICATION = "3.0.0"
 _ABOUT = """\
 Streamer carries the events of a Salesforce org into these topics. Read them with \
-isolation.level=read_committed: any other level also shows what was never committed.
+isolation.level=read_committed: any other level also returns records that were never committed.
 
-The topics with the tag internal are Streamer's own."""
+The topics with the tag internal are for Streamer only."""
 
 
 def asyncapi_document(interface: Interface) -> JsonObject:
-    """Return the document as values of JSON; it holds no secret."""
+    """Return the document as JSON values; it contains no secret."""
     found = topics(interface)
     messages = {name: _message(name, interface) for name in _messages(found)}
     kafka = interface.kafka
@@ -51,7 +51,7 @@ def asyncapi_document(interface: Interface) -> JsonObject:
             **({"securitySchemes": schemes} if schemes else {}),
         },
     }
-    # Parts that several share become copies: YAML would write anchors.
+    # This copies shared parts, because YAML would write them as anchors.
     return dict(orjson.loads(orjson.dumps(document)))
 
 
@@ -66,7 +66,7 @@ def _message(name: str, interface: Interface) -> JsonObject:
 
 
 def _schemas(messages: JsonObject) -> JsonObject:
-    """Return the definitions that the messages need, with references to each other within the document."""
+    """Return the definitions that the messages need, with references that are valid in this document."""
     names = reachable(references(messages, within=SCHEMAS))
     return {name: _moved(definitions()[name]) for name in sorted(names)}
 

@@ -1,4 +1,4 @@
-"""Interface that one configuration offers to the readers of its topics, and the brokers that serve it."""
+"""Interface that a configuration offers to the readers of its topics, and its brokers."""
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from streamer.errors import ConfigurationError
 from streamer.events import JsonObject, SubscriberName
 from streamer.settings import KafkaLogSettings
 
-# Long enough for every secret that the models check.
+# The placeholder is long enough for every check of a secret.
 _STAND_IN = "a-secret-that-is-not-there"
 _SECRETS = (("log", "kafka", "security"), ("outbound", "messages"))
 _NEEDED = ("log", "channels", "outbound")
@@ -20,10 +20,10 @@ _NOWHERE = "localhost:9092"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interface:
-    """Facts that determine the topics: the log's settings, the channels' events, the subscribers.
+    """Everything that determines the topics: the log's settings, the channels' events, the subscribers.
 
-    `servers` is true if a configuration gives the log's addresses. `forwarded`
-    names the subscribers that come after others.
+    `servers` is true if the configuration contains the brokers' addresses.
+    `forwarded` has the names of the subscribers that come after other subscribers.
     """
 
     kafka: KafkaLogSettings
@@ -34,7 +34,7 @@ class Interface:
 
     @classmethod
     def by_default(cls) -> "Interface":
-        """Return the interface of a configuration that sets nothing: any channels, and no servers."""
+        """Return the interface without a configuration: it has any channels and no servers."""
         kafka = KafkaLogSettings(bootstrap_servers=_NOWHERE)
         return cls(kafka=kafka, carried=ANYTHING, servers=False)
 
@@ -43,11 +43,11 @@ class Interface:
         """Return the interface of a configuration; its secrets can be missing.
 
         Raises `ConfigurationError` for a mistake in the sections that determine
-        topics, for an unknown section, and for a log outside of Kafka.
+        topics, for an unknown section, and for a log that is not in Kafka.
         """
         filled = _filled(document)
         draft = load_draft(filled)
-        # A section with a mistyped name could be one of these.
+        # An unknown section can be one of these sections with a mistyped name.
         unknown = any(len(keys) == 1 for keys in draft.mistaken)
         if unknown or not all(draft.is_sound(section) for section in _NEEDED):
             raise ConfigurationError("\n".join(draft.lines))
@@ -86,7 +86,7 @@ _MECHANISMS = {"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512"
 
 
 def servers(kafka: KafkaLogSettings) -> JsonObject:
-    """Return the brokers of `bootstrap_servers`, numbered."""
+    """Return the brokers of `bootstrap_servers` as numbered servers."""
     protocol = "kafka-secure" if kafka.security.protocol in _ENCRYPTED else "kafka"
     schemes = [{"$ref": f"#/components/securitySchemes/{name}"} for name in security_schemes(kafka)]
     addresses = [each.strip() for each in kafka.bootstrap_servers.split(",")]
@@ -102,7 +102,7 @@ def servers(kafka: KafkaLogSettings) -> JsonObject:
 
 
 def security_schemes(kafka: KafkaLogSettings) -> JsonObject:
-    """Return how Streamer logs in, and so how a client can."""
+    """Return the authentication that Streamer uses, which clients can use too."""
     security = kafka.security
     schemes: JsonObject = {}
     if security.protocol.startswith("SASL") and security.mechanism is not None:

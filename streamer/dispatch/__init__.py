@@ -1,1 +1,1 @@
-"""Delivery from the log to the targets: in order for each key, and retried until it is settled."""
+"""Delivery of events from the log to the targets, in order for each key, with retries."""

@@ -1,4 +1,4 @@
-"""Batches: attempts at different lanes, made in one call of the plugin."""
+"""Batches of attempts at different lanes, which are made in one call of the plugin."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from streamer.ports import Batching
 
 @dataclass(slots=True, eq=False)
 class _Batch:
-    """Deliveries of one call, and what became of them."""
+    """Deliveries of one call, and their results."""
 
     members: dict[Lane, tuple[Entry, Delivery]] = field(default_factory=dict)
     filled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -31,10 +31,11 @@ class _Batch:
 
 @dataclass(slots=True, kw_only=True)
 class Batches:
-    """Gathers attempts at different lanes, so that the plugin delivers several events in one call.
+    """Collects attempts at different lanes, so that the plugin delivers several events in one call.
 
-    Each attempt keeps its own ticket, outcome and record. The attempt that
-    begins a batch makes the call, in its own task, and the others wait for it.
+    Each attempt has its own ticket, outcome and record. The attempt that begins a
+    batch makes the call in its own task, and the other attempts wait for the
+    result.
     """
 
     batching: Batching
@@ -45,12 +46,12 @@ class Batches:
     _under_way: int = field(default=0, init=False)
 
     async def try_once(self, lane: Lane) -> AttemptResult | None:
-        """Deliver the head of `lane` together with others; `None` if the lane was lost before the call."""
+        """Deliver the head of `lane` in a batch; return `None` if the lane was lost before the call."""
         shaped = await self.attempts.shaped(lane, self.state.lanes.upcoming)
         if isinstance(shaped, AttemptResult):
             return self.attempts.noted(shaped)
         if lane.state is not LaneState.OPEN:
-            # Lost while records were read.
+            # The lane was lost while records were read.
             return None
         if self._filling is None:
             self._filling = batch = _Batch()
@@ -65,7 +66,7 @@ class Batches:
         return batch.tried.get(lane)
 
     def reconsider(self) -> None:
-        """Send the batch that is being filled, if it is full or nothing more can come."""
+        """Send the batch that is being filled, if it is full or no more attempts can join it."""
         batch = self._filling
         if batch is not None and (len(batch) >= self.batching.size or not self._more_can_come(batch)):
             self._send()
@@ -78,7 +79,8 @@ class Batches:
 
     def _more_can_come(self, batch: _Batch) -> bool:
         state, in_flight = self.state, len(self.state.in_flight)
-        # An attempt outside of batches recalls its event, or has just ended and looks for the next.
+        # An attempt outside of batches is recalling its event, or has just ended and takes the
+        # next lane.
         if in_flight > self._under_way + len(batch):
             return True
         if state.is_closed or state.ledger.is_full or not self.admission.opens_within(self.batching.wait_s):
@@ -90,7 +92,7 @@ class Batches:
     async def _lead(self, batch: _Batch) -> None:
         try:
             await self._fill(batch)
-            # The process can have stood still or lost partitions while the batch was filled.
+            # The process can have been frozen or have lost partitions while the batch was filled.
             await self.state.standstill.over()
             await self._call(batch)
         finally:
@@ -128,11 +130,12 @@ class Batches:
             try:
                 await batch.ended.wait()
             except asyncio.CancelledError:
-                # The call goes on, so the lane must not be tried again before it ends.
+                # The call is still running, so the lane must not be tried again before the call
+                # ends.
                 self._survive(before)
 
     def _survive(self, cancellations_before: int) -> None:
-        """Ignore a cancellation of the plugin's own; raise `CancelledError` when the attempts are ended."""
+        """Ignore a cancellation by the plugin; raise `CancelledError` when the attempts must end."""
         if self.attempts.plugin.ending.is_set():
             raise asyncio.CancelledError
         undo_cancellations(cancellations_before)

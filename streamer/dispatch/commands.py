@@ -1,4 +1,4 @@
-"""Commands: what is to become of a lane after an attempt, as values."""
+"""Commands, as values: what to do with a lane after an attempt."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from streamer.events import EventId, Hold, Reject, Retry
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """The head needs no more deliveries; the next event of the lane gets its turn."""
+    """Command: settle the head, so that the next event of the lane gets its turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetHeadAside:
-    """The head becomes a dead letter, for the `reason` that operators filter by."""
+    """Command: make the head a dead letter; operators can filter by `reason`."""
 
     failure: Retry | Reject
     reason: str
@@ -20,14 +20,14 @@ class SetHeadAside:
 
 @dataclass(frozen=True, slots=True)
 class SetLostAside:
-    """The head was parked and the log does not hold it any more: its place becomes a dead letter."""
+    """Command: make a dead letter for a parked head that the log no longer has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Park:
-    """The log keeps the events of the lane until the next attempt, in `delay_s` seconds.
+    """Command: park the lane's events in the log until the next attempt, in `delay_s` seconds.
 
-    With `awaits`, the head waits for the other parts of that event.
+    With `awaits`, the head waits for the other halves of this event.
     """
 
     delay_s: float
@@ -36,7 +36,10 @@ class Park:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """The lane waits in memory for `delay_s` seconds. With `awaits`, it waits for parts of that event."""
+    """Command: let the lane wait in memory for `delay_s` seconds.
+
+    With `awaits`, the head waits for the other halves of this event.
+    """
 
     delay_s: float
     awaits: EventId | None = None
@@ -44,19 +47,19 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """The lane gets another turn, after those that are ready."""
+    """Command: give the lane another turn, after the lanes that are ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldBack:
-    """The target gets no events while `hold` lasts, and the lane gets another turn."""
+    """Command: send the target no events while `hold` lasts, and give the lane another turn."""
 
     hold: Hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseSubscriber:
-    """The target gets no events until an operator resumes the subscriber; the lane gets another turn."""
+    """Command: pause the subscriber until an operator resumes it, and give the lane another turn."""
 
     reason: str
 
@@ -67,4 +70,4 @@ SETTLE = Settle()
 SET_LOST_ASIDE = SetLostAside()
 REQUEUE = Requeue()
 ASK_AGAIN = Wait(delay_s=1.0)
-"""The log was unavailable, so it is asked for the lane's events again."""
+"""The log was unavailable, so the lane's events must be recalled again."""

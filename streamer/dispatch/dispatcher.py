@@ -28,15 +28,16 @@ _DAY_S = 86_400.0
 class DispatchOptions:
     """Settings of one subscriber's deliveries.
 
-    The log waits `session_s` seconds for a silent process before it gives its
-    partitions to others. When the loop stood still or the log takes no record,
-    the partitions can be lost. Then no attempt begins until the log has taken a
-    record of each partition. `None` is for a log that never gives partitions to
-    another process.
+    The log waits `session_s` seconds for a silent process before it gives the
+    partitions to other processes. If the loop was frozen, or the log accepts no
+    record, the partitions can be lost. Then no attempt begins until the log has
+    accepted a record for each partition. `None` means that the log never gives
+    partitions to another process.
 
     With `batching`, one call of the plugin delivers the heads of several lanes.
-    Parts of an event are joined within `join_within_s`. An event is late after
-    `deliver_within_s`. Each of `on_read` is called with every event that is read.
+    Halves of an event must arrive within `join_within_s` seconds. An event is late
+    after `deliver_within_s` seconds. Each function in `on_read` is called with
+    every event that is read.
     """
 
     limits: Limits
@@ -50,13 +51,12 @@ class DispatchOptions:
 
 
 class Dispatcher:
-    """Carries the log's events to one target, in order per lane, many lanes at once.
+    """Delivers the log's events to one target, in order for each lane, and many lanes at the same time.
 
-    An event is settled when it was delivered, skipped, parked or set aside.
-    Only then does the next event of its lane go out. All parts share one
-    `state`. None of the loop's parts refers to another: `intake` fills the
-    state, `workers` empty it, and `settling` carries out what follows from an
-    attempt.
+    An event is settled when it was delivered, skipped, parked or set aside. Only
+    then is the next event of its lane delivered. All parts share one `state`, and
+    no part refers to another part: the intake fills the state, the workers empty
+    it, and settling applies the result of each attempt.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Dispatcher:
         clock: Clock,
         options: DispatchOptions,
     ) -> None:
-        """Begin with nothing; no I/O happens before `run`."""
+        """Begin empty; no I/O happens before `run`."""
         name, upstream = subscription.subscriber, attempts.upstream
         self.attempts = attempts
         self.admission = admission
@@ -120,12 +120,12 @@ class Dispatcher:
         )
 
     def probe_now(self) -> None:
-        """Try the target now: end a hold, and let an open breaker probe at once."""
+        """Test the target now: end the hold, and let an open breaker probe at once."""
         self.admission.probe_now()
 
     @property
     def unrecorded_since(self) -> float | None:
-        """Time since which finished events are not in the log, in the clock's monotonic seconds."""
+        """Time since which finished events are not recorded in the log, in seconds of the monotonic clock."""
         return self.state.ledger.unrecorded_since
 
     @property
@@ -150,11 +150,11 @@ class Dispatcher:
 
     @property
     def stalled_since(self) -> float | None:
-        """Time since which no attempt has ended though one could, in the clock's monotonic seconds.
+        """Time since which no attempt has ended although attempts are possible, in monotonic seconds.
 
-        `None` while there is nothing to try. `None` as well while one of these
-        explains the pause: a hold, an open breaker, retries that are not due,
-        an ownership check, or a log that takes no record.
+        `None` while there is nothing to try. Also `None` while something explains
+        the pause: a hold, an open breaker, retries that are not due, an ownership
+        check, or a log that accepts no record.
         """
         state = self.state
         if not state.has_work or self.admission.hindrance:
@@ -164,7 +164,7 @@ class Dispatcher:
         return max(state.moved_at, self.admission.open_since)
 
     def parked(self, most: int, *, key: str | None = None) -> ParkedKeys:
-        """Return the `most` parked keys of this process that are due first; with `key` only its own."""
+        """Return the `most` parked keys of this process that are due first; with `key`, only this key."""
         state = self.state
         listing = ParkedListing(lanes=state.lanes, delay_queue=state.delay_queue, in_flight=state.in_flight)
         return listing.keys(most, key=key)
@@ -172,7 +172,7 @@ class Dispatcher:
     @property
     def _next_try_at(self) -> float | None:
         opens_s = self.admission.opens_in_s
-        # While one lane waits for permission, the others are not asked.
+        # While one lane waits for permission, no other lane is taken, so a lane is due.
         is_due = self.state.lanes.ready or self._workers.is_choosing
         due_s = 0.0 if is_due else self.state.delay_queue.next_s
         if opens_s is None or due_s is None:
@@ -181,9 +181,9 @@ class Dispatcher:
         return self._clock.now() + wait_s if wait_s else None
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Deliver until `stopping`, then finish the attempts in flight, record them and return.
+        """Deliver until `stopping` is set, then finish and record the attempts in flight, and return.
 
-        Raises what `follow` and the opening of the plugin raise.
+        Raises the errors of `follow` and of opening the plugin.
         """
         name, ending = self.state.name, self.attempts.plugin.ending
         async with (
@@ -218,7 +218,7 @@ class Dispatcher:
         # Reading continues, because it also reports lost partitions.
         self._intake.restrain(feed)
         await state.in_flight.landed()
-        # A restart must not forget the attempts that were spent.
+        # After a restart, the attempts that were made must still count.
         state.park_failed(state.ledger.partitions)
         await state.ledger.complete()
 

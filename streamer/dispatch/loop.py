@@ -1,4 +1,4 @@
-"""Running loop of a subscriber: takes events in, and tries the heads of lanes."""
+"""Running loop of a subscriber, which takes events in and tries the heads of lanes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
@@ -26,11 +26,11 @@ _log = structlog.get_logger()
 _RECALLED = 20
 
 TryOnce = Callable[[Lane], Awaitable[AttemptResult | None]]
-"""Delivers the head of a lane, and returns `None` if the lane was lost before the call."""
+"""Function that delivers the head of a lane; it returns `None` if the lane was lost before the call."""
 
 
 async def or_end(work: Awaitable[None], ending: asyncio.Event) -> None:
-    """Await `work`. Its error cancels the attempts in flight, so `ending` tells them before."""
+    """Await `work`; set `ending` if it fails, because the error then cancels the attempts in flight."""
     try:
         await work
     except Exception:
@@ -40,16 +40,16 @@ async def or_end(work: Awaitable[None], ending: asyncio.Event) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadDelivery:
-    """Tries the head of a lane, or returns the command for a lane whose head can't be tried now."""
+    """Tries the head of a lane, or returns a command if the head can't be tried now."""
 
     state: DispatchState
     try_once: TryOnce
     joining: Joining | None
 
     async def ending(self, lane: Lane, feed: Feed) -> AttemptResult | Command:
-        """Return what an attempt at the head of `lane` came to.
+        """Return the result of an attempt at the head of `lane`, or a command if there was no attempt.
 
-        The command for a lane that was lost meanwhile has no meaning.
+        The caller must ignore a command for a lane that was lost in the meantime.
         """
         if not lane.entries:
             command = await self._recalled(lane, feed)
@@ -65,8 +65,8 @@ class HeadDelivery:
         return REQUEUE if tried is None else tried
 
     async def _recalled(self, lane: Lane, feed: Feed) -> Command | None:
-        """Recall the first events of a parked lane into memory; return the command if that failed."""
-        # Events recalled beside the head stay in memory until their turn comes.
+        """Recall the first events of a parked lane into memory; return a command if that failed."""
+        # Events that are recalled together with the head stay in memory until their turn comes.
         offsets = list(islice(lane.parked, 1 if self.state.is_full else _RECALLED))
         entries: list[Entry] | None
         try:
@@ -84,13 +84,14 @@ class HeadDelivery:
         return ASK_AGAIN if entries is None else SET_LOST_ASIDE
 
     async def _joined(self, joining: Joining, lane: Lane, feed: Feed) -> Command | None:
-        """Join the head with its other halves; return the command if it can't be tried now."""
+        """Join the head with its other halves; return a command if the head can't be tried now."""
         try:
             command = await joining.join(lane, feed)
         except LogUnavailable as error:
             self._warn(error)
             return ASK_AGAIN
-        # A lane that waits must be where the next half finds it, so nothing is awaited before.
+        # The next half must find a waiting lane in the delay queue, so this path awaits nothing
+        # in between.
         if command is None and not await self.state.owns(lane):
             return REQUEUE
         return command
@@ -105,15 +106,15 @@ def _without_gap(lane: Lane, entries: list[Entry]) -> list[Entry]:
 
 
 _PAUSE_S = 1.0
-# Less than the time after which the log moves partitions without our consent.
+# Shorter than the time after which the log moves the partitions without waiting for this process.
 _FINISH_S = 2.0
 
 
 @dataclass(slots=True, kw_only=True)
 class Intake:
-    """Takes events in no faster than they are delivered, and gives partitions up when the log asks.
+    """Takes events in no faster than they are delivered, and releases partitions when the log asks for it.
 
-    Each of `on_read` is called with every event that was read.
+    Each function in `on_read` is called with every event that was read.
     """
 
     state: DispatchState
@@ -132,7 +133,7 @@ class Intake:
                 self.state.moved()
 
     async def record(self, feed: Feed) -> None:
-        """Record settled events until cancelled, and let the feed continue where that makes room."""
+        """Record settled events until cancelled, and resume reading if that makes room."""
         while True:
             await self.state.ledger.record(feed)
             if self.state.standstill.has_ended():
@@ -140,7 +141,7 @@ class Intake:
             self.restrain(feed)
 
     async def read(self, feed: Feed) -> Page | Assigned | Revoked:
-        """Return what the feed returns next; while the log is unavailable, log a warning and try again."""
+        """Return the feed's next page or change; while the log is unavailable, log a warning and retry."""
         while True:
             try:
                 return await feed.read()
@@ -168,10 +169,12 @@ class Intake:
         """Pause the partitions that must not be read for now, and resume the others."""
         state = self.state
         if state.update_fullness():
-            # Events that only wait for another try make room for events that can be delivered.
+            # Parking the events that wait for another attempt makes room for events that can be
+            # delivered.
             state.park_waiting(state.ledger.partitions)
         elif self.joining is not None:
-            # The halves that they wait for can stand behind those that the log can hardly keep.
+            # The missing halves can come later in a partition whose settled offsets already
+            # fill its metadata.
             state.park_waiting(state.ledger.crowded)
         paused = state.paused_partitions()
         if paused != self._paused:
@@ -191,9 +194,9 @@ class Intake:
             state.queue(entry, None if self.joining is None else self.joining.is_awaited)
 
     async def _give_up(self, partitions: frozenset[Partition], feed: Feed) -> None:
-        """Wait briefly for the attempts in flight in `partitions`, and record them.
+        """Wait briefly for the attempts in flight in `partitions`, and record their results.
 
-        Their next owner would repeat unrecorded ones, and a rolling restart
+        The next owner would repeat unrecorded deliveries, and a rolling restart
         must repeat nothing.
         """
         state = self.state
@@ -206,7 +209,7 @@ class Intake:
             lane.state = LaneState.GONE
 
     def _report_full(self, paused: frozenset[Partition]) -> None:
-        """Log the partitions in which so many events wait for their other parts that reading has stopped."""
+        """Log the partitions that are not read further, because too many events wait for other halves."""
         if self.joining is None:
             return
         for partition in filter(self.state.is_parked_full, paused):
@@ -216,21 +219,21 @@ class Intake:
                 topic=partition.topic,
                 partition=partition.number,
                 parked=self.state.lanes.parked_in(partition),
-                hint="raise max_parked of this subscriber: what its events wait for is behind them",
+                hint="raise max_parked of this subscriber: the missing halves come later in the partition",
             )
 
 
 ATTEMPT_TASK = "attempt "
-"""Beginning of the names of tasks that make attempts; the subscriber's name follows."""
+"""Prefix of the names of tasks that make attempts; the subscriber's name follows."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Workers:
-    """Tasks that try one lane after the other, each lane at most once at a time.
+    """Tasks that try one lane after another; each lane is tried by one task at a time.
 
-    While `is_choosing`, one lane waits for permission, and the others are not
-    asked. Any cancellation of an attempt before `ending` is set is the plugin's
-    own. `on_idle`, if given, is called when a worker finds no other lane.
+    While `is_choosing` is true, one lane waits for permission, and no other lane is
+    taken. A cancellation of an attempt before `ending` is set comes from the
+    plugin. `on_idle`, if given, is called when a worker finds no other lane.
     """
 
     state: DispatchState
@@ -243,13 +246,13 @@ class Workers:
     _freed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self, group: asyncio.TaskGroup, feed: Feed) -> None:
-        """Start a worker in `group` for each attempt that the target can take beside those in flight."""
+        """Start a worker in `group` for each further attempt that the target can take."""
         name = f"{ATTEMPT_TASK}{self.state.name}"
         SUBSCRIBER.set(self.state.name)
         while True:
             await self.state.ledger.room()
             await self._worker_needed()
-            # A head that failed before can be broken itself, so it says less about the target.
+            # A head that has failed before can be broken itself, so it shows less about the target.
             lane = await self.state.lanes.take(untried_first=self.admission.probes)
             self.is_choosing = True
             cleared = await self._is_cleared(lane)
@@ -268,7 +271,7 @@ class Workers:
             await self._freed.wait()
 
     async def _work(self, lane: Lane | None, ticket: Ticket, feed: Feed) -> None:
-        """Try one lane after the other, until the next one would have to wait."""
+        """Try one lane after another, until the next lane would have to wait."""
         try:
             while lane is not None:
                 await self._attempt(lane, ticket, feed)
@@ -304,7 +307,7 @@ class Workers:
         except asyncio.CancelledError:
             if self.ending.is_set():
                 raise
-            # A plugin cancelled an attempt that it was not called for.
+            # A plugin has cancelled an attempt at a time when Streamer was not calling the plugin.
             undo_cancellations(before)
             self.settling.ended(lane, ticket, REQUEUE)
         finally:
@@ -312,7 +315,7 @@ class Workers:
         self.settling.landed(lane)
 
     async def _is_cleared(self, lane: Lane) -> bool:
-        """Wait until an attempt can begin; true allows it now, but not later."""
+        """Wait until an attempt at `lane` can begin; true allows it now, but not later."""
         while await self.admission.permitted(lane.full_name):
             if not await self.state.standstill.over():
                 return True

@@ -1,4 +1,4 @@
-"""Redrives of dead letters: which ones a later event has superseded."""
+"""Redrives of dead letters, with the search for dead letters that a later event has superseded."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -18,16 +18,17 @@ from streamer.events import DeadLetter, Entry, Event, EventId, LetterHead, Parti
 from streamer.ports import LogReader, Subscription
 
 COMPARED_AT_ONCE = 50_000
-"""Letters that are compared with later events of their keys in one reading of the log."""
+"""Number of dead letters that one reading of the log compares with later events of their keys."""
 _Lane = tuple[Partition, str]
 
-# Of events whose halves are settled, those of dead letters alone stay without each other.
+# Most halves to remember. Normally all halves of an event are found; only halves of dead
+# letters stay alone.
 _MOST_HALVES = 10_000
 _Order = tuple[DeadLetter, bool]
 
 
 class PlacedLetter(NamedTuple):
-    """Letter that a subscriber can get again; `size` is the whole letter's, in bytes."""
+    """Dead letter that can be redriven, with the position of its event; `size` is its size in bytes."""
 
     id: str
     subscriber: SubscriberName
@@ -38,15 +39,15 @@ class PlacedLetter(NamedTuple):
 
     @classmethod
     def of(cls, head: LetterHead) -> "PlacedLetter":
-        """Return the place of a letter that can be redriven."""
-        assert head.subscriber is not None  # noqa: S101 - a subscriber has read it
-        assert head.key is not None  # noqa: S101 - it is to be delivered
-        assert head.partition is not None  # noqa: S101 - it was read from there
+        """Return the position of a dead letter that can be redriven."""
+        assert head.subscriber is not None  # noqa: S101 - a subscriber has read its event
+        assert head.key is not None  # noqa: S101 - its event can be delivered
+        assert head.partition is not None  # noqa: S101 - its event was read from there
         return cls(head.id, head.subscriber, head.key, head.partition, head.offset or 0, head.size)
 
 
 class LetterPlaces:
-    """Places of any number of letters of one subscriber: their events never reached the target."""
+    """Positions of one subscriber's dead letters, whose events never reached the target."""
 
     def __init__(self, letters: Iterable[DeadLetter | LetterHead] = ()) -> None:
         """Begin with `letters`."""
@@ -55,20 +56,20 @@ class LetterPlaces:
             self.add(letter)
 
     def add(self, letter: DeadLetter | LetterHead) -> None:
-        """Add a letter, with or without an event; one that has no place is ignored."""
+        """Add a dead letter, with or without an event; ignore a dead letter without a position."""
         if letter.partition is not None and letter.offset is not None:
             self._offsets[letter.partition].add(letter.offset)
 
     def has(self, partition: Partition, offset: int) -> bool:
-        """Return true if the event there is a dead letter."""
+        """Return true if the event at this position is a dead letter."""
         return offset in self._offsets.get(partition, ())
 
 
 def pages(letters: Iterable[PlacedLetter], most: int = COMPARED_AT_ONCE) -> Iterator[list[PlacedLetter]]:
-    """Yield all of `letters` in pages of about `most`, those of one key together.
+    """Yield all `letters` in pages of about `most`; dead letters of one key are in the same page.
 
-    A page has neighbours of one partition, so that little of the log is read
-    for it.
+    The dead letters of a page are close to each other in a partition, so that a
+    page needs little reading of the log.
     """
     keys: dict[tuple[Partition, str], list[PlacedLetter]] = defaultdict(list)
     for letter in sorted(
@@ -90,15 +91,15 @@ _Numbered = tuple[int, PlacedLetter]
 
 
 class RedrivePlan:
-    """Letters in the order in which the log lists them, those of a key by their offsets.
+    """Dead letters in the order of a redrive: as the log lists them, but sorted by offset for each key.
 
-    So the letters of a key are delivered in their order, and the log is read
-    from its beginning to its end. Each step costs what it returns, whatever
-    the number of letters.
+    So the events of a key are delivered in order, and the log is read from its
+    beginning to its end. The cost of each step depends only on the size of its
+    result.
     """
 
     def __init__(self, letters: Sequence[PlacedLetter] = ()) -> None:
-        """Plan `letters`, as the log lists them."""
+        """Plan a redrive of `letters`, which are in the order of the log's list."""
         self._ids = {letter.id for letter in letters}
         self._dropped: set[str] = set()
         self._taken: dict[str, _Numbered] = {}
@@ -111,11 +112,11 @@ class RedrivePlan:
 
     @property
     def taken(self) -> Collection[str]:
-        """Ids of the letters that were taken, and are not known to be gone."""
+        """Ids of the dead letters that were taken and not dropped since."""
         return self._taken.keys()
 
     def drop(self, ids: Iterable[str]) -> None:
-        """Leave letters out: they are gone, or not to be delivered."""
+        """Remove dead letters from the plan, because they no longer exist or must not be delivered."""
         for id_ in ids:
             if id_ in self._ids:
                 self._ids.remove(id_)
@@ -125,9 +126,10 @@ class RedrivePlan:
     def take(
         self, holds: Callable[[SubscriberName, Partition], bool], *, letters: int, size: int
     ) -> list[PlacedLetter]:
-        """Take the next letters from the queues that this process `holds`: at most so many, and of that size.
+        """Take the next dead letters of the partitions that this process `holds`, within both limits.
 
-        One letter always fits.
+        `letters` limits their number, and `size` their total size in bytes; one
+        dead letter always fits.
         """
         held = [queue for (name, partition), queue in self._queues.items() if holds(name, partition)]
         taken: list[PlacedLetter] = []
@@ -139,22 +141,22 @@ class RedrivePlan:
         return taken
 
     def put_back(self, ids: Iterable[str]) -> None:
-        """Put letters that were taken back to the beginnings of their queues."""
+        """Put dead letters that were taken back to the beginning of their queues."""
         back = sorted(self._taken.pop(id_) for id_ in set(ids) if id_ in self._taken)
         for number, letter in reversed(back):
             self._queues[letter.subscriber, letter.partition].appendleft((number, letter))
 
     def waiting(self) -> Iterator[PlacedLetter]:
-        """Yield the letters that were not taken."""
+        """Yield the dead letters that were not taken."""
         queues = [*filter(self._trimmed, self._queues.values())]
         return (letter for _, letter in chain(*queues) if letter.id not in self._dropped)
 
     def first(self, most: int) -> list[str]:
-        """Return the ids of at most `most` letters that were not taken."""
+        """Return the ids of at most `most` dead letters that were not taken."""
         return [letter.id for letter in islice(self.waiting(), most)]
 
     def _trimmed(self, queue: deque[_Numbered]) -> bool:
-        """Forget the letters at the beginning of `queue` that were left out; return true if others follow."""
+        """Remove dropped dead letters from the beginning of `queue`; return false if it is then empty."""
         while queue and queue[0][1].id in self._dropped:
             queue.popleft()
         return bool(queue)
@@ -177,19 +179,18 @@ async def superseded(
     *,
     aside: LetterPlaces,
 ) -> frozenset[str]:
-    """Return the ids of the `letters` that a later event of their key has superseded.
+    """Return the ids of the `letters` that a later event with the same key has superseded.
 
-    Such an event stands behind the letter in its partition, the subscriber has
-    settled it, and the subscriber's route `admits` it. An event that is itself
-    a dead letter, or on which the route breaks, never reached the target and
-    does not count: therefore `aside` are the places of all letters of the
-    subscriber, with or without an event. An event that is set aside after the letters were
-    listed can count as delivered. One that comes in halves counts where its
-    first half stands, once
-    all are settled and none belongs to a letter.
+    Such an event comes later in the same partition, the subscriber has settled it,
+    and the subscriber's route `admits` it. An event that is itself a dead letter,
+    or on which the route fails, never reached the target and does not count. So
+    `aside` must have the positions of all dead letters of the subscriber, with or
+    without an event. An event that is set aside after the dead letters were listed
+    can count as delivered. An event that comes in halves counts at the position of
+    its first half, when all halves are settled and none belongs to a dead letter.
 
-    Letters of other subscribers, and those without an event or a place in the
-    log, are never superseded. Raises `LogUnavailable`.
+    Dead letters of other subscribers, and dead letters without an event or a
+    position in the log, are never superseded. Raises `LogUnavailable`.
     """
     waiting: dict[_Lane, dict[str, int]] = defaultdict(dict)
     begin: dict[Partition, int] = {}
@@ -221,13 +222,13 @@ async def superseded(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Halves:
-    """Settled halves of events that several subscribers forward, as far as they were read."""
+    """Settled halves, read so far, of events that several subscribers forward."""
 
     upstream: Upstream
     _first: dict[EventId, Entry] = field(default_factory=dict)
 
     def whole(self, entry: Entry) -> Entry | None:
-        """Return the event of `entry` at the place of its first half, or `None` while others are missing."""
+        """Return the joined event of `entry` at the position of its first half; `None` if it lacks halves."""
         if not self.upstream.joins or not self.upstream.missing(entry.event):
             return entry
         id_ = entry.event.id
@@ -252,19 +253,20 @@ class Redriven(Enum):
     """Result of the redrive of a dead letter."""
 
     TAKEN = auto()
-    """Its event is in its lane, or joins it when the attempt in flight has ended."""
+    """The event is in its lane, or joins its lane when the attempt in flight has ended."""
     SUPERSEDED = auto()
-    """A later event of its key was delivered, so it stays a dead letter."""
+    """A later event with the same key was delivered, so the event stays a dead letter."""
     NOT_OURS = auto()
-    """Another process owns its partition."""
+    """Another process owns the partition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redelivery:
     """Puts the events of dead letters back into their lanes, ahead of later events.
 
-    `latest` in the state knows the deliveries that supersede them, of the keys
-    that are watched. The letters in `waiting` join lanes whose attempts are in flight.
+    `state.latest` has the latest deliveries of watched keys, which supersede dead
+    letters. The events of the dead letters in `waiting` join their lanes when the
+    attempts in flight have ended.
     """
 
     subscription: Subscription
@@ -274,37 +276,38 @@ class Redelivery:
     waiting: dict[Lane, dict[str, _Order]] = field(default_factory=lambda: defaultdict(dict), init=False)
 
     async def superseded(self, letters: Collection[HasPlace], aside: LetterPlaces) -> frozenset[str]:
-        """Return the ids of `letters` that a later event of their key has superseded, until now.
+        """Return the ids of the `letters` that a later event with the same key has superseded so far.
 
-        From now on deliveries of these keys are watched, so that `redrive` can
-        tell which letters are superseded later. `aside` are the places of all
-        letters of the subscriber. Raises `LogUnavailable`.
+        From now on, deliveries of these keys are watched, so that `redrive` notices
+        dead letters that are superseded later. `aside` has the positions of all
+        dead letters of the subscriber. Raises `LogUnavailable`.
         """
         latest = self.state.latest
         latest.watch(letters)
         admits = self.attempts.admits
         try:
-            # The log does not show what is not recorded yet.
+            # The log does not show deliveries that are not recorded yet.
             await self.state.ledger.caught_up()
             return await superseded(letters, self.reader, self.subscription, admits, aside=aside)
         except BaseException:
-            # Earlier deliveries are still unknown.
+            # Without the reading, earlier deliveries are unknown, so the watch is useless.
             latest.forget(letters)
             raise
 
     def redrive(self, letter: DeadLetter, *, include_superseded: bool) -> Redriven:
-        """Park the event of a dead letter at its place in its lane, due at once.
+        """Park the event of a dead letter in its lane by offset, due at once.
 
-        The later events of the lane are delivered after it, also those whose
-        turn has come but which a pause, a hold or the breaker keeps back. While
-        the lane is being tried, the event joins it when the attempt has ended.
+        Later events of the lane are delivered after this event, even if their turn
+        has already come and a pause, a hold or the breaker delays them. While the
+        lane is being tried, the event waits for the end of the attempt before it
+        joins.
         """
         if self.state.is_closed:
             return Redriven.NOT_OURS
         return self._redriven(letter, include_superseded=include_superseded)
 
     def attempt_ended(self, lane: Lane) -> None:
-        """Let the events join that waited for the end of an attempt."""
+        """Let the events join `lane` that waited for the end of its attempt."""
         for letter, include_superseded in self.waiting.pop(lane).values():
             self._redriven(letter, include_superseded=include_superseded)
 
@@ -315,7 +318,8 @@ class Redelivery:
         if letter.partition not in state.ledger.partitions:
             return Redriven.NOT_OURS
         if state.ledger.is_redriven(letter):
-            # The log has not recorded that redrive yet; the event can even be delivered by now.
+            # The log has not recorded an earlier redrive yet; the event can even be delivered
+            # already.
             return Redriven.TAKEN
         if not include_superseded and state.latest.supersede(letter):
             return Redriven.SUPERSEDED
@@ -323,7 +327,7 @@ class Redelivery:
         entry = Entry(partition=letter.partition, offset=letter.offset, event=event)
         lane = state.lanes.lane_of(entry)
         if lane is not None and entry.offset in lane.parked:
-            # The letter was listed before the log recorded its redrive.
+            # The dead letter was listed before the log recorded its redrive.
             return Redriven.TAKEN
         if lane is not None and lane in state.in_flight:
             self.waiting[lane][letter.id] = letter, include_superseded

@@ -1,4 +1,4 @@
-"""Settling: an attempt becomes commands for its lane, which are carried out here."""
+"""Settling: turns the result of an attempt into a command for its lane, and carries it out."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -33,19 +33,19 @@ class TargetSign(Enum):
     """Evidence of one attempt about its target."""
 
     WORKS = auto()
-    """It answered, even if it rejected the event."""
+    """The target answered, even if it rejected the event."""
     FAILS = auto()
-    """It gave no answer, or not the one that it should give."""
+    """The target gave no answer, or a wrong answer."""
     OVERLOADED = auto()
-    """It asks for a pause."""
+    """The target asks for a pause."""
     NOTHING = auto()
-    """It was sent a request, but its answer says nothing about how it works."""
+    """A request was sent, but the answer does not show whether the target works."""
     NOT_ASKED = auto()
-    """It was sent no request."""
+    """No request was sent."""
 
 
 def sign_of(tried: AttemptResult) -> TargetSign:
-    """Return what an attempt shows about the target."""
+    """Return the evidence of an attempt about the target."""
     if tried.awaits_lookup:
         return TargetSign.NOT_ASKED
     match tried.outcome:
@@ -62,9 +62,9 @@ def sign_of(tried: AttemptResult) -> TargetSign:
 
 
 def command_of(tried: AttemptResult, lane: Lane, schedule: RetrySchedule) -> Command:
-    """Return what is to become of `lane`, whose head has ended an attempt.
+    """Return the command for `lane` after an attempt at its head.
 
-    The attempt is counted already, unless an outage of the target excuses it.
+    The attempt must be counted already, unless an outage of the target excuses it.
     """
     match tried.outcome:
         case Delivered() | Skip():
@@ -91,15 +91,15 @@ def _later(lane: Lane, failure: Retry, schedule: RetrySchedule) -> Park | Wait:
     return Wait(delay_s=delay_s)
 
 
-_LOST = "The log does not hold this parked event any more."
-_LOST_HINT = "Find out who removed it from the log, and send it to the target by hand."
+_LOST = "The log no longer has this parked event."
+_LOST_HINT = "Find out what removed it from the log, and send it to the target by hand."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settling:
-    """The one place where an attempt changes lanes, the ledger, the admission and the failures.
+    """Applies the result of an attempt to the lanes, the ledger, the admission and the failures.
 
-    No method waits: the ledger holds each change until the log has recorded it.
+    No method waits: the ledger keeps each change until the log has recorded it.
     """
 
     state: DispatchState
@@ -110,7 +110,7 @@ class Settling:
     redelivery: Redelivery
 
     def ended(self, lane: Lane, ticket: Ticket, ending: AttemptResult | Command) -> None:
-        """Handle the end of an attempt at the head of `lane`; a command means that nothing was tried."""
+        """Handle the end of an attempt at the head of `lane`; a command means that there was no attempt."""
         if isinstance(ending, AttemptResult):
             self._tried(lane, ticket, ending)
             return
@@ -119,7 +119,7 @@ class Settling:
             self._apply(lane, ending)
 
     def landed(self, lane: Lane) -> None:
-        """Let redriven events join `lane`, whose attempt is no longer in flight."""
+        """Let redriven events join `lane`; its attempt must have ended."""
         if lane in self.redelivery.waiting:
             self.redelivery.attempt_ended(lane)
         self.state.moved()
@@ -131,14 +131,14 @@ class Settling:
             self._apply(lane, command_of(tried, lane, self.schedule), tried)
             return
         self.admission.abandoned(ticket)
-        # An attempt that outlived its partition counts for nothing: the next owner
-        # repeats it. While the partition is handed over, a finished attempt counts.
+        # An attempt that ends after its partition was lost does not count, and the next owner
+        # repeats it. While the partition is being handed over, a finished delivery counts.
         if lane.state is LaneState.LEAVING and isinstance(tried.outcome, Delivered | Skip):
             self.attempts.ended(lane, tried.outcome)
             self._finish(lane, self.attempts.receipt(lane, tried))
 
     def _count(self, lane: Lane, tried: AttemptResult) -> None:
-        """Count a failure at the head, and among the failures of the target."""
+        """Count a failure for the head and for the target."""
         match tried.outcome:
             case Retry() as failure:
                 if tried.awaits_lookup:
@@ -148,12 +148,12 @@ class Settling:
                 self.failures.failed(tried.entry.event.id, failure, tried.trace_id)
             case Reject(reason=reason):
                 lane.retries.failed(reason, self.state.clock.now())
-            # A target that only asks for a pause does not fail.
+            # A target that only asks for a pause has not failed.
             case Hold(alert=True) as hold:
                 self.failures.failed(tried.entry.event.id, hold)
 
     def _judge(self, ticket: Ticket, tried: AttemptResult) -> None:
-        """Tell the admission what the attempt showed; give back the attempts that an outage excuses."""
+        """Report the evidence to the admission, and give back the attempts that an outage excuses."""
         match sign_of(tried):
             case TargetSign.WORKS:
                 self.admission.succeeded(ticket, seconds=tried.seconds, share=tried.share)

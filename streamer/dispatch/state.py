@@ -1,4 +1,4 @@
-"""State of one subscriber: its undelivered events, what the log knows of them, and whether they are ours."""
+"""State of one subscriber: its undelivered events, their records in the log, and their ownership."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ _BEATS_A_LIMIT = 4
 
 @dataclass(slots=True, kw_only=True)
 class StandstillDetector:
-    """Detects two causes of lost partitions: the loop stood still, or the log takes no record.
+    """Detects two causes of lost partitions: the loop was frozen, or the log accepts no record.
 
-    From then on no attempt begins until the log has taken a record of the
-    partitions. The log waits `session_s` seconds for a silent process before it
-    gives its partitions to others. `None` is for a log that never does.
+    Then no attempt begins until the log has accepted a record of all partitions.
+    The log waits `session_s` seconds for a silent process before it gives the
+    partitions to other processes. `None` means that the log never does so.
     """
 
     name: SubscriberName
@@ -38,7 +38,7 @@ class StandstillDetector:
         """Check periodically until cancelled; return at once if there is nothing to detect."""
         if self.session_s is None:
             return
-        # The last heartbeat can be older than the last strike.
+        # The process's last heartbeat to the log can be older than the last strike.
         self._beat = Beat(self.clock, self.session_s / 2)
         while True:
             await self.clock.sleep(self._beat.interval_s)
@@ -47,7 +47,7 @@ class StandstillDetector:
 
     def is_over(self) -> bool:
         """Return whether this process certainly owns all its partitions at this moment."""
-        # The process can have stood still until now.
+        # The process can have been frozen until now.
         self._check()
         return not self.ledger.ownership_check.lasts
 
@@ -61,7 +61,7 @@ class StandstillDetector:
         return has_waited
 
     def has_ended(self) -> bool:
-        """Return true once, after the record that ended a standstill."""
+        """Return true once, after a record has ended the doubt about the ownership."""
         if not self.lasts or self.ledger.ownership_check.lasts:
             return False
         self.lasts = False
@@ -86,16 +86,16 @@ class StandstillDetector:
 
 
 class Beat:
-    """Periodic time stamp of the running loop, whose age shows a standstill.
+    """Periodic time stamp of the running loop; its age shows whether the loop was frozen.
 
-    A stopped process, or a loop that a plugin blocks, shows in the monotonic
-    time between two strikes. A suspended machine shows in wall time only,
-    because the monotonic clock can have stopped with it. A wall clock that is
-    set forward looks the same.
+    If the process is stopped, or a plugin blocks the loop, the monotonic time
+    between two strikes grows. If the machine is suspended, only the wall time
+    grows, because the monotonic clock can stop. A wall clock that is set forward
+    looks the same.
     """
 
     def __init__(self, clock: Clock, limit_s: float) -> None:
-        """Treat a pause of more than `limit_s` seconds as a standstill."""
+        """Treat a pause of more than `limit_s` seconds as a freeze."""
         self._clock = clock
         self._limit_s = limit_s
         self.strike()
@@ -111,10 +111,10 @@ class Beat:
         self._struck_at = self._clock.now()
 
     def standstill_s(self) -> float:
-        """Return the duration of a standstill that has just ended, once; otherwise 0.
+        """Return the seconds of a freeze that has just ended, once; otherwise 0.
 
-        The first caller afterwards gets it, whether the periodic check or a
-        delivery.
+        The first caller after the freeze gets the duration, be it the periodic
+        check or a delivery.
         """
         since_s = max(self._clock.monotonic() - self._struck, self._clock.now() - self._struck_at)
         if since_s <= self._limit_s:
@@ -125,12 +125,11 @@ class Beat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds of one subscriber's events in memory, in parked lanes and in unrecorded deliveries.
+    """Limits of one subscriber's events in memory, of its parked events and of its unrecorded deliveries.
 
-    Above `waiting` events or `waiting_bytes` in memory reading pauses, and it
-    resumes at half of them. A partition with more than `parked` parked events
-    is not read further. No delivery begins while `finished` deliveries are not
-    recorded.
+    Reading pauses at `waiting` events or `waiting_bytes` bytes in memory, and
+    resumes at half of these limits. A partition with `parked` parked events is not
+    read further. No delivery begins while `finished` deliveries are not recorded.
     """
 
     waiting: int
@@ -140,17 +139,17 @@ class Limits:
 
 
 class DispatchState:
-    """All that one process knows of a subscriber's events, and the only owner of that knowledge.
+    """All state of a subscriber's events in this process.
 
-    The other parts of dispatch read it and keep nothing of their own. Each lane
-    is in exactly one of three places: ready for its turn (`lanes`), being tried
-    (`in_flight`), or waiting for its next attempt (`delay_queue`). A method
-    that moves a lane also tells the `ledger` what the log is to record of the
-    move. None of them awaits, so no task sees half of a move.
+    The other parts of dispatch use this state and have none of their own. Each lane
+    is either ready for its turn (`lanes`), being tried (`in_flight`), or waiting
+    for its next attempt (`delay_queue`). A method that moves a lane also notes in
+    the `ledger` what the log must record. No such method awaits, so no task sees a
+    half-finished move.
 
-    Once it `is_closed`, no attempt begins. `moved_at` is the time at which an
-    attempt ended, or work came after there was none, in monotonic seconds.
-    `behind` events of the log are not read yet.
+    After `is_closed` is set, no attempt begins. `moved_at` is the monotonic time at
+    which the last attempt ended, or at which work arrived after a time without
+    work. `behind` is the number of events in the log that are not read yet.
     """
 
     def __init__(
@@ -163,7 +162,7 @@ class DispatchState:
         joins: bool = False,
         session_s: float | None = None,
     ) -> None:
-        """Begin empty; `session_s` is the time after which the log moves partitions of a silent process."""
+        """Begin empty; after `session_s` seconds, the log moves the partitions of a silent process."""
         self.name = name
         self.limits = limits
         self.clock = clock
@@ -181,31 +180,32 @@ class DispatchState:
 
     @property
     def has_work(self) -> bool:
-        """True while attempts are in flight, or could be."""
+        """True while attempts are in flight, or could begin."""
         return bool(self.in_flight) or (self.lanes.ready and not self.is_closed)
 
     @property
     def is_full(self) -> bool:
-        """True from the time when memory is full until it is half empty."""
+        """True from the time at which memory is full until it is half empty."""
         return self._is_full or self._is_above(1.0)
 
     def moved(self) -> None:
-        """Note that an attempt has ended, or that there is work after there was none."""
+        """Note that an attempt has ended, or that work has arrived after a time without work."""
         self.moved_at = self.clock.monotonic()
 
     async def owns(self, lane: Lane) -> bool:
         """Return whether an attempt at `lane` can begin now, but not later.
 
-        The process can have stood still since the attempt was admitted.
+        The process can have been frozen since the attempt was admitted.
         """
         if not self.standstill.is_over():
             await self.standstill.over()
         return lane.state is LaneState.OPEN
 
     def queue(self, entry: Entry, is_awaited: Callable[[Lane, Entry], bool] | None = None) -> None:
-        """Queue an event that was read; behind a parked event of its lane it is parked too.
+        """Queue an event that was read; if its lane is parked, park the event too.
 
-        A lane that waits is due now if the event `is_awaited` by its head.
+        If the head of a waiting lane awaits this event (`is_awaited`), the lane is
+        due now.
         """
         parked = self.lanes.put(entry)
         if is_awaited is not None:
@@ -225,22 +225,21 @@ class DispatchState:
                 self.delay_queue.put(lane, max(0.0, kept.setback.due_at - now))
 
     def park(self, lane: Lane, delay_s: float) -> None:
-        """Leave the events of `lane` to the log until it is tried again after `delay_s` seconds."""
+        """Park the events of `lane` in the log until the next attempt in `delay_s` seconds."""
         lane.retries.due_at = self.clock.now() + delay_s
         self._store(lane)
         self.delay_queue.put(lane, delay_s)
 
     def park_waiting(self, partitions: frozenset[Partition]) -> None:
-        """Park the lanes in memory that wait for another try, so that a crash keeps their attempt counts."""
+        """Park the lanes in memory that wait for another attempt, so that their counts survive a crash."""
         for lane in self.delay_queue.unparked:
             if lane.partition in partitions and lane.state is LaneState.OPEN:
                 self.park(lane, self.delay_queue.left_s(lane))
 
     def park_failed(self, partitions: frozenset[Partition], in_flight: Collection[Lane] = ()) -> None:
-        """Park all lanes that have failed, except those being tried, so that the next owner knows of it.
+        """Park all lanes that have failed, except those `in_flight`, so that their attempts are stored.
 
-        This includes lanes whose turn has come but which a pause or a hold
-        keeps from being tried.
+        This includes lanes whose turn has come, but which a pause or a hold delays.
         """
         self.park_waiting(partitions)
         for lane in self.lanes.failed_in(partitions):
@@ -256,7 +255,7 @@ class DispatchState:
                     self.ledger.alter(lane.change())
 
     def settle(self, lane: Lane, *proofs: Proof) -> None:
-        """Settle the head with the records of it; the next event of the lane, if any, gets its turn."""
+        """Settle the head with its records; then the lane's next event, if any, gets its turn."""
         offset, entry = lane.head_offset, lane.entries[0] if lane.entries else None
         was_parked = lane.is_parked
         lane.retries.due_at = self.clock.now()
@@ -272,9 +271,9 @@ class DispatchState:
                 self.ledger.skip(part)
 
     def rejoin(self, entry: Entry, letter: DeadLetter) -> None:
-        """Park the event of a dead letter at its place in its lane, due at once; the lane is not in flight.
+        """Park the event of a dead letter in its lane by offset, due at once; the lane must not be in flight.
 
-        The record that parks it also removes the letter.
+        The record that parks the event also removes the dead letter.
         """
         now, lane = self.clock.now(), self.lanes.lane_of(entry)
         has_turn = lane is not None and lane not in self.delay_queue
@@ -297,7 +296,7 @@ class DispatchState:
         return leaving
 
     def update_fullness(self) -> bool:
-        """Return whether memory is full, or has been and is not half empty yet."""
+        """Return whether memory is full, or was full and is not yet half empty."""
         self._is_full = self._is_above(0.5 if self._is_full else 1.0)
         return self._is_full
 
@@ -308,7 +307,7 @@ class DispatchState:
         return self.ledger.crowded.union(filter(self.is_parked_full, self.ledger.partitions))
 
     def is_parked_full(self, partition: Partition) -> bool:
-        """Return true if as many events of `partition` are parked as can be."""
+        """Return true if the number of parked events of `partition` has reached its limit."""
         return self.lanes.parked_in(partition) >= self.limits.parked
 
     def _store(self, lane: Lane) -> None:
@@ -316,7 +315,7 @@ class DispatchState:
         self.ledger.park(lane.change(joined=self.lanes.park(lane)), absorbed)
 
     def _advance(self, lane: Lane) -> tuple[Entry, ...]:
-        """Drop the head of `lane`, and return the other parts of its event, which leave with it."""
+        """Remove the head of `lane`; return the other halves of its event, which leave with the head."""
         if lane.state is LaneState.OPEN:
             parts = self.lanes.absorb(lane)
             self.lanes.advance(lane)
@@ -326,7 +325,7 @@ class DispatchState:
         return parts
 
     def _is_above(self, share: float) -> bool:
-        # Settled but unrecorded events count: a crash would repeat them.
+        # Settled but unrecorded events count too, because a crash would repeat them.
         held = self.lanes.waiting + self.ledger.unrecorded
         return held >= share * self.limits.waiting or (
             self.lanes.waiting_bytes >= share * self.limits.waiting_bytes

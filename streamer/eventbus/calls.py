@@ -24,7 +24,7 @@ SERVICE = "eventbus.v1.PubSub"
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[_Request, _Response]):
-    """One call of the service, with its request and response messages."""
+    """A call of the service, with its request and response messages."""
 
     name: str
     request: type[_Request]

@@ -1,1 +1,1 @@
-"""Expressions of a configuration: JMESPath and Jinja2, both bounded in work and size."""
+"""Expressions of a configuration in JMESPath and Jinja2, limited in work and size."""

@@ -1,4 +1,4 @@
-"""Bounds of what an expression takes and makes, however large the event is."""
+"""Limits of an expression's steps and of the size of its values, for events of any size."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -9,13 +9,13 @@ from jmespath.parser import ParsedResult
 from streamer.expressions.functions import Budget, Functions
 from streamer.expressions.functions.budget import LONG_TEXT
 
-# A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
+# A dictionary with `type`, `value` and `children`, which jmespath's parser creates.
 Node = Any
 
 Evaluate = Callable[[Any], Any]
 
 MOST_COPIES = 1_000
-"""As many times as large as an event can a value in an expression be."""
+"""A value in an expression can be at most this many times as large as the event."""
 
 _MOST_MADE = 4_000_000
 _FEW_COPIES = 16
@@ -29,9 +29,9 @@ _SPENDING = frozenset(
 
 
 def begun(evaluate: Evaluate, budget: Budget, *expressions: ParsedResult) -> Evaluate:
-    """Return `evaluate`, which evaluates `expressions`, with a new budget for each evaluation.
+    """Return `evaluate` so that each evaluation of `expressions` has a new budget.
 
-    It is returned as it is where nothing in them spends any.
+    If nothing in the expressions spends steps, `evaluate` is returned unchanged.
     """
     if not any(_spends(each) for expression in expressions for each in _nodes(expression.parsed)):
         return evaluate
@@ -44,13 +44,14 @@ def begun(evaluate: Evaluate, budget: Budget, *expressions: ParsedResult) -> Eva
 
 
 def measured(evaluate: Evaluate, budget: Budget, expression: ParsedResult) -> Evaluate:
-    """Return `evaluate`, which evaluates `expression`, bounded in the size of its value.
+    """Return `evaluate` so that the size of its value is limited; it evaluates `expression`.
 
-    Each copy of a value is written out in full, although it takes no memory before
-    that. An evaluation that copies little is returned unchanged.
+    Copies of a value take no memory at first, but each copy is written out in full
+    later. If `expression` copies little, `evaluate` is returned unchanged.
     """
     parsed = expression.parsed
-    # The texts of functions, the literals and what a table holds repeat with each item.
+    # In a projection, the results of functions, the literals and the values of tables repeat
+    # for each item.
     repeats = any(node["type"] in _PROJECTIONS and any(_calls(node)) for node in _nodes(parsed))
     if not repeats and copies(parsed) <= _FEW_COPIES:
         return evaluate
@@ -64,24 +65,24 @@ def measured(evaluate: Evaluate, budget: Budget, expression: ParsedResult) -> Ev
 
 
 def steps_of(node: Node, functions: Functions) -> int:
-    """Return the steps of one evaluation of `node`, without those that depend on sizes."""
+    """Return the steps of one evaluation of `node`, without steps that depend on the size of values."""
     children = [each for each in node["children"] if isinstance(each, dict)]
     if node["type"] == "expref":
         return 1
     own = functions.steps(node["value"]) if node["type"] == "function_expression" else 1
-    # A projection spends the steps of its items itself.
+    # A projection itself spends the steps for its items.
     inner = children[:1] if node["type"] in _PROJECTIONS else children
     return own + sum(steps_of(each, functions) for each in inner)
 
 
 def copies(node: Node) -> float:
-    """Return how many times as large as an event a value in the expression `node` can be."""
+    """Return how many times as large as the event a value in the expression `node` can be."""
     found = [1.0]
     return max(_size(node, found), *found)
 
 
 def _size(node: Node, found: list[float]) -> float:
-    """Return the same of the value of `node`; those of the values within it are added to `found`."""
+    """Return the factor for the value of `node`; raise `found[0]` to the largest factor within it."""
     kind = node["type"]
     if kind == "literal":
         return 1 + len(str(node["value"])) / _LETTERS_A_COPY

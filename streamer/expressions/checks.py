@@ -1,4 +1,4 @@
-"""Checks of a parsed JMESPath expression without any event, and the names that it reads."""
+"""Checks of a parsed JMESPath expression without an event, and the names that it reads."""
 
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from streamer.expressions.bounds import MOST_COPIES, copies
 from streamer.expressions.functions import Function, FunctionFailed, Functions
 from streamer.expressions.functions.library import KINDS
 
-# A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
+# A dictionary with `type`, `value` and `children`, which jmespath's parser creates.
 Node = Any
 
 _TYPES = {
@@ -24,7 +24,7 @@ _TYPES = {
     dict: "object",
     type(None): "null",
 }
-# Types that JMESPath's own functions return; functions that are not here can return any type.
+# Types that JMESPath's own functions return; a function that is not listed can return any type.
 _RETURNED: Mapping[str, str] = {
     **dict.fromkeys(("abs", "ceil", "floor", "length", "to_number"), "number"),
     **dict.fromkeys(("contains", "ends_with", "starts_with"), "boolean"),
@@ -43,7 +43,7 @@ _TYPE_OF_NODES: Mapping[str, str] = {
     "multi_select_dict": "object",
     "expref": "expref",
 }
-# Their first child is evaluated where they stand, and the others within its value.
+# The first child of these nodes is evaluated in the same scope, and the others within its value.
 _SCOPES = frozenset(
     {"index_expression", "pipe", "projection", "filter_projection", "subexpression", "value_projection"}
 )
@@ -56,8 +56,8 @@ _CURRENT = frozenset({"current", "identity"})
 class ExpressionMistake(Exception):
     """Mistake in an `expression`: a `sentence` with its `detail`.
 
-    It is about a `word`, which is the name of a function if it `is_call`, and of
-    a part of something if it `is_member`.
+    `word` is the mistaken word. It is the name of a function if `is_call`, and the
+    name of a member of an object if `is_member`.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ExpressionMistake(Exception):
 
     @property
     def lex_position(self) -> int:
-        """Number of characters before the word in the expression."""
+        """Number of characters before `word` in the expression."""
         tokens: list[Any] = list(Lexer().tokenize(self.expression))
         found = [
             (self._is_meant(before["type"], after["type"]), -int(token["start"]))
@@ -92,7 +92,7 @@ class ExpressionMistake(Exception):
         return -max(found, default=(False, 0))[1]
 
     def _is_meant(self, before: str, after: str) -> bool:
-        """Return true for the place of a function's name at a call, and of another at the begin of a path."""
+        """Return whether the token between `before` and `after` is the wanted call, member or first name."""
         if self._is_call:
             return after == "lparen"
         return (before == "dot") is self._is_member and after != "lparen"
@@ -104,19 +104,21 @@ def check_expression(
     names: Collection[str],
     data_names: Collection[str] = frozenset(),
 ) -> None:
-    """Check `expression` as far as this is possible without an event; raises `ExpressionMistake`.
+    """Check `expression` as far as possible without an event; raises `ExpressionMistake`.
 
-    A field at the top must be one of `names`, and one of the event's data one
-    of `data_names`, if there are some. Functions must exist and take
-    the number of arguments, and the literals and other known types among them.
-    No value in it can be 1,000 times as large as an event.
+    A field at the top level must be one of `names`. If `data_names` are given, a
+    member of `data` must be one of them. Functions must exist, and accept the
+    number of arguments, and the literals and known types among the arguments. No
+    value in the expression can be more than 1,000 times as large as the event.
     """
     checking = _Checking(expression.expression, functions, frozenset(names), frozenset(data_names))
     checking.check(expression.parsed, is_at_top=True)
     if copies(expression.parsed) > MOST_COPIES:
-        detail = f"a value in it has more than {MOST_COPIES:,} times what the event has; repeat less in it"
+        detail = (
+            f"a value in it can be more than {MOST_COPIES:,} times as large as the event; repeat less in it"
+        )
         raise ExpressionMistake(
-            "it makes too much of an event", detail, word="", expression=expression.expression
+            "it copies the event too often", detail, word="", expression=expression.expression
         )
 
 
@@ -130,7 +132,7 @@ class _Checking:
         self._data_names = data_names
 
     def check(self, node: Node, *, is_at_top: bool) -> None:
-        """Check `node`, which is evaluated over the whole document when it `is_at_top`."""
+        """Check `node`; if `is_at_top`, it is evaluated over the whole document."""
         if node["type"] == "field" and is_at_top and node["value"] not in self._names:
             self._refuse_name(node["value"])
         if node["type"] == "function_expression":
@@ -148,7 +150,7 @@ class _Checking:
         if name in _LITERALS:
             return f"write `{name}`, in backticks, for the value"
         if f'"{name}"' in self._expression:
-            return f"a text stands in single quotes: '{name}'"
+            return f"write a text in single quotes: '{name}'"
         close = difflib.get_close_matches(name, self._names, n=1)
         hint = f"did you mean {close[0]}?" if close else "fields of the record are in data.fields;"
         return f"{hint} known: {', '.join(sorted(self._names))}"
@@ -182,7 +184,7 @@ class _Checking:
         return ExpressionMistake(sentence, detail, word=name, expression=self._expression, is_call=True)
 
     def _type(self, node: Node, *, is_at_top: bool) -> str:
-        """Return the JMESPath type of the value of `node`, if it is not null; empty when it is not known."""
+        """Return the JMESPath type of the value of `node` if it is not null; empty if the type is unknown."""
         kind = node["type"]
         if kind == "literal":
             return _TYPES.get(type(node["value"]), "")
@@ -197,7 +199,7 @@ class _Checking:
 
 
 def unknown_member(name: str, data_names: Collection[str]) -> tuple[str, str]:
-    """Return a sentence and its detail about a `name` that the data of no event has."""
+    """Return a sentence and its detail for a `name` that no event has in its data."""
     close = difflib.get_close_matches(name, data_names, n=1)
     hint = f"did you mean data.{close[0]}? " if close else f"did you mean data.fields.{name}? "
     known = ", ".join(sorted(data_names))
@@ -205,7 +207,7 @@ def unknown_member(name: str, data_names: Collection[str]) -> tuple[str, str]:
 
 
 def _member_of_data(node: Node) -> str | None:
-    """Return the name of a part of the event's data that `node` begins with, such as `fields`."""
+    """Return the member of the event's data at the beginning of `node`, such as `fields`; else `None`."""
     if node["type"] != "subexpression":
         return None
     of, member, *_ = node["children"]
@@ -214,7 +216,7 @@ def _member_of_data(node: Node) -> str | None:
 
 
 def _inner(node: Node) -> Iterator[tuple[Node, bool]]:
-    """Yield the nodes within `node`, each with whether it is evaluated within another value than `node`."""
+    """Yield the children of `node`, each with true if it is evaluated in another scope than `node`."""
     children: Sequence[Any] = [each for each in node["children"] if isinstance(each, dict)]
     if node["type"] == "expref":
         yield from ((each, True) for each in children)
@@ -242,7 +244,8 @@ def _check_own(function: Function, arguments: Sequence[Node], types: Sequence[st
         elif kind and parameter.kinds and kind not in parameter.kinds:
             raise FunctionFailed(f"{where} must be {_or(parameter.kinds)}, found {_or([kind])}")
     if len(literals) == len(arguments):
-        # With constant arguments it fails for every event, so it can fail now.
+        # With constant arguments, a call that fails would fail for every event, so it is
+        # checked now.
         function(literals)
 
 
@@ -266,9 +269,9 @@ def _or(kinds: Sequence[str]) -> str:
 
 
 WHOLE = "@"
-"""Stands for the whole document, and so for every name."""
+"""Means the whole document, and so every name."""
 _FIELDS = ["data", "fields"]
-# Their first child alone sees the document; the others see what it returns.
+# Only the first child of these nodes sees the document; the other children see its result.
 _PATHS = frozenset(
     {
         *("subexpression", "index_expression", "pipe", "projection", "value_projection"),
@@ -278,23 +281,23 @@ _PATHS = frozenset(
 
 
 def names_read(expression: str) -> frozenset[str]:
-    """Return the names that `expression` reads, with `WHOLE` if it reads the document as such.
+    """Return the names that `expression` reads, with `WHOLE` if it reads the whole document.
 
-    `expression` must compile.
+    `expression` must be valid.
     """
     return frozenset(_names(jmespath.compile(expression).parsed))
 
 
 def reads_any(expression: str | None, names: Iterable[str]) -> bool:
-    """Return true when `expression`, which must compile, reads one of `names`; they can be none."""
+    """Return true if `expression`, which must be valid, reads one of `names`."""
     wanted = {*names}
     return expression is not None and bool(wanted) and bool(names_read(expression) & {*wanted, WHOLE})
 
 
 def nodes_at_top(node: Any) -> Iterator[Any]:
-    """Yield `node` of a parsed JMESPath expression and those below it that see the whole document."""
+    """Yield `node` of a parsed JMESPath expression, and its descendants that see the whole document."""
     if node["type"] == "expref":
-        # It is applied to the items of a list.
+        # A reference is applied to the items of a list.
         return
     yield node
     children = node["children"]
@@ -314,7 +317,7 @@ def _names(node: Any) -> Iterator[str]:
 def fields_read(expression: str) -> frozenset[str]:
     """Return the names of the record's fields that `expression` reads as `data.fields.X`.
 
-    `expression` must compile.
+    `expression` must be valid.
     """
     return frozenset(_fields(jmespath.compile(expression).parsed))
 
@@ -327,7 +330,7 @@ def _fields(node: Any) -> Iterator[str]:
 
 
 def _path(node: Any) -> Iterator[str]:
-    """Yield the names with which the path `node` begins."""
+    """Yield the names at the beginning of the path `node`."""
     if node["type"] == "field":
         yield node["value"]
     elif node["type"] == "subexpression":

@@ -1,8 +1,8 @@
-"""Evaluation of JMESPath as its specification has it, by functions that are made once of an expression.
+"""Evaluation of JMESPath by its specification, with functions that are compiled once for each expression.
 
-They take a fifth of the time of jmespath's interpreter. Operations on large values
-spend a budget: a projection by the number of its items, and a comparison or a
-function by the sizes of its operands.
+These functions take a fifth of the time of jmespath's interpreter. Operations on
+large values spend steps of a budget: a projection by the number of its items, and a
+comparison or a function by the size of its operands.
 """
 
 import operator
@@ -17,7 +17,7 @@ from streamer.expressions.bounds import begun, measured, steps_of
 from streamer.expressions.functions import Functions
 from streamer.expressions.functions.budget import ITEMS_A_STEP, LONG_TEXT
 
-# A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
+# A dictionary with `type`, `value` and `children`, which jmespath's parser creates.
 Node = Any
 
 Evaluate = Callable[[Any], Any]
@@ -36,20 +36,21 @@ _FALSE: tuple[Any, ...] = ("", [], {}, None)
 def evaluation(expression: ParsedResult, functions: Functions) -> Evaluate:
     """Return a function that returns the value of `expression` over a document.
 
-    Each evaluation has a budget of its own, and raises `LimitExceeded` beyond it.
+    Each evaluation has its own budget, and raises `LimitExceeded` when the budget
+    is used up.
     """
     return begun(evaluating(expression, functions), functions.budget, expression)
 
 
 def evaluating(expression: ParsedResult, functions: Functions) -> Evaluate:
-    """Return `evaluation` for a part of a larger one, whose budget it spends."""
+    """Return the same function as `evaluation`, but it spends the budget of its caller."""
     return measured(Compiler(functions).made(expression.parsed), functions.budget, expression)
 
 
 class Compiler:
-    """Makes a function of each node of an expression.
+    """Compiles each node of an expression into a function.
 
-    A subclass can give fields, operators and calls another meaning.
+    A subclass can change the meaning of fields, operators and calls.
     """
 
     def __init__(self, functions: Functions) -> None:
@@ -81,12 +82,12 @@ class Compiler:
         return self._makers[node["type"]](node)
 
     def field(self, node: Node) -> Evaluate:
-        """Return a function that returns the field of an object."""
+        """Return a function that returns this field of an object."""
         name = node["value"]
         return lambda value: value.get(name) if isinstance(value, dict) else None
 
     def index(self, node: Node) -> Evaluate:
-        """Return a function that returns the item of a list."""
+        """Return a function that returns this item of a list."""
         index = node["value"]
         return lambda value: value[index] if has_item(value, index) else None
 
@@ -97,7 +98,7 @@ class Compiler:
         return lambda document: compare(left(document), right(document))
 
     def negation(self, node: Node) -> Evaluate:
-        """Return a function that returns true for a false operand."""
+        """Return a function that returns true if the operand is false."""
         operand, is_false = self.made(node["children"][0]), self.is_false
         return lambda document: is_false(operand(document))
 
@@ -116,19 +117,19 @@ class Compiler:
         return self.functions.caller(name)
 
     def is_false(self, value: Any) -> bool:
-        """Return true for what JMESPath takes as false; 0 is true."""
+        """Return whether JMESPath treats `value` as false; 0 is true."""
         return value is False or (value is not True and value in _FALSE)
 
     def kept(self, values: Iterable[Any]) -> list[Any]:
-        """Return those of the values of a projection's items that it keeps."""
+        """Return the values of a projection's items without null."""
         return [each for each in values if each is not None]
 
     def unprojected(self, _value: Any) -> Any:
-        """Return the value of a projection over anything but a list or an object."""
+        """Return the value of a projection over a value that is not a list or an object."""
         return None
 
     def comparison(self, node: Node) -> Callable[[Any, Any], Any]:
-        """Return a function that compares two values as the comparator `node` does."""
+        """Return a function that compares two values with the comparator of `node`."""
         if (order := _ORDERING.get(node["value"])) is not None:
             return self._ordering(order)
         is_equal, budget = node["value"] == "eq", self.budget
@@ -140,7 +141,7 @@ class Compiler:
                 return (one == other) is is_equal
             if type(one) is type(other) and isinstance(one, list | dict) and len(one) == len(other):
                 budget.compare(one)
-            # Numbers and booleans have rules of their own.
+            # Numbers and booleans have special rules.
             return bool(_equals(one, other)) is is_equal
 
         return compared
@@ -194,7 +195,7 @@ class Compiler:
 
     def _reference(self, node: Node) -> Evaluate:
         (child,) = node["children"]
-        # Functions such as sort_by know null, but not what a subclass has beside it.
+        # Functions such as sort_by handle null, but not the further values of a subclass.
         expression = _Expression(Compiler(self.functions).made(child), steps_of(child, self.functions))
         return lambda _: expression
 
@@ -266,7 +267,7 @@ class Compiler:
 
 
 class _Expression:
-    """Expression that a function applies to items. jmespath knows its type by this name."""
+    """Expression that a function applies to items; jmespath recognises its type by this class name."""
 
     expression = None
 

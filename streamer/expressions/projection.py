@@ -1,4 +1,4 @@
-"""Evaluation of JMESPath that distinguishes a missing field from null, and the operands of a predicate."""
+"""Evaluation of JMESPath that distinguishes absent fields from null, and the operands of a predicate."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
@@ -12,7 +12,7 @@ from streamer.expressions.bounds import begun, measured
 from streamer.expressions.evaluation import Compiler, Evaluate, has_item
 from streamer.expressions.functions import Functions
 
-# A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
+# A dictionary with `type`, `value` and `children`, which jmespath's parser creates.
 Node = Any
 
 Project = Callable[[JsonObject], Any]
@@ -23,31 +23,32 @@ class _Absence(Enum):
 
 
 ABSENT: Final = _Absence.ABSENT
-"""Value of an expression that meets a field which the event does not carry."""
+"""Value of an expression that reads a field which the event does not have."""
 
-# They choose among their arguments, so an absent one leaves the others.
+# These functions choose among their arguments, so an absent argument is ignored.
 _CHOOSING = frozenset({"merge", "not_null"})
 
 
 def projected(expression: ParsedResult, functions: Functions) -> Project:
-    """Return a function that evaluates `expression`, and returns `ABSENT` for a field that is not carried.
+    """Return a function that evaluates `expression`, and returns `ABSENT` for a field that is absent.
 
-    Absence passes through operators and functions. `||` and `not_null` replace
-    it, as they replace null. A projection drops it, and so does a multi-select
-    hash, which is absent itself when nothing is left. A multi-select list with
-    an absent item is absent. Each evaluation has a budget of its own, and raises
-    `LimitExceeded` beyond it.
+    The value of an operator or a function with an absent operand is absent. `||`
+    and `not_null` replace an absent value in the same way as null. A projection
+    drops absent values. A multi-select hash drops them too, and is absent if
+    nothing is left. A multi-select list with an absent item is absent. Each
+    evaluation has its own budget, and raises `LimitExceeded` when the budget is
+    used up.
     """
     return begun(projecting(expression, functions), functions.budget, expression)
 
 
 def projecting(expression: ParsedResult, functions: Functions) -> Project:
-    """Return `projected` for a part of a larger evaluation, whose budget it spends."""
+    """Return the same function as `projected`, but it spends the budget of its caller."""
     return measured(_Compiler(functions).made(expression.parsed), functions.budget, expression)
 
 
 def object_of(parts: dict[str, Project]) -> Project:
-    """Return a function that projects `parts`, without the absent ones; absent when none is left."""
+    """Return a function that projects `parts` into an object without absent parts; absent if none is left."""
 
     def project(document: JsonObject) -> Any:
         found = {name: part(document) for name, part in parts.items()}
@@ -57,7 +58,7 @@ def object_of(parts: dict[str, Project]) -> Project:
 
 
 def list_of(items: list[Project]) -> Project:
-    """Return a function that projects `items`; absent when one of them is: a list is sent whole."""
+    """Return a function that projects `items` into a list; absent if any item is absent."""
 
     def project(document: JsonObject) -> Any:
         return _whole([item(document) for item in items])
@@ -66,7 +67,7 @@ def list_of(items: list[Project]) -> Project:
 
 
 class _Compiler(Compiler):
-    """Makes functions that know `ABSENT` beside null."""
+    """Compiler whose functions handle `ABSENT` in addition to null."""
 
     def field(self, node: Node) -> Evaluate:
         name = node["value"]
@@ -74,7 +75,7 @@ class _Compiler(Compiler):
         def found(value: Any) -> Any:
             if isinstance(value, dict):
                 return value.get(name, ABSENT)
-            # A part of a cleared compound field is cleared too.
+            # Every part of a cleared compound field is cleared too.
             return None if value is None else ABSENT
 
         return found
@@ -149,9 +150,9 @@ def _whole(found: list[Any] | None) -> Any:
 
 
 def operands(expression: str, document: JsonObject) -> Mapping[str, Any]:
-    """Return the value in `document` of each field at the top of a sound `expression`, by its path.
+    """Return the value in `document` of each path that a valid `expression` reads, by path.
 
-    A field that the event does not carry has the value `ABSENT`.
+    A field that the event does not have has the value `ABSENT`.
     """
     functions = Functions()
     paths = dict.fromkeys(_paths(jmespath.compile(expression).parsed))
@@ -159,7 +160,7 @@ def operands(expression: str, document: JsonObject) -> Mapping[str, Any]:
 
 
 def _paths(node: Node) -> Iterator[str]:
-    """Yield the paths of names that are not within a projection, a filter or another path."""
+    """Yield the paths in `node` that are not within a projection, a filter or another path."""
     if (path := _path(node)) is not None:
         yield path
         return
@@ -171,7 +172,7 @@ def _paths(node: Node) -> Iterator[str]:
 
 
 def _path(node: Node) -> str | None:
-    """Return the path that `node` is, such as `data.fields.Name`, or `None` for anything else."""
+    """Return the path, such as `data.fields.Name`, if `node` is a path of names; otherwise `None`."""
     if node["type"] == "field":
         name = node["value"]
         return name if name.isidentifier() and name.isascii() else None

@@ -1,1 +1,1 @@
-"""Options, log lines and a producer of librdkafka, the Kafka client."""
+"""librdkafka, the Kafka client: options, log lines and a producer that can be discarded."""

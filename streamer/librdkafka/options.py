@@ -1,4 +1,4 @@
-"""Options of librdkafka for security and for Streamer's own use, and its log lines."""
+"""Options of librdkafka for security, options reserved for Streamer, and librdkafka's log lines."""
 
 from typing import Any
 
@@ -26,12 +26,12 @@ CODE_OPTIONS = ("plugin.library.paths",)
 """Options that load code into the process."""
 
 SECURITY_PREFIXES = ("sasl.", "ssl.", "enable.sasl.", "enable.ssl.", "https.ca.")
-"""Beginnings of the options for encryption and authentication, beside `security.protocol`."""
+"""Prefixes of the options for encryption and authentication, except `security.protocol`."""
 _log = LaterLogger()
 
 
 def security_options(security: KafkaSecurity) -> dict[str, Any]:
-    """Return `security` as options of librdkafka, secrets in plain text."""
+    """Return `security` as options of librdkafka, with secrets in plain text."""
     password = security.password.get_secret_value() if security.password else None
     key_password = security.key_password.get_secret_value() if security.key_password else None
     given = {
@@ -48,7 +48,7 @@ def security_options(security: KafkaSecurity) -> dict[str, Any]:
 
 
 def plaintext_host(bootstrap_servers: str, security: KafkaSecurity) -> str | None:
-    """Return a host other than loopback that is reached without encryption, or `None`."""
+    """Return a host that is reached without encryption and is not a loopback address, or `None`."""
     if not security.protocol.endswith("PLAINTEXT"):
         return None
     hosts = map(_host, bootstrap_servers.split(","))
@@ -56,23 +56,23 @@ def plaintext_host(bootstrap_servers: str, security: KafkaSecurity) -> str | Non
 
 
 def _host(broker: str) -> str:
-    """Return the host of `host:port`; IPv6 addresses have brackets, and a protocol can stand before it."""
+    """Return the host of `host:port`; IPv6 addresses have brackets, and a protocol can come first."""
     address = broker.strip().rpartition("://")[2]
     host, colon, _ = address.rpartition(":")
     return (host if colon else address).strip("[]")
 
 
 class LibraryLogger:
-    """Receives librdkafka's log lines, which otherwise go to standard error.
+    """Logger for librdkafka's log lines, which would otherwise go to standard error.
 
-    The important ones reach the client's `error_cb` as well, once.
+    Important errors also reach the client's `error_cb`, once.
     """
 
     def __init__(self) -> None:
         self._last = ""
 
     def log(self, _level: int, _template: str, facility: str, client: str, line: str) -> None:
-        """Log a line, unless it repeats the last one; librdkafka calls this as `logging.Logger.log`."""
+        """Log a line, unless it repeats the last line; librdkafka calls this as `logging.Logger.log`."""
         if line != self._last:
             _log.debug("kafka.client_said", facility=facility, client=client, line=line)
         self._last = line

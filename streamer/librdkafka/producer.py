@@ -13,18 +13,18 @@ _ROOM_S = 0.05
 
 
 class ProducerDiscarded(RuntimeError):
-    """The producer was discarded: make a new one."""
+    """The producer was discarded; the caller must create a new producer."""
 
 
 class DisposableProducer:
     """Holds the only reference to a producer, because only dropping it ends the producer.
 
-    librdkafka ends a producer when the last reference to it goes: in 5 ms, with
-    all of its threads and without a request to the brokers, whether they are
-    healthy, frozen or dead. Its `close` would abort the open transaction first,
-    and waits for brokers that do not answer. So no caller keeps the result of
-    `live` in a variable: a traceback keeps variables alive, and an exception
-    can live long.
+    librdkafka ends a producer when the last reference to it is dropped. This takes
+    5 ms, ends all threads of the producer and sends no request to the brokers,
+    whether these are healthy, frozen or dead. The producer's `close` would first
+    abort the open transaction, and wait for brokers that do not answer. So a caller
+    must not keep the result of `live` in a variable: a traceback keeps variables
+    alive, and an exception can live long.
     """
 
     def __init__(self, producer: Producer) -> None:
@@ -32,19 +32,19 @@ class DisposableProducer:
 
     @property
     def live(self) -> Producer:
-        """Producer for one call; raises `ProducerDiscarded` once it was discarded."""
+        """The producer, for one call; raises `ProducerDiscarded` after `discard`."""
         if self._producer is None:
-            raise ProducerDiscarded("this producer was discarded: make a new one")
+            raise ProducerDiscarded("this producer was discarded: create a new producer")
         return self._producer
 
     def wait_for_room(self) -> None:
-        """Serve reports for a moment, after which a full queue can have room."""
+        """Serve delivery reports briefly, so that a full queue can get room."""
         self.live.poll(_ROOM_S)
 
     def call(self, call: Callable[..., None], *arguments: object, timeout_s: float) -> None:
-        """Make a call that can exceed its own time-out.
+        """Make a call of the producer that can exceed its own time-out.
 
-        If it takes longer than `timeout_s`, it is abandoned together with the
+        If the call takes longer than `timeout_s`, it is abandoned together with the
         producer, which is freed when the call returns. Raises the error of the
         call, or `KafkaException` after the time-out.
         """
@@ -53,7 +53,7 @@ class DisposableProducer:
         def run() -> None:
             try:
                 call(self.live, *arguments)
-            except Exception as exc:  # noqa: BLE001 - it is raised again, on the calling thread
+            except Exception as exc:  # noqa: BLE001 - the calling thread raises it again
                 failures.append(exc)
 
         calling = threading.Thread(target=run, name="kafka-call", daemon=True)
@@ -64,15 +64,15 @@ class DisposableProducer:
             _log.warning("kafka.call_left_behind", waited_s=timeout_s)
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         if failures:
-            # Left in the list, the exception would keep itself alive by its traceback.
+            # If the exception stayed in the list, its traceback would keep it alive.
             raise failures.pop()
 
     def discard(self) -> None:
         """Drop the producer with all its records, within 3 s; a second call does nothing.
 
-        The next `init_transactions` of its id ends an open transaction. Only a
-        thread that resolves a broker's name cannot be interrupted: it delays
-        the end, on a thread of its own, until the resolver gives up.
+        The next `init_transactions` with the same id ends an open transaction. A
+        thread that is resolving a broker's name can't be interrupted. In this case,
+        the producer ends later on its own thread, when the resolver gives up.
         """
         if self._producer is None:
             return

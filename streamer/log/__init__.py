@@ -1,1 +1,1 @@
-"""Log: one port with three adapters, held to one contract."""
+"""The durable log: one port, three adapters, and one contract that all three keep."""

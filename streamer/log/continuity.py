@@ -1,4 +1,4 @@
-"""Last states of continuity records."""
+"""Last state of each continuity record."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -6,13 +6,13 @@ from dataclasses import replace
 from streamer.events import Channel, ContinuityRecord, Repair
 
 MOST_RECORDS = 50_000
-"""Most records that a listing considers: those whose state changed last. It bounds the memory."""
+"""Most records that a listing considers; it keeps the records that changed last, to bound the memory."""
 
 
 class LastStates:
-    """The last state of each continuity record, of those that `admits` accepts.
+    """The last state of each continuity record that `admits` accepts.
 
-    With `most`, those that changed longest ago are dropped beyond that number.
+    With `most`, it keeps only the `most` records that changed last.
     """
 
     def __init__(self, admits: Callable[[ContinuityRecord], bool], *, most: int | None = None) -> None:
@@ -21,7 +21,7 @@ class LastStates:
         self._records: dict[str, ContinuityRecord] = {}
 
     def apply(self, record: ContinuityRecord) -> None:
-        """Apply the next state of a record, in the order in which they were written."""
+        """Apply the next state of a record; states must come in the order in which they were written."""
         former = self._records.pop(record.id, None)
         if former is not None:
             record = replace(record, recorded_at=former.recorded_at)
@@ -36,7 +36,7 @@ class LastStates:
         self._records.pop(record_id, None)
 
     def oldest_first(self) -> Sequence[ContinuityRecord]:
-        """Return the records in the order in which they were recorded first."""
+        """Return the records, sorted by the time at which each was first recorded."""
         return sorted(self._records.values(), key=lambda record: record.recorded_at)
 
 
@@ -51,12 +51,12 @@ def last_states(
 
 
 def is_open_in(channel: Channel) -> Callable[[ContinuityRecord], bool]:
-    """Return the predicate for the open records of `channel`."""
+    """Return a predicate that accepts the open records of `channel`."""
     return lambda record: record.state is Repair.OPEN and record.channel == channel
 
 
 def has_id_in(ids: Collection[str]) -> Callable[[ContinuityRecord], bool]:
-    """Return the predicate for the records of `ids`."""
+    """Return a predicate that accepts the records with one of `ids`."""
     wanted = frozenset(ids)
     return lambda record: record.id in wanted
 

@@ -8,16 +8,19 @@ from streamer.later import LaterLogger
 
 _log = LaterLogger()
 
-# Beyond this number, a place can be told again.
+# Beyond this number, a position can be logged twice.
 _MOST_PLACES = 10_000
 _HINT = (
-    "let only Streamer write there, and remove the record by a tombstone of its key, if no record of "
-    "Streamer's own has this key"
+    "let only Streamer write there; remove the record by a tombstone with its key, unless a record of "
+    "Streamer's own has the same key"
 )
 
 
 class ForeignRecords:
-    """Places of the records that readers have left out; each place is logged once. Thread-safe."""
+    """Positions of records that readers skipped because Streamer did not write them; thread-safe.
+
+    Each position is logged once.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -25,7 +28,7 @@ class ForeignRecords:
         self._counts: Counter[str] = Counter()
 
     def set_aside(self, where: str, place: str, reason: object) -> None:
-        """Note the record at `place`, which is in the topic or table `where`, and tell it once."""
+        """Count the record at `place` in the topic or table `where`, and log its position once."""
         with self._lock:
             if place in self._places:
                 return
@@ -37,12 +40,12 @@ class ForeignRecords:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Number of records that were left out, by topic or table."""
+        """Number of skipped records, by topic or table."""
         with self._lock:
             return dict(self._counts)
 
     @property
     def places(self) -> list[str]:
-        """Places of the last records that were left out."""
+        """Positions of the last skipped records."""
         with self._lock:
             return list(self._places)

@@ -12,10 +12,10 @@ _TYPES_REMEMBERED = 4096
 
 
 def wants(patterns: Sequence[str]) -> Wants:
-    """Return a test whether an event type matches one of `patterns`, case-sensitive.
+    """Return a predicate: does an event type match one of `patterns`, case-sensitive?
 
-    The test caches its answer for each type: an org has few types and many
-    events.
+    The predicate caches its answer for each type, because an org has few types and
+    many events.
     """
     any_pattern = "|".join(map(_regular_expression, patterns)) if patterns else _NOTHING
     matches = re.compile(any_pattern, re.DOTALL).fullmatch
@@ -33,7 +33,7 @@ def glob(pattern: str) -> str:
 
 
 def change_type_stem(entity: str) -> str:
-    """Return the beginning of the types of all change events of `entity`."""
+    """Return the prefix that the types of all change events of `entity` share."""
     return f"salesforce.cdc.{entity}."
 
 
@@ -41,7 +41,7 @@ def _regular_expression(pattern: str) -> str:
     first, *others = map(re.escape, pattern.split(_ANY_RUN))
     if not others:
         return first
-    # The first place of each part is as good as any other. So no other is tried, which
-    # would take forever with some patterns, and they come from requests too.
+    # The first match of each part is as good as any later match, so later matches are not tried.
+    # To try later matches would take forever with some patterns, and patterns come from requests too.
     *inner, last = others
     return first + "".join(f"(?>.*?{part})" for part in inner if part) + ".*" + last

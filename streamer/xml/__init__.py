@@ -1,1 +1,1 @@
-"""XML from outside, parsed within bounds, and elements of JSON objects."""
+"""XML from outside, parsed within limits, and XML elements from JSON objects."""

@@ -1,4 +1,4 @@
-"""XML elements of JSON objects."""
+"""Writer of JSON objects as XML elements."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,17 +9,17 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 ATTRIBUTE = "@"
-"""Beginning of a key whose value becomes an attribute."""
+"""Prefix of a key whose value becomes an attribute."""
 
 TEXT = "#text"
-"""Key of the text of an element that has attributes too."""
+"""Key of the text of an element that also has attributes."""
 
-# An answer is read to 24 levels; an envelope has three of its own.
+# Answers are read to a depth of 24 levels, and an envelope adds three levels.
 _MOST_DEPTH = 20
 _NAME = re.compile(r"[^\W\d][\w.-]*(:[^\W\d][\w.-]*)?")
 # XML 1.0, section 2.2.
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# A parser makes line feeds of the others.
+# A parser would turn carriage returns, and white space in attributes, into other characters.
 _IN_TEXT = {"\r": "&#13;"}
 _IN_ATTRIBUTE = {**_IN_TEXT, '"': "&quot;", "\n": "&#10;", "\t": "&#9;"}
 
@@ -32,12 +32,12 @@ class UnfitForXml(ValueError):
 class ElementWriter:
     """Writes the members of JSON objects as elements, in their order.
 
-    A list becomes one element for each item, null an element with the attribute
-    `nil`, and numbers are written without exponents. With `attributes`, a key that
-    begins with `@` is an attribute of the element around it, and `#text` is the
-    element's text. `names` matches the accepted names. Characters that no document
-    can hold become the `replacement`, or are refused without one. A carriage return
-    in a text stays one if it `keeps_returns`.
+    A list becomes one element for each item. Null becomes an element with the
+    attribute `nil`. Numbers are written without exponents. With `attributes`, a key
+    that begins with `@` becomes an attribute of the enclosing element, and `#text`
+    becomes the element's text. `names` matches the allowed names. Characters that
+    XML does not allow become `replacement`, or are refused if it is `None`. With
+    `keeps_returns`, a carriage return in a text is preserved.
     """
 
     nil: str
@@ -47,7 +47,7 @@ class ElementWriter:
     keeps_returns: bool = True
 
     def elements(self, value: Mapping[str, Any], prefix: str = "") -> str:
-        """Return the members of `value`, with the namespace `prefix` on each name; raises `UnfitForXml`."""
+        """Return the members of `value` as elements with the namespace `prefix`; raises `UnfitForXml`."""
         return "".join(self._members(value, f"{prefix}:" if prefix else "", 1))
 
     def text(self, name: str, value: Any) -> str:
@@ -102,11 +102,13 @@ class ElementWriter:
                 return self._holdable(name, value)
             case None:
                 return ""
-        raise UnfitForXml(f"{name} holds a {type(value).__name__} where a text or a number is needed")
+        raise UnfitForXml(f"{name} is a {type(value).__name__}, but must be a text or a number")
 
     def _holdable(self, name: str, text: str) -> str:
         if self.replacement is not None:
             return _NOT_IN_XML.sub(self.replacement, text)
         if found := _NOT_IN_XML.search(text):
-            raise UnfitForXml(f"{name} holds the character U+{ord(found[0]):04X}, which XML can't carry")
+            raise UnfitForXml(
+                f"{name} contains the character U+{ord(found[0]):04X}, which XML does not allow"
+            )
         return text

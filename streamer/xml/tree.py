@@ -1,4 +1,4 @@
-"""Trees of XML from outside, parsed within bounds."""
+"""Trees of XML from outside, parsed within limits."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,19 +8,19 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 SCHEMA_INSTANCE = "{http://www.w3.org/2001/XMLSchema-instance}"
-"""Start of the names of attributes such as `xsi:nil`."""
+"""Namespace of attributes such as `xsi:nil`, as a prefix of their names."""
 
 _MOST_DEPTH = 24
 _MOST_ELEMENTS = 50_000
 
 
 class MalformedXml(Exception):
-    """The bytes are not acceptable XML; the text does not quote them."""
+    """The bytes are not acceptable XML; the message does not quote them."""
 
 
 @dataclass(slots=True)
 class Element:
-    """One element; its name is without the `namespace`."""
+    """One element; `name` does not include the `namespace`."""
 
     name: str
     attributes: dict[str, str]
@@ -30,27 +30,27 @@ class Element:
 
     @property
     def content(self) -> str:
-        """Text directly in the element."""
+        """Text directly within the element, without its children."""
         return "".join(self.texts)
 
     @property
     def value(self) -> Any:
-        """Text, an object of the children by name, or `None` for nil."""
+        """Value of the element: its text, or an object of its children, or `None` for nil."""
         if self.attributes.get(f"{SCHEMA_INSTANCE}nil") in {"true", "1"}:
             return None
         return self.values() if self.children else self.content
 
     def child(self, name: str) -> "Element | None":
-        """Return the first child of that name."""
+        """Return the first child with this name, or `None`."""
         return next((child for child in self.children if child.name == name), None)
 
     def text(self, name: str) -> str | None:
-        """Return the text of the first child of that name; `None` for an empty or missing one."""
+        """Return the text of the first child with this name; `None` if it is empty or missing."""
         child = self.child(name)
         return (child.content.strip() or None) if child else None
 
     def values(self) -> dict[str, Any]:
-        """Return the children by name: texts, such objects, lists of repeated ones, and `None` for nil."""
+        """Return the values of the children by name; repeated children become a list."""
         values: dict[str, Any] = {}
         for child in self.children:
             if child.name not in values:
@@ -65,7 +65,8 @@ class Element:
 def parse_xml(body: bytes) -> Element:
     """Return the root of the document in `body`; raises `MalformedXml`.
 
-    It refuses entities, document types, and more than 24 levels or 50,000 elements.
+    It refuses entities, document types, more than 24 levels, and more than 50,000
+    elements.
     """
     builder = _Builder()
     parser = DefusedXMLParser(target=builder, forbid_dtd=True)
@@ -76,15 +77,15 @@ def parse_xml(body: bytes) -> Element:
         line, column = exc.position
         raise MalformedXml(f"not well-formed XML at line {line}, column {column}") from None
     except DefusedXmlException as exc:
-        raise MalformedXml(f"XML that is not taken: {type(exc).__name__}") from None
+        raise MalformedXml(f"XML with a forbidden construct: {type(exc).__name__}") from None
     except (LookupError, ValueError):
-        # An encoding that Python does not know, or that expat can't read.
+        # Python does not know the encoding, or expat can't read it.
         raise MalformedXml("not XML in an encoding that can be read") from None
     return builder.close()
 
 
 class _Builder:
-    """Target of the parser: builds a tree with bounds, and stops the parser at the first excess."""
+    """Target of the parser, which builds a limited tree, and stops the parser when a limit is exceeded."""
 
     def __init__(self) -> None:
         self._open: list[Element] = [Element("", {})]
@@ -94,7 +95,7 @@ class _Builder:
         """Open an element."""
         self._count += 1
         if len(self._open) > _MOST_DEPTH or self._count > _MOST_ELEMENTS:
-            raise MalformedXml("the envelope has too many elements, or too many levels of them")
+            raise MalformedXml("the envelope has too many elements or too many levels")
         namespace, _, name = tag.removeprefix("{").rpartition("}")
         element = Element(name, attributes, namespace=namespace)
         self._open[-1].children.append(element)

@@ -1,4 +1,4 @@
-"""File plugin: appends each event to a file of JSON Lines."""
+"""File plugin, which appends each event to a file of JSON Lines."""
 
 from subscribers.file.plugin import File
 

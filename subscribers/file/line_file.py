@@ -1,4 +1,4 @@
-"""File of lines: appended to whole, repaired after a crash, renamed when it is full."""
+"""File that grows by whole lines, is repaired after a crash, and is renamed when it is full."""
 
 import errno
 import fcntl
@@ -21,16 +21,16 @@ _CHUNK = 64 * 1024
 _LONGEST_LINE = 64 * 1024**2
 _FOLDER_MODE = 0o750
 
-# Of JSON, and of the zeros that a power failure can leave.
+# First characters of JSON, and the zero byte that a power failure can leave.
 _BEGINNINGS = frozenset({bytes([byte]) for byte in b'{["-0123456789tfn\0'})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePolicy:
-    """Permissions, largest size, number of kept files, and the seconds between two writes to the disk.
+    """Policy for files: permissions, largest size, number of kept files, and writes to the disk.
 
-    `fsync_every_s` is 0 for each line, and `None` for none. `folder` must be
-    there; folders below it are created.
+    `fsync_every_s` is the time between two `fsync`s: 0 means one for each line, and
+    `None` means never. `folder` must exist; folders below it are created.
     """
 
     folder: Path
@@ -41,11 +41,11 @@ class FilePolicy:
 
 
 class LineFile:
-    """Open file to which whole lines are appended, by any number of threads.
+    """Open file to which any number of threads append whole lines.
 
-    It is locked, so that no other process repairs or renames it. A line that
-    can be written only in part is taken out again. With `fsync_every_s` of 0,
-    `append` returns when the disk has the line; threads that append at the same
+    The file is locked, so that no other process repairs or renames it. If only a
+    part of a line can be written, the part is removed again. If `fsync_every_s` is
+    0, `append` returns when the disk has the line. Threads that append at the same
     time share one `fsync`.
     """
 
@@ -55,7 +55,7 @@ class LineFile:
         self._monotonic = monotonic
         self._writing = threading.Lock()
         self._syncing = threading.Lock()
-        # Numbers of the last lines that were begun, were appended, are on the disk, and can be lost.
+        # Number of the last line in each state: begun, appended, on the disk, possibly lost.
         self._begun = 0
         self._appended = 0
         self._synced = 0
@@ -65,7 +65,7 @@ class LineFile:
         self._descriptor = self._opened()
 
     def append(self, line: bytes) -> None:
-        """Append `line`, which ends with a line feed. Raises `OSError`; the file is then as it was."""
+        """Append `line`, which ends with a line feed; after an `OSError`, the file is unchanged."""
         with self._writing:
             self._make_room(len(line))
             self._begun += 1
@@ -75,7 +75,7 @@ class LineFile:
         self._sync(number)
 
     def close(self) -> None:
-        """Write what is left to the disk, and close the file."""
+        """Write all appended lines to the disk, and close the file."""
         with self._writing, self._syncing:
             if self._descriptor < 0:
                 return
@@ -100,14 +100,14 @@ class LineFile:
         try:
             write_whole(self._descriptor, line)
         except BaseException:
-            # The next line would become a part of it.
+            # A partial line must be removed, or the next line would become a part of it.
             self._is_torn = True
             os.ftruncate(self._descriptor, before)
             self._is_torn = False
             raise
 
     def _make_room(self, size: int) -> None:
-        """Open the file again if it was moved or removed, or is full."""
+        """Open the file again if it was moved or removed; rename it first if it is full."""
         if self._descriptor < 0:
             self._descriptor = self._opened()
         found = os.fstat(self._descriptor)
@@ -139,20 +139,20 @@ class LineFile:
         with self._syncing:
             if number <= self._lost:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
-            # Another thread can have written this line to the disk with its own.
+            # Another thread can have written this line to the disk together with its own.
             if self._synced < number and self._monotonic() >= self._synced_at + every_s:
                 self._write_to_disk()
 
     def _write_to_disk(self) -> None:
-        """Write what was appended to the disk, unless the policy leaves that to the system."""
+        """Write the appended lines to the disk, unless the policy leaves this to the system."""
         appended = self._appended
         if self._policy.fsync_every_s is None or self._synced >= appended:
             return
         try:
             os.fsync(self._descriptor)
         except OSError:
-            # The system forgets what it could not write, so that a second fsync would prove nothing.
-            # A line that is only begun can be among it.
+            # The system forgets data that it could not write, so a second fsync would prove
+            # nothing. A line that was only begun can be lost too.
             self._lost = self._begun
             raise
         self._synced, self._synced_at = appended, self._monotonic()
@@ -179,14 +179,14 @@ class LineFile:
         _make_folders(self.path, self._policy.folder)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
         descriptor = os.open(self.path, flags, self._policy.mode)
-        # Also against a umask of the service manager that would take rights away.
+        # Set the mode explicitly, because a umask of the service manager can remove rights.
         os.fchmod(descriptor, self._policy.mode)
         _sync_folder(self.path)
         return descriptor
 
 
 def _make_folders(path: Path, below: Path) -> None:
-    """Create the folders of `path` that lie in `below`, which must be there."""
+    """Create the folders of `path` below the folder `below`, which must exist."""
     missing = []
     folder = path.parent
     while folder not in (below, folder.parent) and not folder.exists():
@@ -197,26 +197,26 @@ def _make_folders(path: Path, below: Path) -> None:
 
 
 def _check(descriptor: int) -> None:
-    """Raise `OSError` unless it is a regular file that is ours from now on."""
+    """Lock a regular file; raise `OSError` for anything else, or if another process has locked it."""
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise OSError(errno.EISDIR, "not a regular file")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise OSError(
-            errno.EBUSY, "another process or subscriber writes to it: give each a path of its own"
+            errno.EBUSY, "another process or subscriber writes to it: give each its own path"
         ) from error
 
 
 def _repair(descriptor: int, path: Path) -> None:
-    """Cut off, or complete, a last line that a crash left without its end."""
+    """Complete or remove a last line that a crash has left without its end."""
     size = os.fstat(descriptor).st_size
     end = _end_of_lines(descriptor, size)
     if end == size:
         return
     last = os.pread(descriptor, min(size - end, _LONGEST_LINE), end)
     if len(last) < size - end or last[:1] not in _BEGINNINGS:
-        raise OSError(errno.EISDIR, "does not end as a file of JSON Lines does")
+        raise OSError(errno.EISDIR, "does not end like a file of JSON Lines")
     if _is_whole(last):
         write_whole(descriptor, b"\n")
         return
@@ -237,7 +237,7 @@ def _end_of_lines(descriptor: int, size: int) -> int:
 
 
 def _is_whole(line: bytes) -> bool:
-    # The beginning of a number or a word can be a number or a word too.
+    # A cut number or word can look complete, so only objects, lists and strings are accepted.
     if line[:1] not in {b"{", b"[", b'"'}:
         return False
     try:

@@ -1,4 +1,4 @@
-"""The file plugin."""
+"""Implementation of the file plugin."""
 
 import os
 import threading
@@ -21,7 +21,7 @@ from subscribers.placeholders import Template, Unfilled
 
 _MOST_OPEN = 32
 
-# Letters, digits and _.-~ are safe by themselves; a blank is usual in names.
+# `quote` never changes letters, digits and _.-~; a space is common in names.
 _SAFE = " "
 
 
@@ -32,10 +32,10 @@ class _Open:
 
 
 class File:
-    """Appends each event to a file as one line, and keeps its permissions, size and age.
+    """Appends each event to a file as one line; renames full files and removes old ones.
 
-    After a crash the events that no record covers come again: a reader knows a
-    repetition by the event's id.
+    After a crash, events whose delivery was not recorded are written again. A
+    reader recognises a repetition by the event's id.
     """
 
     Settings = FileSettings
@@ -82,18 +82,18 @@ class File:
         return Delivered(answer={"path": str(path), "bytes": len(content)})
 
     def examine_target(self) -> TargetReport:
-        """Look at the folder that the operator names, in which nothing is written."""
+        """Check the folder in the settings, and write nothing."""
         folder = self._policy.folder
         if not folder.is_dir():
             remedy = "create it, or correct path"
             return TargetReport(is_well=False, found=f"the folder {folder} does not exist", remedy=remedy)
         if not os.access(folder, os.W_OK | os.X_OK):
             remedy = "let the daemon's user write there"
-            return TargetReport(is_well=False, found=f"the folder {folder} can't be written", remedy=remedy)
-        return TargetReport(is_well=True, found=f"the folder {folder} can be written")
+            return TargetReport(is_well=False, found=f"the folder {folder} is not writable", remedy=remedy)
+        return TargetReport(is_well=True, found=f"the folder {folder} is writable")
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
-        """Return the line and its file, or the outcome without one."""
+        """Return the line and its file, or the outcome if there is no line."""
         planned = self._planned(delivery)
         if not isinstance(planned, tuple):
             return planned
@@ -109,7 +109,7 @@ class File:
         except Unfilled as missing:
             return Reject(
                 reason=f"path: {missing}",
-                hint="let path name what every event that arrives here has",
+                hint="path must contain only placeholders that every event of this subscriber has",
                 sent=False,
             )
 
@@ -118,7 +118,7 @@ class File:
         text = DIRECTIVE.sub(lambda found: now.strftime(found[0]), self._settings.path)
         with self._lock:
             if text != self._text:
-                # The files of the former hour or day are finished.
+                # The files of the previous hour or day are finished.
                 self._close_unused(most=0)
                 self._text, self._template = text, Template(text)
             template = self._template
@@ -140,7 +140,7 @@ class File:
                 opened.users -= 1
 
     def _close_unused(self, *, most: int) -> None:
-        """Close the files that were not used for the longest time, until `most` are open."""
+        """Close the least recently used files until at most `most` files are open."""
         for path in [path for path, opened in self._open.items() if not opened.users]:
             if len(self._open) <= most:
                 return
@@ -158,7 +158,7 @@ def _every_s(settings: FileSettings) -> float | None:
 
 
 def _fixed_folder(text: str) -> Path:
-    """Return the folder that the operator names, before anything that an event or the time fills in."""
+    """Return the fixed folder of a path, before the first placeholder or part of the time."""
     fixed = DIRECTIVE.split(text.partition("{")[0])[0]
     return Path(f"{fixed}name").parent
 

@@ -10,43 +10,47 @@ from subscribers.lines import Content
 from subscribers.placeholders import PlaceholderText
 
 DIRECTIVE = re.compile(r"%[YmdHMj%]")
-"""Part of the present time in a path."""
+"""Directive for a part of the current time in a path."""
 
 
 class FileSettings(BaseModel):
-    """File that grows, and when the next one begins."""
+    """Path, format, size and permissions of the files."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     path: PlaceholderText = Field(
-        description="the file; it can hold placeholders of the event and parts of the present time in UTC, "
-        "such as /data/{entity}/%Y-%m-%d.jsonl; only folders after the first of these are created"
+        description="the file; it can contain placeholders of the event and parts of the current time in "
+        "UTC, such as /data/{entity}/%Y-%m-%d.jsonl; only folders after the first of them are "
+        "created"
     )
     format: Content = Field(
         default="structured",
-        description="structured: a line is a CloudEvent with body as its data; body: a line is body alone",
+        description="structured: a line is a CloudEvent with body as its data; body: a line is only body",
     )
     max_bytes: int | None = Field(
         default=None,
         ge=1024,
-        description="size above which a file is renamed, and another begun; default: never",
+        description="size above which a file is renamed and a new file begun; default: no limit",
     )
     keep: int | None = Field(
-        default=None, ge=1, le=10_000, description="renamed files that are kept of each; default: all"
+        default=None,
+        ge=1,
+        le=10_000,
+        description="number of renamed files to keep for each path; default: all",
     )
     fsync: Literal["always", "interval", "never"] = Field(
         default="always",
-        description="always: an event is delivered when the disk has it; interval: the disk has it a little "
-        "later; never: the system decides, and a power failure can lose what counts as delivered",
+        description="always: an event is delivered when the disk has it; interval: the disk gets it a little "
+        "later; never: the system decides, and a power failure can lose delivered events",
     )
     fsync_interval_s: float = Field(
-        default=1.0, gt=0, le=3600, description="time between two writes to the disk, with fsync: interval"
+        default=1.0, gt=0, le=3600, description="with fsync: interval: time between two writes to the disk"
     )
     mode: str = Field(
         default="0600",
         pattern=r"^0?[0-7]{3}$",
         examples=["0640"],
-        description="permissions of new files, octal and in quotes",
+        description="permissions of new files, in octal and in quotes",
     )
 
     @field_validator("path")
@@ -59,5 +63,5 @@ class FileSettings(BaseModel):
                 f"%{stray[0]} is not a part of the time: use %Y, %m, %d, %j, %H, %M, or %% for a %"
             )
         if DIRECTIVE.sub("", path).endswith("%"):
-            raise ValueError("ends with a %: write %% for a % itself")
+            raise ValueError("ends with a %: write %% for a literal %")
         return path

@@ -1,4 +1,4 @@
-"""Answer of a target, bounded, and its outcome for the event and for the whole target."""
+"""Answer of a target, limited in size, and the outcome that follows from it."""
 
 import re
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ from subscribers.holds import BUSY_S, RECHECK_S
 from subscribers.http.complaint import complaint
 
 EXCERPT_BYTES = 20_000
-"""Largest part of an answer that a receipt or a dead letter keeps, in bytes."""
+"""Most bytes of an answer that a receipt or a dead letter keeps."""
 
 READ_BYTES = 1024 * 1024
-"""Largest part of an answer that is read, in bytes."""
+"""Most bytes of an answer that are read."""
 
 _LONGEST_CODE = 100
 
@@ -43,9 +43,9 @@ _BY_HUNDREDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """HTTP response: at most `READ_BYTES` of its `body`, and the unparsed `retry_after`.
+    """HTTP response with at most `READ_BYTES` of its `body`, and with the unparsed `retry_after`.
 
-    `is_cut` is true for a body that is longer than that.
+    `is_cut` is true if the body was longer.
     """
 
     status: int
@@ -63,7 +63,7 @@ class Answer:
 
     @property
     def failure(self) -> FailureClass:
-        """Class of the failure, where this answer is one."""
+        """Failure class of this answer, if it is a failure."""
         return _BY_STATUS.get(self.status) or _BY_HUNDREDS.get(self.status // 100, FailureClass.OTHER)
 
     @property
@@ -73,7 +73,7 @@ class Answer:
 
     @cached_property
     def json(self) -> JsonObject | None:
-        """Body as a JSON object; `None` when it is anything else."""
+        """Body as a JSON object; `None` if it is not an object."""
         return self._value if isinstance(self._value, dict) else None
 
     @cached_property
@@ -87,26 +87,26 @@ class Answer:
 
     @property
     def complaint(self) -> str:
-        """The target's own words on the request; empty when it gives only a code."""
+        """The target's own error message; empty if the answer has only a code."""
         words = complaint(self._value)
         return "" if _word(words) == self.code and " " not in words else words
 
     @property
     def receipt(self) -> JsonObject:
-        """Members of the JSON object that fit into `EXCERPT_BYTES`, in their order.
+        """Members of the JSON object, in order, that fit into `EXCERPT_BYTES`.
 
-        Large members are left out, so that a document's number survives
-        beside ten thousand lines, and so are those nested too deeply to be
-        written again. Empty when the body is no JSON object.
+        It omits large members, so that a document's number is kept even if the
+        document has ten thousand lines. It also omits members that are nested too
+        deeply to be written as JSON. It is empty if the body is not a JSON object.
         """
         return fitting(self.json or {})
 
     @property
     def code(self) -> str:
-        """The target's error code, in lower_snake_case; empty when there is none.
+        """The target's error code in lower_snake_case; empty if there is none.
 
-        It is `error`, `error.code`, `error.type`, `code`, or the last part of
-        the `type` of RFC 9457 problem details.
+        The code is in `error`, `error.code`, `error.type` or `code`, or it is the
+        last part of the `type` of RFC 9457 problem details.
         """
         found = self.json or {}
         error = found.get("error")
@@ -116,7 +116,7 @@ class Answer:
 
 
 def fitting(found: JsonObject) -> JsonObject:
-    """Return the members of `found` that fit into `EXCERPT_BYTES` together, in their order."""
+    """Return the members of `found`, in order, that together fit into `EXCERPT_BYTES`."""
     whole = _size(found)
     if whole is not None and whole <= EXCERPT_BYTES:
         return found
@@ -131,7 +131,7 @@ def fitting(found: JsonObject) -> JsonObject:
 
 
 def _size(found: JsonObject) -> int | None:
-    """Return the bytes of `found` as JSON, `None` if it is nested more deeply than orjson writes."""
+    """Return the size of `found` as JSON in bytes; `None` if it is nested too deeply for orjson."""
     try:
         return len(orjson.dumps(found, default=exact_default))
     except TypeError:
@@ -163,7 +163,7 @@ DEFAULTS: Mapping[str, OutcomeKind] = MappingProxyType(
         "3xx": OutcomeKind.REJECT,
         "4xx": OutcomeKind.REJECT,
         "5xx": OutcomeKind.RETRY,
-        # A key that was rotated must not turn a day's events into dead letters.
+        # A replaced key must not turn a day's events into dead letters.
         "401": OutcomeKind.HOLD,
         "403": OutcomeKind.HOLD,
         "408": OutcomeKind.RETRY,
@@ -173,7 +173,7 @@ DEFAULTS: Mapping[str, OutcomeKind] = MappingProxyType(
         "429": OutcomeKind.HOLD,
     }
 )
-"""Outcome of each status or class without a subscriber's changes."""
+"""Default outcome of each status or class of statuses."""
 
 _SHOWN = 20
 _STATUS = "[2-5]([0-9][0-9]|xx)"
@@ -183,7 +183,7 @@ def _status(key: Any) -> str:
     if isinstance(key, int | str) and re.fullmatch(_STATUS, str(key)):
         return str(key)
     shown = str(key)[:_SHOWN]
-    raise ValueError(f"{shown} is neither a status from 200 to 599, such as 404, nor a class, such as 4xx")
+    raise ValueError(f"{shown} is not a status from 200 to 599, such as 404, or a class, such as 4xx")
 
 
 OutcomeChanges = Mapping[
@@ -193,14 +193,15 @@ OutcomeChanges = Mapping[
     ],
     OutcomeKind,
 ]
-"""Subscriber's changes to the table, by single statuses such as `404` and classes such as `4xx`."""
+"""A subscriber's changes to the default outcomes, by status such as `404` or class such as `4xx`."""
 
 
 class OutcomeTable:
     """Default outcomes with a subscriber's changes.
 
-    A single status takes precedence over a class, also a default one: a change
-    of `4xx` does not affect 401 and the other single statuses.
+    A single status takes precedence over a class, even if only the default table
+    contains it: a change of `4xx` does not affect 401 and the other single
+    statuses.
     """
 
     def __init__(self, changes: Mapping[str, OutcomeKind] = MappingProxyType({})) -> None:
@@ -208,11 +209,11 @@ class OutcomeTable:
         self._table = {**DEFAULTS, **changes}
 
     def of(self, status: int) -> OutcomeKind:
-        """Return the outcome of `status`; one outside 100 to 599 counts as 1xx or 5xx."""
+        """Return the outcome of `status`; a status outside of 100 to 599 counts as 1xx or 5xx."""
         return self._table[self._row(status)]
 
     def is_changed(self, status: int) -> bool:
-        """Return true when the outcome of `status` is a subscriber's change."""
+        """Return whether the subscriber has changed the outcome of `status`."""
         return self._row(status) in self._changes
 
     def _row(self, status: int) -> str:
@@ -225,13 +226,14 @@ _SHORTEST_S = 1.0
 _CONFLICT = 409
 _TOO_MANY = 429
 _REFUSALS = frozenset({401, 403})
-# With these, Retry-After is about the target, and not about one request: RFC 6585 and RFC 9110.
+# For these statuses, Retry-After concerns the whole target and not one request (RFC 6585 and
+# RFC 9110).
 _PAUSES = frozenset({_TOO_MANY, 503})
 
 _DEFAULT_TABLE = OutcomeTable()
 
-# Error codes of APIs for a key that they have processed, and for one that they
-# are processing; the IETF draft on Idempotency-Key has 409 for the second.
+# Error codes of APIs for an idempotency key that they have already processed, and for a key
+# that they are processing. The IETF draft on Idempotency-Key uses 409 for the second case.
 _PROCESSED = frozenset(
     {
         "already_processed",
@@ -249,11 +251,11 @@ def verdict(
 ) -> Outcome:
     """Return the outcome of a request that was answered.
 
-    A 409 about our idempotency key is delivered when the key was processed,
-    and a retry when it is in progress. Any other answer has the outcome that
-    `table` gives its status. `Retry-After` counts up to `max_hold_s`: with 429
-    and 503 it holds the target, and with any other retry it sets the time. A
-    hold without `Retry-After` lasts a minute, and ten seconds with 429.
+    A 409 about the idempotency key is delivered if the key was already processed,
+    and a retry if it is in progress. Any other answer has the outcome of its status
+    in `table`. `Retry-After` counts up to `max_hold_s`: with 429 and 503, it holds
+    the target, and with any other retry, it sets the delay. A hold without
+    `Retry-After` lasts a minute, or ten seconds with 429.
     """
     conflict = _key_conflict(answer) if answer.status == _CONFLICT else None
     if conflict is not None:
@@ -266,7 +268,7 @@ def verdict(
         case OutcomeKind.REJECT:
             return _rejected(answer)
         case OutcomeKind.SKIP:
-            return Skip(reason=f"{_said(answer)}, which outcomes says to skip")
+            return Skip(reason=f"{_said(answer)}, and outcomes says skip")
         case OutcomeKind.DISABLE:
             reason = f"{_said(answer)}: it wants no more events"
             return Disable(reason=reason, answer=answer.excerpt, failure=answer.failure)
@@ -277,7 +279,7 @@ def _key_conflict(answer: Answer) -> Outcome | None:
         return Delivered(answer=answer.receipt)
     if answer.code in _IN_PROGRESS:
         return Retry(
-            reason="the target is still busy with an earlier attempt",
+            reason="the target is still processing an earlier attempt",
             answer=answer.excerpt,
             failure=answer.failure,
         )
@@ -301,8 +303,8 @@ def _advice(status: int) -> str:
     if status in _PAUSES:
         return "it asks for a pause"
     if status in _REFUSALS:
-        return "check the subscriber's credentials and their rights"
-    return "read its answer, and resolve its complaint"
+        return "check the subscriber's credentials and permissions"
+    return "read its answer, and fix the problem"
 
 
 def _rejected(answer: Answer) -> Reject:
@@ -311,7 +313,7 @@ def _rejected(answer: Answer) -> Reject:
         reason=_said(answer) + _complaint(answer),
         hint="redirects are not followed: set url to the final address"
         if redirected
-        else "compare the request with the target's expectations: body, url and method",
+        else "compare the request with what the target expects: body, url and method",
         answer=answer.excerpt,
         failure=answer.failure,
     )
@@ -319,7 +321,7 @@ def _rejected(answer: Answer) -> Reject:
 
 def _complaint(answer: Answer) -> str:
     code, words = answer.code, answer.complaint
-    # A sentence instead of a code is among the words.
+    # If the code is a sentence, the message repeats it.
     shown = f" ({code})" if code and not words.lower().startswith(code.replace("_", " ")) else ""
     return shown + (f": {words}" if words else "")
 
@@ -338,11 +340,11 @@ def _retry_after(answer: Answer, clock: Clock) -> float | None:
     """Return the seconds that `Retry-After` asks for, in either form of RFC 9110, section 10.2.3."""
     value = (answer.retry_after or "").strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]*)?", value):
-        # More digits than a float holds are infinite, and the longest hold bounds them.
+        # Too many digits for a float become infinity, which the longest hold limits.
         return float(value)
     try:
         date = parsedate_to_datetime(value)
-        # The obsolete date form of RFC 9110 names no zone and means UTC.
+        # The obsolete date format of RFC 9110 has no zone and means UTC.
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - clock.now()
     except (ValueError, OverflowError):
         return None

@@ -1,4 +1,4 @@
-"""Authentication at a target: the settings of each kind."""
+"""Settings of the kinds of authentication at a target."""
 
 from base64 import b64encode
 from typing import Annotated, Literal, Self
@@ -26,7 +26,7 @@ class NoAuth(_Auth):
 
 
 class ApiKeyAuth(_Auth):
-    """Key in a header of its own, or in the query of the address."""
+    """Key in its own header, or in the query of the URL."""
 
     kind: Literal["api_key"] = Field(description=_KIND)
     header: str = Field(
@@ -35,7 +35,7 @@ class ApiKeyAuth(_Auth):
     query: str | None = Field(
         default=None,
         min_length=1,
-        description="name of the parameter in the query; the key is then in no header",
+        description="name of a query parameter for the key, instead of a header",
     )
     key: SecretStr = Field(description="the value of the header or the parameter")
 
@@ -47,7 +47,7 @@ class ApiKeyAuth(_Auth):
 
 
 class BasicAuth(_Auth):
-    """User and password, as RFC 7617 has it."""
+    """User and password (RFC 7617)."""
 
     kind: Literal["basic"] = Field(description=_KIND)
     username: str = Field(pattern=r"^[^:\x00-\x1f\x7f]*$", description="the user, without a colon")
@@ -55,25 +55,23 @@ class BasicAuth(_Auth):
 
 
 class BearerAuth(_Auth):
-    """Token that does not change."""
+    """Fixed token."""
 
     kind: Literal["bearer"] = Field(description=_KIND)
     token: SecretStr = Field(description="sent as Authorization: Bearer …")
 
 
 class OAuth2Auth(_Auth):
-    """OAuth 2 client credentials: a token that is fetched, and renewed before it expires."""
+    """OAuth 2 client credentials; Streamer fetches a token, and renews it before it expires."""
 
     kind: Literal["oauth2"] = Field(description=_KIND)
     token_url: str = Field(description="address of the token endpoint")
     client_id: str = Field(description="the client's id")
     client_secret: SecretStr = Field(description="the client's secret")
-    scope: str | None = Field(default=None, description="scopes to ask for, separated by spaces")
-    audience: str | None = Field(
-        default=None, description="audience to ask for, where the server has several"
-    )
+    scope: str | None = Field(default=None, description="scopes to request, separated by spaces")
+    audience: str | None = Field(default=None, description="audience to request, if the server has several")
     client_auth: Literal["header", "body"] = Field(
-        default="header", description="where the token endpoint takes client_id and client_secret"
+        default="header", description="where the token endpoint expects client_id and client_secret"
     )
 
 
@@ -86,14 +84,14 @@ Auth = Annotated[
 def checked_secret(name: str, secret: SecretStr) -> str:
     """Return the value of `secret` if it fits into a header.
 
-    Raises `ValueError`, which names the setting only. Usual mistakes are the
-    last line feed of a file and an empty variable.
+    Raises `ValueError`, which contains only the name of the setting. Common
+    mistakes are the last line feed of a file and an empty variable.
     """
     value = secret.get_secret_value()
     if not value:
         raise ValueError(f"{name} is empty")
     if not value.isprintable() or value != value.strip():
-        raise ValueError(f"{name} contains a line feed or control character, or has space around it")
+        raise ValueError(f"{name} contains a line feed or control character, or begins or ends with a space")
     return value
 
 

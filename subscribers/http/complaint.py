@@ -1,23 +1,24 @@
-"""Complaint: what a target says of a request that it refuses, in its own words."""
+"""Complaint: the target's own message about a request that it refuses."""
 
 from collections.abc import Iterator
 from typing import Any
 
 LONGEST = 500
-"""Most characters of the words that a reason repeats."""
+"""Most characters of a target's message that a reason repeats."""
 
 _MOST_ERRORS = 3
 _DEEPEST = 4
-# RFC 9457 has title and detail, OAuth 2.0 error and error_description, Salesforce message and errorCode.
+# RFC 9457 uses title and detail, OAuth 2.0 uses error and error_description, and Salesforce
+# uses message and errorCode.
 _TITLES = ("title", "errorCode", "error_code")
 _WORDS = ("detail", "message", "error_description", "errorMessage", "error_message", "description", "reason")
 _PARTS = ("error", "errors", "fault")
 
 
 def complaint(value: Any) -> str:
-    """Return the words in `value`, which is the parsed body of an answer; empty if it has none.
+    """Return the error messages in `value`, the parsed body of an answer; empty if there are none.
 
-    They stay as they came, but for white space and their length.
+    Only their white space and length are changed.
     """
     told = list(dict.fromkeys(filter(None, map(_line, _words(value)))))
     words = "; ".join(told[:_MOST_ERRORS])
@@ -25,7 +26,7 @@ def complaint(value: Any) -> str:
 
 
 def _words(value: Any, depth: int = 0) -> Iterator[str]:
-    """Yield the words of each error in `value`."""
+    """Yield the message of each error in `value`."""
     if depth > _DEEPEST:
         return
     if isinstance(value, str):
@@ -45,7 +46,7 @@ def _words_of_object(value: dict[str, Any], depth: int) -> Iterator[str]:
         yield words or title
     for name in _PARTS:
         part = value.get(name)
-        # With a description, `error` is a code.
+        # If there is a description, `error` is only a code.
         if part is not None and not (isinstance(part, str) and words):
             yield from _words(part, depth + 1)
 

@@ -1,4 +1,4 @@
-"""Connection to one server: to an allowed address, verified by TLS, bounded in size and time."""
+"""Connections to one server, with checks of its address and TLS, and limits of size and time."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from subscribers.http.tls import TargetTls
 
 _MASK = MASK.encode()
 
-# Blanking out a very short "secret" would garble answers and protect nothing.
+# Removing a very short "secret" would garble answers and protect nothing.
 _SHORTEST = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """Removes known secrets from bytes, in every form in which a target can echo them."""
+    """Removes known secrets from bytes, in every form in which a target can repeat them."""
 
     forms: tuple[bytes, ...] = field(default=(), repr=False)
 
@@ -42,11 +42,11 @@ class Redaction:
         forms = {
             form.encode() for secret in secrets if len(secret) >= _SHORTEST for form in written_forms(secret)
         }
-        # The longest first: one secret can be a part of another.
+        # The longest form comes first, because one secret can be a part of another.
         return cls(tuple(sorted(forms, key=len, reverse=True)))
 
     def __or__(self, other: Redaction) -> Redaction:
-        """Return the redaction of the secrets of both."""
+        """Return a redaction that removes the secrets of both."""
         if not other.forms:
             return self
         return Redaction(tuple(sorted({*self.forms, *other.forms}, key=len, reverse=True)))
@@ -69,13 +69,13 @@ HEADERS: Mapping[str, str] = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",
 }
-"""Headers of every request, which those of a request override."""
+"""Headers of every request; a request can override them."""
 
 
 class Unreached(RetryLater):
-    """The server gave no answer, or only a part of one: it is uncertain whether it has acted.
+    """The server gave no answer or only a part of it, so it is uncertain whether the request took effect.
 
-    `failure` says whether it was too slow, or could not be reached.
+    `failure` says whether the server was too slow or could not be reached.
     """
 
     def __init__(self, message: str, *, failure: FailureClass = FailureClass.CONNECTION) -> None:
@@ -85,7 +85,7 @@ class Unreached(RetryLater):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """Content of one request; its repr shows neither URL, headers nor content."""
+    """One request; its repr shows neither the URL, the headers nor the content."""
 
     method: str
     url: URL = field(repr=False)
@@ -95,23 +95,23 @@ class Exchange:
 
 
 class ForbiddenAddress(RetryLater):
-    """The settings allow no connection to the server's address: nothing was sent to it.
+    """The settings do not allow a connection to the server's address; nothing was sent.
 
-    The message says how to allow it.
+    The message says which setting allows the address.
     """
 
     @property
     def outcome(self) -> Hold:
-        """Hold of the whole target: no event of it can get through until an operator acts."""
+        """Hold of the whole target, because no event can be delivered until an operator acts."""
         return Hold(reason=str(self), after_s=RECHECK_S, alert=True, failure=FailureClass.CONNECTION)
 
 
 class ConnectionPool:
-    """Pool of connections to one target; closed until `open`.
+    """Pool of connections to one target; it is closed until `open`.
 
-    A connection is made only to an address that `settings` allow. Its names are
-    resolved by `resolver`, by default the system's. Behind a proxy, which resolves
-    the names itself, this is checked of a URL that holds an address.
+    Connections are made only to addresses that `settings` allow. `resolver`
+    resolves names; the default is the system's resolver. A proxy resolves names
+    itself, so behind a proxy only a URL that contains an address is checked.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class ConnectionPool:
         self._tls = TargetTls(settings.ca_file, settings.client_certificate, clock)
         self._direct: aiohttp.ClientSession | None = None
         self._proxied: aiohttp.ClientSession | None = None
-        # A target has one host, and its token endpoint another.
+        # A target and its token endpoint can have different hosts.
         self._proxies: dict[tuple[str, str | None], Proxy | None] = {}
         self._opened = AsyncExitStack()
 
@@ -133,22 +133,22 @@ class ConnectionPool:
 
         Raises `ConfigurationError` when a certificate file can't be used.
         """
-        # It is a resolver of aiohttp, by its class.
+        # The class derives from aiohttp's resolver, so its import loads aiohttp.
         from streamer.web.resolver import GuardedResolver  # noqa: PLC0415 - see `streamer.later`
 
         await self._tls.check()
         resolver = self._resolver or aiohttp.DefaultResolver()
         self._opened.push_async_callback(resolver.close)
         self._direct = await self._session(
-            # Dispatch bounds the deliveries in flight; a second bound here would
-            # only let some of them time out in a queue.
+            # Dispatch limits the deliveries in flight. A second limit here would only let some
+            # of them time out in a queue.
             aiohttp.TCPConnector(
                 limit=0,
                 resolver=GuardedResolver(resolver, self._rule),
                 socket_factory=self._rule.socket,
             )
         )
-        # A proxy stands in the operator's own network, as a rule.
+        # A proxy is usually in the operator's own network, so its address is not checked.
         self._proxied = await self._session(aiohttp.TCPConnector(limit=0))
         return self
 
@@ -157,9 +157,9 @@ class ConnectionPool:
         await self._opened.aclose()
 
     async def exchange(self, exchange: Exchange) -> Answer:
-        """Send once, and return the answer of any status; redirects are not followed.
+        """Send once, and return the answer, whatever its status; redirects are not followed.
 
-        Raises `Unreached` and `ForbiddenAddress`, whose messages hold no secret.
+        Raises `Unreached` and `ForbiddenAddress`, whose messages contain no secret.
         """
         proxy = self._proxy_to(exchange.url)
         if proxy is not None:
@@ -201,7 +201,7 @@ class ConnectionPool:
         url, method = exchange.url, exchange.method
         options: dict[str, Any] = {
             "headers": exchange.headers,
-            # Of empty content, aiohttp would name a type.
+            # For empty content, aiohttp would add a content type.
             "data": exchange.content or None,
             "ssl": await self._tls.context() if url.scheme == "https" else True,
         }
@@ -210,8 +210,7 @@ class ConnectionPool:
         return await send(session, method, url, proxy=proxy, **options)
 
     def _reason(self, url: URL, exc: Exception) -> str:
-        # Foreign messages can repeat the URL or a header, so only parts of
-        # them without these are used.
+        # Messages of aiohttp can repeat the URL or a header, so only safe parts of them are used.
         where = f"{url.host}:{url.port}"
         match exc:
             case aiohttp.ClientConnectorCertificateError():
@@ -225,7 +224,7 @@ class ConnectionPool:
             case aiohttp.ServerDisconnectedError():
                 return f"{where} closed the connection without an answer"
             case _:
-                return f"the answer of {where} broke off or was not HTTP ({type(exc).__name__})"
+                return f"the answer of {where} was cut off or was not HTTP ({type(exc).__name__})"
 
 
 async def _read(response: aiohttp.ClientResponse, redaction: Redaction) -> Answer:
@@ -236,7 +235,7 @@ async def _read(response: aiohttp.ClientResponse, redaction: Redaction) -> Answe
             response.close()
             break
         body += await content.readany()
-    # Most targets answer nothing, and that holds no secret.
+    # Most targets send an empty answer, which contains no secret.
     redacted = redaction(_utf_8(bytes(body))) if body else b""
     return Answer(
         status=response.status,
@@ -253,7 +252,7 @@ def _check_literal(url: URL, rule: AddressRule) -> None:
 
 
 def _utf_8(body: bytes) -> bytes:
-    """Return `body`, in UTF-8 if it is in UTF-16: in that, no secret would be found."""
+    """Return `body`, converted to UTF-8 if it is in UTF-16, where no secret would be found."""
     first = body[:2]
     if first in {BOM_UTF16_LE, BOM_UTF16_BE}:
         encoding = "utf-16"
@@ -262,5 +261,5 @@ def _utf_8(body: bytes) -> bytes:
     else:
         return body
     text = body.decode(encoding, errors="ignore").removeprefix("\ufeff")
-    # It would name the former encoding.
+    # The XML declaration would name the wrong encoding.
     return re.sub(r"\A<\?xml[^>]*\?>", "", text).encode(errors="ignore")

@@ -1,4 +1,4 @@
-"""Credentials of requests: made once, and renewed when they are refused or about to expire."""
+"""Credentials of requests, which are renewed when they are refused or about to expire."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from subscribers.http.answer import Answer
 from subscribers.http.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, OAuth2Auth, basic
 from subscribers.http.connection import ConnectionPool, Exchange, Redaction, Unreached
 
-# A token is renewed this long before its end, or a tenth of its life if that is less.
+# A token is renewed this long before its end, but at most a tenth of its lifetime before its end.
 _MARGIN_S = 60.0
 
 _REFUSED_S = 60.0
@@ -38,7 +38,7 @@ _REFUSALS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """Headers or parameters that authenticate a request, with the secrets in them and their redaction."""
+    """Headers or query parameters that authenticate a request, with their secrets and redaction."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -50,10 +50,10 @@ class Proof:
 
 
 class NoToken(RetryLater):
-    """The token endpoint gave no token: check its URL and the client's credentials.
+    """The token endpoint gave no token; check its URL and the client's credentials.
 
-    `answer` is the endpoint's answer, if there was one, and `failure` what went
-    wrong.
+    `answer` is the endpoint's answer, if there was one. `failure` is the class of
+    the failure.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class Credentials(Protocol):
     """Source of the proof for each request."""
 
     async def proof(self) -> Proof:
-        """Return a proof that is not known to have expired. Raises `NoToken`."""
+        """Return a proof that has not expired, as far as is known; raises `NoToken`."""
         ...
 
     async def renewed(self, refused: Proof) -> Proof | None:
-        """Return another proof than `refused`, or `None` when there is no other. Raises `NoToken`."""
+        """Return a proof other than `refused`, or `None` if there is none; raises `NoToken`."""
         ...
 
     async def close(self) -> None:
@@ -82,7 +82,7 @@ class Credentials(Protocol):
 
 
 class FixedCredentials:
-    """Key, password or token that does not change."""
+    """Fixed key, password or token."""
 
     def __init__(self, proof: Proof) -> None:
         self._proof = proof
@@ -120,7 +120,7 @@ class ClientCredentials:
         return await self._fetched()
 
     async def renewed(self, refused: Proof) -> Proof:
-        """Return another proof than `refused`: a newer one that exists already, or a new one."""
+        """Return a proof other than `refused`: the current proof if it is newer, or a new proof."""
         if self._proof is refused:
             self._proof = None
         return await self.proof()
@@ -135,7 +135,7 @@ class ClientCredentials:
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._fetch(), name="oauth2-token")
             self._fetching.add_done_callback(self._forget)
-        # A cancelled delivery must not cancel the fetch of the others.
+        # A cancelled delivery must not cancel the fetch that other deliveries wait for.
         return await asyncio.shield(self._fetching)
 
     def _forget(self, _: asyncio.Task[Proof]) -> None:
@@ -160,7 +160,7 @@ class ClientCredentials:
 
 
 def credentials(auth: Auth, connection: ConnectionPool, clock: Clock) -> Credentials | None:
-    """Return the credentials that `auth` describes, `None` for requests without any."""
+    """Return the credentials that `auth` describes; `None` for requests without credentials."""
     match auth:
         case NoAuth():
             return None
@@ -181,7 +181,7 @@ def credentials(auth: Auth, connection: ConnectionPool, clock: Clock) -> Credent
 
 
 def masked_proof(auth: Auth) -> Proof:
-    """Return a proof as `auth` gives it, with `***` instead of each secret."""
+    """Return the proof that `auth` describes, with `***` instead of each secret."""
     secrets = tuple(value.get_secret_value() for _, value in auth if isinstance(value, SecretStr))
     match auth:
         case NoAuth():
@@ -234,7 +234,7 @@ def _token(answer: Answer) -> tuple[str, float]:
             answer=answer,
         )
     raise NoToken(
-        f"no token: the token endpoint answered {answer.status_line}, without one: check auth.token_url",
+        f"no token: the token endpoint answered {answer.status_line} without a token: check auth.token_url",
         after_s=_UNREACHED_S,
         failure=answer.failure,
         answer=answer,

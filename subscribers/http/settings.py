@@ -1,4 +1,4 @@
-"""Settings of every target that is reached by HTTP."""
+"""Settings that all HTTP targets share."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,8 @@ from subscribers.http.answer import OutcomeChanges
 from subscribers.http.auth import Auth, NoAuth, OAuth2Auth
 from subscribers.http.signing import Signing
 
-# WHATWG: such a host is an IPv4 address, also in forms such as 0x7f.1, which resolvers read differently.
+# By WHATWG's rules, such a host is an IPv4 address, even in forms such as 0x7f.1, which
+# resolvers read differently.
 _ENDS_IN_A_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 
 
@@ -39,29 +40,29 @@ AllowedPrivate = Annotated[
     bool | tuple[Any, ...],
     BeforeValidator(_networks, json_schema_input_type=bool | list[str]),
     Field(
-        description="allow private addresses, to which nothing is sent otherwise: true, or a list of "
-        "networks such as [10.20.0.0/16]; a url with localhost or 127.0.0.1 allows loopback by itself"
+        description="allow private addresses, to which Streamer otherwise sends nothing: true, or a list of "
+        "networks such as [10.20.0.0/16]; a url with localhost or 127.0.0.1 always allows loopback"
     ),
 ]
-"""Permission for private addresses: all of them, none, or those of some networks."""
+"""Permission for private addresses: all, none, or the addresses of some networks."""
 
 
 class ClientCertificate(BaseModel):
-    """Client certificate for mutual TLS; without `key_file`, the certificate's file holds the key."""
+    """Client certificate for mutual TLS; without `key_file`, the certificate's file contains the key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     certificate_file: Path = Field(description="client certificate, PEM")
     key_file: Path | None = Field(
-        default=None, description="its private key, PEM; default: in certificate_file"
+        default=None, description="private key of the certificate, PEM; default: in certificate_file"
     )
     key_password: SecretStr | None = Field(default=None, description="password of the private key")
 
 
 class HttpSettings(BaseModel):
-    """Settings of a target's connection and outcomes.
+    """Settings of the connections to a target, and of the outcomes of its answers.
 
-    A subclass whose settings hold addresses returns them as `urls`.
+    A subclass with settings for addresses returns these addresses as `urls`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
@@ -69,18 +70,20 @@ class HttpSettings(BaseModel):
     timeout_s: float = Field(default=10.0, gt=0, le=300, description="time for one request with its answer")
     allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")
     allow_private: AllowedPrivate = False
-    ca_file: Path | None = Field(default=None, description="PEM; default: the system's authorities")
+    ca_file: Path | None = Field(
+        default=None, description="certificate authorities, PEM; default: the system's authorities"
+    )
     client_certificate: ClientCertificate | None = Field(default=None, description="for mutual TLS")
     max_hold_s: float = Field(default=3600.0, gt=0, description="longest Retry-After that counts")
     outcomes: OutcomeChanges = Field(
         default_factory=dict,
-        description="outcomes of answers where they differ from the default, such as {404: skip, 5xx: hold}: "
+        description="outcomes of statuses that differ from the default, such as {404: skip, 5xx: hold}: "
         "delivered, retry, hold, reject, skip or disable",
     )
 
     @property
     def urls(self) -> Mapping[str, str]:
-        """Addresses that requests go to, by the names of their settings."""
+        """Addresses that requests go to, by the name of their setting."""
         return {}
 
     @property
@@ -89,7 +92,7 @@ class HttpSettings(BaseModel):
         return rule_for(self.allow_private, loopback=any(map(_names_loopback, self.urls.values())))
 
     def check_urls(self) -> None:
-        """Raise `ValueError` for the first of `urls` to which no request should go."""
+        """Raise `ValueError` for the first unsafe address in `urls`."""
         for name, url in self.urls.items():
             checked_url(name, url, allow_http=self.allow_http, rule=self.address_rule)
 
@@ -102,7 +105,7 @@ class AddressSettings(HttpSettings):
 
     @property
     def urls(self) -> Mapping[str, str]:
-        """The target's address, and that of its token endpoint."""
+        """Address of the target, and address of its token endpoint."""
         of_tokens = {"auth.token_url": self.auth.token_url} if isinstance(self.auth, OAuth2Auth) else {}
         return {"url": self.url, **of_tokens}
 
@@ -113,26 +116,28 @@ class AddressSettings(HttpSettings):
 
 
 class TargetSettings(AddressSettings):
-    """Settings of a target, to which requests can be signed."""
+    """Settings of a target whose requests can be signed."""
 
-    signing: Signing | None = Field(default=None, description="sign requests as Standard Webhooks says")
+    signing: Signing | None = Field(
+        default=None, description="sign requests by the rules of Standard Webhooks"
+    )
 
 
 def rule_for(allow_private: AllowedPrivate, *, loopback: bool) -> AddressRule:
-    """Return the rule that `allow_private` describes; it admits loopback where the settings name it."""
+    """Return the rule that `allow_private` describes; with `loopback`, it also admits loopback addresses."""
     if isinstance(allow_private, bool):
         return AddressRule(private=allow_private, loopback=loopback)
     return AddressRule(networks=allow_private, loopback=loopback)
 
 
 def checked_url(name: str, url: str, *, allow_http: bool, rule: AddressRule | None = None) -> str:
-    """Return `url` if it is absolute, holds no credentials, and is https, loopback or allowed.
+    """Return `url` if it is absolute, contains no credentials, and is https, loopback or allowed.
 
-    An IP address in it must be one that `rule` admits; without a rule, that is
-    checked when a connection is made, as it is of names.
+    `rule` must admit an IP address in the URL. Without a rule, the address is
+    checked when a connection is made, in the same way as the addresses of a name.
 
-    Raises `ValueError` with a sentence that names the setting `name` and never
-    repeats the URL, which can be a secret.
+    Raises `ValueError` with the name of the setting. The message never repeats the
+    URL, which can be a secret.
     """
     try:
         parts, host = split_url(url)
@@ -150,7 +155,7 @@ def checked_url(name: str, url: str, *, allow_http: bool, rule: AddressRule | No
 
 
 def split_url(url: str) -> tuple[SplitResult, str]:
-    """Return the parts of `url` and its host. Raises `ValueError` for a URL that no connection can use."""
+    """Return the parts of `url` and its host; raises `ValueError` for an unusable URL."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     host.encode("idna")

@@ -1,4 +1,4 @@
-"""Signatures of requests (Standard Webhooks): they prove the sender and the unchanged content."""
+"""Signatures of requests (Standard Webhooks), which prove the sender and the unchanged content."""
 
 import hmac
 from base64 import b64decode, b64encode
@@ -10,14 +10,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, fi
 
 _PREFIX = "whsec_"
 
-# The specification's limits of a key, in bytes.
+# Limits of the specification for the length of a key, in bytes.
 _SHORTEST, _LONGEST = 24, 64
 
 _MOST = 10
 
 
 def _key(secret: str) -> bytes:
-    # Strict, since receivers differ in their handling of characters that are not base64.
+    # Decoding is strict, because receivers treat characters outside of base64 differently.
     core = secret.removeprefix(_PREFIX).rstrip("=")
     return b64decode(core + "=" * (-len(core) % 4), validate=True)
 
@@ -31,28 +31,29 @@ def _usable(secret: SecretStr) -> SecretStr:
     if not _SHORTEST <= size <= _LONGEST:
         raise ValueError(
             f"is not a signing secret: it must be {_PREFIX} and {_SHORTEST} to {_LONGEST} bytes as base64, "
-            f'such as `echo "{_PREFIX}$(openssl rand -base64 32)"` makes'
+            f'such as the output of `echo "{_PREFIX}$(openssl rand -base64 32)"`'
         )
     return secret
 
 
 class Signing(BaseModel):
-    """Settings of the signatures: each of `secrets` makes one.
+    """Settings of the signatures; each of `secrets` adds one signature.
 
-    While a secret is replaced, name the old and the new one: the target can
-    know either.
+    While a secret is being replaced, list the old and the new secret, because the
+    target can know either.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     secrets: tuple[Annotated[SecretStr, AfterValidator(_usable)], ...] = Field(
-        description="whsec_…; several while one is being replaced"
+        description="whsec_…; list the old and the new secret while one is being replaced"
     )
 
     @field_validator("secrets")
     @classmethod
     def _count_is_allowed(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        # Not min_length: pydantic counts only the valid ones, and adds that mistake to each invalid one.
+        # min_length would not do: pydantic counts only valid secrets, and would report this
+        # mistake for each invalid one too.
         if not 1 <= len(secrets) <= _MOST:
             raise ValueError(f"must be a list of one to {_MOST} secrets")
         return secrets
@@ -60,7 +61,7 @@ class Signing(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signer:
-    """Signer with each of `keys`; `secrets` are the texts that an answer must not repeat."""
+    """Signs with each of `keys`; `secrets` are the texts that an answer must not repeat."""
 
     keys: tuple[bytes, ...] = field(default=(), repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -69,15 +70,17 @@ class Signer:
     def of(cls, signing: Signing | None) -> Self:
         """Return the signer that `signing` describes; without one, a signer that adds no headers."""
         given = [secret.get_secret_value() for secret in signing.secrets] if signing else []
-        # Without prefix and padding, so that it is found in any form in which it comes back.
+        # Prefix and padding are removed, so that a secret is found in any form that an answer
+        # repeats.
         cores = tuple(secret.removeprefix(_PREFIX).rstrip("=") for secret in given)
         return cls(keys=tuple(map(_key, given)), secrets=cores)
 
     def headers(self, webhook_id: str, content: bytes, *, now: float) -> Mapping[str, str]:
         """Return the headers that sign `content`, sent with `webhook_id` at `now`, in epoch seconds.
 
-        `webhook_id` must be the value of the header of that name, without a
-        full stop, which separates it from the timestamp in the signed text.
+        `webhook_id` must be the value of the header `webhook-id`. It must not
+        contain a full stop, which separates it from the timestamp in the signed
+        text.
         """
         if not self.keys:
             return {}

@@ -1,4 +1,4 @@
-"""Base of subscribers with one HTTP target."""
+"""Base classes of subscribers with one HTTP target."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
@@ -11,7 +11,7 @@ from subscribers.http.target import HttpTarget, Request
 
 
 class HttpSubscriber:
-    """Client that opens and closes its target; a subscriber adds `deliver`, and a look-up `read`.
+    """Base that opens and closes an HTTP target; a subscriber adds `deliver`, and a look-up adds `read`.
 
     Entering raises `ConfigurationError` for unusable certificates.
     """
@@ -32,23 +32,26 @@ class HttpSubscriber:
         await self._http.__aexit__(exc_type, exc, traceback)
 
     async def examine_target(self) -> TargetReport:
-        """Try the address, TLS and the token endpoint, by a request that changes nothing."""
+        """Test the address, TLS and the token endpoint with a request that changes nothing."""
         return await self._http.examined()
 
 
 class RequestSubscriber(HttpSubscriber, ABC):
-    """Subscriber that sends one request for each delivery, and can show it; a plugin adds `request` too."""
+    """Base of a subscriber that sends one request for each delivery, and can preview it.
+
+    A plugin adds `request` and `deliver`.
+    """
 
     @abstractmethod
     def request(self, delivery: Delivery, /) -> Request | Outcome:
         """Return the request to send, or the outcome if there is nothing to send."""
 
     async def exchange(self, delivery: Delivery, /) -> Answer | Outcome:
-        """Send the request once, and return the target's answer, or the outcome without one."""
+        """Send the request once; return the target's answer, or the outcome if there is no answer."""
         request = self.request(delivery)
         return await self._http.send(request) if isinstance(request, Request) else request
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
-        """Return the request as it would be sent, with secrets masked, or the outcome without one."""
+        """Return the request with secrets masked, or the outcome if there is no request."""
         request = self.request(delivery)
         return self._http.preview(request) if isinstance(request, Request) else request

@@ -1,4 +1,4 @@
-"""HTTP target: sends JSON, text or XML, and judges the answers."""
+"""HTTP target, which sends JSON, text or XML, and turns the answers into outcomes."""
 
 import re
 from collections.abc import Mapping
@@ -36,24 +36,24 @@ _WITHOUT_CONTENT = frozenset({"DELETE", "GET"})
 # Statuses of a token endpoint that refuses the client.
 _NO_CLIENT = frozenset({400, *_REFUSALS})
 
-# A key contains ids that came from outside; a header takes visible ASCII.
+# A key contains ids from outside, but a header accepts only visible ASCII.
 _HEADER_SAFE = "!#$&'()*+,/:;=?@[]~|"
 
-# Shorter values in a URL's query are names and numbers.
+# Shorter values in the query of a URL are names and numbers.
 _LIKE_A_SECRET = 16
-# Generated part of a path, such as the parts of an incoming webhook's address.
+# Matches a generated segment of a path, such as the token in the address of an incoming webhook.
 _TOKEN = re.compile(r"(?=(?:[\w-]*\d){3})(?=[\w-]*[A-Za-z])[\w-]{16,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Request of one attempt; `key` is the delivery's idempotency key, empty for a request that only reads.
+    """Request of one attempt; `key` is its idempotency key, which is empty for a request that only reads.
 
-    Its content is `ready`, or else `body` as JSON. A `DELETE` and a `GET` have no
-    content. `headers` are additional; they can't replace headers that authenticate,
-    sign or carry the key. `secrets` are in this content only; they are removed from
-    the answer. `traceparent` passes the trace of the attempt to the target (W3C
-    Trace Context).
+    The content is `ready`, or without it, `body` as JSON. `DELETE` and `GET` have
+    no content. `headers` are additional headers; they can't replace the headers for
+    authentication, signatures and the key. `secrets` are secrets of this content
+    only, and are removed from the answer. `traceparent` passes the trace of the
+    attempt to the target (W3C Trace Context).
     """
 
     method: str
@@ -67,7 +67,7 @@ class Request:
 
     @property
     def content(self) -> bytes:
-        """Bytes that are sent. Raises `orjson.JSONEncodeError`."""
+        """Bytes to send; raises `orjson.JSONEncodeError`."""
         if self.method in _WITHOUT_CONTENT:
             return b""
         return exact_json(self.body) if self.ready is None else self.ready.data
@@ -83,13 +83,13 @@ class Request:
 
 
 class HttpTarget:
-    """Sends requests to one target and judges its answers.
+    """Sends requests to one target, and turns its answers into outcomes.
 
-    Every request with an idempotency key carries it as `Idempotency-Key` (IETF
-    draft) and as `webhook-id` (Standard Webhooks). With signing secrets it also
-    carries signatures. Both headers hold the key quoted as in a URL, full stops
-    included. `secrets` are removed from answers, beside those of the settings.
-    Entering raises `ConfigurationError` for unusable certificates.
+    A request with an idempotency key has it in the headers `Idempotency-Key` (IETF
+    draft) and `webhook-id` (Standard Webhooks). With signing secrets, the request
+    also has signatures. Both headers have the key percent-encoded as in a URL,
+    including full stops. `secrets` and the secrets of the settings are removed from
+    answers. Entering raises `ConfigurationError` for unusable certificates.
     """
 
     def __init__(
@@ -137,14 +137,14 @@ class HttpTarget:
         await self._open.aclose()
 
     async def deliver(self, request: Request) -> Outcome:
-        """Send once and return the outcome by the rules for every target."""
+        """Send once, and return the outcome by the rules for all targets."""
         answer = await self.send(request)
         return self.verdict(answer) if isinstance(answer, Answer) else answer
 
     async def send(self, request: Request) -> Answer | Outcome:
-        """Return the target's answer, or the outcome when it gave none.
+        """Send once; return the target's answer, or the outcome if there is no answer.
 
-        After a 401 or 403, it renews the credentials if it can, and sends the
+        After a 401 or 403, it renews the credentials if possible, and sends the
         request once more.
         """
         content = _content(request)
@@ -160,7 +160,7 @@ class HttpTarget:
             return exc.outcome
 
     def preview(self, request: Request) -> Preview | Outcome:
-        """Return `request` as `send` sends it, with secrets masked, or the outcome if it can't be sent."""
+        """Return `request` in the form of `send`, with secrets masked, or the outcome if it can't be sent."""
         content = _content(request)
         if not isinstance(content, bytes):
             return content
@@ -187,15 +187,15 @@ class HttpTarget:
     async def examined(
         self, url: URL | None = None, *, headers: Mapping[str, str] | None = None
     ) -> TargetReport:
-        """Return a report on the target: its address, TLS, a token, and its answer to a harmless request.
+        """Return a report on the target, which covers its address, TLS, a token, and a harmless request.
 
-        The request goes to `url`, by default the settings' address. `headers` are
-        added to every request. Opens and closes the connection. Raises
-        `ConfigurationError` for unusable certificates.
+        The request goes to `url`; the default is the address in the settings.
+        `headers` are added to the request. The method opens and closes the
+        connections. Raises `ConfigurationError` for unusable certificates.
         """
         url = url or address_of(self._settings.urls)
         if url is None:
-            return TargetReport(is_well=True, found="its settings name no address to try")
+            return TargetReport(is_well=True, found="its settings contain no address to try")
         async with self:
             try:
                 proof = await self._credentials.proof() if self._credentials else _NO_PROOF
@@ -213,11 +213,12 @@ class HttpTarget:
         return judged(answer, url, self._auth)
 
     def verdict(self, answer: Answer, *, invalid_because: str | None = None) -> Outcome:
-        """Return the outcome of `answer` by the rules for every target and the settings' `outcomes`.
+        """Return the outcome of `answer` by the rules for all targets and the settings' `outcomes`.
 
-        `invalid_because` ends a sentence that says why a success does not
-        count, such as "but not with a JSON object"; the outcome is then
-        `Retry`. A status that `outcomes` calls delivered counts all the same.
+        `invalid_because` is the end of a sentence that says why a success does not
+        count, such as "but not with a JSON object"; the outcome is then a `Retry`.
+        If `outcomes` says that the status is delivered, the success counts
+        nevertheless.
         """
         max_hold_s = self._settings.max_hold_s
         outcome = verdict(answer, self._clock, max_hold_s=max_hold_s, table=self._outcome_table)
@@ -234,7 +235,7 @@ class HttpTarget:
         )
 
     def asked_pause(self, answer: Answer) -> float | None:
-        """Return the seconds that `Retry-After` asks for, within the settings' bound."""
+        """Return the seconds that `Retry-After` asks for, limited by the settings."""
         return asked_pause(answer, self._clock, max_hold_s=self._settings.max_hold_s)
 
     async def _send_with_credentials(self, request: Request, content: bytes) -> Answer:
@@ -277,13 +278,14 @@ class HttpTarget:
         return self._proven_redaction[1]
 
     def _hold(self, refusal: NoToken) -> Outcome:
-        """Return a hold for the time that the token endpoint requests, or for one that fits the failure."""
+        """Return a hold for the time that the token endpoint asks for, or for a default time."""
         answer = refusal.answer or Answer(status=0)
-        # `outcomes` applies to the target and not to its token endpoint.
+        # `outcomes` applies only to the target, not to its token endpoint.
         max_hold_s = self._settings.max_hold_s
         outcome = verdict(answer, self._clock, max_hold_s=max_hold_s) if answer.retry_after else None
         after_s = outcome.after_s if isinstance(outcome, Hold) else refusal.after_s
-        # The answer of a token endpoint is not kept: it can hold a token in a form that we don't expect.
+        # The answer of a token endpoint is not kept, because it can contain a token in an
+        # unexpected form.
         return Hold(
             reason=str(refusal),
             after_s=after_s,
@@ -313,7 +315,7 @@ def codes_in(url: str) -> tuple[str, ...]:
     """Return the possible secrets in a URL's query and path; some targets identify clients by these.
 
     Each value of the query is returned as written, as sent, and decoded, because a
-    target can echo any form.
+    target can repeat any form.
     """
     parsed = URL(url)
     again = parsed.with_query(parsed.query)
@@ -327,5 +329,5 @@ def _pairs(url: str) -> list[str]:
 
 
 def _quoted(key: str) -> str:
-    """Return `key` quoted for a header, with full stops quoted too, since they end it in a signed text."""
+    """Return `key` percent-encoded for a header; full stops too, because they end the id in a signed text."""
     return quote(key, safe=_HEADER_SAFE).replace(".", "%2E")

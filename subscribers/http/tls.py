@@ -1,4 +1,4 @@
-"""TLS of a target: verified always, with the certificates that the settings name."""
+"""TLS of a target with the certificates of the settings; certificates are always verified."""
 
 import asyncio
 import os
@@ -21,13 +21,13 @@ _OF_SYSTEM = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class TargetTls:
-    """Context of new connections, replaced within five seconds when a certificate's file changes.
+    """TLS context of new connections; a changed certificate file replaces it within five seconds.
 
-    It trusts the authorities of `ca_file` or, without it, the system's, whose
-    context all targets share. Loading takes tens of milliseconds, so it happens
-    on a thread, and for a target without TLS not at all. While the changed files
-    can't be used, the former context stays. Connections that are open keep the
-    certificate that they began with.
+    The context trusts the authorities in `ca_file`, or without `ca_file`, the
+    system's authorities; in this case, all targets share a context. Loading takes
+    tens of milliseconds, so it happens on a thread, and only for targets with TLS.
+    If changed files can't be used, the previous context stays in use. Open
+    connections keep their certificate.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class TargetTls:
         self._context: ssl.SSLContext | None = None
 
     async def check(self) -> None:
-        """Load the files that the settings name, if any; raises `ConfigurationError` for unusable ones."""
+        """Load the certificate files of the settings; raises `ConfigurationError` for unusable files."""
         if self._files:
             self._context = await self._loaded()
 
     async def context(self) -> ssl.SSLContext:
-        """Return the context for a connection that begins now; raises as `check` does at first."""
+        """Return the context for a new connection; the first call raises the errors of `check`."""
         if self._context is None:
             self._context = await self._loaded()
         elif self._files and self._clock.monotonic() >= self._look_at:
@@ -64,13 +64,13 @@ class TargetTls:
         try:
             self._context = await self._loaded()
         except ConfigurationError as error:
-            _log.error("certificate.refused", reason=str(error), in_effect="the former one")
+            _log.error("certificate.refused", reason=str(error), in_effect="the previous certificate")
         else:
             _log.info("certificate.renewed", files=[str(file) for file in self._files])
 
 
 def _files(ca_file: Path | None, certificate: ClientCertificate | None) -> Mapping[str, Path]:
-    """Return the files that the settings name, by their keys."""
+    """Return the certificate files of the settings, by key."""
     named = {"ca_file": ca_file}
     if certificate is not None:
         named["client_certificate.certificate_file"] = certificate.certificate_file
@@ -79,12 +79,12 @@ def _files(ca_file: Path | None, certificate: ClientCertificate | None) -> Mappi
 
 
 def _check(ca_file: Path | None, certificate: ClientCertificate | None) -> None:
-    """Raise `ConfigurationError` for a file that OpenSSL could not read to an end."""
+    """Raise `ConfigurationError` for a file that OpenSSL could not finish reading, such as a pipe."""
     for key, file in _files(ca_file, certificate).items():
         try:
             regular_files.check(file)
         except FileNotFoundError:
-            # OpenSSL says so, too.
+            # OpenSSL reports a missing file itself.
             continue
         except OSError as exc:
             raise ConfigurationError(f"{key} {file} can't be used: {exc.strerror}") from exc
@@ -105,7 +105,7 @@ def _context(ca_file: Path | None, certificate: ClientCertificate | None) -> ssl
 
 @lru_cache(maxsize=4)
 def _of_system(_places: tuple[str | None, ...]) -> ssl.SSLContext:
-    """Return the context that trusts the system's authorities; nothing is changed in it later."""
+    """Return a context that trusts the system's authorities; it must not be changed later."""
     return ssl.create_default_context()
 
 

@@ -1,4 +1,4 @@
-"""Kafka plugin: writes events in another shape into a topic of any cluster."""
+"""Kafka plugin, which writes events in the subscriber's shape into a topic of any cluster."""
 
 from subscribers.kafka.plugin import Kafka
 

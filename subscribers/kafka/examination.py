@@ -1,4 +1,4 @@
-"""Examination of a Kafka target: a request for metadata, which creates and writes nothing."""
+"""Examination of a Kafka target by a request for metadata, which creates and writes nothing."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,15 +11,15 @@ from subscribers.kafka.outcomes import missing_from_topic, unreached
 
 
 def examined(configuration: Mapping[str, Any], *, topic: str | None, timeout_s: float) -> TargetReport:
-    """Return a report on the brokers and, where all records go to one, on the `topic`. Blocking."""
+    """Return a report on the brokers, and on `topic` if all records go to this topic; blocking."""
     errors: list[KafkaError] = []
-    # An idempotent producer would ask for an id of its own.
+    # An idempotent producer would request its own producer id.
     apart = {**configuration, "enable.idempotence": False, "error_cb": errors.append}
     client = Producer(apart, logger=LibraryLogger())
     try:
         found = client.list_topics(topic, timeout_s) if topic else client.list_topics(timeout=timeout_s)
     except KafkaException as exc:
-        # Serves what the connections have reported.
+        # This serves the errors of the connections.
         client.poll(0)
         telling = [each for each in errors if each.code() != KafkaError._ALL_BROKERS_DOWN]
         return TargetReport(is_well=False, found=unreached([exc.args[0], *telling][-1]).reason)

@@ -1,4 +1,4 @@
-"""Outcomes of records, by the rules for every target."""
+"""Outcomes of records, by the rules for all targets."""
 
 from confluent_kafka import KafkaError
 
@@ -10,7 +10,7 @@ from subscribers.kafka.records import Record
 _TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 _UNFIT = frozenset({KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG, KafkaError.INVALID_TIMESTAMP})
 _CREDENTIALS = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
-# An error of the connections says more than these do.
+# For these errors, the last error of the connections is more precise.
 _EXPLAINED = frozenset(
     {
         KafkaError._FATAL,
@@ -25,9 +25,9 @@ _EXPLAINED = frozenset(
 def outcome_of(report: DeliveryReport, record: Record, *, has_fixed_topic: bool) -> Outcome:
     """Return the outcome of `record`.
 
-    A fault of the subscriber's only topic holds the target, and an operator must
-    act. A fault of one topic of several is a retry, so that events for the others
-    continue.
+    A fault of the subscriber's only topic holds the target until an operator acts.
+    If there are several topics, a fault of one topic is a retry, so that events for
+    the other topics continue.
     """
     topic = record.topic
     if report.error is None:
@@ -40,14 +40,14 @@ def outcome_of(report: DeliveryReport, record: Record, *, has_fixed_topic: bool)
     if report.background is not None and report.error.code() in _EXPLAINED:
         return unreached(report.background)
     failure = FailureClass.TIMEOUT if report.error.code() in _EXPLAINED else FailureClass.OTHER
-    return Retry(reason=_said(f"topic {topic} did not take the record", report.error), failure=failure)
+    return Retry(reason=_said(f"topic {topic} did not accept the record", report.error), failure=failure)
 
 
 def _rejection(error: KafkaError, topic: str, *, sent: bool) -> Reject | None:
     if error.code() in _TOO_LARGE:
         return Reject(
             reason=_said(f"the record is too large for topic {topic}", error),
-            hint="let body send less, or raise the topic's max.message.bytes, then redrive",
+            hint="make body smaller, or raise the topic's max.message.bytes, then redrive",
             sent=sent,
         )
     if error.code() in _UNFIT:
@@ -57,13 +57,13 @@ def _rejection(error: KafkaError, topic: str, *, sent: bool) -> Reject | None:
             sent=sent,
         )
     if error.code() == KafkaError.TOPIC_EXCEPTION:
-        hint = "let topic make a name that Kafka takes, then redrive"
+        hint = "correct topic so that its value is a valid name in Kafka, then redrive"
         return Reject(reason=_said(f"{topic} is not a name of a topic", error), hint=hint, sent=sent)
     return None
 
 
 def missing_from_topic(error: KafkaError, topic: str, *, has_fixed_topic: bool) -> Hold | Retry | None:
-    """Return the outcome of an error that says that `topic`, or the right to write to it, is missing."""
+    """Return the outcome of `error` if it says that `topic` or the permission to write to it is missing."""
     if error.code() in NO_TOPIC:
         reason, failure = f"the cluster has no topic {topic}: create it", FailureClass.OTHER
     elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
@@ -81,9 +81,11 @@ def unreached(background: KafkaError) -> Hold | Retry:
     if background.code() in _CREDENTIALS:
         return _held(_said("Kafka refuses the login: check settings.security", background))
     if background.code() == KafkaError._SSL:
-        return _held(_said("no TLS with Kafka: check settings.security.ca_file", background))
+        return _held(_said("TLS with Kafka failed: check settings.security.ca_file", background))
     if background.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
-        return _held("Kafka allows this client no idempotent writes: grant IdempotentWrite on the cluster")
+        return _held(
+            "Kafka does not allow this client idempotent writes: grant IdempotentWrite on the cluster"
+        )
     reason = _said("Kafka can't be reached", background)
     return Retry(reason=reason, failure=FailureClass.CONNECTION)
 

@@ -1,4 +1,4 @@
-"""The Kafka plugin."""
+"""Implementation of the Kafka plugin."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -21,13 +21,13 @@ _PROPAGATION_MS = 5_000
 
 
 class Kafka:
-    """Writes one record for each event, acknowledged by all in-sync replicas.
+    """Writes one record for each event; all in-sync replicas acknowledge it.
 
-    The value is the subscriber's `content` or `body` or, without them, the
-    event's data. The events of a batch are written and flushed together. The producer is
-    idempotent, so a repetition within a call writes a record once. A later
-    attempt can write it again, with the same `ce_id`. Calls block, so Streamer
-    makes them on threads.
+    The value of a record is the subscriber's `content` or `body`, or without both,
+    the event's data. The events of a batch are written and flushed together. The
+    producer is idempotent, so repetitions by the client within a call write a
+    record once. A later attempt can write the record again, with the same `ce_id`.
+    Calls block, so Streamer makes them on threads.
     """
 
     Settings = KafkaSettings
@@ -55,7 +55,7 @@ class Kafka:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the producer; every call has waited for its records."""
+        """End the producer; every earlier call has waited for its records."""
         self._producer.close()
 
     def deliver(self, delivery: Delivery, /) -> Outcome:
@@ -64,7 +64,7 @@ class Kafka:
         return outcome
 
     def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
-        """Write the records together, and return their outcomes."""
+        """Write the records of `deliveries` together, and return their outcomes."""
         made = [self._records.of(delivery) for delivery in deliveries]
         records = [each for each in made if isinstance(each, Record)]
         reports = iter(self._producer.produce(records) if records else ())
@@ -76,12 +76,12 @@ class Kafka:
         ]
 
     def examine_target(self) -> TargetReport:
-        """Ask the brokers for the topic, by a client of its own."""
+        """Ask the brokers for the topic, with a separate client."""
         topic = self._settings.topic if self._has_fixed_topic else None
         return examined(self._configuration, topic=topic, timeout_s=self._settings.timeout_s)
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
-        """Return the record as it would be written, or the outcome without one."""
+        """Return the record that would be written, or the outcome if there is no record."""
         made = self._records.of(delivery)
         if not isinstance(made, Record):
             return made
@@ -99,14 +99,15 @@ def _configuration(settings: KafkaSettings, *, client: str) -> dict[str, Any]:
     return {
         "client.id": client,
         "compression.type": settings.compression,
-        # Short, because flushing does not wait for it.
+        # This only delays records that are not flushed.
         "linger.ms": min(5, timeout_ms),
-        # The brokers decide what is too large.
+        # This limit is high, so that the brokers decide which record is too large.
         "message.max.bytes": _MAX_MESSAGE_BYTES,
         "reconnect.backoff.max.ms": 1_000,
         "socket.keepalive.enable": True,
         "socket.timeout.ms": min(_SOCKET_TIMEOUT_MS, max(timeout_ms, 1_000)),
-        # A topic that is not known by then does not exist: it is reported before the time-out.
+        # A topic that is unknown after this time is reported as missing, before the records
+        # time out.
         "topic.metadata.propagation.max.ms": min(_PROPAGATION_MS, timeout_ms // 2),
         **settings.options,
         "bootstrap.servers": settings.bootstrap_servers,

@@ -1,4 +1,4 @@
-"""Idempotent producer whose calls wait for their delivery reports."""
+"""Idempotent producer; each call waits for the delivery reports of its records."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from streamer.librdkafka.options import LibraryLogger
 from streamer.librdkafka.producer import DisposableProducer, ProducerDiscarded
 from subscribers.kafka.records import Record
 
-# Longest wait within a call of librdkafka, whose queue other calls share.
+# Longest wait in one call of librdkafka, because other calls share its queue.
 _SLICE_S = 0.1
 # librdkafka reports a record as timed out a little after its deadline.
 _GRACE_S = 3.0
@@ -41,9 +41,9 @@ NO_TOPIC = frozenset(
 class DeliveryReport(NamedTuple):
     """Result of one record.
 
-    Without an `error`, the record is at `offset` of `partition`. `is_local`
-    means that the client refused it and no broker was asked. `background` is
-    the last error of the connections, which explains a record that timed out.
+    Without an `error`, the record is at `offset` of `partition`. `is_local` means
+    that the client refused the record and sent nothing to a broker. `background` is
+    the last error of the connections, which explains the time-out of a record.
     """
 
     error: KafkaError | None
@@ -54,7 +54,7 @@ class DeliveryReport(NamedTuple):
 
 
 class _Call:
-    """Reports of the records of one call, collected on whichever thread serves the client."""
+    """Collects the reports of the records of one call; any thread that serves the client adds reports."""
 
     def __init__(self, number: int) -> None:
         self.reports: list[DeliveryReport | None] = [None] * number
@@ -62,14 +62,14 @@ class _Call:
         self.complete = threading.Event()
 
     def told(self, index: int, error: KafkaError | None, message: Message) -> None:
-        """Note the delivery report of record `index`."""
+        """Note librdkafka's delivery report of the record number `index`."""
         if error is None:
             self.note(index, DeliveryReport(None, message.partition() or 0, message.offset() or 0))
         else:
             self.note(index, DeliveryReport(error))
 
     def note(self, index: int, report: DeliveryReport) -> None:
-        """Note the report of record `index`."""
+        """Note the report of the record number `index`."""
         self.reports[index] = report
         self._missing.discard(index)
         if not self._missing:
@@ -77,11 +77,11 @@ class _Call:
 
 
 class ReportingProducer:
-    """Writes records, several calls at once on threads, and returns their reports.
+    """Writes records and returns their reports; several threads can call it at the same time.
 
-    An error that librdkafka calls fatal, and a record without a report, end the
-    producer: the next call makes a new one. So no record is written long after
-    its call has ended.
+    A fatal error of librdkafka, or a record without a report, ends the producer,
+    and the next call creates a new one. So no record is written long after its call
+    has ended.
     """
 
     def __init__(
@@ -103,9 +103,10 @@ class ReportingProducer:
         self._missing: set[str] = set()
 
     def produce(self, records: Sequence[Record]) -> list[DeliveryReport]:
-        """Write `records` and wait until each was acknowledged or given up; blocks.
+        """Write `records`, and block until each record was acknowledged or has failed.
 
-        All records share one deadline. Records left over are reported as timed out.
+        All records share one deadline. After it, the remaining records are reported
+        as timed out.
         """
         give_up_at = time.monotonic() + self._timeout_s + self._grace_s
         reports: dict[int, DeliveryReport] = {}
@@ -115,15 +116,16 @@ class ReportingProducer:
             written = self._write([records[index] for index in indices], give_up_at)
             reports.update(zip(indices, written, strict=True))
             if len(indices) > 1:
-                # The client sends records together, and the broker refuses all of them for one, or
-                # because together they are too large.
+                # The client sends records in batches. The broker refuses a whole batch because
+                # of one record, or because the batch is too large. So refused records are
+                # written again in halves.
                 refused = [index for index in indices if _is_joint(reports[index])]
                 half = len(refused) // 2
                 waiting.extend(part for part in (refused[:half], refused[half:]) if part)
         return [reports[index] for index in range(len(records))]
 
     def close(self) -> None:
-        """End the producer and drop its queue; no call that still runs makes another one."""
+        """End the producer and drop its queue; calls that still run create no new producer."""
         with self._lock:
             self._is_closed = True
         self._discard(self._producer)
@@ -142,7 +144,7 @@ class ReportingProducer:
                 self._enqueue(producer, record, call, index, give_up_at)
             self._wait(producer, call, give_up_at)
         except ProducerDiscarded:
-            # Another call, or the end of the plugin, has dropped the queue.
+            # Another call or the end of the plugin has dropped the queue.
             unreported = KafkaError._PURGE_INFLIGHT
         reports = [self._judged(report, unreported) for report in call.reports]
         if len(self._missing) > _MOST_MISSING:
@@ -171,7 +173,7 @@ class ReportingProducer:
         timeout_s = min(self._timeout_s, give_up_at - time.monotonic())
         if timeout_s <= 0:
             return
-        # librdkafka itself asks again for a missing topic only after minutes.
+        # librdkafka itself would ask again for a missing topic only after minutes.
         with suppress(KafkaException):
             producer.live.list_topics(topic, timeout=timeout_s)
         self._missing.discard(topic)
@@ -194,15 +196,15 @@ class ReportingProducer:
                 return None
 
     def _wait(self, producer: DisposableProducer, call: _Call, give_up_at: float) -> None:
-        """Send what is queued, and serve reports until those of `call` are complete."""
+        """Send the queue, and serve reports until `call` has all its reports."""
         while not call.complete.is_set() and time.monotonic() < give_up_at:
-            # Flushing sends the queue without the usual wait for more.
+            # A flush sends the queue without the usual wait for more records.
             if not producer.live.flush(self._slice_s):
-                # Another call serves our reports at this moment.
+                # Another call is serving our reports at this moment.
                 call.complete.wait(self._slice_s)
 
     def _judged(self, report: DeliveryReport | None, unreported: int) -> DeliveryReport:
-        """Return `report` with an explanation; without a report, return one for the error `unreported`."""
+        """Return `report` with the last connection error; `None` becomes the error `unreported`."""
         if report is None:
             return DeliveryReport(KafkaError(unreported), background=self._background)
         if report.error is None:
@@ -211,17 +213,17 @@ class ReportingProducer:
         return report._replace(background=self._background)
 
     def _discard(self, producer: DisposableProducer | None) -> None:
-        """Discard `producer`, unless another call has done so."""
+        """Discard `producer`, unless another call has done this already."""
         with self._lock:
             if producer is None or self._producer is not producer:
                 return
             self._producer = None
-        # This serves the reports that have come; a record without one is uncertain.
+        # This serves the reports that have arrived; the outcome of other records is uncertain.
         producer.live.poll(0)
         producer.discard()
 
     def _note(self, error: KafkaError) -> None:
-        # "All brokers are down" follows from an error that says more.
+        # "All brokers are down" always follows a more precise error.
         if error.code() != KafkaError._ALL_BROKERS_DOWN or self._background is None:
             self._background = error
 

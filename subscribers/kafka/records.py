@@ -15,7 +15,7 @@ _MAX_TOPIC_LENGTH = 249
 
 
 class Record(NamedTuple):
-    """A record to write; one without a value is a tombstone."""
+    """A record to write; a record without a value is a tombstone."""
 
     topic: str
     key: bytes | None
@@ -24,7 +24,7 @@ class Record(NamedTuple):
 
 
 class _Unfit(Exception):
-    """The event makes no record."""
+    """No record can be made from the event."""
 
     def __init__(self, reason: str, hint: str) -> None:
         super().__init__(reason)
@@ -32,7 +32,7 @@ class _Unfit(Exception):
 
 
 class Records:
-    """Makes the records of one subscriber's deliveries."""
+    """Creates the records of one subscriber's deliveries."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -41,10 +41,10 @@ class Records:
         self._headers = {name: Query(expression) for name, expression in settings.headers.items()}
 
     def of(self, delivery: Delivery) -> Record | Skip | Reject:
-        """Return the record of `delivery`, or the outcome of a delivery that makes none."""
+        """Return the record of `delivery`, or the outcome if there is no record."""
         deletes = delivery.event.is_deletion
         if deletes and self._settings.deletions == "skip":
-            return Skip(reason="the record was deleted: deletions in the settings says so", sent=False)
+            return Skip(reason="the record was deleted, and deletions in the settings is skip", sent=False)
         is_tombstone = deletes and self._settings.deletions == "tombstone"
         mode = self._settings.content_mode
         sent = emptied(delivery, mode, _JSON) if is_tombstone else message(delivery, mode)
@@ -65,12 +65,13 @@ class Records:
             topic = self._topic.filled(delivery, _name)
         except Unfilled as missing:
             raise _Unfit(
-                f"topic: {missing}", "let topic name what every event that arrives here has"
+                f"topic: {missing}",
+                "topic must contain only placeholders that every event of this subscriber has",
             ) from missing
         if len(topic) > _MAX_TOPIC_LENGTH or topic in {".", ".."}:
             raise _Unfit(
-                f"topic ({self._settings.topic}) makes a name that Kafka does not take",
-                f"let it make names of at most {_MAX_TOPIC_LENGTH} characters",
+                f"topic ({self._settings.topic}) results in a name that Kafka does not accept",
+                f"its names can have at most {_MAX_TOPIC_LENGTH} characters",
             )
         return topic
 
@@ -82,13 +83,13 @@ class Records:
             found = str(found)
         if not isinstance(found, str) or not found:
             raise _Unfit(
-                f"key ({self._settings.key}) finds no key in the event",
-                "let key find a text or a whole number in every event that arrives here, or set key: null",
+                f"key ({self._settings.key}) has no key as its value",
+                "key must find a text or a whole number in every event of this subscriber; or set key: null",
             )
         return _encoded("key", found)
 
     def _headers_of(self, delivery: Delivery, sent: Message) -> dict[str, bytes]:
-        # Of a text that UTF-8 can't hold, the client would raise.
+        # Encode here, because the client raises an error for a text that UTF-8 can't hold.
         headers = {f"ce_{name}": _encoded(name, value) for name, value in sent.attributes.items()}
         headers["content-type"] = _encoded("content.type", sent.content.type)
         if delivery.traceparent is not None:
@@ -109,7 +110,9 @@ def _encoded(what: str, text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as exc:
-        raise _Unfit(f"{what} is a text that UTF-8 can't hold", "change what it is taken from") from exc
+        raise _Unfit(
+            f"{what} is a text that UTF-8 can't hold", "change the field or text that it is taken from"
+        ) from exc
 
 
 def _json(what: str, value: Any) -> bytes:

@@ -37,7 +37,7 @@ _OWN_HEADERS = ("ce_", "content-type")
 
 
 class KafkaSettings(BaseModel):
-    """Brokers and topic that get the records, and the form of these."""
+    """Brokers and topic of the records, and the format of the records."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
@@ -51,42 +51,43 @@ class KafkaSettings(BaseModel):
     topic: PlaceholderText = Field(
         min_length=1,
         examples=["crm.orders", "crm.{entity}"],
-        description="the topic, which must exist; it can hold placeholders of the event, such as "
+        description="the topic, which must exist; it can contain placeholders of the event, such as "
         "crm.{entity} or crm.{body.region}",
     )
     key: Expression | None = Field(
         default="key",
-        description="JMESPath over the event; finds the record's key. Default: the event's own key, which "
-        "keeps the events of a record in order. null: records without a key",
+        description="JMESPath over the event; its value is the record's key. Default: the event's own key, "
+        "which keeps the events of a record in order. null: records without a key",
     )
     content_mode: ContentMode = Field(
         default="binary",
-        description="CloudEvents attributes in headers, or one JSON document around the value, or none",
+        description="binary: CloudEvents attributes in headers; structured: a CloudEvent with body as its "
+        "data; plain: only body",
     )
     headers: dict[str, Expression] = Field(
-        default_factory=dict, description="more headers: names, each with JMESPath over the event"
+        default_factory=dict, description="further headers: JMESPath over the event, by header name"
     )
     deletions: Literal["write", "tombstone", "skip"] = Field(
         default="write",
-        description="record of a deletion: one like any other, one without a value, which removes its key "
-        "from a compacted topic, or none",
+        description="for a deletion: write: a record as for other events; tombstone: a record without a "
+        "value, which removes its key from a compacted topic; skip: no record",
     )
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
-        default="lz4", description="of the records; every reader needs a library that knows it"
+        default="lz4", description="compression of the records; every reader must support it"
     )
     timeout_s: float = Field(
         default=10.0,
         ge=0.1,
         le=300,
-        description="time in which the brokers must take a record; less than deliver_timeout_s",
+        description="time within which the brokers must accept a record; less than deliver_timeout_s",
     )
-    batch_size: int = Field(default=200, ge=1, le=10_000, description="most events written together")
+    batch_size: int = Field(default=200, ge=1, le=10_000, description="most events that are written together")
     batch_wait_s: float = Field(
-        default=0.01, ge=0, le=1, description="longest time that the first of these waits for others"
+        default=0.01, ge=0, le=1, description="longest time that the first of them waits for others"
     )
     options: dict[str, str | int | float | bool] = Field(
         default_factory=dict,
-        description="any librdkafka setting of a producer by its own name, unless a key of ours sets it",
+        description="any librdkafka setting of a producer by its own name, except those that other keys set",
     )
 
     @field_validator("topic")
@@ -110,7 +111,7 @@ class KafkaSettings(BaseModel):
             if instead := _OWN_KEYS.get(name) or ("security" if name.startswith(SECURITY_PREFIXES) else ""):
                 raise ValueError(f"must not set {name}: set {instead} instead")
             if name in CODE_OPTIONS:
-                raise ValueError(f"must not set {name}: a configuration loads no code")
+                raise ValueError(f"must not set {name}: a configuration must not load code")
             if name in _PROMISED:
                 raise ValueError(f"must not set {name}: order and durability depend on it")
         return options

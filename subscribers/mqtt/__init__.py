@@ -1,4 +1,4 @@
-"""MQTT plugin: publishes each event to a broker, over MQTT 5 or 3.1.1."""
+"""MQTT plugin, which publishes each event to a broker over MQTT 5 or 3.1.1."""
 
 from subscribers.mqtt.plugin import Mqtt
 

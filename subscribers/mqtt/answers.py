@@ -47,15 +47,15 @@ _NAMES: Mapping[int, str] = MappingProxyType(
 
 _RIGHTS = "check username, password and client_certificate, and the user's rights on the topic"
 
-# An operator must act, and nothing gets through until then.
+# An operator must act, and nothing can be delivered until then.
 _HELD = {
-    0x84: "set version to the one that the broker speaks",
+    0x84: "set version to a version that the broker supports",
     0x85: "set another client_id",
     0x86: _RIGHTS,
     0x87: _RIGHTS,
     0x8A: _RIGHTS,
     0x8C: _RIGHTS,
-    0x8E: "another client uses client_id: give each process its own, such as streamer-${HOSTNAME}",
+    0x8E: "another client uses the same client_id: give each process its own, such as streamer-${HOSTNAME}",
     0x9A: "set retain: false",
     0x9B: "set a lower qos",
     0x9C: "set url to the broker's new address",
@@ -68,16 +68,16 @@ _BUSY = frozenset({0x89, 0x96, 0x97, 0x9F})
 
 # The message itself is the reason.
 _REJECTED = {
-    0x90: "let topic name what the broker takes",
+    0x90: "set topic to a name that the broker accepts",
     0x95: "send a smaller body, or raise the broker's limit",
-    0x99: "let body or content make what the broker takes",
+    0x99: "change body or content to what the broker accepts",
 }
 
 
 def acknowledged(answer: BrokerAnswer, message: Publish) -> Outcome:
-    """Return the outcome of `message`, to which the broker gave `answer`.
+    """Return the outcome of `message` from the broker's `answer`.
 
-    Without subscribers for its topic, a message is delivered all the same.
+    A message counts as delivered even if its topic has no subscribers.
     """
     if answer.is_refusal:
         sentence = "the broker refuses the message"
@@ -95,9 +95,13 @@ def refused(
     is_about_message: bool,
     otherwise: FailureClass = FailureClass.CONNECTION,
 ) -> Reject | Hold | Retry:
-    """Return the outcome of a refusal; `sentence` says of what, and `otherwise` is the class of a retry."""
+    """Return the outcome of a refusal; `sentence` says what was refused.
+
+    `otherwise` is the failure class of a retry. With `is_about_message`, the
+    message can be the reason.
+    """
     code = answer.code
-    name = _NAMES.get(code, "a code of its own")
+    name = _NAMES.get(code, "unknown code")
     words = f", {answer.reason[:_SHOWN]}" if answer.reason else ""
     reason = f"{sentence}: {name} ({code:#04x}{words})"
     if is_about_message and code in _REJECTED:

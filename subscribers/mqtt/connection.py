@@ -1,4 +1,4 @@
-"""One connection to a broker: messages out, acknowledgements in."""
+"""Connection to a broker, which sends messages and receives acknowledgements."""
 
 import asyncio
 import socket
@@ -39,7 +39,7 @@ _SHOWN = 200
 
 
 class BrokerUnreached(RetryLater):
-    """The broker can't be reached, or is gone: it is uncertain whether it has what was under way."""
+    """The broker can't be reached or the connection was lost; messages in flight are uncertain."""
 
     def __init__(self, message: str, *, failure: FailureClass = FailureClass.CONNECTION) -> None:
         super().__init__(message)
@@ -47,10 +47,10 @@ class BrokerUnreached(RetryLater):
 
 
 class BrokerRefused(RetryLater):
-    """The broker refuses the connection, or ends it, with an `answer` that says why.
+    """The broker refuses or ends the connection; `answer` says why.
 
-    `is_about_message` is true when it ended with one message under way, which
-    must then be the reason.
+    `is_about_message` is true if a single message was in flight when the connection
+    ended, because this message must be the reason.
     """
 
     def __init__(self, message: str, *, answer: BrokerAnswer, is_about_message: bool = False) -> None:
@@ -60,14 +60,14 @@ class BrokerRefused(RetryLater):
 
 
 class TooLarge(RetryLater):
-    """The broker takes no message of this size: nothing was sent."""
+    """The broker does not accept a message of this size; nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broker:
-    """Address of a broker, with `tls` or without, and how to introduce ourselves.
+    """Address of a broker, with or without `tls`, and the packet `connect` that opens a connection.
 
-    `rule` decides which addresses the host can have.
+    `rule` decides which addresses are allowed for the host.
     """
 
     host: str
@@ -84,9 +84,10 @@ class Broker:
 
 
 class BrokerConnection:
-    """Open connection, which a broken or silent broker ends; `open` makes it, and `close` must follow.
+    """Open connection to a broker; create it by `open`, and end it by `close`.
 
-    Any number of messages can be under way, as far as the broker allows.
+    As many messages can be in flight as the broker allows. A lost or silent broker
+    ends the connection.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class BrokerConnection:
 
     @classmethod
     async def open(cls, broker: Broker, clock: Clock) -> Self:
-        """Connect, within the broker's `timeout_s`.
+        """Connect within the broker's `timeout_s`.
 
         Raises `BrokerUnreached`, `BrokerRefused` or `ForbiddenAddress`.
         """
@@ -136,24 +137,24 @@ class BrokerConnection:
 
     @property
     def is_open(self) -> bool:
-        """True until it has ended."""
+        """True until the connection has ended."""
         return self._ended_by is None
 
     def take_refusal(self) -> BrokerRefused | None:
-        """Return, once, the broker's reason to end the connection, if no message got it."""
+        """Return once why the broker ended the connection, if no message has reported this reason."""
         if self._is_told or not isinstance(self._ended_by, BrokerRefused):
             return None
         self._is_told = True
         return self._ended_by
 
     async def publish(self, message: Publish) -> BrokerAnswer:
-        """Send `message`, and return the broker's answer to it; without QoS, a good one.
+        """Send `message`, and return the broker's answer; with QoS 0, the answer is always a success.
 
-        While the broker allows no more messages under way, the message waits for
-        as long as others are acknowledged: `timeout_s` begins when it is sent.
+        While the broker allows no more messages in flight, the message waits for as
+        long as other messages are being acknowledged; `timeout_s` begins when it is sent.
 
-        Raises `BrokerUnreached`, `BrokerRefused`, `TooLarge`, or `ValueError` for a topic or
-        a property that MQTT has no form for.
+        Raises `BrokerUnreached`, `BrokerRefused` and `TooLarge`, and `ValueError` for a
+        topic or a property that MQTT can't represent.
         """
         self._check_limits(message)
         try:
@@ -162,7 +163,7 @@ class BrokerConnection:
             async with self._clock.timeout(self._broker.timeout_s):
                 return await (self._acknowledged(message) if message.qos else self._written(message))
         except TimeoutError as exc:
-            # A broker acknowledges in order, so nothing that was sent later gets its answer either.
+            # A broker acknowledges in order, so no later message gets its answer either.
             lost = BrokerUnreached(
                 f"{self._broker} acknowledged nothing within {self._broker.timeout_s:g} s",
                 failure=FailureClass.TIMEOUT,
@@ -175,7 +176,7 @@ class BrokerConnection:
             raise lost from exc
 
     async def close(self) -> None:
-        """Say goodbye, and close the connection."""
+        """Send DISCONNECT, and close the connection."""
         if self.is_open:
             self._writer.write(DISCONNECT)
             self._end(BrokerUnreached("the connection was closed"))
@@ -195,7 +196,7 @@ class BrokerConnection:
         self._writer.write(self._broker.connect.encoded(self._broker.version))
         kind, content = await self._next()
         if kind != PacketType.CONNACK:
-            raise MalformedPacketError("it does not answer as an MQTT broker does")
+            raise MalformedPacketError("it does not answer like an MQTT broker")
         self._limits = Connack.decoded(self._broker.version, content)
         if self._limits.answer.is_refusal:
             raise BrokerRefused(f"{self._broker} refuses the connection", answer=self._limits.answer)
@@ -206,10 +207,11 @@ class BrokerConnection:
         )
 
     async def _admission(self) -> None:
-        """Wait until the broker allows one more message under way.
+        """Wait until the broker allows one more message in flight.
 
-        Raises `TimeoutError` when it acknowledges none meanwhile. The messages under way time out
-        first, unless their deliveries were cancelled.
+        Raises `TimeoutError` if the broker acknowledges no message during
+        `timeout_s`. The messages in flight time out first, unless their deliveries
+        were cancelled.
         """
         while True:
             settled = self._settled
@@ -230,7 +232,7 @@ class BrokerConnection:
         return BrokerAnswer()
 
     async def _acknowledged(self, message: Publish) -> BrokerAnswer:
-        """Send `message`, for which there is room in the window."""
+        """Send `message` and wait for its answer; the caller has acquired a slot of the window."""
         try:
             self._check()
             packet_id = next(number for number in self._ids if number not in self._waiting)
@@ -239,7 +241,7 @@ class BrokerConnection:
             self._window.release()
             raise
         acknowledged: asyncio.Future[BrokerAnswer | RetryLater] = asyncio.get_running_loop().create_future()
-        # A delivery that is cancelled keeps its id until the broker has answered.
+        # A cancelled delivery keeps its packet id until the broker has answered.
         self._waiting[packet_id] = acknowledged
         self._writer.write(packet)
         await self._writer.drain()
@@ -251,18 +253,18 @@ class BrokerConnection:
     def _packet(self, message: Publish, packet_id: int) -> bytes:
         packet = message.encoded(self._broker.version, packet_id)
         if self._largest is not None and len(packet) > self._largest:
-            raise TooLarge(f"the message has {len(packet):,} bytes, and the broker takes {self._largest:,}")
+            raise TooLarge(f"the message has {len(packet):,} bytes, but the limit is {self._largest:,}")
         return packet
 
     def _check(self) -> None:
-        """Raise what ended the connection, before a message is sent, which so can't be the reason."""
+        """Raise the error that ended the connection; the message that is not sent yet can't be its reason."""
         if isinstance(self._ended_by, BrokerRefused):
             raise BrokerRefused(str(self._ended_by), answer=self._ended_by.answer)
         if self._ended_by is not None:
             raise self._ended_by
 
     def _check_limits(self, message: Publish) -> None:
-        """Raise what the broker would end the connection with."""
+        """Raise an error for a message for which the broker would end the connection."""
         if message.qos > self._limits.maximum_qos:
             raise BrokerRefused(
                 f"{self._broker} can't take the message", answer=BrokerAnswer(code=_QOS_NOT_SUPPORTED)
@@ -284,8 +286,8 @@ class BrokerConnection:
     async def _next(self) -> tuple[int, bytes]:
         """Return the kind and the content of the next packet.
 
-        Messages are passed over: they are for a former owner of the session,
-        and are not acknowledged.
+        Messages from the broker are for a former owner of the session. They are
+        skipped and not acknowledged.
         """
         while True:
             kind = (await self._reader.readexactly(1))[0] >> 4
@@ -306,15 +308,16 @@ class BrokerConnection:
         for position in range(_LENGTH_BYTES):
             byte = (await self._reader.readexactly(1))[0]
             length |= (byte & 0x7F) << 7 * position
-            if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+            if byte < 0x80:  # noqa: PLR2004 - the highest bit means that another byte follows
                 return length
-        raise MalformedPacketError("it does not answer as an MQTT broker does")
+        raise MalformedPacketError("it does not answer like an MQTT broker")
 
     def _take(self, kind: int, content: bytes) -> None:
         match kind:
             case PacketType.PUBACK | PacketType.PUBCOMP:
                 taken = Acknowledgement.decoded(content)
-                # PUBREC has accepted the message that PUBCOMP ends, whatever its own code says.
+                # The PUBREC before a PUBCOMP has already accepted the message, whatever the
+                # code of PUBCOMP.
                 answer = taken.answer if kind == PacketType.PUBACK else BrokerAnswer()
                 self._settle(taken.packet_id, answer)
             case PacketType.PUBREC:
@@ -322,7 +325,8 @@ class BrokerConnection:
                 if taken.answer.is_refusal:
                     self._settle(taken.packet_id, taken.answer)
                 elif taken.packet_id in self._waiting and taken.packet_id not in self._released:
-                    # Once each: a broker that reads no answers must not fill the memory with them.
+                    # Answer only once, because a broker that does not read answers must not
+                    # fill the memory.
                     self._released.add(taken.packet_id)
                     self._writer.write(release(taken.packet_id))
             case PacketType.DISCONNECT:
@@ -356,7 +360,7 @@ class BrokerConnection:
     async def _keep_alive(self) -> None:
         usual_s = self._broker.connect.keep_alive_s
         asked_s = self._limits.keep_alive_s
-        # 0 stands for no limit at all.
+        # 0 means no limit.
         interval_s = min(usual_s, asked_s or usual_s) / 2
         while self.is_open:
             await self._clock.sleep(interval_s)

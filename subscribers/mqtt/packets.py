@@ -1,4 +1,4 @@
-"""Packets of MQTT 5 and 3.1.1, as far as a client that publishes needs them."""
+"""Packets of MQTT 5 and 3.1.1 that a publishing client needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,16 +39,16 @@ _RETAIN = 0x01
 _UTF8 = 1
 
 LARGEST_ANSWER = 64 * 1024
-"""Longest packet that is read, in bytes: a client that only publishes is sent nothing but short answers."""
+"""Longest packet that is read, in bytes; a client that only publishes receives only short answers."""
 
-# Those of CONNACK in 3.1.1 have the meaning of codes of MQTT 5.
+# Codes of CONNACK in 3.1.1, with the codes of MQTT 5 that have the same meaning.
 _CODES_OF_V311 = {1: 0x84, 2: 0x85, 3: 0x88, 4: 0x86, 5: 0x87}
 _UNSPECIFIED = 0x80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connect:
-    """Request for a connection; `session_expiry_s` of 0 lets the session end with the connection."""
+    """Request for a connection; if `session_expiry_s` is 0, the session ends with the connection."""
 
     client_id: str
     keep_alive_s: int
@@ -58,7 +58,7 @@ class Connect:
     password: str | None = field(default=None, repr=False)
 
     def encoded(self, version: MqttVersion) -> bytes:
-        """Return the packet. Raises `ValueError` for a text that is too long, or holds a NUL."""
+        """Return the packet; raises `ValueError` for a text that is too long or contains a NUL."""
         flags = (
             _CLEAN_START * self.clean_start
             | _HAS_USERNAME * (self.username is not None)
@@ -83,7 +83,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publish:
-    """Application message; the last three are sent with MQTT 5 alone."""
+    """Application message; the last three fields are sent only with MQTT 5."""
 
     topic: str
     payload: bytes
@@ -94,7 +94,7 @@ class Publish:
     user_properties: Mapping[str, str] = field(default_factory=dict)
 
     def encoded(self, version: MqttVersion, packet_id: int) -> bytes:
-        """Return the packet. Raises `ValueError` for a text that is too long, or holds a NUL."""
+        """Return the packet; raises `ValueError` for a text that is too long or contains a NUL."""
         single: dict[Property, int | str] = {}
         if self.content_type is not None:
             single |= {Property.PAYLOAD_FORMAT: _UTF8, Property.CONTENT_TYPE: self.content_type}
@@ -116,7 +116,7 @@ def _packet(kind: PacketType, flags: int, content: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerAnswer:
-    """Answer of the broker: a reason code of MQTT 5, its own words, and another server to use."""
+    """Answer of the broker: a reason code of MQTT 5, a reason text, and another server to use."""
 
     code: int = 0
     reason: str = ""
@@ -124,7 +124,7 @@ class BrokerAnswer:
 
     @property
     def is_refusal(self) -> bool:
-        """True for a code that says that something failed."""
+        """True if the code means a failure."""
         return self.code >= _UNSPECIFIED
 
 
@@ -141,17 +141,18 @@ class Connack:
 
     @classmethod
     def decoded(cls, version: MqttVersion, content: bytes) -> "Connack":
-        """Return the packet with that content. Raises `MalformedPacketError`."""
+        """Return the packet with this content; raises `MalformedPacketError`."""
         reader = PacketReader(content)
         reader.number(1)
         code = reader.number(1)
-        # A broker that does not know the version of CONNECT refuses it in the older form.
+        # A broker that does not know the version of CONNECT refuses it in the older format.
         if version is MqttVersion.V311 or 0 < code < _UNSPECIFIED:
             return cls(answer=BrokerAnswer(code=_CODES_OF_V311.get(code, _UNSPECIFIED) if code else 0))
         found = reader.properties()
         return cls(
             answer=_answer(code, found),
-            # The standard forbids 0 for this and the packet's size: nothing could be sent.
+            # The standard forbids 0 for this and for the packet size, because then nothing
+            # could be sent.
             receive_maximum=max(found.get(Property.RECEIVE_MAXIMUM, 65_535), 1),
             maximum_qos=found.get(Property.MAXIMUM_QOS, 2),
             retains=bool(found.get(Property.RETAIN_AVAILABLE, 1)),
@@ -162,23 +163,23 @@ class Connack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledgement:
-    """PUBACK, PUBREC or PUBCOMP of the message with that packet id."""
+    """PUBACK, PUBREC or PUBCOMP for the message with this packet id."""
 
     packet_id: int
     answer: BrokerAnswer
 
     @classmethod
     def decoded(cls, content: bytes) -> "Acknowledgement":
-        """Return the packet with that content. Raises `MalformedPacketError`."""
+        """Return the packet with this content; raises `MalformedPacketError`."""
         reader = PacketReader(content)
         packet_id = reader.number(2)
-        # Success has no code, and a code without properties has no length of these.
+        # A success can omit the code, and a code without properties can omit their length.
         code = 0 if reader.is_at_end else reader.number(1)
         return cls(packet_id=packet_id, answer=_answer(code, reader.properties()))
 
 
 def disconnection(content: bytes) -> BrokerAnswer:
-    """Return the reason in a DISCONNECT with that content. Raises `MalformedPacketError`."""
+    """Return the reason in a DISCONNECT with this content; raises `MalformedPacketError`."""
     reader = PacketReader(content)
     code = 0 if reader.is_at_end else reader.number(1)
     return _answer(code, reader.properties())

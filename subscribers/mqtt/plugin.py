@@ -1,4 +1,4 @@
-"""The MQTT plugin."""
+"""Implementation of the MQTT plugin."""
 
 import asyncio
 import random
@@ -22,7 +22,8 @@ from subscribers.mqtt.session import MqttSession
 from subscribers.mqtt.settings import MqttSettings
 from subscribers.placeholders import Template, Unfilled
 
-# Levels, wildcards, the broker's own topics, the quote itself, and what the standard advises against.
+# Separators, wildcards, $ of the broker's own topics, % of the quoting, and characters that the
+# standard discourages.
 _FORBIDDEN = re.compile("[%/+#$\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 _LONGEST_NAME = 40
@@ -31,12 +32,12 @@ _PLAIN_TEXT = "text/plain"
 
 
 class Mqtt:
-    """Publishes each event as one message, and counts it as delivered when the broker has acknowledged it.
+    """Publishes each event as one message; it is delivered when the broker has acknowledged it.
 
-    The payload is the subscriber's `content` or `body` or, without them, the
-    event's data. With MQTT 5, user properties hold the attributes of the
-    CloudEvent. They are the same on each attempt, so that a consumer knows a
-    repetition by `id`.
+    The payload is the subscriber's `content` or `body`, or without both, the
+    event's data. With MQTT 5, user properties contain the attributes of the
+    CloudEvent. The attributes are the same on each attempt, so a consumer
+    recognises a repetition by `id`.
     """
 
     Settings = MqttSettings
@@ -53,7 +54,7 @@ class Mqtt:
         self.batch_wait_s = settings.batch_wait_s
 
     async def __aenter__(self) -> Self:
-        """Make ready to connect; raises `ConfigurationError` for unusable certificates."""
+        """Prepare the session; raises `ConfigurationError` for unusable certificates."""
         broker = _broker(self._settings, self._context)
         if broker.tls is not None:
             await broker.tls.check()
@@ -88,17 +89,17 @@ class Mqtt:
         except BrokerRefused as exc:
             return refused(str(exc), self._shown(exc.answer), is_about_message=exc.is_about_message)
         except (TooLarge, ValueError) as exc:
-            return Reject(reason=str(exc), hint="send a smaller body, or another topic", sent=False)
+            return Reject(reason=str(exc), hint="send a smaller body, or use another topic", sent=False)
         if publish.qos and not answer.is_refusal:
             self._session.worked()
         return acknowledged(self._shown(answer), publish)
 
     async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
-        """Publish each event once, all of them at once, and return the outcomes in their order."""
+        """Publish all events at the same time, each once, and return the outcomes in order."""
         return await asyncio.gather(*map(self.deliver, deliveries))
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
-        """Return the message as it would be sent, or the outcome without one."""
+        """Return the message that would be sent, or the outcome if there is no message."""
         publish = self._message(delivery)
         if not isinstance(publish, Publish):
             return publish
@@ -111,7 +112,7 @@ class Mqtt:
         )
 
     async def examine_target(self) -> TargetReport:
-        """Connect with the credentials, and disconnect, under an id that takes no session over."""
+        """Connect with the credentials and disconnect, with a client id that takes over no session."""
         broker = _broker(self._settings, self._context)
         apart = replace(
             broker.connect, client_id=_new_id(self._context.name), clean_start=True, session_expiry_s=0
@@ -133,7 +134,7 @@ class Mqtt:
         except Unfilled as missing:
             return Reject(
                 reason=f"topic: {missing}",
-                hint="let topic name what every event that arrives here has",
+                hint="topic must contain only placeholders that every event of this subscriber has",
                 sent=False,
             )
         clears = delivery.event.is_deletion and settings.deletions == "clear"
@@ -151,7 +152,7 @@ class Mqtt:
         )
 
     def _shown(self, answer: BrokerAnswer) -> BrokerAnswer:
-        """Return `answer` without the password, should the broker repeat it."""
+        """Return `answer` without the password, in case the broker repeats it."""
         reason, server = (self._redaction(each.encode()).decode() for each in (answer.reason, answer.server))
         return replace(answer, reason=reason, server=server)
 

@@ -1,4 +1,4 @@
-"""Properties of MQTT 5 packets (section 2.2.2 of the standard), and the data types that they consist of."""
+"""Properties of MQTT 5 packets (section 2.2.2 of the standard), and their data types."""
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
@@ -7,11 +7,11 @@ from typing import Any
 
 
 class MalformedPacketError(ValueError):
-    """The broker sent what is no MQTT packet."""
+    """The broker sent something that is not an MQTT packet."""
 
 
 class Property(IntEnum):
-    """Identifiers of the properties that we send or read."""
+    """Identifiers of the properties that Streamer sends or reads."""
 
     PAYLOAD_FORMAT = 0x01
     MESSAGE_EXPIRY_S = 0x02
@@ -56,16 +56,16 @@ def binary(value: bytes) -> bytes:
 
 
 def text(value: str) -> bytes:
-    """Return `value` in UTF-8 with its length; raises `ValueError` for one that MQTT has no form for."""
+    """Return `value` in UTF-8 with its length before it; raises `ValueError` if MQTT can't represent it."""
     if "\0" in value:
-        raise ValueError("MQTT has no form for a text with a NUL character")
+        raise ValueError("MQTT can't represent a text with a NUL character")
     return binary(value.encode())
 
 
 def encoded(
     single: Mapping[Property, int | str], user: Iterable[tuple[str, str]] = (), *, are_there: bool
 ) -> bytes:
-    """Return properties with their length, or nothing where the version has none."""
+    """Return properties with their length before them; empty if the version has no properties."""
     if not are_there:
         return b""
     content = b"".join([_encoded(name, value) for name, value in single.items()])
@@ -82,7 +82,10 @@ def _encoded(name: Property, value: int | str) -> bytes:
 
 
 class PacketReader:
-    """Reads the content of one packet; each method raises `MalformedPacketError` at its end."""
+    """Reads the content of one packet.
+
+    Each method raises `MalformedPacketError` if the packet ends too soon.
+    """
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -120,7 +123,10 @@ class PacketReader:
         return self.take(self.number(2)).decode(errors="replace")
 
     def properties(self) -> Mapping[int, Any]:
-        """Return the properties that come next, none at the end; of one that is there often, the last."""
+        """Return the next properties; empty at the end.
+
+        If a property occurs several times, the last one counts.
+        """
         if self.is_at_end:
             return {}
         inner = PacketReader(self.take(self.variable()))

@@ -1,4 +1,4 @@
-"""Session with a broker: one connection after another, with a back-off between them."""
+"""Session with a broker, which opens one connection after another, with a back-off in between."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,11 +12,11 @@ _LIMIT_S = 5.0
 
 
 class MqttSession:
-    """Connects when a delivery asks for a connection, and again when that one has ended.
+    """Connects when a delivery asks for a connection and none is open.
 
     Deliveries that ask at the same time share one attempt and its result. The
-    session does not resend unacknowledged messages: dispatch does it, from the log,
-    and knows if it still owns them.
+    session does not resend unacknowledged messages. Dispatch resends them from the
+    log, because it knows whether this process still owns them.
     """
 
     def __init__(self, broker: Broker, clock: Clock, random: Callable[[], float]) -> None:
@@ -28,34 +28,35 @@ class MqttSession:
         self._connecting: asyncio.Task[BrokerConnection] | None = None
 
     async def connection(self) -> BrokerConnection:
-        """Return the open connection, or make one.
+        """Return the open connection, or open one.
 
-        Raises `Unreached`, `ForbiddenAddress` or `Refused`, also for the reason with which the
-        broker ended the former connection.
+        Raises `BrokerUnreached`, `ForbiddenAddress` or `BrokerRefused`. It also
+        raises the broker's reason for ending the previous connection.
         """
         if self._connection is not None and self._connection.is_open:
             return self._connection
         if self._connection is not None and (refusal := self._connection.take_refusal()) is not None:
-            # Such as that of another client with the same id, which an idle subscriber would not notice.
+            # An idle subscriber would not notice this reason otherwise, such as another client
+            # with the same id.
             raise refusal
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect(), name=f"mqtt {self._broker}: connect")
             self._connecting.add_done_callback(self._forget)
-        # A cancelled delivery must not cancel the attempt of the others.
+        # A cancelled delivery must not cancel the attempt that other deliveries wait for.
         return await asyncio.shield(self._connecting)
 
     def worked(self) -> None:
-        """Forget former failures: the broker has acknowledged something.
+        """Forget earlier failures, because the broker has acknowledged a message.
 
-        A connection alone proves nothing: two processes with one client id get one
-        each, and take it from each other.
+        A connection alone proves nothing: two processes with the same client id can
+        both connect, and end each other's connections.
         """
         if self._delays.failures:
             self._delays.reset()
             self._not_before = self._clock.monotonic()
 
     async def close(self) -> None:
-        """End the connection, or the attempt at one."""
+        """End the connection, or the attempt to open one."""
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
@@ -66,7 +67,7 @@ class MqttSession:
     def _forget(self, attempt: asyncio.Task[BrokerConnection]) -> None:
         self._connecting = None
         if not attempt.cancelled():
-            # All who waited for it can be gone.
+            # Read the exception, because no delivery may be waiting for it any more.
             attempt.exception()
 
     async def _connect(self) -> BrokerConnection:

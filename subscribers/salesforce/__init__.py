@@ -1,4 +1,4 @@
-"""Salesforce plugin: publishes platform events, writes records and calls Apex methods."""
+"""Salesforce plugin, which publishes platform events, writes records and calls Apex methods."""
 
 from subscribers.salesforce.plugin import Salesforce
 

@@ -18,7 +18,7 @@ _log = structlog.get_logger()
 
 _HINT = "map body to the arguments of the method"
 _WITHOUT_BODY = frozenset({"GET", "DELETE"})
-# More calls whose answers nobody waits for would be no sign of a healthy org.
+# If more calls than this have no answer yet, the org is probably not healthy.
 _MOST_UNWAITED = 100
 
 
@@ -29,9 +29,9 @@ class _Prepared(NamedTuple):
 class ApexCalling:
     """Calls a method once for each delivery, with the subscriber's `body` as its arguments.
 
-    Without `wait`, a call is delivered when it has been handed to the network; its
-    answer is read in the background, up to 100 at once. A failure until then is a
-    failed attempt, and a later one is a log line.
+    Without `wait`, an event is delivered when its call has been sent. The answers
+    of up to 100 calls are read in the background. A failure before the call was
+    sent is a failed attempt; a later failure is only logged.
     """
 
     def __init__(self, settings: SalesforceSettings, writer: OrgWriter, name: SubscriberName) -> None:
@@ -47,12 +47,12 @@ class ApexCalling:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Let the calls that nobody waits for end, within their own time limits."""
+        """Wait for the calls in the background, which have their own time limits."""
         if self._unwaited:
             await asyncio.wait(self._unwaited)
 
     async def deliver(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
-        """Call once, and return the outcomes."""
+        """Make one call for each delivery, and return the outcomes."""
         return await delivered_together(deliveries, self._prepared, self._called)
 
     def _prepared(self, delivery: Delivery) -> _Prepared | Outcome:
@@ -71,7 +71,7 @@ class ApexCalling:
         return outcome_of_call(result, self._method, again_s=again_s)
 
     async def _sent(self, delivery: Delivery, prepared: _Prepared) -> Outcome:
-        """Return when the call has been sent, or has failed before."""
+        """Return when the call has been sent or has failed."""
         sent = asyncio.Event()
         await self._slots.acquire()
         task = asyncio.create_task(
@@ -105,11 +105,11 @@ class ApexCalling:
 
 
 def call_of(settings: SalesforceSettings, delivery: Delivery) -> ApexRestCall | ApexSoapCall | Outcome:
-    """Return the call for a delivery, or the outcome without one; `settings` choose a call."""
+    """Return the call for a delivery, or the outcome if there is no call."""
     chosen = chosen_call(settings)
     fields = fields_of({} if delivery.body is None else delivery.body, hint=_HINT)
     if isinstance(fields, Skip):
-        # A method can do without arguments.
+        # A method can have no arguments.
         fields = {}
     if isinstance(fields, Reject):
         return fields
@@ -122,7 +122,7 @@ def call_of(settings: SalesforceSettings, delivery: Delivery) -> ApexRestCall | 
         value = fields.pop(name, None)
         if not _is_scalar(value) or str(value) in {"", ".", ".."}:
             return Reject(
-                reason=f"the body has no {name} that can stand in the path",
+                reason=f"the body has no {name} that fits into the path",
                 hint=f"map {name} in body to a text or a number",
                 sent=False,
             )
@@ -141,7 +141,7 @@ def chosen_call(settings: SalesforceSettings) -> CallSettings:
 
 
 def name_of_call(settings: SalesforceSettings) -> str:
-    """Return the name of the method that the settings choose, for sentences."""
+    """Return the name of the chosen method for messages."""
     call = chosen_call(settings)
     return f"{call.soap}.{call.method}" if call.soap is not None else f"{call.method} {call.rest}"
 

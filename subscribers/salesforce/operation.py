@@ -1,4 +1,4 @@
-"""Contract of the plugin's operations."""
+"""Contract of the plugin's operations, and code that they share."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
@@ -9,7 +9,7 @@ _Prepared = TypeVar("_Prepared")
 
 
 class Operation(Protocol):
-    """Kind of what the plugin does with deliveries, on an open connection."""
+    """Operation that the plugin performs for each delivery, on an open connection."""
 
     async def deliver(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
         """Try each delivery once, and return their outcomes in the same order."""
@@ -21,9 +21,9 @@ async def delivered_together(
     prepare: Callable[[Delivery], _Prepared | Outcome],
     send: Callable[[Sequence[Delivery], Sequence[_Prepared]], Awaitable[Sequence[Outcome]]],
 ) -> Sequence[Outcome]:
-    """Send what `prepare` makes of the deliveries in one call, and return the outcome of each delivery.
+    """Prepare the deliveries, send the prepared values in one call, and return all outcomes.
 
-    Where `prepare` returns an outcome, nothing is sent.
+    If `prepare` returns an outcome for a delivery, nothing is sent for it.
     """
     outcomes: dict[int, Outcome] = {}
     numbers: list[int] = []
@@ -42,7 +42,7 @@ async def delivered_together(
 
 
 def fields_of(fields: object, *, hint: str) -> JsonObject | Reject | Skip:
-    """Return a copy of the `fields` to send, or the outcome of a delivery that has none."""
+    """Return a copy of `fields`, or the outcome if there are no fields to send."""
     if not isinstance(fields, dict):
         return Reject(reason="the body is not an object", hint=hint, sent=False)
     if not fields:

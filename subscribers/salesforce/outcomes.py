@@ -1,4 +1,4 @@
-"""Outcomes of what Salesforce answers, by the rules for every target."""
+"""Outcomes of Salesforce's answers, by the rules for all targets."""
 
 import re
 from collections.abc import Iterator
@@ -34,8 +34,8 @@ _LIMIT = "limit_exceeded"
 _FIRST_REFUSAL_S = 30.0
 _LONGEST_REFUSAL_S = 600.0
 
-# Error codes of Salesforce (SOAP API guide, ExceptionCode and StatusCode). A
-# trigger or a flow that fails repeats the code of the cause in its message.
+# Error codes of Salesforce (SOAP API guide, ExceptionCode and StatusCode). The message of a
+# failing trigger or flow repeats the code of the cause.
 _PASSING = re.compile(
     r"UNABLE_TO_LOCK_ROW|QUERY_TIMEOUT|REQUEST_RUNNING_TOO_LONG|ALL_OR_NONE_OPERATION_ROLLED_BACK"
 )
@@ -44,8 +44,8 @@ _AWAY = frozenset({"SERVER_UNAVAILABLE", "API_CURRENTLY_DISABLED"})
 _OF_THE_ORG = frozenset(
     {"API_DISABLED_FOR_ORG", "FUNCTIONALITY_NOT_ENABLED", "INVALID_TYPE", "STORAGE_LIMIT_EXCEEDED"}
 )
-# Another try can succeed: code of the org failed, or Salesforce tells no reason. Client and Server are the
-# codes of any SOAP fault.
+# With these codes, a retry can succeed: code of the org failed, or Salesforce gives no reason.
+# Client and Server are the codes of any SOAP fault.
 _DOUBTFUL = frozenset(
     {
         "",
@@ -62,10 +62,10 @@ _IS_DELETED = "ENTITY_IS_DELETED"
 
 
 def refusal_delay_s(attempt: int, tries: int) -> float | None:
-    """Return the seconds between a refusal without a known reason and the next try; `None` after the last.
+    """Return the seconds until the next attempt after a refusal without a known reason.
 
-    Code of the org is often refused while a new version is deployed, which
-    takes minutes.
+    The result is `None` after the last attempt. Code of the org often fails while a
+    new version is being deployed, which takes minutes.
     """
     if attempt >= tries:
         return None
@@ -75,8 +75,8 @@ def refusal_delay_s(attempt: int, tries: int) -> float | None:
 def outcome_of_publishing(result: PublishResult, event: str, *, again_s: float | None) -> Outcome:
     """Return the outcome of publishing an `event`.
 
-    A refusal of the event without a known reason can be Salesforce's: it is a
-    retry `again_s` later, and is rejected when that is `None`.
+    A refusal without a known reason can be temporary, so it is a retry after
+    `again_s` seconds. If `again_s` is `None`, the event is rejected.
     """
     match result:
         case Published():
@@ -90,10 +90,10 @@ def outcome_of_publishing(result: PublishResult, event: str, *, again_s: float |
 def outcome_of_writing(
     result: WriteResult, operation: WriteOperation, *, record_id: str, again_s: float | None
 ) -> Outcome:
-    """Return the outcome of writing the record `record_id`, which is empty where Salesforce chooses it.
+    """Return the outcome of writing the record `record_id`, which is empty if Salesforce chooses the id.
 
-    `again_s` is as in `outcome_of_publishing`. A deletion of a record that is
-    already deleted is delivered.
+    `again_s` has the same meaning as in `outcome_of_publishing`. The deletion of an
+    already deleted record counts as delivered.
     """
     named = f"{operation.kind} {operation.sobject}"
     match result:
@@ -107,7 +107,7 @@ def outcome_of_writing(
         case WriteRefused(code="DUPLICATE_VALUE") if (
             operation.kind is WriteKind.UPSERT and again_s is not None
         ):
-            # Someone has created the record at the same moment: the next upsert finds it.
+            # Another client has created the record at the same moment; the next upsert finds it.
             return Retry(reason=f"{named}: {result.message}", failure=FailureClass.REJECTED)
         case WriteRefused():
             return _refused(result, named, again_s=again_s)
@@ -116,7 +116,7 @@ def outcome_of_writing(
 
 
 def outcome_of_call(result: CallResult, named: str, *, again_s: float | None) -> Outcome:
-    """Return the outcome of calling an Apex method; other answers than objects become `value`."""
+    """Return the outcome of calling an Apex method; an answer that is not an object becomes `value`."""
     match result:
         case Answered(value=dict() as value):
             return Delivered(answer=value)
@@ -148,7 +148,7 @@ def _refused(refused: WriteRefused, named: str, *, again_s: float | None) -> Out
             alert=True,
             failure=FailureClass.REJECTED,
         )
-    # Behind a dot, a SOAP fault can tell more, as in Server.userException.
+    # A SOAP fault can have a subcode after a dot, as in Server.userException.
     is_doubtful = refused.code.partition(".")[0] in _DOUBTFUL or _APEX_LIMIT in refused.message
     if refused.sent and again_s is not None and is_doubtful:
         return Retry(reason=reason, after_s=again_s, answer=refused.answer, failure=FailureClass.REJECTED)

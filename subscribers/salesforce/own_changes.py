@@ -1,8 +1,8 @@
-"""Loop guard: tells the change events that this deployment has caused itself.
+"""Loop guard, which recognises change events that this deployment itself has caused.
 
-A change event names the user and the origin of its transaction, such as
-`com/salesforce/api/rest/64.0;client=acme-erp-bus`, where the client is what a
-`Sforce-Call-Options` header said (CDC guide, change event header fields).
+A change event contains the user and the origin of its transaction, such as
+`com/salesforce/api/rest/64.0;client=acme-erp-bus`. The client comes from the header
+`Sforce-Call-Options` (CDC guide, change event header fields).
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from streamer.events import Event, short_id
 
 
 def is_of_client(event: Event, client_name: str) -> bool:
-    """Return true for a change that was made under exactly this name."""
+    """Return whether a client with exactly this name made the change."""
     origin = _transaction(event).get("origin")
     if not isinstance(origin, str):
         return False
@@ -19,7 +19,7 @@ def is_of_client(event: Event, client_name: str) -> bool:
 
 
 def is_of_user(event: Event, user: str) -> bool:
-    """Return true for a change that this user made."""
+    """Return whether this user made the change."""
     by = _transaction(event).get("user")
     return isinstance(by, str) and bool(user) and short_id(by) == short_id(user)
 

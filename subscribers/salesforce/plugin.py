@@ -1,4 +1,4 @@
-"""The Salesforce plugin."""
+"""Implementation of the Salesforce plugin."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,12 +23,12 @@ from subscribers.salesforce.settings import OwnChanges, SalesforceSettings
 
 
 class Salesforce:
-    """Changes the daemon's org or another for each event: one operation, chosen by the settings.
+    """Performs one operation for each event, in the daemon's org or another org; the settings choose it.
 
-    It publishes a platform event, updates, upserts, creates or deletes a
-    record, or calls an Apex method. Change events that this deployment has
-    caused are skipped, so that a change of the record which triggered it ends
-    after one round. All deliveries share a connection and a login.
+    The operation publishes a platform event, updates, upserts, creates or deletes a
+    record, or calls an Apex method. Change events that this deployment itself has
+    caused are skipped, so a subscriber that changes the same record causes no loop.
+    All deliveries share a connection and a login.
     """
 
     Settings = SalesforceSettings
@@ -36,7 +36,7 @@ class Salesforce:
     takes_text: Final = False
 
     def __init__(self, settings: SalesforceSettings, context: PluginContext) -> None:
-        """Raise `ConfigurationError` for a loop, and for credentials that can't be used."""
+        """Raise `ConfigurationError` for a loop and for unusable credentials."""
         self._settings = settings
         self._context = context
         self._org = _org(settings, context)
@@ -48,16 +48,16 @@ class Salesforce:
 
     @property
     def batch_size(self) -> int:
-        """Most deliveries in one call; a call of an Apex method is one delivery."""
+        """Most deliveries in one call; a call of an Apex method has only one."""
         return 1 if self._settings.call is not None else self._settings.batch_size
 
     @property
     def batch_wait_s(self) -> float:
-        """Longest time that the first delivery waits for others."""
+        """Longest time that the first delivery of a call waits for others."""
         return self._settings.batch_wait_s
 
     async def __aenter__(self) -> Self:
-        """Make ready; raises `ConfigurationError` for an address or a file that can't be used."""
+        """Open the connection; raises `ConfigurationError` for an unusable address or file."""
         self._operation = await self._open.enter_async_context(self._opened())
         return self
 
@@ -77,7 +77,10 @@ class Salesforce:
         return outcome
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
-        """Return what would be sent, or the outcome without it; no login tells whose changes are own."""
+        """Return the request that would be sent, or the outcome.
+
+        A preview does not log in, so `own_changes: user` has no effect.
+        """
         return self._own_change(delivery, "") or preview_of(self._settings, self._org, delivery)
 
     async def examine_target(self) -> TargetReport:
@@ -92,7 +95,7 @@ class Salesforce:
         return TargetReport(is_well=True, found=found)
 
     async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
-        """Deliver each once, many in one call, and return their outcomes."""
+        """Deliver each event once, many in one call, and return the outcomes."""
         operation = self._operation
         if operation is None:
             raise RuntimeError("the plugin is not open")
@@ -108,7 +111,10 @@ class Salesforce:
         )
 
     async def _user(self) -> str | Outcome:
-        """Return the user whose changes are skipped, where they are, or the outcome of not knowing."""
+        """Return the user whose changes are skipped, or the outcome if the user is unknown.
+
+        The result is empty if no user's changes are skipped.
+        """
         if self._own_changes is not OwnChanges.USER or self._writer is None:
             return ""
         try:
@@ -116,7 +122,7 @@ class Salesforce:
         except StreamerError as error:
             return outcome_of_call(Unanswered(error=error), "", again_s=None)
         return user or Hold(
-            reason="the login named no user: give the app the scope openid, or set own_changes: client",
+            reason="the login returned no user: give the app the scope openid, or set own_changes: client",
             after_s=RECHECK_S,
             alert=True,
             failure=FailureClass.REFUSED_CREDENTIALS,
@@ -176,15 +182,15 @@ def _check_login(org: OrgSettings, *, now: float) -> None:
 
 
 def _own_changes(settings: SalesforceSettings, context: PluginContext, org: Org) -> OwnChanges:
-    """Return what becomes of own changes; raises `ConfigurationError` where they can't be told."""
+    """Return the treatment of own changes; raises `ConfigurationError` if they can't be recognised."""
     chosen = settings.own_changes
     if chosen is None:
         writes = settings.event is None
         chosen = OwnChanges.CLIENT if writes and _is_same_org(settings, context) else OwnChanges.DELIVER
     if chosen is OwnChanges.CLIENT and not org.client_name:
         raise ConfigurationError(
-            "client_name is missing in org: give this deployment a name of its own, such as acme-erp-bus, by "
-            "which Salesforce marks its changes; without it, each could cause the next (or set own_changes)"
+            "client_name is missing in org: give this deployment its own name, such as acme-erp-bus, by "
+            "which Salesforce marks its changes; without it, a change can cause the next (or set own_changes)"
         )
     if chosen is OwnChanges.USER and settings.event is not None:
         raise ConfigurationError("own_changes: user needs an operation that writes; use client with event")
@@ -205,6 +211,6 @@ def _check_loop(settings: SalesforceSettings, context: PluginContext) -> None:
         and context.receives(f"salesforce.event.{settings.event}")
     ):
         raise ConfigurationError(
-            f"event is {settings.event}, which the daemon reads and this subscriber's on selects, so that "
-            "each delivery would cause the next: narrow on, or set allow_loop: true and let when end the loop"
+            f"event is {settings.event}, which the daemon reads and this subscriber's on selects, so "
+            "each delivery would cause the next: narrow on, or set allow_loop: true and end the loop by when"
         )

@@ -10,7 +10,7 @@ from subscribers.salesforce.settings import SalesforceSettings
 
 
 def preview_of(settings: SalesforceSettings, org: Org, delivery: Delivery) -> Preview | Outcome:
-    """Return what would be sent to `org`, or the outcome without it."""
+    """Return the request that would be sent to `org`, or the outcome if there is no request."""
     if settings.event is not None:
         return _event(settings, settings.event, org, event_of(settings.id_field, delivery))
     if settings.call is not None:

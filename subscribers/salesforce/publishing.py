@@ -11,7 +11,7 @@ from streamer.ports import EventPublisher, OutgoingEvent
 from subscribers.salesforce.operation import delivered_together, fields_of
 from subscribers.salesforce.outcomes import outcome_of_publishing, refusal_delay_s
 
-# Salesforce sets them, or we do for it.
+# Salesforce sets these fields, or Streamer sets them for Salesforce.
 _STAMPS = frozenset({"CreatedDate", "CreatedById"})
 
 _NAMESPACE = uuid.UUID("3b0f6f52-7e0b-5d0c-9c0a-6a8d5e9b1f47")
@@ -21,9 +21,9 @@ _NAMESPACE = uuid.UUID("3b0f6f52-7e0b-5d0c-9c0a-6a8d5e9b1f47")
 class Publishing:
     """Publishes one platform event of the type `event` for each delivery.
 
-    Its fields are the subscriber's `body` or, without one, the event's own
-    fields. Its `EventUuid` is made of the delivery's key, so that it is the same
-    on each attempt; over REST Salesforce chooses it.
+    Its fields are the subscriber's `body`, or without a body, the event's own
+    fields. Its `EventUuid` is computed from the delivery's key, so it is the same
+    on each attempt; over REST, Salesforce chooses it.
     """
 
     publisher: EventPublisher
@@ -32,7 +32,7 @@ class Publishing:
     refusal_tries: int
 
     async def deliver(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
-        """Publish once, and return the outcomes."""
+        """Publish the events in one call, and return the outcomes."""
         return await delivered_together(deliveries, partial(event_of, self.id_field), self._published)
 
     async def _published(
@@ -48,7 +48,7 @@ class Publishing:
 
 
 def event_of(id_field: str | None, delivery: Delivery) -> OutgoingEvent | Outcome:
-    """Return the event to publish for a delivery, or the outcome without one."""
+    """Return the event to publish for a delivery, or the outcome if there is no event."""
     fields = fields_of(_own(delivery), hint="map body to the fields of the platform event")
     if not isinstance(fields, dict):
         return fields

@@ -18,7 +18,7 @@ _HINT = "map body to the fields of the record"
 
 
 def operation_of(settings: SalesforceSettings) -> WriteOperation:
-    """Return the operation that the settings choose; a create with an `id_field` is an upsert by it."""
+    """Return the operation that the settings choose; a create with an `id_field` becomes an upsert by it."""
     if settings.upsert is not None:
         upsert = settings.upsert
         return WriteOperation(kind=WriteKind.UPSERT, sobject=upsert.sobject, external_id=upsert.external_id)
@@ -30,18 +30,18 @@ def operation_of(settings: SalesforceSettings) -> WriteOperation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordMapping:
-    """Makes the record of a delivery from the subscriber's `body`."""
+    """Creates the record of a delivery from the subscriber's `body`."""
 
     operation: WriteOperation
     id_field: str | None
 
     @classmethod
     def of(cls, settings: SalesforceSettings) -> "RecordMapping":
-        """Return the shape that the settings choose."""
+        """Return the mapping that the settings describe."""
         return cls(operation=operation_of(settings), id_field=settings.id_field)
 
     def record(self, delivery: Delivery) -> JsonObject | Outcome:
-        """Return the record, or the outcome without one."""
+        """Return the record to write, or the outcome if there is no record."""
         fields = fields_of(delivery.body, hint=_HINT)
         if not isinstance(fields, dict):
             return fields
@@ -49,18 +49,18 @@ class RecordMapping:
             return self._named(delivery, fields)
         if _taken_id(fields) is not None:
             return Reject(
-                reason=f"the body has an Id, which {self.operation.kind} takes from no one",
+                reason=f"the body has an Id, which {self.operation.kind} does not accept",
                 hint="leave Id out of body, or use update",
                 sent=False,
             )
         return self._identified(delivery, fields)
 
     def _named(self, delivery: Delivery, fields: JsonObject) -> JsonObject | Outcome:
-        # Never the event's own record: Id can be mapped to a field that the event does not carry.
+        # The event's own record is never the default, because Id can be mapped to an absent field.
         record_id = _taken_id(fields)
         if not isinstance(record_id, str) or _RECORD_ID.fullmatch(record_id) is None:
             return Reject(
-                reason=f"the body names no record of {self.operation.sobject}",
+                reason=f"the body has no valid Id of a record of {self.operation.sobject}",
                 hint="map Id in body to the record's id, of 15 or 18 characters, such as subject",
                 sent=False,
             )
@@ -79,7 +79,7 @@ class RecordMapping:
             value = fields.get(self.operation.external_id)
             if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal) or value == "":
                 return Reject(
-                    reason=f"the body has no {self.operation.external_id}, which names the record",
+                    reason=f"the body has no {self.operation.external_id}, which identifies the record",
                     hint=f"map {self.operation.external_id} in body to the external id",
                     sent=False,
                 )
@@ -92,14 +92,14 @@ class RecordMapping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordWriting:
-    """Writes one record for each delivery, many in one call; its fields are the subscriber's `body`."""
+    """Writes one record for each delivery, many in one call; the fields are the subscriber's `body`."""
 
     writer: OrgWriter
     shape: RecordMapping
     refusal_tries: int
 
     async def deliver(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
-        """Write once, and return the outcomes."""
+        """Write the records in one call, and return the outcomes."""
         return await delivered_together(deliveries, self.shape.record, self._written)
 
     async def _written(
@@ -118,6 +118,6 @@ class RecordWriting:
 
 
 def _taken_id(fields: JsonObject) -> Any:
-    """Take the record's id out of `fields`, and return it."""
+    """Remove the record's id from `fields`, and return it."""
     name = next((name for name in fields if name.lower() == "id"), None)
     return None if name is None else fields.pop(name)

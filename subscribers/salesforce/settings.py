@@ -16,7 +16,7 @@ OperationName = Literal["event", "update", "upsert", "create", "delete", "call"]
 _OPERATIONS: tuple[OperationName, ...] = get_args(OperationName)
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _PLACEHOLDER = re.compile(r"\{([A-Za-z]\w*)\}", re.ASCII)
-# The rest of a path of an Apex class's urlMapping, with placeholders.
+# Path of an Apex class's urlMapping, with placeholders.
 _APEX_PATH = re.compile(r"/?(?:[\w.~!$'()*+,;=:@-]|%[\dA-Fa-f]{2}|\{[A-Za-z]\w*\}|/)+", re.ASCII)
 _DOTS = re.compile(r"(?:^|/)(?:\.|%2[eE]){1,2}(?:/|$)")
 
@@ -29,31 +29,31 @@ class OwnChanges(StrEnum):
     """Treatment of change events that this deployment has caused."""
 
     CLIENT = "client"
-    """Those whose origin has the org's `client_name` are skipped."""
+    """Changes whose origin has the org's `client_name` are skipped."""
     USER = "user"
     """Changes by the subscriber's own Salesforce user are skipped."""
     DELIVER = "deliver"
-    """None is skipped."""
+    """No change is skipped."""
 
 
 class UpsertSettings(_Section):
-    """Records that are created, or updated where they exist."""
+    """Records that are updated, or created if they do not exist."""
 
     sobject: str = Field(pattern=_SOBJECT, examples=["Invoice__c"], description="API name of the object")
     external_id: str = Field(
         pattern=_FIELD,
         examples=["Number__c"],
-        description="its external id field, whose value is in body and names the record",
+        description="external id field of the object; its value in body identifies the record",
     )
 
 
 class CallSettings(_Section):
-    """Apex method of the org: one of rest and soap."""
+    """Apex method of the org, either rest or soap."""
 
     rest: str | None = Field(
         default=None,
         examples=["/invoices/{Id}"],
-        description="path behind /services/apexrest; {Id} stands for the member Id of body",
+        description="path after /services/apexrest; {Id} is replaced by the member Id of body",
     )
     soap: str | None = Field(
         default=None,
@@ -68,8 +68,8 @@ class CallSettings(_Section):
     )
     wait: bool = Field(
         default=True,
-        description="false: an event is delivered when its call has been sent; what the method answers, "
-        "also a failure, is only logged",
+        description="false: an event is delivered when its call has been sent; the method's answer, even "
+        "a failure, is only logged",
     )
 
     @field_validator("rest")
@@ -78,7 +78,7 @@ class CallSettings(_Section):
         if path is None:
             return None
         if _APEX_PATH.fullmatch(path) is None or _DOTS.search(path):
-            raise ValueError("must be a path without . and .. and a query, such as /invoices/{Id}")
+            raise ValueError("must be a path without ., .. or a query, such as /invoices/{Id}")
         return path.removeprefix("/")
 
     @model_validator(mode="after")
@@ -86,7 +86,7 @@ class CallSettings(_Section):
         if (self.rest is None) == (self.soap is None):
             raise ValueError("must have one of rest and soap")
         if self.rest is not None and self.method not in {*_WITH_BODY, "GET", "DELETE"}:
-            raise ValueError("method must be GET, POST, PUT, PATCH or DELETE where rest is given")
+            raise ValueError("method must be GET, POST, PUT, PATCH or DELETE with rest")
         if self.soap is not None and "method" not in self.model_fields_set:
             raise ValueError("method is missing: soap needs the name of the Apex method")
         if self.rest is not None and not self.wait and self.method not in _WITH_BODY:
@@ -95,60 +95,61 @@ class CallSettings(_Section):
 
     @property
     def placeholders(self) -> tuple[str, ...]:
-        """Names of the members of `body` that stand in the path."""
+        """Names of the members of `body` that the path contains."""
         return tuple(_PLACEHOLDER.findall(self.rest or ""))
 
     def path(self, values: dict[str, str]) -> str:
-        """Return the path with encoded `values` instead of its placeholders."""
+        """Return the path with its placeholders replaced by the encoded `values`."""
         return _PLACEHOLDER.sub(lambda found: values[found[1]], self.rest or "")
 
 
 class SalesforceSettings(_Section):
-    """Operation, the org that it changes, and the guard against loops.
+    """Operation, the org in which it is performed, and the guard against loops.
 
-    An operation is one of event, update, upsert, create, delete and call.
+    Exactly one of event, update, upsert, create, delete and call must be set.
     """
 
     event: str | None = Field(
         default=None,
         examples=["Order_Placed__e"],
-        description="API name of the platform event that is published",
+        description="API name of the platform event to publish",
     )
     update: str | None = Field(
         default=None,
         pattern=_SOBJECT,
         examples=["Opportunity"],
-        description="API name of the object whose records are updated; body has their Id",
+        description="API name of the object whose records are updated; body must contain the Id",
     )
     upsert: UpsertSettings | None = Field(
-        default=None, description="records that are updated by an external id, or created"
+        default=None, description="update or create records by an external id"
     )
     create: str | None = Field(
         default=None,
         pattern=_SOBJECT,
         examples=["Task"],
-        description="API name of the object whose records are created; with id_field, each once",
+        description="API name of the object whose records are created; with id_field, a retry creates no "
+        "duplicate",
     )
     delete: str | None = Field(
         default=None,
         pattern=_SOBJECT,
         examples=["Quote__c"],
-        description="API name of the object whose records are deleted; body has their Id",
+        description="API name of the object whose records are deleted; body must contain the Id",
     )
-    call: CallSettings | None = Field(default=None, description="Apex method of the org that is called")
+    call: CallSettings | None = Field(default=None, description="call an Apex method of the org")
     transport: PublishTransport = Field(
         default=PublishTransport.PUBSUB,
-        description="of event: pubsub (Pub/Sub API), or rest, which takes no id by which consumers know a "
-        "repetition",
+        description="with event: pubsub: by the Pub/Sub API; rest: by the REST API, without an id by which "
+        "consumers recognise a repetition",
     )
     org: OrgSettings | None = Field(
-        default=None, description="address of another org and its credentials; default: the daemon's org"
+        default=None, description="address and credentials of another org; default: the daemon's org"
     )
     id_field: str | None = Field(
         default=None,
         pattern=_FIELD,
         examples=["Delivery_Key__c"],
-        description="text field, or argument, that gets the delivery's key; with create an external id field",
+        description="text field or argument that gets the delivery's key; with create, an external id field",
     )
     timeout_s: float = Field(default=10.0, gt=0, le=300, description="time for one request with its answer")
     refusal_tries: int = Field(
@@ -159,20 +160,24 @@ class SalesforceSettings(_Section):
         "before it becomes a dead letter",
     )
     batch_size: int = Field(
-        default=200, ge=1, le=200, description="most events in one call; those of an Apex method go alone"
+        default=200,
+        ge=1,
+        le=200,
+        description="most events in one call; an Apex method is called for each event",
     )
     batch_wait_s: float = Field(
-        default=0.02, ge=0, le=1, description="longest time that an event waits for others of its call"
+        default=0.02, ge=0, le=1, description="longest time that an event waits for others in the same call"
     )
     own_changes: OwnChanges | None = Field(
         default=None,
-        description="change events that this deployment caused: client skips those with the org's "
-        "client_name in their origin, user those of the user who writes, deliver none; default: client "
-        "where records or methods of the daemon's org are written, and else deliver",
+        description="change events that this deployment has caused: client: skip events with the org's "
+        "client_name in their origin; user: skip events of the subscriber's user; deliver: skip "
+        "no events; default: client if records are written or methods called in the daemon's org, "
+        "otherwise deliver",
     )
     allow_loop: bool = Field(
         default=False,
-        description="true: on may select the event that is published; when must then end the loop",
+        description="true: allow that on selects the published event; when must then end the loop",
     )
 
     @field_validator("event")

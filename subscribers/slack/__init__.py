@@ -1,4 +1,4 @@
-"""Slack plugin: posts messages to a channel, by an incoming webhook or as an app."""
+"""Slack plugin, which posts messages to a channel by an incoming webhook or as an app."""
 
 from subscribers.slack.plugin import Slack
 from subscribers.slack.settings import SlackSettings

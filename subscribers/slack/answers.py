@@ -20,24 +20,24 @@ _PASSING = frozenset(
 )
 
 _WRONG_MESSAGE = {
-    "cannot_reply_to_message": "thread_ts names a message that takes no replies",
+    "cannot_reply_to_message": "thread_ts is a message that can't have replies",
     "invalid_attachments": "the attachments of the mapping are not what Slack expects",
     "invalid_blocks": "the blocks of the mapping are not what Slack expects: try the Block Kit Builder",
     "invalid_blocks_format": "the blocks of the mapping are not a list of objects",
     "invalid_arguments": "the mapping sets members that chat.postMessage does not know",
     "invalid_metadata_format": "the metadata of the mapping is not what Slack expects",
-    "invalid_payload": "the mapping sets members that the webhook does not take",
-    "markdown_text_conflict": "the mapping must not set markdown_text beside text or blocks",
+    "invalid_payload": "the mapping sets members that the webhook does not accept",
+    "markdown_text_conflict": "the mapping must not set markdown_text together with text or blocks",
     "msg_blocks_too_long": "shorten the blocks of the mapping",
     "msg_too_long": "shorten the text",
-    "no_text": "the mapping leaves nothing to say: set text or blocks",
+    "no_text": "the message is empty: set text or blocks",
     "too_many_attachments": "Slack takes at most 100 attachments",
 }
 
-_CHANNEL = "name a channel that exists, by its id"
-_ARCHIVED = "unarchive the channel or name another one"
+_CHANNEL = "set channel to the id of an existing channel"
+_ARCHIVED = "unarchive the channel or set another one"
 _ALLOW = "let this app post in the channel, or ask Slack's administrators to"
-_WEBHOOK = "make a new webhook and set webhook_url to it"
+_WEBHOOK = "create a new webhook and set webhook_url to its address"
 _TOKEN = "set token to a valid one with the scope chat:write"  # noqa: S105 - advice, not a token
 _WORKSPACE = "the workspace is not reachable for this app: ask Slack's administrators"
 
@@ -80,9 +80,9 @@ _WRONG_ACCESS = {
 def explained(code: str, answer: Answer, *, own_channel: bool) -> Outcome | None:
     """Return the outcome of a request that Slack refused with `code`; `None` for an unknown code.
 
-    A wrong channel or token in the settings holds the target, since every
-    event would fail alike. With `own_channel` the event's mapping chose the
-    channel, so only that event is rejected.
+    A wrong channel or token in the settings holds the target, because every event
+    would fail in the same way. With `own_channel`, the event's mapping has chosen
+    the channel, so only this event is rejected.
     """
     reason = f"Slack answered {code}"
     if code in _BUSY:

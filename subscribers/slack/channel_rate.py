@@ -1,13 +1,13 @@
-"""Rate limit of each channel: one message a second, as Slack asks."""
+"""Rate limit of each channel: one message a second, as Slack requires."""
 
 from streamer.clock import Clock
 
-# Number of channels above which those that are free again are forgotten.
+# Number of channels above which idle channels are forgotten.
 _REMEMBERED = 1_000
 
 
 class ChannelRate:
-    """Spaces the messages to each channel `interval_s` apart; no delivery waits over `max_wait_s`."""
+    """Spaces messages to the same channel by `interval_s`; no delivery waits longer than `max_wait_s`."""
 
     def __init__(self, clock: Clock, *, interval_s: float, max_wait_s: float) -> None:
         self._clock = clock
@@ -18,8 +18,8 @@ class ChannelRate:
     async def acquire(self, channel: str) -> float | None:
         """Wait for a turn in `channel` and return `None`.
 
-        When the wait would be too long, return the length of the queue in
-        seconds at once.
+        If the wait would be too long, return the length of the wait in seconds at
+        once.
         """
         now = self._clock.monotonic()
         due = max(now, self._free_at.get(channel, now))

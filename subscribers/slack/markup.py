@@ -1,4 +1,4 @@
-"""Slack's markup, in which what an event holds makes no links and mentions."""
+"""Slack's markup, escaped so that an event's values can't create links or mentions."""
 
 import re
 from typing import Any
@@ -17,27 +17,27 @@ _OF_ATTACHMENTS = frozenset({"pretext", "text"})
 def escaped(text: str, limit: int) -> str:
     """Return `text` with Slack's three control characters escaped, cut with an ellipsis at `limit`.
 
-    A record's content can then neither mention people nor make links.
+    So a record's values can neither mention people nor create links.
     """
     safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     if len(safe) <= limit:
         return safe
-    # Every & begins an escape now; half of one is cut off too.
+    # Every & now begins an escape, and a cut escape is removed too.
     return re.sub(r"&[a-z]*$", "", safe[: limit - 1]) + "…"
 
 
 def mrkdwn(text: str) -> JsonObject:
-    """Return a text object of `text`, which is markup."""
-    # Slack then makes no links of names and addresses that a record holds.
+    """Return a text object for `text`, which is already markup."""
+    # With verbatim, Slack creates no links from names and addresses in the text.
     return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def safe_members(body: JsonObject) -> JsonObject:
-    """Return the members of a message with every mrkdwn text escaped, but those that are `WrittenText`.
+    """Return the members of a message with every mrkdwn text escaped, except `WrittenText`.
 
-    Those are the message's text, the text objects of its blocks, and texts and
-    values of its attachments. Slack shows plain text as it is, so it is not
-    escaped.
+    The mrkdwn texts are the message's text, the text objects of its blocks, and the
+    texts and values of its attachments. Slack shows plain text unchanged, so plain
+    text is not escaped.
     """
     members = {name: _safe(value, SECTION_CHARACTERS) for name, value in body.items() if value is not None}
     if isinstance(body.get("text"), str):

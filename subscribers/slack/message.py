@@ -1,4 +1,4 @@
-"""Slack message of an event, within Slack's limits."""
+"""Slack message for an event, within Slack's limits."""
 
 from urllib.parse import quote
 
@@ -10,11 +10,11 @@ HEADER_CHARACTERS = 150
 
 
 def message(delivery: Delivery, *, blocks: bool, record_url: str | None) -> JsonObject:
-    """Return a message for `delivery`: its `text`, and with `blocks` also blocks.
+    """Return a message for `delivery` with a `text`, and with `blocks` if wanted.
 
-    The text is the subscriber's `text` or, without one, the event's type and
-    record. Members of an object `body` override it, so that a mapping can add
-    `thread_ts` or its own blocks.
+    The text is the subscriber's `text`, or without one, the event's type and
+    record. If `body` is an object, its members override those of the message, so a
+    mapping can add `thread_ts` or its own blocks.
     """
     said = delivery.text or _default_text(delivery.event)
     payload: JsonObject = {"text": escaped(said, TEXT_CHARACTERS)}
@@ -39,7 +39,7 @@ def _blocks(event: Event, said: str, record_url: str | None) -> list[JsonObject]
     if len(title) > HEADER_CHARACTERS:
         title = title[: HEADER_CHARACTERS - 1] + "…"
     return [
-        # Slack shows plain text as it is, so it is not escaped.
+        # Slack shows plain text unchanged, so it is not escaped.
         {"type": "header", "text": {"type": "plain_text", "text": title}},
         {"type": "section", "text": mrkdwn(escaped(said, SECTION_CHARACTERS))},
         {"type": "context", "elements": [mrkdwn(_origin(event, record_url))]},

@@ -1,4 +1,4 @@
-"""Slack plugin: posts one message for each event."""
+"""Implementation of the Slack plugin."""
 
 from dataclasses import replace
 
@@ -12,16 +12,17 @@ from subscribers.slack.channel_rate import ChannelRate
 from subscribers.slack.message import message
 from subscribers.slack.settings import SlackSettings
 
-# A delivery that would wait longer than this for its turn is held instead, so
-# that none exceeds dispatch's own time limit.
+# A delivery that would wait longer than this becomes a hold instead, so that no delivery
+# exceeds the time limit of dispatch.
 _MAX_WAIT_S = 5.0
 
 
 class Slack(RequestSubscriber):
-    """Writes to a channel by an incoming webhook, or by chat.postMessage, whose `ts` is the receipt.
+    """Posts one message for each event, by an incoming webhook or by chat.postMessage.
 
-    Slack has no idempotency keys: when the answer to an attempt is lost, the
-    message can appear twice in the channel.
+    With chat.postMessage, the receipt keeps the message's `ts`. Slack has no
+    idempotency keys, so if the answer to an attempt is lost, the message can appear
+    twice in the channel.
     """
 
     Settings = SlackSettings
@@ -43,7 +44,7 @@ class Slack(RequestSubscriber):
         queue_s = await self._channel_rate.acquire(str(channel))
         if queue_s is not None:
             return Hold(
-                reason="Slack takes one message a second in a channel",
+                reason="Slack accepts one message a second in a channel",
                 after_s=queue_s,
                 failure=FailureClass.RATE_LIMITED,
             )
@@ -53,7 +54,7 @@ class Slack(RequestSubscriber):
         return self._outcome(answer, own_channel=channel != self._settings.channel)
 
     async def examine_target(self) -> TargetReport:
-        """Try the token by `auth.test`, which posts nothing; of a webhook, the way to its server alone."""
+        """Test the token by `auth.test`, which posts nothing; for a webhook, test only its server."""
         if self._settings.webhook_url is not None:
             report = await self._http.examined(self._url.origin())
             said = f"{report.found}; a webhook can't be tried without a message"
@@ -67,11 +68,11 @@ class Slack(RequestSubscriber):
         return TargetReport(is_well=False, found=outcome.reason)
 
     def request(self, delivery: Delivery, /) -> Request | Outcome:
-        """Return the request that posts the message, or the outcome without one."""
+        """Return the request that posts the message, or the outcome if there is no request."""
         if delivery.body is not None and not isinstance(delivery.body, dict):
             return Reject(
                 reason="the body is not an object",
-                hint="map body to members of a Slack message, or drop it",
+                hint="map body to members of a Slack message, or remove it",
                 sent=False,
             )
         return Request(
@@ -99,7 +100,7 @@ class Slack(RequestSubscriber):
         return _receipt(answer) if isinstance(outcome, Delivered) else outcome
 
     def _invalid_because(self, answer: Answer) -> str | None:
-        """Return why a 200 does not count, unless it has Slack's form: `ok`, or an object with `ok: true`."""
+        """Return why a 200 does not count; `None` for Slack's answers `ok` and `{"ok": true}`."""
         if self._settings.webhook_url is not None and answer.body.strip() == b"ok":
             return None
         if self._settings.token is not None and (answer.json or {}).get("ok") is True:

@@ -9,12 +9,14 @@ from subscribers.http import Auth, BearerAuth, HttpSettings, NoAuth, checked_sec
 
 
 class SlackSettings(HttpSettings):
-    """Settings with either `webhook_url`, or `token` and `channel`."""
+    """Settings of a channel: either `webhook_url`, or `token` and `channel`."""
 
     webhook_url: SecretStr | None = Field(
-        default=None, description="of an incoming webhook, which writes to one channel"
+        default=None, description="address of an incoming webhook, which posts to one channel"
     )
-    token: SecretStr | None = Field(default=None, description="of an app with the scope chat:write (xoxb-…)")
+    token: SecretStr | None = Field(
+        default=None, description="token of an app with the scope chat:write (xoxb-…)"
+    )
     channel: str | None = Field(default=None, description="the channel's id, or its name with #")
     api_url: str = Field(default="https://slack.com/api", description="address of Slack's Web API")
     blocks: bool = Field(default=True, description="false: plain text only")
@@ -22,7 +24,10 @@ class SlackSettings(HttpSettings):
         default=None, description="link to a record: https://acme.lightning.force.com/{id}"
     )
     interval_s: float = Field(
-        default=1.0, ge=0, le=60, description="between two messages to one channel; Slack allows one a second"
+        default=1.0,
+        ge=0,
+        le=60,
+        description="time between two messages to a channel; Slack allows one a second",
     )
 
     @model_validator(mode="after")
@@ -32,7 +37,7 @@ class SlackSettings(HttpSettings):
         if self.token is not None and not self.channel:
             raise ValueError("channel is missing: chat.postMessage needs it")
         if self.webhook_url is not None and self.channel:
-            raise ValueError("channel has no effect with webhook_url: Slack fixes it with the webhook")
+            raise ValueError("channel has no effect with webhook_url: the webhook has its own channel")
         return self
 
     @model_validator(mode="after")
@@ -46,17 +51,17 @@ class SlackSettings(HttpSettings):
 
     @property
     def urls(self) -> Mapping[str, str]:
-        """The addresses of the API and of the webhook."""
+        """Addresses of the API and of the webhook."""
         webhook = {"webhook_url": self.webhook_url.get_secret_value()} if self.webhook_url else {}
         return {"api_url": self.api_url, **webhook}
 
     @property
     def auth(self) -> Auth:
-        """Authentication at the API; the URL of a webhook is its own."""
+        """Authentication at the API; a webhook has none besides its URL."""
         return NoAuth() if self.token is None else BearerAuth(kind="bearer", token=self.token)
 
     @model_validator(mode="after")
     def _link_holds_the_id(self) -> Self:
         if self.record_url is not None and "{id}" not in self.record_url:
-            raise ValueError("record_url must contain {id}, the place of the record's id")
+            raise ValueError("record_url must contain {id}, which is replaced by the record's id")
         return self

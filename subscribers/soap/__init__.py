@@ -1,4 +1,4 @@
-"""SOAP for plugins: envelopes, WS-Security, and the outcome of an answer with a fault."""
+"""SOAP for plugins: envelopes, WS-Security, and outcomes of faults."""
 
 from subscribers.soap.service import SoapService
 from subscribers.soap.settings import SoapSettings

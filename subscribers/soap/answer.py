@@ -1,4 +1,4 @@
-"""Answer of a SOAP service: its body or its fault, and the values that a receipt keeps of it."""
+"""Answer of a SOAP service: its body or fault, and the values for a receipt."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from subscribers.soap.faults import ReceivedFault, fault_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoapAnswer:
-    """Envelope of an answer: its `body`, and the `fault` in it."""
+    """Envelope of an answer: its `body`, and its `fault` if there is one."""
 
     body: Element
     fault: ReceivedFault | None = None
 
     def receipt(self, result: Mapping[str, str]) -> JsonObject:
-        """Return the values that the paths of `result` find, by its names, as far as they fit into a receipt.
+        """Return the values at the paths of `result`, by its names, that fit into a receipt.
 
-        Without paths, it holds the members of the first element of the body.
+        Without paths, it returns the members of the body's first element.
         """
         if result:
             values = {name: value_at(self.body, path) for name, path in result.items()}
@@ -31,7 +31,7 @@ class SoapAnswer:
 
 
 def read_answer(content: bytes) -> SoapAnswer | None:
-    """Return the envelope in `content`, `None` for anything else. Names are matched without namespaces."""
+    """Return the envelope in `content`; `None` if there is none. Namespaces of names are ignored."""
     try:
         root = parse_xml(content)
     except MalformedXml:
@@ -40,17 +40,18 @@ def read_answer(content: bytes) -> SoapAnswer | None:
     if root.name != "Envelope" or body is None:
         return None
     fault = body.child("Fault")
-    # An element of the service's own namespace can have the name too; some services give a fault none.
+    # An element in the service's own namespace can be named Fault too, and some services send a
+    # fault without a namespace.
     is_fault = fault is not None and fault.namespace in {root.namespace, ""}
     return SoapAnswer(body=body, fault=fault_of(fault) if fault is not None and is_fault else None)
 
 
 def value_at(element: Element, path: str) -> Any:
-    """Return the value of the first element in `element` that `path` finds, or `None`.
+    """Return the value of the first element within `element` at `path`, or `None`.
 
-    A path is made of names of elements with `/` between them, and begins
-    anywhere: `Invoice/Number` finds a `Number` directly in an `Invoice`. A last
-    step `@name` is an attribute.
+    A path consists of element names separated by `/`, and can begin at any depth:
+    `Invoice/Number` finds a `Number` directly in an `Invoice`. A last step `@name`
+    means an attribute.
     """
     steps = path.split("/")
     attribute = steps.pop()[1:] if steps[-1].startswith("@") else None

@@ -1,4 +1,4 @@
-"""Envelope of one delivery, made from the body or by a template."""
+"""Envelope of one delivery, created from the body or by a template."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ from subscribers.soap.template import ELEMENTS, OF_EVENT, compile_envelope
 NAMESPACES = MappingProxyType(
     {"1.1": "http://schemas.xmlsoap.org/soap/envelope/", "1.2": "http://www.w3.org/2003/05/soap-envelope"}
 )
-"""Namespaces of the envelope, by the version of SOAP."""
+"""Namespaces of the envelope, by SOAP version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """Content of one request, its additional headers, and the secrets that only it holds."""
+    """Content of one request, its additional headers, and the secrets that only this content contains."""
 
     content: Content = field(repr=False)
     headers: Mapping[str, str]
@@ -31,7 +31,7 @@ class Envelope:
 
 
 class Envelopes:
-    """Makes the envelopes of one service."""
+    """Creates the envelopes of one service."""
 
     def __init__(self, settings: SoapSettings) -> None:
         self._settings = settings
@@ -41,7 +41,7 @@ class Envelopes:
     def of(self, delivery: Delivery, *, deletes: bool, now: float) -> Envelope:
         """Return the envelope of `delivery`, sent at `now` (epoch seconds).
 
-        Raises `UnfitForXml`, and whatever a template raises.
+        Raises `UnfitForXml`, and any error of a template.
         """
         settings = self._settings
         security = security_header(settings.security, soap_namespace=self._namespace, now=now)
@@ -75,7 +75,7 @@ class Envelopes:
     def _made(self, delivery: Delivery, operation: str, security: SecurityHeader) -> str:
         body = data_of(delivery)
         if not isinstance(body, dict):
-            raise UnfitForXml("it is not an object, whose members could be elements")
+            raise UnfitForXml("it is not an object with members for elements")
         if self._settings.key_element is not None:
             body = {self._settings.key_element: delivery.key, **body}
         content = self._operation(operation, ELEMENTS.elements(body))
@@ -95,14 +95,14 @@ class Envelopes:
 
 
 def _checked(text: str) -> bytes:
-    """Return `text` in UTF-8 if it is a SOAP envelope. Raises `UnfitForXml`."""
+    """Return `text` in UTF-8 if it is a SOAP envelope; raises `UnfitForXml`."""
     try:
         content = text.strip().encode()
         root = parse_xml(content)
     except UnicodeEncodeError:
-        raise UnfitForXml("it holds half of a character") from None
+        raise UnfitForXml("it contains an incomplete character") from None
     except MalformedXml as exc:
         raise UnfitForXml(f"its envelope is {exc}") from None
     if root.name != "Envelope" or root.child("Body") is None:
-        raise UnfitForXml("the template does not make an envelope with a body")
+        raise UnfitForXml("the template does not create an envelope with a body")
     return content

@@ -1,4 +1,4 @@
-"""Faults of a SOAP service, and the outcomes that they have."""
+"""Faults of a SOAP service, and their outcomes."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,12 +12,12 @@ from streamer.xml.tree import Element
 from subscribers.http import OutcomeKind
 
 _CODE = r"^([A-Za-z_][\w.-]*:)?[A-Za-z_][\w.-]*$"
-# SOAP 1.2 has other names for the two codes whose subcodes services choose.
+# SOAP 1.2 has other names for the two codes to which services add subcodes.
 _SAME = MappingProxyType({"sender": "client", "receiver": "server"})
 _LONGEST_TEXT = 500
 _LONGEST_DETAIL = 4_000
 
-# WS-Security, section 12: our user, password or clock, and no fault of the event.
+# Codes of WS-Security, section 12: the user, the password or the clock is wrong, and not the event.
 _OF_SECURITY = (
     "FailedAuthentication",
     "InvalidSecurityToken",
@@ -27,10 +27,10 @@ _OF_SECURITY = (
     "UnsupportedSecurityToken",
     "UnsupportedAlgorithm",
     "MessageExpired",
-    # SOAP 1.1 has it as an example of a code, in section 4.4.1.
+    # SOAP 1.1 gives this code as an example in section 4.4.1.
     "Client.Authentication",
 )
-# The settings do not fit the service, and no event would get through.
+# The settings do not fit the service, so no event can be delivered.
 _OF_SETTINGS = ("VersionMismatch", "MustUnderstand", "DataEncodingUnknown")
 
 DEFAULTS: Mapping[str, OutcomeKind] = MappingProxyType(
@@ -40,12 +40,12 @@ DEFAULTS: Mapping[str, OutcomeKind] = MappingProxyType(
         "Server": OutcomeKind.RETRY,
     }
 )
-"""Outcomes of fault codes where no rule of the settings matches; the first that matches decides."""
+"""Default outcomes of fault codes, if no rule of the settings matches; the first matching code decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedFault:
-    """Fault in an answer: its codes without prefixes, its text, and the names and texts of its detail."""
+    """Fault in an answer: its codes without prefixes, its text, and its detail as names and texts."""
 
     codes: tuple[str, ...] = ()
     text: str = ""
@@ -66,7 +66,7 @@ class ReceivedFault:
         return any(map(self.has, _OF_SECURITY))
 
     def has(self, code: str) -> bool:
-        """Return true when one of the codes is `code`, or contains it between full stops."""
+        """Return whether one of the codes is `code`, or contains it between full stops."""
         wanted = _canonical(code)
         return any(wanted in each for each in map(_canonical, self.codes))
 
@@ -83,7 +83,7 @@ _Pattern = Annotated[str, AfterValidator(_compiles)]
 
 
 class FaultRule(BaseModel):
-    """Outcome of the faults that match `code`, `text` and `detail`, as far as these are set."""
+    """Outcome of the faults that match all given conditions among `code`, `text` and `detail`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
@@ -95,21 +95,22 @@ class FaultRule(BaseModel):
         "and Sender is the same as Client",
     )
     text: _Pattern | None = Field(
-        default=None, description="regular expression that the fault's text contains"
+        default=None, description="regular expression that must match a part of the fault's text"
     )
     detail: _Pattern | None = Field(
-        default=None, description="regular expression that the names and texts in the fault's detail contain"
+        default=None,
+        description="regular expression that must match a part of the names and texts in the fault's detail",
     )
     then: OutcomeKind = Field(description="delivered, retry, hold, reject, skip or disable")
 
     @model_validator(mode="after")
     def _matches_something(self) -> Self:
         if self.code is None and self.text is None and self.detail is None:
-            raise ValueError("set code, text or detail: which faults does the rule match?")
+            raise ValueError("the rule has no condition: set code, text or detail")
         return self
 
     def matches(self, fault: ReceivedFault) -> bool:
-        """Return true when every condition of the rule holds for `fault`."""
+        """Return whether every condition of the rule holds for `fault`."""
         return (
             (self.code is None or fault.has(self.code))
             and (self.text is None or re.search(self.text, fault.text) is not None)
@@ -128,7 +129,7 @@ def kind_by_default(fault: ReceivedFault) -> OutcomeKind | None:
 
 
 def fault_of(element: Element) -> ReceivedFault:
-    """Return the fault that the `ReceivedFault` element of either version of SOAP holds."""
+    """Return the fault in a `Fault` element of SOAP 1.1 or 1.2."""
     if (code := element.child("Code")) is not None:
         reason, detail = element.child("Reason"), element.child("Detail")
         text = reason.child("Text") if reason is not None else None
@@ -145,7 +146,7 @@ def fault_of(element: Element) -> ReceivedFault:
 
 
 def _codes(code: Element) -> Iterator[str]:
-    """Yield the code, each of its subcodes, and one text of them all, joined by full stops."""
+    """Yield the code, each of its subcodes, and all codes joined by full stops."""
     values = []
     inner: Element | None = code
     while inner is not None:

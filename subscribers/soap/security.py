@@ -21,7 +21,7 @@ _NONCE_BYTES = 16
 
 
 class UsernameToken(BaseModel):
-    """User and password in a WS-Security header of each envelope."""
+    """User and password for the WS-Security header of each envelope."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
@@ -29,13 +29,13 @@ class UsernameToken(BaseModel):
     password: SecretStr = Field(description="the user's password")
     password_type: Literal["text", "digest"] = Field(
         default="text",
-        description="digest: send a hash of the password with a nonce and the time, instead of the password",
+        description="text: send the password; digest: send a hash of the password, a nonce and the time",
     )
     timestamp_s: float | None = Field(
         default=None,
         gt=0,
         le=3600,
-        description="send a Timestamp, by which an envelope expires after this time",
+        description="time after which an envelope expires, sent as a Timestamp; default: no Timestamp",
     )
     must_understand: bool = Field(
         default=True, description="false: a service that does not know WS-Security can ignore the header"
@@ -48,22 +48,22 @@ class UsernameToken(BaseModel):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Secrets that every envelope holds or is made of."""
+        """Secrets that every envelope contains or is computed from."""
         password = self.password.get_secret_value()
-        # An answer can quote the envelope in JSON, say, and so escape the password twice.
+        # An answer can, for example, quote the envelope in JSON, and so escape the password twice.
         return password, escape(password)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecurityHeader:
-    """Header block of one envelope, and the `secrets` that it alone holds."""
+    """Header block of one envelope, and the `secrets` that only this block contains."""
 
     xml: str = field(default="", repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 def security_header(token: UsernameToken | None, *, soap_namespace: str, now: float) -> SecurityHeader:
-    """Return the header of an envelope that is sent at `now` (epoch seconds), empty without a `token`."""
+    """Return the header of an envelope that is sent at `now` (epoch seconds); empty without a `token`."""
     if token is None:
         return SecurityHeader()
     must_understand = ' soap:mustUnderstand="1"' if token.must_understand else ""
@@ -79,7 +79,7 @@ def security_header(token: UsernameToken | None, *, soap_namespace: str, now: fl
 
 def _password(token: UsernameToken, *, created: str) -> tuple[str, tuple[str, ...]]:
     password = token.password.get_secret_value()
-    if token.password_type == "text":  # noqa: S105 - a type, and no password
+    if token.password_type == "text":  # noqa: S105 - a type, not a password
         return f'<wsse:Password Type="{_PROFILE}#PasswordText">{escape(password)}</wsse:Password>', ()
     nonce = os.urandom(_NONCE_BYTES)
     digest = password_digest(password, nonce=nonce, created=created)
@@ -92,8 +92,8 @@ def _password(token: UsernameToken, *, created: str) -> tuple[str, tuple[str, ..
 
 
 def password_digest(password: str, *, nonce: bytes, created: str) -> str:
-    """Return Base64(SHA-1(nonce + created + password)), as the profile has it in section 3.1."""
-    # The profile knows no other hash.
+    """Return Base64(SHA-1(nonce + created + password)), as defined in section 3.1 of the profile."""
+    # The profile defines no other hash.
     digest = hashlib.sha1(nonce + created.encode() + password.encode(), usedforsecurity=False)
     return b64encode(digest.digest()).decode()
 

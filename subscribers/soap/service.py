@@ -1,4 +1,4 @@
-"""SOAP service: its requests, and the outcomes of its answers."""
+"""SOAP service, with its requests and the outcomes of its answers."""
 
 from dataclasses import replace
 
@@ -14,16 +14,16 @@ from subscribers.soap.envelope import Envelope, Envelopes
 from subscribers.soap.faults import ReceivedFault, kind_by_default, kind_by_rule
 from subscribers.soap.settings import SoapSettings
 
-# The HTTP bindings of SOAP 1.1 and 1.2 give faults these statuses; some services give them 200.
+# In the HTTP bindings of SOAP 1.1 and 1.2, faults have these statuses; some services use 200.
 _OF_FAULTS = frozenset({200, 202, 400, 500})
 
 
 class SoapService:
     """Operations of one service at an `http` target.
 
-    A fault decides about the outcome when a rule of the settings matches it,
-    and otherwise, by its code, when the status is one that SOAP gives to faults.
-    Every other answer has the outcome of its status.
+    If a rule of the settings matches a fault, the rule decides the outcome.
+    Otherwise, the fault's code decides it, if the status is one that SOAP uses for
+    faults. Every other answer has the outcome of its status.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class SoapService:
         self._envelopes = Envelopes(settings)
 
     def request(self, delivery: Delivery, *, deletes: bool = False) -> Request | Reject:
-        """Return the call of the operation, or of the one for deletions; a rejection without an envelope."""
+        """Return the call of the operation or delete operation; a rejection if there is no envelope."""
         if delivery.content is not None:
             return Reject(
                 reason="content has no effect with soap",
@@ -66,7 +66,7 @@ class SoapService:
                 hint="change the subscriber's body, or soap.envelope in its settings, then redrive",
                 sent=False,
             )
-        except Exception as exc:  # noqa: BLE001 - a template is an operator's code and can raise anything
+        except Exception as exc:  # noqa: BLE001 - a template is an operator's code and can raise any error
             return Reject(
                 reason=f"soap.envelope fails on this event: {type(exc).__name__}: {exc}",
                 hint="correct soap.envelope in the subscriber's settings, then redrive",
@@ -75,7 +75,7 @@ class SoapService:
             )
 
     def outcome(self, answer: Answer) -> Outcome:
-        """Return the outcome of `answer`: that of its fault, or that of its status."""
+        """Return the outcome of `answer`, by its fault or its status."""
         found = read_answer(answer.body)
         if found is not None and found.fault is not None:
             return self._of_fault(answer, found, found.fault)
@@ -110,11 +110,11 @@ class SoapService:
             case OutcomeKind.DELIVERED:
                 return Delivered(answer=found.receipt(self._settings.result))
             case OutcomeKind.SKIP:
-                return Skip(reason=f"{said}, which soap.faults says to skip")
+                return Skip(reason=f"{said}, and soap.faults says skip")
             case OutcomeKind.DISABLE:
                 return Disable(reason=f"{said}: it wants no more events", answer=answer.excerpt)
             case OutcomeKind.HOLD:
-                return self._held(answer, f"{said}: resolve it, or change soap.faults")
+                return self._held(answer, f"{said}: fix the problem, or change soap.faults")
             case OutcomeKind.RETRY:
                 after_s = self._http.asked_pause(answer)
                 return Retry(reason=said, after_s=after_s, answer=answer.excerpt, failure=_class_of(answer))
@@ -128,5 +128,5 @@ class SoapService:
 
 
 def _class_of(answer: Answer) -> FailureClass:
-    """Return the class of a fault's status; with a success it is a refusal in words."""
+    """Return the failure class of a fault's status; with a success status, a fault is a refusal."""
     return FailureClass.REJECTED if answer.failure is FailureClass.UNEXPECTED_ANSWER else answer.failure

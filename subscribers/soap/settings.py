@@ -13,7 +13,7 @@ from subscribers.soap.template import NAMES, compile_envelope, names_in
 
 _NAME = r"^[A-Za-z_][\w.-]*$"
 _PATH = r"^[A-Za-z_][\w.-]*(/[A-Za-z_][\w.-]*)*(/@[A-Za-z_][\w.-]*)?$"
-# Printable ASCII that needs no escape in a quoted text.
+# Printable ASCII that needs no escaping in quotes.
 _ACTION = r"^[ !#-\[\]-~]*$"
 _URI = r'^[^\s"<>]+$'
 
@@ -31,7 +31,7 @@ def _template(source: str) -> str:
     for name, line in names_in(source).items():
         if name not in NAMES:
             known = ", ".join(sorted(NAMES))
-            raise ValueError(f"uses {name} in line {line}, which no event has; known: {known}")
+            raise ValueError(f"uses the unknown name {name} in line {line}; known: {known}")
     return source
 
 
@@ -47,15 +47,16 @@ class SoapSettings(BaseModel):
         default=None,
         pattern=_NAME,
         examples=["CreateInvoice"],
-        description="element in the envelope's body, around those that are made of the subscriber's body; "
-        "required without an envelope of your own",
+        description="element that wraps the subscriber's body in the SOAP body; "
+        "required unless envelope is set",
     )
     namespace: str | None = Field(
         default=None, pattern=_URI, examples=["urn:acme:erp"], description="namespace of the operation"
     )
     qualified: bool = Field(
         default=True,
-        description="false: only the operation has the namespace (elementFormDefault of the schema)",
+        description="false: only the operation's element has the namespace (elementFormDefault of the "
+        "schema)",
     )
     action: str = Field(
         default="",
@@ -79,7 +80,7 @@ class SoapSettings(BaseModel):
         default=None,
         pattern=_NAME,
         examples=["RequestId"],
-        description="first element of the operation, which gets the delivery's key",
+        description="name of an element that contains the delivery's key, first in the operation",
     )
     envelope: Annotated[str, AfterValidator(_template)] | None = Field(
         default=None, description="Jinja2 template of the whole envelope; values in it are escaped"
@@ -87,11 +88,11 @@ class SoapSettings(BaseModel):
     security: UsernameToken | None = Field(default=None, description="WS-Security header; default: none")
     faults: tuple[FaultRule, ...] = Field(
         default=(),
-        description="outcomes of faults, where they differ from the default; the first match decides",
+        description="outcomes of faults that differ from the default; the first matching rule decides",
     )
     result: Mapping[str, Annotated[str, Field(pattern=_PATH, examples=["Invoice/Number"])]] = Field(
         default_factory=dict,
-        description="values of the answer that the receipt keeps, by their names in it, such as "
+        description="values of the answer that the receipt keeps: paths by name, such as "
         "{number: InvoiceNumber, state: Invoice/@state}; default: the members of the answer's first element",
     )
 
@@ -99,10 +100,10 @@ class SoapSettings(BaseModel):
     def _envelope_is_complete(self) -> Self:
         if self.envelope is None:
             if self.operation is None:
-                raise ValueError("set operation, or an envelope of your own")
+                raise ValueError("set operation or envelope")
             return self
         if self.key_element is not None:
-            raise ValueError("key_element has no effect with an envelope of your own: use {{ delivery_key }}")
+            raise ValueError("key_element has no effect with envelope: use {{ delivery_key }} in it")
         if self.security is not None and "security" not in names_in(self.envelope):
             raise ValueError("the envelope must contain {{ security }} in its header, as security is set")
         return self

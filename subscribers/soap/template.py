@@ -1,4 +1,4 @@
-"""Template of an envelope."""
+"""Compiler of envelope templates."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,30 +12,30 @@ from streamer.xml.elements import ElementWriter, UnfitForXml
 from streamer.xml.tree import SCHEMA_INSTANCE
 
 ELEMENTS = ElementWriter(nil=f'xmlns:xsi="{SCHEMA_INSTANCE[1:-1]}" xsi:nil="true"')
-"""Writer of bodies; a document can have any envelope, so each nil element declares its namespace."""
+"""Writer of bodies; the envelope can be any document, so each nil element declares its namespace."""
 
 OF_EVENT = ("id", "source", "type", "subject", "time", "key", "data")
-"""Names of the event's own values, as a template sees them."""
+"""Names of the event's own values in a template."""
 
 NAMES = frozenset({*OF_EVENT, "body", "delivery_key", "namespace", "operation", "security"})
-"""Names that a template of an envelope sees."""
+"""Names that an envelope template can use."""
 
 
 def compile_envelope(source: str) -> Callable[[JsonObject], str]:
-    """Return a function that renders `source`, with values escaped. Raises `jinja2.TemplateSyntaxError`.
+    """Return a function that renders `source` with escaped values; raises `jinja2.TemplateSyntaxError`.
 
     `{{ body | elements }}` writes the members of an object as elements, and
-    `elements('p')` gives their names the prefix p.
+    `elements('p')` adds the prefix p to their names.
     """
     return compile_content(source, "text/xml", strict=False, filters={"elements": _marked_elements})
 
 
 def names_in(source: str) -> Mapping[str, int]:
-    """Return the names that `source`, which compiles, expects of an event, each with its first line."""
+    """Return the names that the valid template `source` reads, each with its first line."""
     return dict(unknown_names(source, frozenset(), Functions()))
 
 
 def _marked_elements(value: Any, prefix: str = "") -> Markup:
     if not isinstance(value, dict):
-        raise UnfitForXml("elements can only be made of an object")
+        raise UnfitForXml("elements needs an object")
     return Markup(ELEMENTS.elements(value, prefix))  # noqa: S704 - all values in it are escaped

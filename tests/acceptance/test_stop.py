@@ -70,7 +70,7 @@ async def test_second_instance_on_the_same_file_is_refused(config: Path) -> None
             assert await second.ended() == 1
 
         [failed] = second.logged("daemon.failed")
-        assert f"is in use by process {first.pid}: stop that one first" in failed["reason"]
+        assert f"is in use by process {first.pid}: stop that process" in failed["reason"]
         assert (await first.probe("healthz"))[0] == 200
 
 

@@ -1,1 +1,1 @@
-"""Admission of attempts: pauses, circuit breaker, rate and concurrency."""
+"""Admission of delivery attempts: pauses, circuit breaker, rate limit and concurrency limit."""

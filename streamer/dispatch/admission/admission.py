@@ -1,4 +1,4 @@
-"""Admission control for one target: combines pause, circuit breaker, rate and concurrency."""
+"""Admission control for one target, which combines pauses, circuit breaker, rate and concurrency."""
 
 import asyncio
 from collections import deque
@@ -20,7 +20,7 @@ _ROTATE_S = 0.05
 _LEAST_S = 0.001
 
 Ticket = Permit[LaneName]
-"""Permission for one attempt, held from its beginning to its end."""
+"""Permission for one attempt; the attempt holds it from its beginning to its end."""
 
 OnPause = Callable[[str, str], None]
 """Callback with the cause of a pause (`guard` or `target`) and the reason."""
@@ -35,9 +35,10 @@ def _ignore(*_: str) -> None:
 
 
 class TargetHold:
-    """Stops all deliveries to a target until the time that it named, by `Retry-After` or in another way.
+    """Stops all deliveries to a target for the time that the target asked for, such as by `Retry-After`.
 
-    The longest of several holds counts. A hold costs no event an attempt.
+    If there are several holds, the longest counts. A hold does not count as an
+    attempt of any event.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -47,12 +48,12 @@ class TargetHold:
 
     @property
     def is_over(self) -> bool:
-        """True while the target can be tried."""
+        """True while no hold lasts."""
         return self._clock.monotonic() >= self._until
 
     @property
     def left_s(self) -> float:
-        """Seconds until it is over."""
+        """Seconds until the hold ends; 0 without a hold."""
         return max(0.0, self._until - self._clock.monotonic())
 
     @property
@@ -61,13 +62,13 @@ class TargetHold:
         return "" if self.is_over else self._reason
 
     def begin(self, seconds: float, reason: str) -> None:
-        """Hold for `seconds` from now, at least a tenth of one."""
+        """Hold for `seconds` from now, but at least a tenth of a second."""
         until = self._clock.monotonic() + max(_SHORTEST_HOLD_S, seconds)
         if until > self._until:
             self._until, self._reason = until, reason
 
     def end(self) -> None:
-        """End it now."""
+        """End the hold now."""
         self._until = self._clock.monotonic()
 
 
@@ -75,12 +76,11 @@ class TargetHold:
 class GuardLimits:
     """Thresholds for the number of dead letters.
 
-    There are too many when `consecutive` letters come without a delivery in
-    between, or when more than `ratio` of the last `window` events (at least
-    `minimum`) were set aside. A mistaken pause costs a delay and loses nothing,
-    while an operator has to sort a flood by hand. So both thresholds trip at about
-    50 letters, which a person can still read. Bad data alone never amount to half
-    of all events.
+    There are too many when `consecutive` events in a row became dead letters, or
+    when more than `ratio` of the last `window` events (at least `minimum`) did. A
+    mistaken pause only causes a delay, but a flood of dead letters is work for an
+    operator. So both thresholds trip at about 50 dead letters, which a person can
+    still read. Bad data alone never make up half of all events.
     """
 
     consecutive: int = 50
@@ -90,23 +90,23 @@ class GuardLimits:
 
 
 class FloodGuard:
-    """Detects a flood of dead letters, for example after a change that broke a mapping or the target.
+    """Detects a flood of dead letters, for example after a change has broken a mapping or the target.
 
-    It reports a flood once, and the caller pauses the subscriber. Attempts that
-    were in flight then are counted but not judged. The caller does not report
-    skipped events.
+    It reports a flood once, and the caller then pauses the subscriber. Later
+    results of attempts in flight are counted, but cause no second report. The
+    caller does not report skipped events.
     """
 
     def __init__(self, subscriber: SubscriberName, limits: GuardLimits) -> None:
         self._subscriber = subscriber
         self._limits = limits
-        # True for each of the last events that was set aside.
+        # One entry for each of the last events: true if the event was set aside.
         self._last: deque[bool] = deque(maxlen=max(limits.window, limits.minimum))
         self._consecutive = 0
         self._has_reported = False
 
     def reset(self) -> None:
-        """Forget everything, because an operator resumed the subscriber."""
+        """Forget all counts, because an operator has resumed the subscriber."""
         self._last.clear()
         self._consecutive = 0
         self._has_reported = False
@@ -117,7 +117,7 @@ class FloodGuard:
         self._consecutive = 0
 
     def set_aside(self) -> str | None:
-        """Count a dead letter; if it is one too many, return a sentence for the operator."""
+        """Count a dead letter; when there are too many, return a sentence for the operator, once."""
         self._last.append(True)
         self._consecutive += 1
         if self._has_reported or not (flood := self._flood()):
@@ -125,7 +125,7 @@ class FloodGuard:
         self._has_reported = True
         return (
             f"{flood} became dead letters, so {self._subscriber} is paused; nothing is lost. See with "
-            "`streamer deadletters list` what they have in common, mend it, then run "
+            "`streamer deadletters list` what they have in common, fix it, then run "
             f"`streamer subscribers resume {self._subscriber}`."
         )
 
@@ -139,10 +139,10 @@ class FloodGuard:
 
 
 class Holds:
-    """Everything that stops all deliveries of a subscriber: a pause, and a hold that the target asked for.
+    """The pause and the hold of a subscriber, which stop all its deliveries.
 
-    An operator, the guard or the target pauses the subscriber, until an
-    operator resumes it. `on_pause` is called when the guard or the target does.
+    An operator, the guard or the target pauses the subscriber, and an operator
+    resumes it. `on_pause` is called when the guard or the target has paused it.
     """
 
     def __init__(
@@ -166,27 +166,27 @@ class Holds:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until all is over; `None` while the subscriber is paused."""
+        """Seconds until deliveries can continue; `None` while the subscriber is paused."""
         return None if self.is_paused else self.target.left_s
 
     @property
     def reason(self) -> str:
-        """Reason why deliveries stop; empty while they can go on."""
+        """Reason why deliveries have stopped; empty while nothing stops them."""
         return self.target.reason if self._paused_for is None else f"paused: {self._paused_for}"
 
     def pause(self, reason: str) -> None:
-        """Pause, or change the reason of the present pause."""
+        """Pause the subscriber, or change the reason of the current pause."""
         self._paused_for = reason
 
     def pause_by(self, who: str, reason: str) -> None:
-        """Pause unless a pause lasts, and report that `who` did it."""
+        """Pause the subscriber on behalf of `who` and report it, unless a pause lasts already."""
         if self._paused_for is None:
             _log.error("subscriber.paused", subscriber=self.name, by=who, reason=reason)
             self.pause(reason)
             self._on_pause(who, reason)
 
     def resume(self) -> None:
-        """End the pause, and let the guard count afresh."""
+        """End the pause, and reset the counts of the guard."""
         self._paused_for = None
         self.guard.reset()
 
@@ -195,12 +195,12 @@ class Holds:
 class Admission:
     """Decides when the next attempt at one target can begin.
 
-    Five things delay an attempt: a pause by an operator, the guard or the
-    target; a hold that the target asked for; an open breaker; the rate; and the
-    number of attempts that the target can take at once. Each attempt that
-    `begin` was called for ends by one of `succeeded`, `failed`, `overloaded`,
-    `abandoned` and `not_sent`. The first three take the call's duration in
-    `seconds`; the attempt was a `share` of the call.
+    Five things delay an attempt: a pause by an operator, the guard or the target; a
+    hold that the target asked for; an open breaker; the rate limit; and the
+    concurrency limit. After `begin`, each attempt must end by one of `succeeded`,
+    `failed`, `overloaded`, `abandoned` and `not_sent`. `seconds` is the duration of
+    the plugin's call. `share` is the attempt's share of the call, which is 1
+    without batches.
     """
 
     clock: Clock
@@ -214,33 +214,34 @@ class Admission:
 
     @property
     def hindrance(self) -> str:
-        """Reason why no attempt can begin at the moment; empty while one can."""
+        """Reason why no attempt can begin at the moment; empty while attempts can begin."""
         if self.rate is not None and self.rate.opens_at is not None:
             return "the configured rate is used up"
         return self._hold
 
     @property
     def is_held(self) -> bool:
-        """True while no attempt can begin, for another reason than the rate."""
+        """True while something other than the rate limit prevents attempts."""
         return bool(self._hold)
 
     @property
     def opens_in_s(self) -> float | None:
-        """Seconds until a hold and the breaker let attempts begin; `None` while the subscriber is paused."""
+        """Seconds until the hold and the breaker allow attempts; `None` while the subscriber is paused."""
         if self.holds.is_paused:
             return None
         return max(self.holds.target.left_s, self.breaker.opens_in_s)
 
     def is_clear(self) -> bool:
-        """Return whether an attempt at any lane can begin now.
+        """Return whether an attempt at any lane can begin now without `permitted`.
 
-        With a rate this is always false, because only `permitted` takes a token.
+        With a rate limit this is always false, because only `permitted` takes a
+        token.
         """
         return self.rate is None and self.concurrency.has_room and not self.probes and self.holds.is_over
 
     @property
     def probes(self) -> bool:
-        """True while the breaker is not closed, so that one event at a time tests the target."""
+        """True while the breaker is not closed, and tests the target with one event at a time."""
         return self.breaker.state is not BreakerState.CLOSED
 
     def opens_within(self, seconds: float) -> bool:
@@ -252,10 +253,10 @@ class Admission:
         return not self.holds.is_paused and max(self.holds.target.left_s, rate_s) <= seconds
 
     async def permitted(self, lane: LaneName) -> bool:
-        """Wait until an attempt at `lane` can begin; true allows it now, but not later.
+        """Wait until an attempt at `lane` can begin; true allows the attempt now, but not later.
 
-        False gives the turn to another lane: ask for `lane` again after the
-        others.
+        False means that another lane must have its turn first. The caller asks for
+        `lane` again after the other lanes.
         """
         while True:
             self._changed.clear()
@@ -265,7 +266,7 @@ class Admission:
                 await self._wait_for_breaker(lane)
                 return False
             elif not self.concurrency.has_room:
-                # An attempt in flight makes room when it ends.
+                # The end of an attempt in flight makes room.
                 await self._changed.wait()
                 continue
             elif self.rate is not None and (delay_s := self.rate.delay_s()):
@@ -275,14 +276,14 @@ class Admission:
             self.open_since = self.clock.monotonic()
 
     def begin(self, lane: LaneName) -> Ticket:
-        """Note that an attempt begins, directly after `permitted`."""
+        """Note that an attempt begins; call this directly after `permitted`."""
         permit = self.breaker.admit(lane)
-        assert permit is not None  # noqa: S101 - nothing has happened since it was permitted
+        assert permit is not None  # noqa: S101 - no task has run since `permitted`
         self.concurrency.began()
         return permit
 
     def succeeded(self, ticket: Ticket, *, seconds: float, share: float) -> None:
-        """Note that the target works, even if it rejected the event."""
+        """Note that the target works; it has accepted or rejected the event."""
         self.concurrency.succeeded(seconds, share)
         was_down = self.probes
         self.breaker.succeeded(ticket, share)
@@ -292,7 +293,7 @@ class Admission:
             self.on_breaker("")
 
     def failed(self, ticket: Ticket, *, seconds: float, share: float) -> Mapping[LaneName, int]:
-        """Note that the target does not work; return the number of attempts to give back to each lane."""
+        """Note that the target does not work; return how many attempts to give back to each lane."""
         self.concurrency.overloaded(seconds)
         self._changed.set()
         was_down = self.probes
@@ -303,13 +304,13 @@ class Admission:
         return given_back
 
     def overloaded(self, ticket: Ticket, *, seconds: float) -> None:
-        """Note that the target asks for a pause."""
+        """Note that the target has asked for a pause."""
         self.concurrency.overloaded(seconds)
         self.breaker.abandoned(ticket)
         self._changed.set()
 
     def abandoned(self, ticket: Ticket) -> None:
-        """Note that an attempt has ended without a result about the target."""
+        """Note that an attempt has ended without showing whether the target works."""
         self.concurrency.abandoned()
         self.breaker.abandoned(ticket)
         self._changed.set()
@@ -322,12 +323,12 @@ class Admission:
             self.abandoned(ticket)
 
     def set_aside(self) -> None:
-        """Tell the guard about a dead letter; too many pause the subscriber."""
+        """Report a dead letter to the guard; pause the subscriber if there are too many."""
         if sentence := self.holds.guard.set_aside():
             self._pause_by("guard", sentence)
 
     def pause(self, reason: str) -> None:
-        """Begin no attempt until `resume`."""
+        """Pause: begin no attempt until `resume`."""
         self.holds.pause(reason)
         self._changed.set()
 
@@ -338,13 +339,13 @@ class Admission:
             self._changed.set()
 
     def probe_now(self) -> None:
-        """Try the target now: end a hold, and let an open breaker probe at once."""
+        """Test the target now: end the hold, and let an open breaker probe at once."""
         self.holds.target.end()
         self.breaker.probe_now()
         self._changed.set()
 
     def hold(self, hold: Hold) -> None:
-        """Begin no attempt for as long as `hold` says; the longest of several holds counts."""
+        """Begin no attempt while `hold` lasts; if there are several holds, the longest counts."""
         was_open = self.holds.is_over
         self.holds.target.begin(hold.after_s, hold.reason)
         self._changed.set()
@@ -354,7 +355,7 @@ class Admission:
             say("subscriber.held", subscriber=self.holds.name, reason=hold.reason, after_s=hold.after_s)
 
     def pause_by_target(self, reason: str) -> None:
-        """Begin no attempt until an operator resumes the subscriber, because the target wants no more."""
+        """Pause the subscriber until an operator resumes it, because the target wants no more events."""
         self._pause_by("target", reason)
 
     def _pause_by(self, who: str, reason: str) -> None:
@@ -368,7 +369,7 @@ class Admission:
     async def _wait_for_breaker(self, lane: LaneName) -> None:
         wait_s = self.breaker.wait_s(lane)
         if wait_s is not None and self.breaker.state is BreakerState.HALF_OPEN:
-            # This lane was probed before; the others are probed in the meantime.
+            # This lane was probed before, so other lanes are probed in the meantime.
             wait_s = min(wait_s, _ROTATE_S)
         await self._wait(wait_s)
         self.open_since = self.clock.monotonic()

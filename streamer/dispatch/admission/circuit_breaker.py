@@ -15,7 +15,7 @@ LaneT = TypeVar("LaneT", bound=Hashable)
 # Fraction of the shortest open time.
 _REPROBE_DELAY = 0.2
 _REMEMBERED = 1_000
-# More than the errors of adding up shares of calls, and less than any share.
+# Tolerance for rounding errors in sums of shares; it is smaller than any share.
 _ROUNDING = 1e-6
 
 
@@ -25,24 +25,25 @@ class BreakerState(StrEnum):
     CLOSED = "closed"
     """Admits every attempt."""
     OPEN = "open"
-    """Admits no attempt until its time is over."""
+    """Admits no attempt until the open time has passed."""
     HALF_OPEN = "half_open"
-    """Admits one attempt at a time, to learn whether the target works again."""
+    """Admits one attempt at a time, to find out whether the target works again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerLimits:
-    """Thresholds at which a breaker opens, and the times for which it stays open.
+    """Thresholds at which a breaker opens, and the durations for which it stays open.
 
-    It opens when at least `failure_ratio` of the last `window` attempts failed.
-    There must be at least `minimum` attempts, none older than `window_s` seconds.
-    The window is counted, so 35 failures open it however busy the target was
-    before; at normal traffic this takes a fraction of a second. The window is long
-    in time, so that a few keys whose attempts all time out fill it as well.
+    The breaker opens when at least `failure_ratio` of the last `window` attempts
+    failed. There must be at least `minimum` attempts, and attempts older than
+    `window_s` seconds do not count. The window counts attempts, so 35 failures open
+    the breaker, however busy the target was before; at normal traffic this takes a
+    fraction of a second. `window_s` is long, so that a few keys whose attempts all
+    time out also fill the window.
 
-    The breaker first stays open for `open_s` seconds, then twice as long after
-    each failed probe, up to `max_open_s`. A target that works again waits at
-    most that long.
+    The breaker first stays open for `open_s` seconds. Each failed probe doubles
+    this time, up to `max_open_s`. A target that works again waits at most
+    `max_open_s` seconds.
     """
 
     failure_ratio: float = 0.7
@@ -54,7 +55,7 @@ class BreakerLimits:
 
 
 class Permit(NamedTuple, Generic[LaneT]):
-    """Permission for one attempt of `lane`, given when `outages` outages had begun."""
+    """Permission for one attempt of `lane`; `outages` is the number of outages that had begun before."""
 
     lane: LaneT
     outages: int
@@ -68,7 +69,10 @@ class _Ended(NamedTuple, Generic[LaneT]):
 
 
 class _Window(Generic[LaneT]):
-    """The latest attempts, at most `size` of them; those of one call count as one together."""
+    """The latest attempts, with a total weight of at most `size`.
+
+    All attempts of one call weigh 1 together.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -83,14 +87,14 @@ class _Window(Generic[LaneT]):
         return iter(self._attempts)
 
     def add(self, ended: _Ended[LaneT], *, since: float) -> None:
-        """Add an attempt, and drop those that ended before `since` or are too many."""
+        """Add an attempt; drop attempts that ended before `since`, and attempts above the limit."""
         self._attempts.append(ended)
         self._weigh(ended, 1)
         while self._attempts[0].at < since or self.weight > self._size + _ROUNDING:
             self._weigh(self._attempts.popleft(), -1)
 
     def clear(self) -> None:
-        """Drop all."""
+        """Drop all attempts."""
         self._attempts.clear()
         self.weight = self.failed_weight = 0.0
 
@@ -102,18 +106,18 @@ class _Window(Generic[LaneT]):
 class CircuitBreaker(Generic[LaneT]):
     """Stops attempts at a target while it is down, and tests it with one event at a time.
 
-    Before an attempt the caller asks `admit` for a permit. Each permit ends by
-    exactly one of `succeeded`, `failed` and `abandoned`, even if its lane was
-    lost meanwhile. A caller that is refused puts the lane behind the others,
-    because one of them can be admitted, and asks again after `wait_s` seconds
-    or when a permit has ended.
+    Before an attempt, the caller asks `admit` for a permit. Each permit must end by
+    exactly one of `succeeded`, `failed` and `abandoned`, even if its lane was lost
+    in the meantime. After a refusal, the caller tries the other lanes first,
+    because the breaker can admit them. It asks for the lane again after `wait_s`
+    seconds, or when a permit has ended.
 
-    A lane has one name for the lifetime of its key, and the breaker remembers
-    up to a thousand lanes. A failure during an outage costs a lane no attempt,
-    but only once: a lane that fails in an outage, and again after another lane
-    ended that outage, is charged until it succeeds. Otherwise the broken events
-    of a quiet subscriber would open the breaker again and again, and would
-    never be set aside.
+    A lane has the same name for the lifetime of its key, and the breaker remembers
+    up to a thousand lanes. A failure during an outage does not count as an attempt
+    of the lane, but only once. If a lane fails in an outage, and again after
+    another lane has ended the outage, its failures count until it succeeds.
+    Otherwise the broken events of a quiet subscriber would open the breaker again
+    and again, and would never be set aside.
     """
 
     def __init__(
@@ -123,7 +127,7 @@ class CircuitBreaker(Generic[LaneT]):
         *,
         jitter: Jitter = random.uniform,
     ) -> None:
-        """Begin closed; `jitter` draws each open time between half of it and the whole."""
+        """Begin closed; `jitter` draws each open time between half and the whole of its length."""
         self._limits = limits
         self._clock = clock
         self._window: _Window[LaneT] = _Window(max(limits.window, limits.minimum))
@@ -156,11 +160,11 @@ class CircuitBreaker(Generic[LaneT]):
 
     @property
     def opens_in_s(self) -> float:
-        """Seconds until an attempt can be admitted; 0 also while a probe is under way."""
+        """Seconds until an attempt can be admitted; also 0 while a probe is running."""
         return 0.0 if self._until is None else max(0.0, self._until - self._clock.monotonic())
 
     def admit(self, lane: LaneT) -> Permit[LaneT] | None:
-        """Return a permit for an attempt of `lane` that begins now, or `None` if it is refused."""
+        """Return a permit for an attempt of `lane` that begins now; `None` if the breaker refuses it."""
         if self.wait_s(lane) != 0:
             return None
         permit = Permit(lane=lane, outages=self._outages)
@@ -173,9 +177,9 @@ class CircuitBreaker(Generic[LaneT]):
     def wait_s(self, lane: LaneT) -> float | None:
         """Return the seconds until `lane` can be admitted; `None` when a probe must end first.
 
-        A lane that was probed in this outage waits a moment longer than the
-        others, and longest if it was probed last. A single lane still gets its
-        turn.
+        A lane that was probed in this outage waits a moment longer than other
+        lanes, and the lane that was probed last waits longest. If there is only one
+        lane, it still gets its turn.
         """
         if self._until is None:
             return 0.0
@@ -184,12 +188,11 @@ class CircuitBreaker(Generic[LaneT]):
         return max(0.0, self._until + self._reprobe_delay_s(lane) - self._clock.monotonic())
 
     def succeeded(self, permit: Permit[LaneT], share: float = 1.0) -> None:
-        """Note that the target took the event, or rejected it because of the event itself.
+        """Note that the target accepted the event, or rejected it because of the event itself.
 
-        A successful probe closes the breaker and clears its failures. An
-        attempt that began before the outage proves nothing by its success: a
-        target that mostly fails still succeeds at times, and a probe soon
-        tells.
+        A successful probe closes the breaker and clears its failures. The success
+        of an attempt that began before the outage proves nothing, because a target
+        that mostly fails still succeeds at times; a probe soon shows its state.
         """
         if self._excused:
             self._excused.pop(permit.lane, None)
@@ -201,12 +204,12 @@ class CircuitBreaker(Generic[LaneT]):
     def failed(self, permit: Permit[LaneT], share: float = 1.0) -> Mapping[LaneT, int]:
         """Note that the target failed; return the number of attempts to give back, by lane.
 
-        If this failure opens the breaker, these are the failures in the window.
-        If it was a probe, or began before the outage, it is this failure alone.
-        A head can have spent fewer attempts, when the one before it was set
-        aside. An attempt that was a `share` of one call counts as that much:
-        one call that fails for many lanes says no more about the target than
-        one that fails for a single lane.
+        If this failure opens the breaker, all failures in the window are given
+        back. If the attempt was a probe, or began before the outage, only this
+        failure is given back. The current head of a lane can have made fewer
+        attempts than are given back, if the head before it was set aside. An
+        attempt counts by its `share` of a call: a call that fails for many lanes
+        says no more about the target than a call that fails for one lane.
         """
         if permit is self._probe:
             self._excused.pop(permit.lane, None)
@@ -220,15 +223,15 @@ class CircuitBreaker(Generic[LaneT]):
     def abandoned(self, permit: Permit[LaneT]) -> None:
         """Note that an attempt ended without showing whether the target works.
 
-        For example, it was cancelled, or the target asked for a pause. If it
-        was a probe, the next one can begin at once.
+        For example, the attempt was cancelled, or the target asked for a pause. If
+        the attempt was a probe, the next probe can begin at once.
         """
         if permit is self._probe:
             self._probe = None
             self._until = self._clock.monotonic()
 
     def probe_now(self) -> None:
-        """Let the next probe begin at once, and its failure count as the first of the outage."""
+        """Let the next probe begin at once; if the probe fails, the open time is the shortest again."""
         if self._until is not None:
             self._until = self._clock.monotonic()
             self._delays.reset()
@@ -249,7 +252,7 @@ class CircuitBreaker(Generic[LaneT]):
         failed = sum(each.failed for each in self._window)
         self._reason = (
             f"{failed} of the last {len(self._window)} attempts failed; the target is tried with one event "
-            "at a time until it takes one, and no attempt counts until then."
+            "at a time until it accepts one, and no attempt counts until then."
         )
         failures = self._failures()
         self._window.clear()
@@ -264,7 +267,7 @@ class CircuitBreaker(Generic[LaneT]):
             if each.failed:
                 failures[each.lane] = failures.get(each.lane, 0) + 1
             else:
-                # The lane delivered its failed event, so its attempts count no more.
+                # The lane has delivered its failed event, so these failures no longer count.
                 failures.pop(each.lane, None)
         return failures
 
@@ -296,7 +299,7 @@ class CircuitBreaker(Generic[LaneT]):
 
 
 def _remember(numbers: dict[LaneT, int], lane: LaneT, number: int) -> None:
-    """Store the latest number of `lane`, and forget the oldest lane when there are too many."""
+    """Store the latest number of `lane`; forget the oldest lane when there are too many."""
     numbers.pop(lane, None)
     numbers[lane] = number
     if len(numbers) > _REMEMBERED:

@@ -1,4 +1,4 @@
-"""Adaptive concurrency limit of one target."""
+"""Adaptive concurrency limit and rate limit of one target."""
 
 import math
 from dataclasses import dataclass
@@ -7,26 +7,28 @@ from enum import Enum, auto
 from streamer.clock import Clock
 
 _DECREASE = 0.9
-# Latency that is so many times the target's own means that attempts wait for each other.
+# If latency exceeds the target's own latency by this factor, attempts are waiting for each other.
 _QUEUE = 1.3
-# Shorter latency rises with the work of this process alone: less in flight would only be slower.
+# Below this latency, the work of this process itself causes a rise, and fewer attempts in
+# flight would only be slower.
 _SHORT_S = 0.02
-# Latency that falls by less when the limit is halved does not come from our own attempts.
+# If latency falls less than to this share when the limit is halved, our own attempts are not
+# the cause.
 _OURS = 0.85
-# Weight of each round in the mean.
+# Weight of each round in the moving mean.
 _WEIGHT = 0.2
-# A target's own latency is followed slowly: luck makes a few rounds fast.
+# The estimate of the target's own latency falls slowly, because a few rounds can be fast by chance.
 _WEIGHT_BELOW = 0.05
 _DEVIATIONS = 2.0
-# A measurement takes as many answers as its mean needs for this relative error, within bounds.
+# A measurement takes as many answers as its mean needs for this relative error, within limits.
 _ERROR = 0.1
 _LEAST_ANSWERS = 16
-# Finer than any clock.
+# Shorter than the resolution of any clock.
 _LEAST_S = 1e-9
 # A wait can be shorter than the resolution of a clock.
 _LEAST_WAIT_S = 0.001
 _MOST_ANSWERS = 120
-# The shares of one call add up to this at least, with the rounding errors of their sum.
+# The shares of one call add up to at least this much, despite rounding errors.
 _WHOLE = 0.999
 
 
@@ -34,14 +36,14 @@ class _Phase(Enum):
     WORK = auto()
     """The limit grows while latency stays at the target's own."""
     FULL = auto()
-    """Latency has risen: it is measured at the present limit."""
+    """Latency has risen, and is measured at the current limit."""
     HALF = auto()
-    """It is measured at half of the limit."""
+    """Latency is measured at half of the limit."""
 
 
 @dataclass(slots=True)
 class _Round:
-    """Answers to attempts that began since `began_at`."""
+    """Answers to the attempts that have begun since `began_at`."""
 
     began_at: float
     reached: bool = False
@@ -56,36 +58,36 @@ class _Round:
 class AdaptiveConcurrency:
     """Finds the number of attempts that a target serves at once, between 1 and a maximum.
 
-    The limit grows by one after each round trip in which it was reached, as
-    long as latency stays near the target's own. When latency has risen to 1.3
-    times that, and to 20 ms at least, attempts may be waiting for each other at the target. To learn
-    it, the limit is halved until enough answers have come. If latency falls
-    with it, the queue was ours: the limit becomes as much smaller as latency
-    did, which is where the queue begins. If latency stays, the target has
-    become slower, and the former limit holds again. So a target that serves 16
-    at once gets about that many, whatever the maximum, and more as soon as it
-    serves more.
+    The limit grows by one after each round trip in which it was reached, while
+    latency stays near the target's own latency. If latency rises to 1.3 times that
+    value, and to at least 20 ms, attempts may be waiting for each other at the
+    target. To find out, the limit is halved until enough answers have arrived. If
+    latency then falls, our own attempts had formed a queue: the limit is reduced by
+    the same factor as latency, to the point where the queue begins. If latency does
+    not fall, the target has become slower, and the previous limit is restored. So a
+    target that serves 16 attempts at the same time gets about 16, even if the
+    maximum is higher, and gets more as soon as it serves more.
 
-    The limit also shrinks to nine tenths when an attempt was overloaded, at
-    most once in a round trip: attempts that began earlier say nothing about the
+    When an attempt was overloaded, the limit also shrinks to nine tenths, at most
+    once in a round trip, because attempts that began earlier say nothing about the
     new limit.
 
-    Growth from 4 to 64 takes at least 60 round trips: 0.3 s at 5 ms, 12 s at
-    200 ms. Each attempt that `began` ends by exactly one of the other three
-    calls.
+    Growth from 4 to 64 takes at least 60 round trips: 0.3 s with a latency of 5 ms,
+    and 12 s with 200 ms. Each call of `began` must be followed by exactly one call
+    of `succeeded`, `overloaded` or `abandoned`.
 
-    The calls count for a target that takes up to `batch` attempts in one call: the
-    limit grows and shrinks by whole batches, and never keeps a batch from being
-    full. An attempt that was a `share` of a call counts as that much.
+    If a target takes up to `batch` attempts in one call, the limit grows and
+    shrinks by whole batches, so it never prevents a full batch. An attempt counts
+    by its `share` of a call.
     """
 
     def __init__(self, maximum: int, clock: Clock, *, start: int = 4, batch: int = 1) -> None:
-        """Begin with `start` calls at once, or with `maximum` attempts (at least 1) if that is less."""
+        """Begin with a limit of `start` calls, but of no more than `maximum` attempts (at least 1)."""
         self._most_attempts = maximum
         self._batch = batch
         self._maximum = math.ceil(maximum / batch)
         self._clock = clock
-        # In calls. Kept as a fraction, because nine tenths of 4 are not 3.
+        # The limit counts calls. It is a fraction, because nine tenths of 4 are not 3.
         self._limit = float(min(start, self._maximum))
         self._in_flight = 0
         self._own_s: float | None = None
@@ -100,7 +102,7 @@ class AdaptiveConcurrency:
 
     @property
     def limit(self) -> int:
-        """Largest number of attempts in flight at once."""
+        """Largest number of attempts in flight at the same time."""
         return min(int(self._limit) * self._batch, self._most_attempts)
 
     @property
@@ -114,7 +116,7 @@ class AdaptiveConcurrency:
         self._round.reached = self._round.reached or not self.has_room
 
     def succeeded(self, seconds: float, share: float = 1.0) -> None:
-        """Note that the target has served an attempt, a `share` of a call that took `seconds`."""
+        """Note that the target has served an attempt, which was a `share` of a call that took `seconds`."""
         self._in_flight -= 1
         now = self._clock.monotonic()
         if now - seconds < self._changed_at:
@@ -128,11 +130,11 @@ class AdaptiveConcurrency:
             self._judge(self._round, now)
 
     def overloaded(self, seconds: float) -> None:
-        """Note an overload after `seconds`: 429, 5xx, no connection, or no answer in time."""
+        """Note an overload (429, 5xx, no connection, or no answer in time) after `seconds`."""
         self._in_flight -= 1
         now = self._clock.monotonic()
-        # Targets refuse faster than they work, so the attempts of one round
-        # trip can be more than the limit.
+        # A target refuses faster than it works, so one round trip can have more attempts than
+        # the limit.
         if now - seconds >= self._decreased_at and self._is_round_trip(now - self._decreased_at):
             if self._phase is _Phase.HALF:
                 self._limit = self._full
@@ -140,7 +142,7 @@ class AdaptiveConcurrency:
             self._set(self._limit * _DECREASE, _Phase.WORK, now)
 
     def abandoned(self) -> None:
-        """Note that an attempt ended without showing what the target can take."""
+        """Note that an attempt ended without showing how much the target can take."""
         self._in_flight -= 1
 
     def _is_complete(self, now: float) -> bool:
@@ -179,7 +181,7 @@ class AdaptiveConcurrency:
             self._round = _Round(now)
 
     def _compare_full(self, latency_s: float, now: float) -> None:
-        assert self._own_s is not None  # noqa: S101 - work comes first
+        assert self._own_s is not None  # noqa: S101 - the phase WORK comes first and sets it
         if latency_s <= self._own_s * _QUEUE:
             self._mean_s = latency_s
             self._set(self._limit, _Phase.WORK, now)
@@ -188,19 +190,19 @@ class AdaptiveConcurrency:
         self._set(self._limit / 2, _Phase.HALF, now)
 
     def _compare_half(self, latency_s: float, now: float) -> None:
-        assert self._own_s is not None  # noqa: S101 - work comes first
+        assert self._own_s is not None  # noqa: S101 - the phase WORK comes first and sets it
         share = latency_s / self._full_s
         self._mean_s = latency_s
         if share > _OURS:
             self._own_s = latency_s
             self._set(self._full, _Phase.WORK, now)
         else:
-            # At half of the limit there can still be a queue, which the next comparison finds.
+            # There can still be a queue at half of the limit; the next comparison finds it.
             self._own_s = min(self._own_s, latency_s)
             self._set(self._full * max(share, 0.5), _Phase.WORK, now)
 
     def _set(self, limit: float, phase: _Phase, now: float) -> None:
-        """Judge from now on the attempts that begin with `limit`."""
+        """Set the limit and the phase; from now on, only attempts that begin later count."""
         self._limit = min(max(1.0, limit), float(self._maximum))
         self._phase = phase
         self._changed_at = now
@@ -208,14 +210,14 @@ class AdaptiveConcurrency:
 
 
 class TokenBucket:
-    """Admits `burst` attempts at once, and `per_second` of them in the long run.
+    """Token bucket that admits `burst` attempts at once, and `per_second` attempts in the long run.
 
-    In a span of n seconds at most `burst` + n * `per_second` attempts begin. It
-    never drifts: each admission time is computed from the time when the bucket
-    was last full, not from the previous admission.
+    In n seconds, at most `burst` + n * `per_second` attempts begin. The rate never
+    drifts: each admission time is computed from the time at which the bucket was
+    last full, not from the previous admission.
 
-    It promises no token in advance, because a waiting caller can lose its
-    partition meanwhile. Among many callers only one should wait at a time.
+    It reserves no token in advance, because a waiting caller can lose its partition
+    in the meantime. Only one caller should wait at a time.
     """
 
     def __init__(self, per_second: float, burst: int, clock: Clock) -> None:
@@ -226,7 +228,7 @@ class TokenBucket:
         self._full_at = clock.monotonic()
         self._taken = 0
         self.opens_at: float | None = None
-        """Time of the next token while a caller waits for it, in monotonic seconds."""
+        """Monotonic time of the next token while a caller waits for it; otherwise `None`."""
 
     async def wait(self, delay_s: float) -> None:
         """Wait until the next token, in `delay_s` seconds."""
@@ -237,9 +239,10 @@ class TokenBucket:
             self.opens_at = None
 
     def delay_s(self) -> float:
-        """Take a token and return 0; or take none, and return the seconds until the next one."""
+        """Take a token and return 0, or return the seconds until the next token."""
         now = self._clock.monotonic()
-        # The base is not the present moment, or the rounding errors of the clock would add up.
+        # The current time is not used as the base, because rounding errors of the clock would
+        # add up.
         if now > self._full_at + self._taken / self._per_second:
             self._full_at, self._taken = now, 0
         due = self._full_at + (self._taken + 1 - self._burst) / self._per_second

@@ -1,1 +1,1 @@
-"""Chains of subscribers (`after`): events forwarded with receipts, and joined again."""
+"""Chains of subscribers (`after`): forwarding of events with receipts, and joining of their halves."""

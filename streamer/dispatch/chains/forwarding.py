@@ -1,4 +1,4 @@
-"""Forwarding of settled events to the subscribers downstream, with their receipts."""
+"""Forwarding of settled events, with receipts, to downstream subscribers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ _NO_RECEIPTS: JsonObject = {"receipts": {}}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downstream:
-    """Subscriber that comes after another, and what it hears beside deliveries."""
+    """Subscriber after another subscriber, and the outcomes that it gets in addition to deliveries."""
 
     name: SubscriberName
     hears_rejections: bool = False
@@ -25,26 +25,26 @@ class Downstream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forwarding:
-    """Makes the forwarded events of the subscriber `name` for those downstream.
+    """Creates the events that the subscriber `name` forwards to the subscribers in `downstream`.
 
-    A forwarded event has in `receipts`, by the name of each subscriber so far,
-    its `outcome`: `delivered`, with `answer`, `attempts` and `delivered_at`;
-    `rejected`, with `reason`, `error`, `answer`, `attempts` and `rejected_at`;
-    or `skipped`. These times are RFC 3339 in UTC, and `at` is in epoch seconds.
-    `again` is true after a redrive of what was rejected.
+    In a forwarded event, `receipts` has one receipt for each subscriber so far, by
+    its name. The `outcome` of a receipt is `delivered`, with `answer`, `attempts`
+    and `delivered_at`; or `rejected`, with `reason`, `error`, `answer`, `attempts`
+    and `rejected_at`; or `skipped`. These times are RFC 3339 in UTC, and `at` is in
+    epoch seconds. `again` is true after a redrive of a rejected event.
     """
 
     name: SubscriberName
     downstream: Sequence[Downstream] = ()
 
     def settled(self, event: Event, proof: Receipt | DeadLetter | None, at: float) -> Sequence[Forwarded]:
-        """Return `event` for each subscriber that hears of its outcome; without a `proof` it was skipped."""
+        """Return `event` for each subscriber that gets its outcome; without a `proof`, it was skipped."""
         names = [each.name for each in self.downstream if _hears(each, proof)]
         if not names:
             return ()
         receipt = _receipt(proof, at)
         if _receipt_of(event, self.name):
-            # It was set aside before, and those downstream know that.
+            # The event was set aside before, and the downstream subscribers know that.
             receipt["again"] = True
         whole = replace(event, receipts={**(event.receipts or {}), self.name: receipt})
         return [Forwarded(to=name, event=whole, at=at) for name in names]
@@ -52,11 +52,13 @@ class Forwarding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """Subscribers after which another one comes; it gets what they rejected if it `runs_rejected`.
+    """The upstream subscribers of one subscriber.
 
-    With several of them, each forwards its half of an event. An event whose
-    type one of them never `takes` never comes from all. `passed` are those that
-    an event has passed before it comes to each of them.
+    With `runs_rejected`, the subscriber also gets the events that they rejected. If
+    there are several upstream subscribers, each forwards its half of an event.
+    `takes` returns false for an event type that one upstream subscriber never
+    takes. Such an event never comes from all upstream subscribers. `passed` has,
+    for each upstream subscriber, the subscribers that an event has passed before.
     """
 
     names: tuple[SubscriberName, ...] = ()
@@ -66,7 +68,7 @@ class Upstream:
 
     @property
     def joins(self) -> bool:
-        """True when events come in halves."""
+        """True if there are several upstream subscribers, so that events come in halves."""
         return len(self.names) > 1
 
     def missing(self, event: Event) -> list[SubscriberName]:
@@ -74,10 +76,10 @@ class Upstream:
         return [name for name in self.names if name not in (event.receipts or {})]
 
     def is_late(self, event: Event) -> bool:
-        """Return true for a half that came by a redrive, and whose others were settled without it.
+        """Return true for a half that came by a redrive, after its other halves were settled without it.
 
-        They come again as well if the redrive was of a subscriber that all of
-        them have passed.
+        If all halves have passed the subscriber of the redrive, the other halves
+        come again too, and the half is not late.
         """
         redrives = {
             name: _at(event, name) for name in event.receipts or {} if _receipt_of(event, name).get("again")
@@ -88,18 +90,18 @@ class Upstream:
         return any(latest not in self.passed.get(name, ()) for name in self.missing(event))
 
     def match(self, one: Event, other: Event) -> bool:
-        """Return true for two halves that were forwarded after the same redrives of what both have passed."""
+        """Return true if both halves have the same receipts of the subscribers that both have passed."""
         before = ((one.receipts or {}).keys() & (other.receipts or {}).keys()) - set(self.names)
         return all(_receipt_of(one, name) == _receipt_of(other, name) for name in before)
 
     def heard_at(self, event: Event) -> float:
-        """Return the time at which upstream settled `event`, in epoch seconds; 0 if it can't be read."""
+        """Return when the last upstream subscriber settled `event`, in epoch seconds; 0 if unknown."""
         return max((_at(event, name) for name in self.names), default=0.0)
 
     def exclusion(self, event: Event) -> str:
-        """Return the reason why `event`, or its half, is not for the subscriber; empty when it is."""
+        """Return the reason why `event`, or its half, is not for the subscriber; empty if it is."""
         if not self.takes(event.type):
-            return "not every subscriber upstream takes its type"
+            return "not every upstream subscriber takes its type"
         if self.joins and self.missing(event):
             return ""
         for name in self.names:
@@ -109,7 +111,7 @@ class Upstream:
         return ""
 
     def repeats(self, event: Event) -> bool:
-        """Return true for a late half that was not delivered this time either: it changes nothing."""
+        """Return true for a late half that upstream again did not deliver; such a half changes nothing."""
         outcomes = {_receipt_of(event, name).get("outcome") for name in self.names}
         return self.is_late(event) and not outcomes.isdisjoint((SKIPPED, REJECTED))
 
@@ -118,9 +120,10 @@ class Upstream:
         return any(_receipt_of(event, name).get("outcome") == REJECTED for name in self.names)
 
     def letter_id(self, event: Event, subscriber: SubscriberName) -> str:
-        """Return the id of the dead letter of `event`; another one of the event must not replace it.
+        """Return the id of the dead letter of `event`, which no other dead letter of the event must replace.
 
-        That is so of each half, and of what is delivered after a rejection.
+        So each half has its own id, and so does an event that is delivered after a
+        rejection.
         """
         parts = [event.id, subscriber]
         if self.joins and self.missing(event):
@@ -130,19 +133,19 @@ class Upstream:
         return ":".join(parts)
 
     def told(self, delivery: Delivery, more: JsonObject) -> Delivery:
-        """Return `delivery` with the receipts in `more`, and with a key of its own after a rejection."""
+        """Return `delivery` with the receipts in `more`; after a rejection, it gets a different key."""
         if not self.names:
             return delivery
-        # Upstream can deliver what it has rejected later, by a redrive, and a target would take that for a
-        # repetition.
+        # After a redrive, upstream can deliver an event that it rejected before. With the same
+        # key, a target would take this delivery for a repetition.
         key = f"{delivery.key}:rejected" if self.is_rejected(delivery.event) else delivery.key
         return replace(delivery, key=key, receipts=more["receipts"])
 
 
 def receipts_of(event: Event) -> JsonObject:
-    """Return the member `receipts` of the document of `event`, by the names of upstream subscribers.
+    """Return the member `receipts` of the document of `event`, by upstream subscriber name.
 
-    A receipt has the members of the target's answer beside its own, and
+    A receipt has its own members, the members of the target's answer, and
     `rejected`, which is true or false.
     """
     if not event.receipts:
@@ -151,12 +154,12 @@ def receipts_of(event: Event) -> JsonObject:
 
 
 def redriven(event: Event, name: SubscriberName) -> Event:
-    """Return `event` as one that the subscriber `name` has rejected before."""
+    """Return `event` with a receipt that says that the subscriber `name` has rejected it before."""
     return replace(event, receipts={**(event.receipts or {}), name: {"outcome": REJECTED}})
 
 
 def joined(halves: Sequence[Event]) -> Event:
-    """Return the event of `halves`, with the receipts of all; a later half stands before an earlier one."""
+    """Return the event of `halves` with the receipts of all; a later half overrides an earlier half."""
     receipts: JsonObject = {}
     for half in halves:
         receipts |= half.receipts or {}
@@ -198,7 +201,7 @@ def _receipt(proof: Receipt | DeadLetter | None, at: float) -> JsonObject:
 
 
 def _json(value: object) -> object:
-    """Return `value` as JSON has it; what JSON can't hold becomes its Python text."""
+    """Return `value` as a JSON value; a value that JSON can't hold becomes its Python text."""
     try:
         return exact_value(orjson.dumps(value, default=exact_default))
     except (TypeError, ValueError, RecursionError):

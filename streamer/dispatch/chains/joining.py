@@ -1,4 +1,4 @@
-"""Joining of the halves of an event that several subscribers upstream forward."""
+"""Joining of the halves of an event that several upstream subscribers forward."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -12,22 +12,22 @@ from streamer.events import Entry, Event, EventId, Reject, SubscriberName
 from streamer.ports import Feed
 
 _AT_ONCE = 20
-# The halves of an event come close together as a rule, and parking costs a record for each.
+# The halves of an event usually come close together, and parking costs a record for each half.
 _IN_MEMORY_S = 10.0
-# The halves of an event can be dead letters both, and they are redriven one after the other.
+# All halves of an event can be dead letters, which are redriven one after another.
 _AFTER_REDRIVE_S = 60.0
 _LATE_HINT = "Look at the receipts in the event, and send it to the target by hand."
-_LOST_HINT = "Find out what became of the event there, then redrive."
+_LOST_HINT = "Find out why the event was not forwarded, then redrive."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joining:
     """Joins events that come in halves, each in its lane.
 
-    The halves stay in the lane, as they came, until the event is settled: after
-    a crash, or at another owner of the partition, they are joined again. An
-    event that lacks halves for `limit_s` seconds becomes a dead letter; after a
-    redrive it waits for a minute at least.
+    The halves stay in the lane unchanged until the event is settled. So after a
+    crash, this process or the next owner of the partition joins them again. An
+    event that lacks halves for `limit_s` seconds becomes a dead letter. After a
+    redrive, it waits for at least a minute.
     """
 
     upstream: Upstream
@@ -35,20 +35,20 @@ class Joining:
     limit_s: float
 
     async def join(self, lane: Lane, feed: Feed) -> Command | None:
-        """Join the head with its other halves in `lane`; return `None`, or the command for the lane.
+        """Join the head with its other halves in `lane`; return a command if the head can't be tried.
 
-        It waits while halves are missing, and is set aside when they are
-        overdue. Raises `LogUnavailable`.
+        The lane waits while halves are missing, and the head is set aside when they
+        are overdue. Raises `LogUnavailable`.
         """
         head = lane.head
         if not self.upstream.missing(head.event):
             return None
         others = await self._others(lane, head, feed)
-        # The head goes first, since it is the earliest.
+        # The head comes first, because it is the earliest half.
         event = joined([head.event, *(other.event for other in others)])
         missing = self.upstream.missing(event)
         if missing and not self.upstream.is_late(head.event) and self._left_s(lane) > 0:
-            # For the list of parked keys.
+            # Operators see this text in the list of parked keys.
             lane.retries.last_error = f"waits for {' and '.join(missing)}"
             return self._waits(lane)
         if lane.entries and lane.entries[0] is head:
@@ -58,10 +58,10 @@ class Joining:
         return self._overdue(lane.head.event, missing) if missing else None
 
     def is_awaited(self, lane: Lane, entry: Entry) -> bool:
-        """Return true if `entry`, which joined `lane` just now, can be a half of its head."""
+        """Return true if `entry`, which has just joined `lane`, can be a half of the lane's head."""
         if lane.retries.attempts:
             return False
-        # It is unknown which half a restored lane waits for.
+        # For a restored lane, it is unknown which event the lane waits for.
         return lane.halves.awaited == entry.event.id or (lane.halves.awaited is None and lane.is_parked)
 
     def _waits(self, lane: Lane) -> Command:
@@ -75,7 +75,7 @@ class Joining:
             return SETTLE
         missing = " and ".join(absent)
         if self.upstream.is_late(event):
-            reason = f"it came by a redrive, and what {missing} had forwarded was settled without it"
+            reason = f"it came by a redrive, but the halves from {missing} were settled without it"
             failure = Reject(reason=reason, hint=_LATE_HINT, sent=False)
         else:
             reason = f"{missing} has not forwarded it within {self.limit_s:g} s"
@@ -94,7 +94,7 @@ class Joining:
         held = {entry.offset: entry for entry in lane.entries if entry.event.id == head.event.id}
         looked_for: set[int] = set()
         while True:
-            # One can have come while others were recalled.
+            # A half can have arrived while other halves were recalled.
             offsets = sorted(at for at in lane.halves.places.get(head.event.id, ()) if at > head.offset)
             absent = [at for at in offsets if at not in held and at not in looked_for]
             if not absent:
@@ -105,7 +105,7 @@ class Joining:
             held |= {entry.offset: entry for entry in recalled}
 
     async def _found_places(self, lane: Lane, feed: Feed) -> dict[EventId, list[int]]:
-        """Return the offsets of all entries of `lane` by event; it was restored without them."""
+        """Return the offsets of all entries of `lane` by event; a restored lane does not have them."""
         places: dict[EventId, list[int]] = {}
         parked, begin = list(lane.parked), 0
         while begin < len(parked):
@@ -114,7 +114,7 @@ class Joining:
                 places.setdefault(entry.event.id, []).append(entry.offset)
             begin += len(batch)
             if begin == len(parked):
-                # Others can have joined the lane meanwhile.
+                # Other entries can have joined the lane in the meantime.
                 parked = list(lane.parked)
                 begin = bisect_right(parked, batch[-1])
         return places

@@ -1,1 +1,1 @@
-"""One attempt at a delivery: from the head of a lane to the plugin's outcome."""
+"""One delivery attempt: from the head of a lane to the plugin's outcome."""

@@ -1,4 +1,4 @@
-"""One delivery attempt, isolated from the errors of the plugin."""
+"""Delivery attempts of one subscriber, which turn a plugin's errors into outcomes."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -42,14 +42,14 @@ _log = structlog.get_logger()
 
 _STOPPED_S = 60.0
 _NOTHING_MORE: JsonObject = {}
-_HINT = "Look at the error and the target's answer, mend the cause, then redrive."
+_HINT = "Look at the error and the target's answer, fix the cause, then redrive."
 
 
 class DispatchObserver(Protocol):
-    """Receives the events of one subscriber for metrics; must not block or raise."""
+    """Observer of one subscriber's attempts, for metrics; its methods must not block or raise."""
 
     def attempted(self, event: Event, outcome: Outcome, seconds: float | None, trace_id: str = "") -> None:
-        """One attempt took `seconds`, `None` if no request was sent; a sampled event has a `trace_id`."""
+        """An attempt took `seconds`, or `None` if no request was sent; a sampled event has a `trace_id`."""
         ...
 
     def called(self, events: int) -> None:
@@ -62,10 +62,11 @@ class DispatchObserver(Protocol):
 
 
 class AttemptResult(NamedTuple):
-    """Outcome of one attempt at `entry`, its duration without look-ups, and its share of the plugin's call.
+    """Outcome of one attempt at `entry`, with its duration and its share of the plugin's call.
 
-    With `awaits_lookup` the target was not asked, because a record could not be
-    read. `delivery` is what the plugin was called with, `None` if it was not.
+    `seconds` does not include look-ups. With `awaits_lookup`, no request was sent
+    to the target, because a record could not be read. The plugin was called with
+    `delivery`; `None` means that it was not called.
     """
 
     entry: Entry
@@ -77,7 +78,7 @@ class AttemptResult(NamedTuple):
 
     @property
     def was_sent(self) -> bool:
-        """True if the target was asked."""
+        """True if a request was sent to the target."""
         if type(self.outcome) is Delivered:
             return True
         is_unsent = isinstance(self.outcome, Skip | Reject) and not self.outcome.sent
@@ -85,19 +86,18 @@ class AttemptResult(NamedTuple):
 
     @property
     def trace_id(self) -> str:
-        """Id of the event's trace if it is sampled, otherwise empty."""
+        """Id of the event's trace if the trace is sampled, otherwise empty."""
         delivery = self.delivery
         return "" if delivery is None or delivery.traceparent is None else sampled_trace(delivery.traceparent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempts:
-    """Tries deliveries at one target; errors of the target or the plugin become outcomes.
+    """Makes delivery attempts at one target; errors of the target or the plugin become outcomes.
 
-    With `receipts`, each delivery leaves a receipt. `upstream` are the
-    subscribers after which this one comes, and `forwarding` serves those
-    downstream, which needs receipts. With `tracing`, attempts and deliveries
-    leave spans.
+    With `receipts`, each delivery gets a receipt. `upstream` describes the upstream
+    subscribers, and `forwarding` serves the downstream subscribers and needs
+    receipts. With `tracing`, attempts and deliveries have spans.
     """
 
     plugin: PluginCalls
@@ -111,7 +111,7 @@ class Attempts:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Keep the plugin and the look-ups open inside the context; raises what `PluginCalls.opened` does."""
+        """Keep the plugin and the look-ups open inside the context; raises errors of `PluginCalls.opened`."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.plugin.opened())
             if self.enrichment is not None:
@@ -119,35 +119,35 @@ class Attempts:
             yield
 
     def admits(self, event: Event) -> bool:
-        """Return whether `event`, with its receipts, is for this target, or can be with its look-ups.
+        """Return whether `event` is for this target, or can be, depending on its look-ups.
 
         Raises `BrokenRoute`.
         """
         return self._skip(event) is None
 
     def skips(self, event: Event) -> bool:
-        """Return true, and log it, when `event` is not for this target."""
+        """Return true, and notify the observer, if `event` is not for this target."""
         try:
             skip = self._skip(event)
         except BrokenRoute:
-            # The event stays queued, and its attempt sets it aside.
+            # The event stays queued, and its attempt then sets it aside.
             return False
         if skip is not None:
             self.observer.attempted(event, skip, None)
         return skip is not None
 
     def redriven(self, event: Event) -> Event:
-        """Return `event`, which was a dead letter, as those downstream are to get it."""
+        """Return `event`, which was a dead letter, in the form for downstream subscribers."""
         return redriven(event, self.plugin.name) if self.forwarding else event
 
     def forwarded(self, event: Event, proof: Receipt | DeadLetter | None) -> Sequence[Forwarded]:
-        """Return the settled `event` for those downstream; without a `proof` it was skipped."""
+        """Return the settled `event` for downstream subscribers; without a `proof`, it was skipped."""
         return self.forwarding.settled(event, proof, self.plugin.clock.now()) if self.forwarding else ()
 
     async def try_once(
         self, lane: Lane, ahead: Ahead, is_ours: Callable[[Lane], Awaitable[bool]]
     ) -> AttemptResult | None:
-        """Deliver the head of `lane` and return the outcome; `None` without a try when `is_ours` says no."""
+        """Deliver the head of `lane` and return the outcome; `None` if `is_ours` returns false before."""
         shaped = await self.shaped(lane, ahead)
         if isinstance(shaped, AttemptResult):
             return self.noted(shaped)
@@ -157,23 +157,23 @@ class Attempts:
         return await self.delivered(lane, shaped)
 
     async def delivered(self, lane: Lane, delivery: Delivery) -> AttemptResult:
-        """Deliver the head of `lane` in its shape, and return the outcome."""
+        """Deliver `delivery`, the head of `lane`, and return the outcome."""
         entry, began = lane.head, self.plugin.clock.monotonic()
         outcome = await self.plugin.delivered(delivery)
         seconds = self.plugin.clock.monotonic() - began
         return self.noted(AttemptResult(entry=entry, outcome=outcome, seconds=seconds, delivery=delivery))
 
     async def shaped(self, lane: Lane, ahead: Ahead) -> Delivery | AttemptResult:
-        """Return the delivery of the head of `lane`, or what becomes of it without one.
+        """Return the delivery of the head of `lane`, or its outcome if no delivery is necessary or possible.
 
-        `ahead` returns the events that come next, whose records can be looked
-        up together with those of the head.
+        `ahead` returns the next events; their records can be looked up together
+        with the records of the head.
         """
         if lane.retries.first_tried_at is None:
             lane.retries.first_tried_at = self.plugin.clock.now()
         entry = lane.head
         try:
-            # An event that is not for the target costs no look-up.
+            # Check this first, so that an event that is not for the target needs no look-up.
             shaped: Delivery | Skip | Reject | None = self._skip(entry.event)
             if shaped is None:
                 names = await self.enrichment.names(entry.event, ahead) if self.enrichment else None
@@ -194,7 +194,7 @@ class Attempts:
         return await self.plugin.delivered_together(deliveries)
 
     def noted(self, tried: AttemptResult) -> AttemptResult:
-        """Return `tried`, after the observer has heard of it."""
+        """Notify the observer and the tracing of `tried`, and return it."""
         seconds = tried.seconds if tried.was_sent else None
         self.observer.attempted(tried.entry.event, tried.outcome, seconds, tried.trace_id)
         if self.tracing is not None and tried.delivery is not None:
@@ -207,7 +207,7 @@ class Attempts:
             self.tracing.ended(lane, outcome, attempts=lane.retries.attempts + 1)
 
     def receipt(self, lane: Lane, tried: AttemptResult) -> Receipt | None:
-        """Return the receipt of the head of `lane`, or `None` if receipts are off or it was not delivered."""
+        """Return the receipt of the head of `lane`; `None` without receipts, or if it was not delivered."""
         if not self.receipts or not isinstance(tried.outcome, Delivered):
             return None
         event, now = tried.entry.event, self.plugin.clock.now()
@@ -261,12 +261,12 @@ class Attempts:
         return letter
 
     def _skip(self, event: Event) -> Skip | None:
-        """Return why `event` is not for this target, `None` if it is or can be. Raises `BrokenRoute`."""
+        """Return why `event` is not for this target; `None` if it is or can be. Raises `BrokenRoute`."""
         reason = exclusion(event, self.route, self.upstream)
         return Skip(reason=reason, sent=False) if reason else None
 
     def _shaped(self, event: Event, attempt: int, names: JsonObject | None) -> Delivery | Skip:
-        """Return the delivery; `names` hold the results of its look-ups. Raises `BrokenRoute`."""
+        """Return the delivery of `event`; `names` has the results of its look-ups. Raises `BrokenRoute`."""
         more = receipts_of(event) if event.receipts else _NOTHING_MORE
         if names is not None:
             more = {**more, **names}
@@ -281,7 +281,7 @@ class Attempts:
 def _broken(error: BrokenRoute) -> Reject:
     return Reject(
         reason=masked(str(error)),
-        hint="Mend the subscriber's when, body, content or text, then redrive.",
+        hint="Fix the subscriber's when, body, content or text, then redrive.",
         sent=False,
         failure=FailureClass.BROKEN_ROUTE,
     )
@@ -291,7 +291,7 @@ def _refused(error: RecordsRefused) -> Reject:
     what = f"the field {error.field}" if error.field else "the record"
     return Reject(
         reason=masked(f"{what} can't be looked up: {error}"),
-        hint="Correct the subscriber's enrich, or let its reader see the record, then redrive.",
+        hint="Correct the subscriber's enrich, or let its user read the record, then redrive.",
         sent=False,
         failure=FailureClass.LOOKUP,
     )

@@ -15,11 +15,11 @@ _SPAN_ID_BYTES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryTracing:
-    """Makes spans of one subscriber's deliveries of sampled events.
+    """Creates the spans of one subscriber's deliveries, for sampled events.
 
-    The id of a delivery's span follows from the event and the subscriber. So
-    the attempts of several processes belong to one delivery, whose span the
-    process makes that ends it.
+    The id of a delivery's span is computed from the event and the subscriber. So
+    attempts of several processes belong to the same delivery, and the process that
+    ends the delivery creates its span.
     """
 
     name: SubscriberName
@@ -28,19 +28,19 @@ class DeliveryTracing:
 
     @classmethod
     def by(cls, tracer: Tracer | None, name: SubscriberName, clock: Clock) -> Self | None:
-        """Return the tracing of a subscriber, `None` where tracing is off."""
+        """Return the tracing of a subscriber; `None` if tracing is off."""
         return None if tracer is None else cls(name=name, tracer=tracer, clock=clock)
 
     def marked(self, delivery: Delivery) -> Delivery:
         """Return `delivery` with the traceparent of a new attempt."""
         trace = self.tracer.trace_of(delivery.event)
-        # No span has the id of an attempt that is not sampled, and the header must have one.
+        # An attempt that is not sampled has no span, but the header must contain an id.
         span_id = secrets.token_hex(_SPAN_ID_BYTES) if trace.is_sampled else trace.append_id
         value = traceparent(trace.trace_id, span_id, is_sampled=trace.is_sampled)
         return replace(delivery, traceparent=value)
 
     def attempted(self, delivery: Delivery, outcome: Outcome, seconds: float) -> None:
-        """Make the span of an attempt that has just ended after `seconds`."""
+        """Create the span of an attempt that has just ended after `seconds`."""
         trace_id = sampled_trace(delivery.traceparent)
         if not trace_id or delivery.traceparent is None:
             return
@@ -63,7 +63,7 @@ class DeliveryTracing:
         self.tracer.ended([span])
 
     def ended(self, lane: Lane, outcome: Outcome, *, attempts: int, error: str = "") -> None:
-        """Make the span of the delivery of the head of `lane`, which has ended with `outcome`."""
+        """Create the span of the delivery of the head of `lane`, which has ended with `outcome`."""
         event, now = lane.head.event, self.clock.now()
         trace = self.tracer.trace_of(event)
         if not trace.is_sampled:
@@ -91,13 +91,13 @@ class DeliveryTracing:
         self.tracer.ended([span])
 
     def log_fields(self, event: Event) -> dict[str, str]:
-        """Return the field `trace_id` of a log line about a sampled event."""
+        """Return the field `trace_id` for a log line about `event`; empty if the event is not sampled."""
         trace = self.tracer.trace_of(event)
         return {"trace_id": trace.trace_id} if trace.is_sampled else {}
 
 
 def sampled_trace(traceparent: str | None) -> str:
-    """Return the trace id in a traceparent of ours that is sampled, otherwise an empty text."""
+    """Return the trace id in a traceparent that Streamer wrote, if it is sampled; otherwise an empty text."""
     if traceparent is None or not traceparent.endswith("-01"):
         return ""
     return traceparent.split("-")[1]

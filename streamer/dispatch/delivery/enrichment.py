@@ -1,4 +1,4 @@
-"""Enrichment of one subscriber's events by records of the org and of services."""
+"""Enrichment of one subscriber's events with records of the org and of services."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -18,22 +18,22 @@ from streamer.expressions.projection import ABSENT, Project
 from streamer.ports import ServiceSource
 
 LOOKUPS = "lookups"
-"""Name under which expressions see what became of each look-up."""
+"""Name under which expressions see the state of each look-up."""
 
 Ahead = Callable[[], Iterable[Event]]
-"""Returns the events that come next."""
+"""Function that returns the events that come next."""
 
 _LONGEST_SHOWN = 40
 _LONGEST_ID = 200
 
 
 class LookupState(StrEnum):
-    """State of a look-up, as expressions see it."""
+    """State of a look-up, which expressions can read."""
 
     FOUND = "found"
-    """There is such a record."""
+    """The record exists."""
     MISSING = "missing"
-    """There is none that the org's user can see: it was deleted, or never was."""
+    """The Salesforce user can see no such record: it was deleted, or never existed."""
     EMPTY = "empty"
     """The event says that there is no record: the reference is null."""
     ABSENT = "absent"
@@ -42,11 +42,12 @@ class LookupState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
-    """Look-up of one record, whose `fields` expressions see under `name`.
+    """Look-up of one record; expressions see its `fields` under `name`.
 
-    Without `record_id` it is the event's own record. With a `service` it is a
-    record of that, and otherwise one of the org, of the object `sobject`.
-    `needs` are the names of the look-ups that `record_id` reads.
+    Without `record_id`, the look-up reads the event's own record. With a `service`,
+    it reads a record of the service, and otherwise a record of the org's object
+    `sobject`. `needs` has the names of the look-ups whose results `record_id`
+    reads.
     """
 
     name: str
@@ -57,10 +58,11 @@ class Lookup:
     service: ServiceSource | None = None
 
     def place(self, event: Event, document: JsonObject) -> tuple[str, Any]:
-        """Return the object and the id of the record that `event`, as `document`, names.
+        """Return the object and the id of the record to look up for `event`, whose document is `document`.
 
-        The id is null where there is no record, and `ABSENT` where it is not
-        known. A service has one object, without a name. Raises `BrokenRoute`.
+        The id is `None` if the event says that there is no record, and `ABSENT` if
+        the event does not say which record. A service has one object, whose name is
+        empty. Raises `BrokenRoute`.
         """
         if self.record_id is None:
             sobject, own = event.data.get("entity"), record_id_of(event.data.get("record_id"))
@@ -68,7 +70,7 @@ class Lookup:
         try:
             value = self.record_id(document)
         except Exception as error:
-            # Expressions are an operator's code and can raise anything.
+            # Expressions are an operator's code and can raise any error.
             what = f"enrich.{self.name}.id fails on this event: {type(error).__name__}: {error}"
             raise BrokenRoute(what) from error
         if value is ABSENT:
@@ -83,10 +85,10 @@ class Lookup:
 
 
 def service_id_of(value: Any) -> str | None:
-    """Return `value` as the id of a service's record: a text on one line or a whole number, or `None`."""
+    """Return `value` as the id of a service's record; `None` unless it is a line of text or an integer."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    # The names . and .. would lead an address elsewhere.
+    # The ids . and .. would change the path of an address.
     is_id = isinstance(value, str) and value.isprintable() and value not in {".", ".."}
     return value if is_id and 0 < len(value) <= _LONGEST_ID else None
 
@@ -99,15 +101,16 @@ class EnrichmentSource:
 
 
 Opened = Callable[[EnrichmentSource], AbstractAsyncContextManager[Mapping[str, RecordLookups]]]
-"""Opens what makes the look-ups, by their names."""
+"""Function that opens the readers of the look-ups, by look-up name."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Enrichment:
-    """Looks up the records that a subscriber's expressions see beside the event.
+    """Looks up the records that a subscriber's expressions see in addition to the event.
 
-    Each is under its own name: an object with its fields, null for `MISSING`
-    and `EMPTY`, and absent for `ABSENT`. `lookups` tells which, by name.
+    Each look-up's name contains an object with the record's fields, or null for
+    `MISSING` and `EMPTY`; for `ABSENT`, the name is absent. `lookups` contains the
+    state of each look-up by name.
     """
 
     source: EnrichmentSource
@@ -122,19 +125,20 @@ class Enrichment:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Look records up inside the context; raises `ConfigurationError` for an unsafe address."""
+        """Allow look-ups inside the context; raises `ConfigurationError` for an unsafe address."""
         async with self.open(self.source) as self._records:
             yield
 
     async def names(self, event: Event, ahead: Ahead) -> JsonObject:
-        """Return the records for `event`, by name.
+        """Return the records for `event`, by look-up name.
 
-        A call that reads one of them also reads those of the events that `ahead`
-        returns. Raises `BrokenRoute` when the id of a record is invalid, and what
-        `RecordLookups.find` raises.
+        A call that reads such a record also reads records for the events that
+        `ahead` returns. Raises `BrokenRoute` when the id of a record is invalid,
+        and the errors of `RecordLookups.find`.
         """
         for records in {id(each): each for each in self._records.values()}.values():
-            # A parked event can have been read by another process.
+            # Another process can have read a parked event, so this process may see it now for
+            # the first time.
             records.changed(event)
         naming = _Naming(event, self._cached)
         unknown = naming.unknown(self._stages)
@@ -149,7 +153,7 @@ class Enrichment:
         return {**naming.found, LOOKUPS: naming.states}
 
     async def _read(self, wanted: Sequence["_Wanted"], naming: "_Naming", ahead: Ahead) -> None:
-        """Look up what is `wanted`, and begin to read what the events that come next need."""
+        """Look up the `wanted` records, and begin to read the records of the next events."""
         begun = [self._of(each.lookup) for each in wanted if self._is_begun(each)]
         for coming in islice(ahead(), max(each.batch for each in begun)) if begun else ():
             self._expect(coming)
@@ -157,14 +161,14 @@ class Enrichment:
             naming.add(lookup, await self._of(lookup).find(sobject, record_id, lookup.fields))
 
     def _expect(self, event: Event) -> None:
-        """Begin to read what `event` needs, as far as it is known now."""
-        # A mistake shows in its own attempt.
+        """Begin to read the records that `event` needs, as far as they are known now."""
+        # The event's own attempt reports a mistake.
         with suppress(BrokenRoute):
             for each in next(_Naming(event, self._known).unknown(self._stages), ()):
                 self._is_begun(each)
 
     def _is_begun(self, wanted: "_Wanted") -> bool:
-        """Begin to read a record; return true if it was not being read before."""
+        """Begin to read a record; return true if no read of it had begun before."""
         return self._of(wanted.lookup).expect(wanted.sobject, wanted.record_id, wanted.lookup.fields)
 
     def _cached(self, wanted: "_Wanted") -> tuple[JsonObject | None] | None:
@@ -178,7 +182,7 @@ class Enrichment:
 
 
 def _staged(lookups: Sequence[Lookup]) -> Sequence[Sequence[Lookup]]:
-    """Return the look-ups in parts; each needs only those before it."""
+    """Group the look-ups into stages; a look-up needs only look-ups of earlier stages."""
     stages: list[list[Lookup]] = []
     done: set[str] = set()
     waiting = list(lookups)
@@ -198,9 +202,9 @@ class _Wanted(NamedTuple):
 
 
 class _Naming:
-    """Records for one event, by name: `found` and `states` are as expressions see them.
+    """Records for one event by name, in the form that expressions see: `found` and `states`.
 
-    `known` returns a record in a tuple, or `None` where a call must read it.
+    `known` returns a record in a tuple, or `None` if a call must read the record.
     """
 
     def __init__(self, event: Event, known: Callable[[_Wanted], tuple[JsonObject | None] | None]) -> None:
@@ -211,7 +215,7 @@ class _Naming:
         self.states: dict[str, str] = {}
 
     def unknown(self, stages: Iterable[Sequence[Lookup]]) -> Iterator[Sequence[_Wanted]]:
-        """Add what is known; yield the rest of a stage, which must be added before the next one.
+        """Add the known records of each stage; yield the unknown records, to be added before the next stage.
 
         Raises `BrokenRoute`.
         """
@@ -221,7 +225,7 @@ class _Naming:
                 yield wanted
 
     def add(self, lookup: Lookup, record: JsonObject | None) -> None:
-        """Add the record that `lookup` has found, `None` if it is missing."""
+        """Add the record that `lookup` has found; `None` means that the record is missing."""
         self.found[lookup.name] = self._document[lookup.name] = record
         self.states[lookup.name] = LookupState.MISSING if record is None else LookupState.FOUND
 
@@ -230,7 +234,7 @@ class _Naming:
             self.states[lookup.name] = LookupState.ABSENT
             return True
         known = (None,) if record_id is None else self._known(_Wanted(lookup, sobject, record_id))
-        # One that is read keeps its place among the names.
+        # A record that must be read still reserves its position among the names.
         self.add(lookup, None if known is None else known[0])
         if record_id is None:
             self.states[lookup.name] = LookupState.EMPTY

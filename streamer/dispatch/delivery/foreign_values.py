@@ -1,7 +1,7 @@
-"""Values of plugins as texts and answers: bounded, and without secrets.
+"""Texts and answers from plugins: limited in length, and without secrets.
 
-A plugin is foreign code: its values are read by functions that raise nothing,
-whatever the value's own methods do.
+A plugin is foreign code. The functions that read its values raise no error,
+whatever the values' own methods do.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _ANSWER_BYTES = 20_000
 
 
 def named(error: BaseException) -> str:
-    """Return the type and the text of `error`, bounded and with secrets masked."""
+    """Return the type and the text of `error`, limited in length and with secrets masked."""
     name = type(error).__name__
     try:
         said = f"{name}: {error}"
@@ -28,12 +28,12 @@ def named(error: BaseException) -> str:
 
 
 def masked(text: str) -> str:
-    """Return `text` as for a log line: bounded and with secrets masked."""
+    """Return `text` for a log line: limited in length and with secrets masked."""
     return bounded(redaction.masked(text))
 
 
 def kept(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the answer to keep in a receipt: a small one whole, of a large one the beginning of its text."""
+    """Return the answer to keep in a receipt; a large answer is cut to the beginning of its text."""
     try:
         is_small = len(orjson.dumps(dict(answer), default=repr)) <= _ANSWER_BYTES
     except BaseException:  # noqa: BLE001 - a foreign __repr__ can raise anything
@@ -42,7 +42,7 @@ def kept(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def without_secrets(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return `answer` without the secrets in use: the same object if it holds none."""
+    """Return `answer` without the secrets in use; the same object if it contains none."""
     try:
         written = orjson.dumps(answer, default=repr)
     except (TypeError, ValueError, RecursionError):
@@ -51,9 +51,9 @@ def without_secrets(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def text_of(value: object) -> str:
-    """Return the text of a value that should be one; empty for `None`."""
+    """Return a value as text; empty for `None`."""
     if isinstance(value, str):
-        # Not str(): a subclass can override it, as the members of an enum do.
+        # Not str(), because a subclass can override it, as members of an enum do.
         return str.__str__(value)
     if isinstance(value, bytes | bytearray):
         return bytes(value).decode("utf-8", "replace")
@@ -70,8 +70,8 @@ def _shown(value: object) -> str:
 
 
 def mapping_of(answer: object) -> Mapping[str, Any]:
-    """Return an answer as a dictionary. If it is not a mapping, return its text."""
-    # The mapping can read from a resource that is closed by now.
+    """Return an answer as a dictionary; an answer that is not a mapping becomes its text."""
+    # The mapping can read from a resource that is already closed.
     with suppress(BaseException):
         if isinstance(answer, Mapping):
             return dict(answer)
@@ -79,13 +79,13 @@ def mapping_of(answer: object) -> Mapping[str, Any]:
 
 
 def excerpt_of(answer: object) -> Mapping[str, Any]:
-    """Return the beginning of the text of `answer`, as an answer."""
+    """Return an answer that contains the beginning of the text of `answer`."""
     return {"text": excerpt(_shown(answer))}
 
 
 def excerpt(text: str) -> str:
     """Return the beginning of `text`, without the secrets in use."""
-    # Cut after it: half a secret would not be known.
+    # Hide secrets before cutting, because half of a secret would not be recognised.
     return (
         KNOWN.hidden(text)[:_ANSWER_BYTES]
         .encode("utf-8", "replace")[:_ANSWER_BYTES]
@@ -94,5 +94,5 @@ def excerpt(text: str) -> str:
 
 
 def bounded(text: str) -> str:
-    """Return the beginning of `text`, as much as a reason can hold."""
+    """Return the beginning of `text`, cut to the length of a reason."""
     return text if len(text) <= _TEXT_CHARACTERS else text[: _TEXT_CHARACTERS - 1] + "…"

@@ -1,9 +1,9 @@
-"""Calls of plugins, which are foreign code: their tasks, and what they return and raise.
+"""Calls of plugins, with protection against what their code returns, raises and starts.
 
-A task that a plugin starts ends neither the event loop nor the daemon. Each
-value that a plugin returns or raises is checked before it is used, by functions
-that raise nothing, whatever the value's own methods do: a library's time-out can
-be a `BaseException`.
+A task that a plugin starts can end neither the event loop nor the daemon. Each
+value that a plugin returns or raises is checked before its use. The checks raise no
+error, whatever the value's own methods do. Even a library's time-out can be a
+`BaseException`.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ _KINDS = frozenset(get_args(Outcome))
 
 @contextmanager
 def calling(name: SubscriberName) -> Iterator[None]:
-    """Mark the tasks that are started inside the context, and theirs, as those of the plugin of `name`."""
+    """Mark the tasks that code inside the context starts, directly or not, as the plugin's tasks."""
     token = _CALLED.set(name)
     try:
         yield
@@ -74,10 +74,11 @@ def calling(name: SubscriberName) -> Iterator[None]:
 
 @contextmanager
 def exits_contained(exited: Callable[[SubscriberName], None]) -> Iterator[None]:
-    """Let no task of a plugin end the event loop inside the context; `exited` hears of each that tries.
+    """Inside the context, no task of a plugin can end the event loop; `exited` is called for each attempt.
 
-    asyncio lets `SystemExit` pass through the loop, so one plugin's script
-    would end all the others. Whoever awaits the task gets a `RuntimeError`.
+    asyncio lets `SystemExit` pass through the loop, so one plugin's script could
+    end all other plugins. The code that awaits such a task gets a `RuntimeError`
+    instead.
     """
     loop = asyncio.get_running_loop()
     former = loop.get_task_factory()
@@ -113,15 +114,15 @@ async def _contained(
 
 
 def outcome_of(returned: object) -> Outcome:
-    """Return the outcome that `returned` represents, as exactly one of the six types.
+    """Return the outcome that `returned` represents, as an instance of exactly one of the six types.
 
-    Its texts are bounded and repeat no secret that is in use, its answer is a text
-    or a dictionary, and a pause is between zero and a day. A verdict counts even if
-    its texts are malformed, because a delivered event must not be delivered again.
-    A value that is not an outcome, or whose pause is not a number, becomes a
-    `Retry` that says so.
+    In the result, texts are limited in length and contain no secret that is in use,
+    the answer is a text or a dictionary, and a pause is between zero and a day. The
+    type of the outcome counts even if its texts are malformed, because a delivered
+    event must not be delivered again. A value that is not an outcome, or whose
+    pause is not a number, becomes a `Retry` that says so.
     """
-    # Nearly every outcome takes this path, so it must be cheap.
+    # This path must be cheap, because nearly every outcome takes it.
     if type(returned) is Delivered and type(answer := _field(returned, "answer")) is dict:
         if not answer:
             return returned
@@ -141,17 +142,18 @@ def outcome_of(returned: object) -> Outcome:
 
 
 def outcomes_of(returned: object, number: int) -> Sequence[Outcome]:
-    """Return the outcomes that `returned` holds for `number` deliveries, each as `outcome_of` returns it.
+    """Return the outcomes in `returned` for `number` deliveries, each in the form of `outcome_of`.
 
-    A `Retry` counts for all of them, and so does a value that does not hold
-    exactly as many outcomes: nobody can tell which belongs to which.
+    A single `Retry` counts for all deliveries. A value without exactly `number`
+    outcomes becomes a `Retry` for all, because it is unknown which outcome belongs
+    to which delivery.
     """
     if isinstance(returned, Retry):
         return [outcome_of(returned)] * number
     try:
-        # One more than wanted tells that there are too many; some have no end.
+        # Take one more than wanted, to notice too many; an iterator can be endless.
         found: list[object] = list(islice(returned, number + 1))  # type: ignore[call-overload] # foreign code
-    except BaseException:  # noqa: BLE001 - it is no sequence, or its iterator raises anything
+    except BaseException:  # noqa: BLE001 - it is not iterable, or its iterator raises any error
         found = []
     if len(found) == number:
         return [outcome_of(each) for each in found]
@@ -183,7 +185,7 @@ def _failure(kind: type[Any], returned: object) -> Outcome:
 
 
 def _class(returned: object, usual: FailureClass) -> FailureClass:
-    # A word of a plugin's own would be a label without bound.
+    # A plugin's own word would be an unlimited label of a metric.
     value = _field(returned, "failure")
     return value if isinstance(value, FailureClass) else usual
 
@@ -203,12 +205,12 @@ def _sentence(returned: object, name: str) -> str:
     value = _field(returned, name)
     if isinstance(value, str):
         return bounded(KNOWN.hidden(str.__str__(value)))
-    # For example an exception in place of its text.
+    # The value is, for example, an exception instead of its text.
     return masked(text_of(value))
 
 
 def _seconds(asked: object) -> float | None:
-    """Return the pause that was `asked` for, at most a day; `None` if it is not a number."""
+    """Return the pause that was `asked` for, limited to a day; `None` if it is not a number."""
     if not isinstance(asked, int | float):
         return None
     try:
@@ -219,7 +221,7 @@ def _seconds(asked: object) -> float | None:
 
 
 def is_closing(error: BaseException) -> bool:
-    """Return whether `error` closes a coroutine that was left behind by an event loop which has ended."""
+    """Return whether `error` closes a coroutine of an event loop that has already ended."""
     if not isinstance(error, GeneratorExit):
         return False
     try:
@@ -230,13 +232,13 @@ def is_closing(error: BaseException) -> bool:
 
 
 def cancellations() -> int:
-    """Return how often the present task was asked to end."""
+    """Return how many cancellations of the current task are pending."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
 
 
 def undo_cancellations(before: int) -> None:
-    """Let the present task go on, after a cancellation that was the plugin's own."""
+    """Let the current task continue after a cancellation by the plugin."""
     task = asyncio.current_task()
     while task is not None and task.cancelling() > before:
         task.uncancel()
@@ -244,22 +246,21 @@ def undo_cancellations(before: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginCalls:
-    """Calls of one subscriber's plugin, each within `timeout_s` seconds; its errors become outcomes."""
+    """Calls one subscriber's plugin, each time within `timeout_s` seconds; its errors become outcomes."""
 
     name: SubscriberName
     subscriber: Subscriber
     timeout_s: float
     clock: Clock
     ending: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set before the attempts in flight are cancelled: any other cancellation is the plugin's own."""
+    """Set before Streamer cancels the attempts in flight; any other cancellation comes from the plugin."""
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Keep the plugin open inside the context.
 
-        Raises errors that Streamer raises on purpose, such as
-        `ConfigurationError`, as they are, and `RetryLater` for any other error
-        of the plugin.
+        Raises a `StreamerError`, such as `ConfigurationError`, unchanged. Raises
+        `RetryLater` for any other error of the plugin.
         """
         before = cancellations()
         try:
@@ -290,7 +291,7 @@ class PluginCalls:
     async def _returned(
         self, call: Callable[[Given], Awaitable[object]], given: Given, event: Event
     ) -> object:
-        """Return the result of the plugin's `call` with `given`, or a `Retry`; `event` is the first."""
+        """Return the result of the plugin's `call` with `given`, or a `Retry`; `event` is the first event."""
         before = cancellations()
         try:
             async with self.clock.timeout(self.timeout_s):
@@ -304,7 +305,7 @@ class PluginCalls:
             undo_cancellations(before)
             _log.warning("plugin.cancelled_itself", subscriber=self.name, event_id=event.id)
             return Retry(reason="the plugin cancelled its own attempt", failure=FailureClass.PLUGIN_ERROR)
-        except BaseException as error:  # its events are retried, then set aside
+        except BaseException as error:  # its events are retried and finally set aside
             if is_closing(error):
                 raise
             _log.warning("plugin.raised", subscriber=self.name, event_id=event.id, exc_info=True)
@@ -316,13 +317,13 @@ class PluginCalls:
             async with self.clock.timeout(self.timeout_s):
                 with calling(self.name):
                     await self.subscriber.__aexit__(None, None, None)
-        except BaseException as error:  # its deliveries are recorded all the same
+        except BaseException as error:  # its deliveries are recorded nevertheless
             if self._is_ours(error, before):
                 raise
             _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
 
     def _is_ours(self, error: BaseException, cancellations_before: int) -> bool:
-        """Return whether the process has ended the call, and not the plugin by what it raised."""
+        """Return whether Streamer itself has ended the call; false if the plugin raised `error`."""
         if isinstance(error, asyncio.CancelledError):
             return self.ending.is_set() or cancellations() > cancellations_before
         return is_closing(error)

@@ -1,4 +1,4 @@
-"""Retries of one subscriber: their schedule, and the log lines of its failures."""
+"""Schedule of one subscriber's retries, and log lines about its failures."""
 
 import random
 from dataclasses import dataclass, field
@@ -21,10 +21,10 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True, kw_only=True)
 class Failures:
-    """Says once that attempts begin to fail, with the error, and once that they have stopped failing.
+    """Logs one line when attempts begin to fail, and one line when they have stopped failing.
 
-    They have stopped when one succeeds, none has failed for 10 s, and no event
-    waits in the log for another attempt.
+    Attempts have stopped failing when an attempt succeeds, no attempt has failed
+    for 10 s, and no parked event waits for another attempt.
     """
 
     name: SubscriberName
@@ -46,7 +46,7 @@ class Failures:
         self.last = LastFailure(error=error, failure=failure, at=self.clock.now(), count=count)
 
     def worked(self, parked: int) -> None:
-        """Note a successful attempt, while `parked` events wait in the log for another one."""
+        """Note a successful attempt; `parked` is the number of parked events."""
         last = self.last
         if last is None or parked or self.clock.now() < last.at + _QUIET_S:
             return
@@ -59,10 +59,10 @@ class Failures:
 class RetrySchedule:
     """Exponential back-off with full jitter, for a limited number of attempts.
 
-    Full jitter (any delay between zero and the ceiling) spreads the keys that
-    failed together. `give_up_after_s` is how long an event is tried: the mean
-    delays between its attempts, and the time that the attempts take. Time in
-    which nothing is tried does not count. The first `fast_tries` retries are
+    Full jitter (any delay between zero and the ceiling) spreads keys that failed at
+    the same time. `give_up_after_s` limits how long an event is tried: the mean
+    delays between its attempts plus the duration of the attempts. Time without
+    attempts, such as a pause, does not count. The first `fast_tries` retries are
     made from memory.
     """
 
@@ -74,7 +74,7 @@ class RetrySchedule:
 
     @property
     def attempts(self) -> int:
-        """Number of attempts at an event before it is set aside, if they take no time."""
+        """Number of attempts at an event before it is set aside, if the attempts take no time."""
         backoff, total_s, attempts = self._backoff, 0.0, 1
         while total_s < self.give_up_after_s and attempts < _MOST_ATTEMPTS:
             total_s += backoff.ceiling_s(attempts) / 2
@@ -82,9 +82,9 @@ class RetrySchedule:
         return attempts
 
     def is_over(self, attempts: int, tried_s: float) -> bool:
-        """Return true after the last of `attempts` at an event, which took `tried_s` together.
+        """Return whether `attempts` attempts, which took `tried_s` in total, were the last for an event.
 
-        An event is tried twice, even if one attempt takes all of the time.
+        An event is tried at least twice, even if one attempt takes the whole time.
         """
         if attempts >= self.attempts:
             return True
@@ -94,15 +94,16 @@ class RetrySchedule:
     def delay_s(self, attempts: int, *, asked_s: float | None = None) -> float:
         """Return the seconds to wait after `attempts` (at least 1) failed attempts.
 
-        `asked_s`, which the target asked for, takes precedence, but is at least
-        a tenth of a second, to prevent a storm, and at most `give_up_after_s`.
+        A delay `asked_s` that the target asked for takes precedence. It is raised
+        to a tenth of a second, to prevent a storm, and limited to
+        `give_up_after_s`.
         """
         if asked_s is not None:
             return max(_LEAST_S, min(asked_s, self.give_up_after_s))
         return self._backoff.delay_s(attempts)
 
     def is_fast(self, attempts: int, delay_s: float) -> bool:
-        """Return true if the retry after `attempts` failed attempts is made from memory."""
+        """Return whether the retry after `attempts` failed attempts is made from memory."""
         if attempts > self.fast_tries:
             return False
         return delay_s <= min(_MOST_IN_MEMORY_S, _ALL_IN_MEMORY_S / self.fast_tries)

@@ -1,4 +1,4 @@
-"""Route of a subscriber: selects events and shapes them for the target."""
+"""Route of a subscriber, which selects events and shapes them for the target."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,27 +21,26 @@ from streamer.expressions.projection import ABSENT, Project, list_of, object_of,
 from streamer.expressions.templates import compile_content, compile_template, sentence_of
 
 EVENT_NAMES = ("data", "id", "source", "subject", "time", "type")
-"""Names at the top of the document of every event."""
+"""Names at the top level of the document of every event."""
 
 EXCLUDED = "when does not hold"
-"""Reason why an event is skipped that a subscriber's `when` does not select."""
+"""Reason of the skip of an event that a subscriber's `when` does not select."""
 
 _NOTHING: JsonObject = {}
 
 Keys = tuple[int | str, ...]
 
 Mistake = Callable[[Keys, str, str], ConfigurationError]
-"""Makes an error of the keys below a subscriber, a sentence, and a detail that may show what stands there."""
+"""Function that creates an error from keys below a subscriber, a sentence, and a detail with the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Compiled predicate, projection and templates of one subscriber.
+    """Compiled expressions and templates of one subscriber.
 
-    Expressions see the event as a document with the names `EVENT_NAMES`, and
-    beside them the members of `more`, under the names that
-    `RouteSource.more` announced. With `when_needs_lookups`, `when` reads what
-    only the event's look-ups tell.
+    Expressions see the event as a document with the names `EVENT_NAMES` and the
+    members of `more`, whose names are in `RouteSource.more`. With
+    `when_needs_lookups`, `when` reads results of look-ups.
     """
 
     name: SubscriberName
@@ -53,13 +52,13 @@ class Route:
     when_needs_lookups: bool = False
 
     def admits(self, event: Event, more: JsonObject = _NOTHING) -> bool:
-        """Return whether `when` holds for `event`. Raises `BrokenRoute`."""
+        """Return whether `when` selects `event`; raises `BrokenRoute`."""
         if self.when is None:
             return True
         return bool(evaluated("when", self.when, event_document(event, more)))
 
     def delivery(self, event: Event, *, attempt: int, more: JsonObject = _NOTHING) -> Delivery:
-        """Return `event` in the target's shape. Raises `BrokenRoute`."""
+        """Return `event` as a delivery in the target's shape; raises `BrokenRoute`."""
         is_shaped = self.body or self.text or self.content
         shaped = event_document(event, more) if is_shaped else {}
         body = evaluated("body", self.body, shaped) if self.body else None
@@ -67,7 +66,7 @@ class Route:
             event=event,
             key=f"{event.id}:{self.name}",
             attempt=attempt,
-            # Not None, with which a plugin sends the event itself.
+            # With None instead, a plugin would send the event itself.
             body={} if body is ABSENT else body,
             text=evaluated("text", self.text, shaped) if self.text else None,
             content=evaluated("content", self.content, shaped) if self.content else None,
@@ -76,37 +75,37 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteSource:
-    """Route as the configuration writes it."""
+    """Route in the form of the configuration."""
 
     when: str | None = None
     body: Any = None
     text: str | None = None
     content: str | None = None
-    """Template of text or XML, of the media type `content_type`."""
+    """Template of text or XML with the media type `content_type`."""
     content_type: str = "text/plain"
     keep_null: bool = False
-    """Let `body` send null for a field that the event does not carry."""
+    """`body` sends null for a field that the event does not have."""
     strict: bool = False
-    """Let `text` and `content` fail on a field that the event does not carry."""
+    """`text` and `content` fail on a field that the event does not have."""
     more: tuple[str, ...] = ()
-    """Names beside those of every event, such as `receipts`."""
+    """Further names of the document, such as `receipts`."""
     lookups: tuple[str, ...] = ()
-    """Those of them that look-ups give."""
+    """Names in `more` that are look-ups."""
     data_names: frozenset[str] = frozenset()
-    """Names that `data` can have in the events of the route; empty for any."""
+    """Names that `data` can have in the events of the route; empty if any name is possible."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names at the top of the document that the expressions see."""
+        """Names at the top level of the document that the expressions see."""
         return tuple(sorted({*EVENT_NAMES, *self.more}))
 
 
 def compile_route(
     name: SubscriberName, source: RouteSource, *, mistake: Mistake, functions: Functions | None = None
 ) -> Route:
-    """Compile the expressions of subscriber `name`, which can call `functions`.
+    """Compile the expressions of the subscriber `name`; they can call `functions`.
 
-    Raises what `mistake` makes of the first that is wrong.
+    Raises the error that `mistake` creates for the first wrong expression.
     """
     compiling = _Compiling(source, mistake, functions or Functions())
     return Route(
@@ -123,16 +122,17 @@ def compile_route(
 def compile_projection(
     expression: str, keys: Keys, *, mistake: Mistake, more: tuple[str, ...], functions: Functions
 ) -> Project:
-    """Compile one expression at `keys` below a subscriber, as those of a body are.
+    """Compile one expression at `keys` below a subscriber, in the same way as an expression of a body.
 
-    It sees `more` names beside those of every event, and can call `functions`.
-    Raises what `mistake` makes of it when it is wrong.
+    The expression sees `more` names in addition to the names of every event, and
+    can call `functions`. Raises the error that `mistake` creates for a wrong
+    expression.
     """
     return _Compiling(RouteSource(more=more), mistake, functions, keys[:-1]).projection(expression, keys[-1])
 
 
 def event_document(event: Event, more: JsonObject = _NOTHING) -> JsonObject:
-    """Return the document of `event` that expressions and templates see, with the members of `more`."""
+    """Return the document of `event` that expressions and templates see; it includes `more`."""
     return {
         **more,
         "id": event.id,
@@ -145,7 +145,7 @@ def event_document(event: Event, more: JsonObject = _NOTHING) -> JsonObject:
 
 
 def evaluated(key: str, function: Callable[[JsonObject], Any], shaped: JsonObject) -> Any:
-    """Return the value of a compiled expression or template, which the setting `key` holds.
+    """Return the value of a compiled expression or template of the setting `key`.
 
     Raises `BrokenRoute`.
     """
@@ -154,22 +154,22 @@ def evaluated(key: str, function: Callable[[JsonObject], Any], shaped: JsonObjec
     except (FunctionFailed, LimitExceeded, jinja2.UndefinedError) as error:
         raise BrokenRoute(f"{key} fails on this event: {error}") from error
     except Exception as error:
-        # Expressions and templates are an operator's code and can raise anything.
+        # Expressions and templates are an operator's code and can raise any error.
         raise BrokenRoute(f"{key} fails on this event: {type(error).__name__}: {error}") from error
 
 
 def exclusion(event: Event, route: Route, upstream: Upstream) -> str:
-    """Return the reason why `event` is not for the subscriber of `route`; empty when it is, or can be.
+    """Return the reason why `event` is not for the subscriber of `route`; empty if it is or can be.
 
-    It can be while halves of it are missing, and where `when` reads a record.
-    Raises `BrokenRoute`.
+    The event can be for the subscriber while halves are missing, or if `when` reads
+    a look-up. Raises `BrokenRoute`.
     """
     if upstream.names and (reason := upstream.exclusion(event)):
         return reason
     if route.when is None:
         return ""
     if route.when_needs_lookups or (upstream.joins and upstream.missing(event)):
-        # The look-ups that `when` reads are not there yet.
+        # The halves or look-ups that `when` reads are not known yet.
         return ""
     return "" if route.admits(event, receipts_of(event)) else EXCLUDED
 
@@ -191,7 +191,7 @@ class _Compiling:
         return begun(self.part(shape, key, parts), self._functions.budget, *parts)
 
     def part(self, shape: Any, key: int | str, parts: list[ParsedResult]) -> Project:
-        """Return the function of a part of a projection; its expressions are added to `parts`."""
+        """Return the function of a part of a projection, and add the part's expressions to `parts`."""
         if isinstance(shape, str):
             expression = self._parsed(shape, key)
             if (written := _written(expression)) is not None:
@@ -200,7 +200,7 @@ class _Compiling:
             evaluate = evaluating if self._source.keep_null else projecting
             return evaluate(expression, self._functions)
         inner = _Compiling(self._source, self._make_mistake, self._functions, (*self._keys, key))
-        # An empty object or list stands for itself, as every literal does.
+        # An empty object or list is a literal value.
         if isinstance(shape, dict) and shape:
             return object_of({name: inner.part(part, name, parts) for name, part in shape.items()})
         if isinstance(shape, list) and shape:
@@ -236,7 +236,8 @@ class _Compiling:
         try:
             compiled = jmespath.compile(expression)
         except jmespath.exceptions.JMESPathError as error:
-            # The further lines point at the position by spaces, which a log does not keep.
+            # Only the first line is used: further lines mark the position by spaces, which a
+            # log does not keep.
             raise self._mistake(key, "is not a JMESPath expression", str(error).splitlines()[0]) from error
         try:
             check_expression(compiled, self._functions, self._source.names, self._source.data_names)
@@ -249,7 +250,7 @@ class _Compiling:
 
 
 def _written(expression: ParsedResult) -> WrittenText | None:
-    """Return the text that `expression` is, such as `'Won'`."""
+    """Return the text if `expression` is a literal text such as `'Won'`; otherwise `None`."""
     node = expression.parsed
     is_text = node["type"] == "literal" and isinstance(node["value"], str)
     return WrittenText(node["value"]) if is_text else None

@@ -1,1 +1,1 @@
-"""Queues of undelivered events, one for each key."""
+"""Lanes: queues of undelivered events, one for each key."""

@@ -1,4 +1,4 @@
-"""Delay queue: the lanes that wait for their next attempt."""
+"""Delay queue of the lanes that wait for their next attempt."""
 
 import asyncio
 import heapq
@@ -12,14 +12,15 @@ _LEAST_S = 0.001
 
 
 class DelayQueue:
-    """Returns lanes when they are due, in time for any number of lanes."""
+    """Queue that returns each lane when it is due; its cost grows only slowly with the number of lanes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._heap: list[tuple[float, int, Lane]] = []
         self._numbers = count()
         self._due_at: dict[Lane, float] = {}
-        # Kept apart, because there can be very many parked lanes.
+        # Lanes that are not parked; they have their own collection, because there can be very
+        # many parked lanes.
         self._unparked: dict[Lane, None] = {}
         self._sooner = asyncio.Event()
 
@@ -33,16 +34,16 @@ class DelayQueue:
 
     @property
     def next_s(self) -> float | None:
-        """Seconds until the next lane is due; `None` when none waits."""
+        """Seconds until the next lane is due; `None` if no lane waits."""
         self._drop_outdated()
         return max(0.0, self._heap[0][0] - self._clock.monotonic()) if self._heap else None
 
     def left_s(self, lane: Lane) -> float:
-        """Return the seconds that `lane` still has to wait."""
+        """Return the seconds until `lane` is due."""
         return max(0.0, self._due_at[lane] - self._clock.monotonic())
 
     def put(self, lane: Lane, delay_s: float) -> None:
-        """Let `lane` wait for `delay_s` seconds from now; this replaces an earlier due time."""
+        """Let `lane` wait for `delay_s` seconds from now, instead of its earlier due time."""
         due_at = self._clock.monotonic() + delay_s
         self._due_at[lane] = due_at
         if lane.is_parked:
@@ -60,7 +61,7 @@ class DelayQueue:
         heapq.heapify(self._heap)
 
     async def due(self) -> Lane:
-        """Wait for the next lane that is due, and return it."""
+        """Wait until a lane is due, remove it from the queue, and return it."""
         while True:
             self._drop_outdated()
             if self._heap:
@@ -75,7 +76,7 @@ class DelayQueue:
             await self._until_sooner(left_s)
 
     def _drop_outdated(self) -> None:
-        """Remove entries whose lane waits until another time, or was lost, from the top of the heap."""
+        """Remove entries from the top of the heap whose lane was lost or has another due time."""
         while self._heap:
             due_at, _, lane = self._heap[0]
             if self._due_at.get(lane) == due_at and lane.state is LaneState.OPEN:
@@ -92,7 +93,7 @@ class DelayQueue:
             await self._sooner.wait()
             return
         try:
-            # The rest can be shorter than the resolution of a clock.
+            # The remaining time can be shorter than the resolution of a clock.
             async with self._clock.timeout(max(_LEAST_S, timeout_s)):
                 await self._sooner.wait()
         except TimeoutError:

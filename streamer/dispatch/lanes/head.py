@@ -1,4 +1,4 @@
-"""Head of a lane: its retries, and its halves where several subscribers forward an event."""
+"""State of the head of a lane: its retries, and its halves if several subscribers forward an event."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from streamer.events import Entry, EventId, Setback
 
 @dataclass(slots=True, kw_only=True)
 class RetryState:
-    """Attempts at the head of a lane, and the time at which the next one is due; times are epoch seconds."""
+    """Attempts at the head of a lane, and when the next attempt is due; times are in epoch seconds."""
 
     attempts: int = 0
     tried_s: float = 0.0
@@ -19,7 +19,7 @@ class RetryState:
     due_at: float = 0.0
 
     def failed(self, error: str, now: float, *, took_s: float = 0.0) -> None:
-        """Count one failed attempt, and the time that it took."""
+        """Count one failed attempt and its duration."""
         self.attempts += 1
         self.tried_s += took_s
         self.last_error = error
@@ -27,7 +27,7 @@ class RetryState:
             self.first_failed_at, self.first_error = now, error
 
     def give_back(self, attempts: int) -> None:
-        """Subtract attempts that failed for no fault of the head."""
+        """Subtract attempts whose failure was not the head's fault."""
         left = max(0, self.attempts - attempts)
         self.tried_s *= left / max(1, self.attempts)
         self.attempts = left
@@ -36,7 +36,7 @@ class RetryState:
 
     @property
     def setback(self) -> Setback:
-        """Failures of the head, for the log to keep."""
+        """Failures of the head, in the form that the log stores."""
         return Setback(
             attempts=self.attempts,
             first_failed_at=self.due_at if self.first_failed_at is None else self.first_failed_at,
@@ -48,11 +48,11 @@ class RetryState:
 
 @dataclass(slots=True, kw_only=True)
 class Halves:
-    """Entries of one event in the lane of a subscriber that comes after several others.
+    """Halves of one event, in a lane of a subscriber that has several upstream subscribers.
 
-    `joined` are those beside the head, once they are joined; `awaited` is the
-    event of the head while some are missing. `places` are the offsets of all
-    entries by event, if they are known and needed.
+    `joined` are the other halves after they were joined with the head. `awaited` is
+    the event of the head while halves are missing. `places` has the offsets of all
+    entries of the lane by event, if they are known and needed.
     """
 
     joined: tuple[Entry, ...] = ()
@@ -60,7 +60,7 @@ class Halves:
     places: dict[EventId, list[int]] | None = None
 
     def forget_places(self, event: EventId, offsets: Collection[int]) -> None:
-        """Drop the places of an event at `offsets`, which are settled; a redrive can have others of it."""
+        """Drop the settled `offsets` of an event; offsets that a redrive has added stay."""
         if self.places is not None:
             left = [offset for offset in self.places.pop(event, ()) if offset not in offsets]
             if left:

@@ -1,4 +1,4 @@
-"""Lanes of one subscriber: queues of undelivered events, and the order of their turns."""
+"""Lanes of one subscriber: its queues of undelivered events, and the order of their turns."""
 
 import asyncio
 from collections import Counter, deque
@@ -12,7 +12,7 @@ from streamer.events import Entry, Event, EventId, ParkedLane, Partition
 from streamer.ports import LaneChange
 
 LaneName = tuple[Partition, str]
-"""Name of a lane among those of all partitions, for the lifetime of its key."""
+"""Partition and name of a lane, which stay the same for the lifetime of its key."""
 
 
 class Order(StrEnum):
@@ -39,19 +39,19 @@ class LaneState(Enum):
     OPEN = auto()
     """This process owns the lane."""
     LEAVING = auto()
-    """This process owns the lane until the handover: attempts in flight can end, and none can begin."""
+    """This process owns the lane until the handover: attempts in flight can end, but no attempt can begin."""
     GONE = auto()
-    """Another process owns the lane: further results of attempts count for nothing."""
+    """Another process owns the lane: later results of attempts here do not count."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Lane:
-    """Events of one partition that are delivered one after another; the head is the one being tried.
+    """Events of one partition that are delivered one after another; the head is the event being tried.
 
-    `entries` are in memory. All events of a parked lane are in the log, at the
-    offsets `parked`, and `entries` are the first of them that were recalled.
-    `retries` and `halves` belong to the head. `redriven` are the times at which
-    entries came back, by their offsets.
+    `entries` are the events in memory. All events of a parked lane are in the log:
+    `parked` has their offsets, and `entries` has only the first events, which were
+    recalled. `retries` and `halves` belong to the head. `redriven` has the times at
+    which events were redriven, by offset.
     """
 
     partition: Partition
@@ -84,7 +84,7 @@ class Lane:
         return bool(self.parked)
 
     def change(self, *, joined: Sequence[Entry] = (), left: Sequence[int] = ()) -> LaneChange:
-        """Return the change that the log is to record: events that joined, and offsets that left."""
+        """Return the change for the log to record: events that joined the lane, and offsets that left it."""
         return LaneChange(
             partition=self.partition,
             lane=self.name,
@@ -94,7 +94,7 @@ class Lane:
         )
 
     def absorb(self) -> tuple[Entry, ...]:
-        """Drop the halves that the head has joined, and return them."""
+        """Remove the halves that were joined with the head, and return them."""
         halves, self.halves.joined = self.halves.joined, ()
         if halves:
             offsets = {half.offset for half in halves}
@@ -103,7 +103,7 @@ class Lane:
         return halves
 
     def advance(self) -> None:
-        """Drop the head; the next event has no attempts yet, and is due at the same time."""
+        """Remove the head; the next event has no attempts yet, and keeps the due time."""
         if self.redriven:
             self.redriven.pop(self.head_offset, None)
         if self.parked:
@@ -115,7 +115,7 @@ class Lane:
 
 
 class InFlight:
-    """The lanes that are being tried, each at most once; its length counts them."""
+    """Set of the lanes that are being tried; each lane is in it at most once."""
 
     def __init__(self) -> None:
         self._lanes: set[Lane] = set()
@@ -141,7 +141,7 @@ class InFlight:
         return [lane for lane in self._lanes if lane.partition in partitions]
 
     async def landed(self, lanes: Collection[Lane] | None = None) -> None:
-        """Wait until all attempts at `lanes` have ended; by default, at the lanes now in flight."""
+        """Wait until all attempts at `lanes` have ended; the default is all lanes now in flight."""
         awaited = set(self._lanes if lanes is None else lanes)
         while awaited & self._lanes:
             self._landed.clear()
@@ -151,13 +151,13 @@ class InFlight:
 class Lanes:
     """All lanes of one subscriber, and the order of their turns.
 
-    A lane is ready, or being tried, or waiting for its next attempt. `take`
-    returns each ready lane to one caller. It alternates between the partitions,
-    and within a partition it keeps the order in which lanes became ready.
+    A lane is ready, or being tried, or waiting for its next attempt. `take` gives
+    each ready lane to one caller. It alternates between the partitions; within a
+    partition, it keeps the order in which the lanes became ready.
     """
 
     def __init__(self, order: Order = Order.KEY, *, joins: bool = False) -> None:
-        """Begin empty; with `joins` the lanes know the places of their events."""
+        """Begin empty; with `joins`, each lane stores the offsets of its events by event id."""
         self._order = order
         self._joins = joins
         self._lanes: dict[tuple[Partition, str], Lane] = {}
@@ -183,7 +183,7 @@ class Lanes:
         return self._parked.total()
 
     def get(self, full_name: tuple[Partition, str]) -> Lane | None:
-        """Return the lane of that name, or `None`."""
+        """Return the lane with this name, or `None`."""
         return self._lanes.get(full_name)
 
     def parked_in(self, partition: Partition) -> int:
@@ -191,7 +191,7 @@ class Lanes:
         return self._parked[partition]
 
     def failed_in(self, partitions: frozenset[Partition]) -> list[Lane]:
-        """Return the lanes of `partitions` that are not parked and whose head has failed."""
+        """Return the lanes of `partitions` that are not parked but whose head has failed."""
         return [
             lane
             for lane in self._lanes.values()
@@ -199,9 +199,9 @@ class Lanes:
         ]
 
     def upcoming(self) -> Iterator[Event]:
-        """Yield the events in memory about in the order of their turns: first the heads of the ready lanes.
+        """Yield the events in memory roughly in the order of their turns, first the heads of ready lanes.
 
-        The heads of other lanes are left out: they are being tried, or wait.
+        It omits the heads of other lanes, because they are being tried or wait.
         """
         for turn in zip_longest(*self._ready.values()):
             for lane in turn:
@@ -211,9 +211,10 @@ class Lanes:
             yield from (entry.event for entry in islice(lane.entries, 1, None))
 
     def put(self, entry: Entry) -> Lane | None:
-        """Queue `entry` behind the others of its lane, or return the lane if it is parked.
+        """Queue `entry` at the end of its lane; return the lane if it is parked, otherwise `None`.
 
-        An event of a parked lane is not kept here: the caller must park it too.
+        An event of a parked lane does not stay in memory, so the caller must park
+        the event too.
         """
         name = entry.partition, self._order.lane_of(entry)
         lane = self._lanes.get(name)
@@ -234,7 +235,7 @@ class Lanes:
         return None
 
     def restore(self, partition: Partition, kept: ParkedLane) -> Lane:
-        """Add a lane that the log keeps as parked."""
+        """Add a parked lane from the log."""
         setback = kept.setback
         lane = self._lanes[partition, kept.lane] = Lane(
             partition=partition,
@@ -242,7 +243,7 @@ class Lanes:
             parked=deque(kept.offsets),
             retries=RetryState(
                 attempts=setback.attempts,
-                # The log keeps the first failure, but not the first try.
+                # The log stores the first failure, but not the first attempt.
                 first_tried_at=setback.first_failed_at if setback.attempts else None,
                 first_failed_at=setback.first_failed_at if setback.attempts else None,
                 first_error=setback.first_error,
@@ -254,7 +255,7 @@ class Lanes:
         return lane
 
     def join(self, entry: Entry) -> Lane:
-        """Insert `entry` into its lane by offset and park the lane; the lane must not be in flight.
+        """Insert `entry` into its lane by offset, and park the lane, which must not be in flight.
 
         The head can change, so its attempt count is reset.
         """
@@ -275,7 +276,7 @@ class Lanes:
         return self._lanes.get((entry.partition, self._order.lane_of(entry)))
 
     async def take(self, *, untried_first: bool = False) -> Lane:
-        """Wait for a lane that is ready; `untried_first` prefers one whose head was never tried."""
+        """Wait for a ready lane and take it; `untried_first` prefers a lane whose head was never tried."""
         while True:
             lane = (self._untried() if untried_first else None) or self.take_at_once()
             if lane is not None and lane.state is LaneState.OPEN:
@@ -286,7 +287,7 @@ class Lanes:
             await self._is_ready.wait()
 
     def take_at_once(self) -> Lane | None:
-        """Return a lane that is ready, or `None`."""
+        """Take a ready lane, or return `None`."""
         while self._ready:
             lane = self._next()
             if lane.state is LaneState.OPEN:
@@ -294,12 +295,12 @@ class Lanes:
         return None
 
     def make_ready(self, lane: Lane) -> None:
-        """Let `lane` have its turn, after the lanes that are ready already."""
+        """Make `lane` ready, after the lanes that are ready already."""
         self._ready.setdefault(lane.partition, deque()).append(lane)
         self._is_ready.set()
 
     def park(self, lane: Lane) -> list[Entry]:
-        """Move the events of `lane` to the log; return those that the log does not have yet."""
+        """Mark the events of `lane` as parked; return the events that the log does not have yet."""
         entries = list(lane.entries)
         self.forget_recalled(lane)
         lane.halves.joined = ()
@@ -310,18 +311,18 @@ class Lanes:
         return entries
 
     def recalled(self, lane: Lane, entries: list[Entry]) -> None:
-        """Keep the first events of a parked lane in memory."""
+        """Put the first events of a parked lane, which were recalled, into memory."""
         lane.entries.extend(entries)
         for entry in entries:
             self._count(entry, 1)
 
     def replace_head(self, lane: Lane, head: Entry, halves: tuple[Entry, ...]) -> None:
-        """Let `head`, which joins `halves` of the lane, stand for the head; they leave the lane with it."""
+        """Replace the head by the joined event `head`; `halves` will leave the lane together with it."""
         lane.entries[0] = head
         lane.halves.joined = halves
 
     def absorb(self, lane: Lane) -> tuple[Entry, ...]:
-        """Remove the halves that the head has joined from the lane, and return them."""
+        """Remove the halves that were joined with the head from the lane, and return them."""
         if not lane.halves.joined:
             return ()
         held, parked = {entry.offset for entry in lane.entries}, len(lane.parked)
@@ -339,7 +340,7 @@ class Lanes:
         lane.entries.clear()
 
     def advance(self, lane: Lane) -> None:
-        """Drop the head, which is settled; the next event of the lane, if any, gets its turn."""
+        """Remove the settled head; then the lane's next event, if any, gets its turn."""
         if lane.parked:
             self._parked[lane.partition] -= 1
         if lane.entries:
@@ -351,12 +352,12 @@ class Lanes:
             del self._lanes[lane.full_name]
 
     def leave(self, partitions: frozenset[Partition]) -> None:
-        """Return no more lanes of `partitions`; attempts in flight see that their lanes are leaving."""
+        """Remove the lanes of `partitions`; attempts in flight see that their lanes are leaving."""
         for name, lane in list(self._lanes.items()):
             if lane.partition in partitions:
                 lane.state = LaneState.LEAVING
-                # A timer can keep a reference to the lane for as long as it runs, and
-                # an attempt to its head.
+                # A timer can hold a reference to the lane while it runs, and an attempt can
+                # hold one to the head.
                 head = list(lane.entries)[:1]
                 self.forget_recalled(lane)
                 lane.entries.extend(head)
@@ -371,7 +372,7 @@ class Lanes:
         if not queue:
             del self._ready[partition]
         elif len(self._ready) > 1:
-            # The partition that was served goes to the end.
+            # A served partition moves to the end.
             self._ready[partition] = self._ready.pop(partition)
         return lane
 

@@ -1,4 +1,4 @@
-"""Lists of a subscriber's lanes for operators: the oldest event, and the parked keys."""
+"""Lists for operators of a subscriber's oldest event and parked keys."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,15 +10,16 @@ from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.lanes import InFlight, Lane, Lanes
 from streamer.observe.subscriber_status import ParkedKey, ParkedKeys, ParkedState
 
-# With 100,000 parked keys, a search takes some ten milliseconds of the event loop.
+# With 100,000 parked keys, a search blocks the event loop for some tens of milliseconds.
 _LANES_A_SECOND = 1_000
 
 
 class OldestEvent:
     """Finds the oldest undelivered event of a subscriber among the heads of its lanes.
 
-    An event that waits for the receipts of others (`after`) is left out: it is
-    late only if they are. A search through many lanes serves for some seconds.
+    An event that waits for its other halves (`after`) is ignored, because upstream
+    subscribers are responsible for its delay. The result of a search through many
+    lanes is used for some seconds.
     """
 
     def __init__(self, lanes: Lanes, clock: Clock) -> None:
@@ -29,7 +30,7 @@ class OldestEvent:
 
     @property
     def committed_at(self) -> float | None:
-        """Time at which the event was committed in Salesforce, in epoch seconds; `None` while none waits."""
+        """Commit time of the event in Salesforce, in epoch seconds; `None` if no event waits."""
         now = self._clock.monotonic()
         if now >= self._next_search_at:
             times = [at for lane in self._lanes if (at := _waits_since(lane)) is not None]
@@ -39,25 +40,26 @@ class OldestEvent:
 
 
 def _waits_since(lane: Lane) -> float | None:
-    """Return the time from which on the lane's head waits, in epoch seconds."""
+    """Return the time since which the lane's head waits, in epoch seconds."""
     if lane.halves.awaited is not None:
         return None
     if lane.entries:
         return datetime.fromisoformat(lane.head.event.time).timestamp()
-    # The event is in the log only. It failed soon after it came.
+    # The event is only in the log. It failed soon after it arrived, so its first failure is
+    # close enough.
     return lane.retries.first_failed_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedListing:
-    """Lists the lanes that the log keeps, in the partitions of this process."""
+    """Lists the parked lanes in the partitions of this process."""
 
     lanes: Lanes
     delay_queue: DelayQueue
     in_flight: InFlight
 
     def keys(self, most: int, *, key: str | None = None) -> ParkedKeys:
-        """Return the `most` lanes that are due first, and the number of all; with `key` only its own."""
+        """Return the `most` parked lanes that are due first, and the total number; `key` selects one key."""
         lanes = [lane for lane in self._parked() if key is None or lane.name == key]
         first = nsmallest(most, lanes, key=lambda lane: lane.retries.due_at)
         return ParkedKeys(total=len(lanes), keys=tuple(self._listed(lane) for lane in first))

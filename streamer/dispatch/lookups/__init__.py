@@ -1,1 +1,1 @@
-"""Look-ups of records for events: batched, cached, and sparing of the org's requests."""
+"""Look-ups of records for events, with batches and a cache, which save requests of the org."""

@@ -1,4 +1,4 @@
-"""Cache of records, bounded in entries, bytes and time."""
+"""Cache of records, limited in entries, bytes and age."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ from streamer.exact_json import exact_default
 _OVERHEAD_BYTES = 500
 
 Values = Mapping[str, Any]
-"""Values of a record's fields, by their names in lower case."""
+"""Values of a record's fields, by field name in lower case."""
 
 Found = Values | RecordsRefused
-"""Values of a record, or the reason why it alone can't be read."""
+"""Values of a record, or the reason why this record can't be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedRecord:
-    """Record as it was read at `read_at` (monotonic seconds), with these `fields`.
+    """Record that was read at `read_at` (monotonic seconds) with these `fields`.
 
-    `values` are `None` for a record that is missing.
+    `values` is `None` for a missing record.
     """
 
     sobject: str
@@ -41,7 +41,7 @@ class _Kept(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class RecordCache:
-    """Records by their ids, for at most `lifetime_s` seconds; the least recently used make room."""
+    """Cache of records by id, for at most `lifetime_s` seconds; it drops least recently used ones."""
 
     clock: Clock
     lifetime_s: float
@@ -54,7 +54,7 @@ class RecordCache:
         return len(self._records)
 
     def get(self, sobject: str, record_id: str, fields: AbstractSet[str]) -> CachedRecord | None:
-        """Return the record, if it is young enough and was read with all of `fields`."""
+        """Return the record if it is recent enough and was read with all of `fields`; otherwise `None`."""
         kept = self._records.get(record_id)
         if kept is None or (found := kept.record).sobject != sobject:
             return None
@@ -67,7 +67,7 @@ class RecordCache:
         return found
 
     def put(self, record_id: str, record: CachedRecord) -> None:
-        """Keep `record` in place of the former one."""
+        """Store `record`; an earlier record with the same id is dropped."""
         self.drop(record_id)
         size = _OVERHEAD_BYTES + (
             len(orjson.dumps(record.values, default=exact_default)) if record.values else 0

@@ -1,4 +1,4 @@
-"""Reading of records for events: when a call is allowed, which fields it reads, and which are refused."""
+"""Reading of records for events: permission for calls, batches, and the fields to read."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,19 +17,19 @@ from streamer.ports import LookupReader
 _log = LaterLogger()
 
 _BACKOFF = Backoff(first_s=1.0, limit_s=60.0)
-# A share of a rolling day does not change sooner.
+# The remaining share of a rolling day does not change sooner.
 _RESERVE_S = 300.0
 _STOP_S = 60.0
 
 
 @dataclass(slots=True, kw_only=True)
 class Allowance:
-    """Decides whether Salesforce, or a service, can be asked now.
+    """Decides whether a call to Salesforce or a service can be made now.
 
-    After a failure it is asked no more for a second, and longer each time, up
-    to a minute or as long as the answer says. While less than `reserve` of the
-    org's daily requests is left, one call every five minutes finds out whether
-    there is more.
+    After a failure, no call is made for a second. Each further failure lengthens
+    this pause, up to a minute or the time that the answer asks for. While less than
+    the share `reserve` of the org's daily requests is left, one call is made every
+    five minutes to learn how many are left.
     """
 
     clock: Clock
@@ -43,12 +43,12 @@ class Allowance:
 
     @property
     def waits(self) -> bool:
-        """True from a failure until a call is answered."""
+        """True from a failure until a call succeeds."""
         return self._reason is not None
 
     @property
     def hindrance(self) -> StreamerError | None:
-        """Reason why nothing must be asked now, with the seconds to wait; `None` while it can be."""
+        """Reason why no call must be made now, with the seconds to wait; `None` while calls are allowed."""
         left_s = self._until - self.clock.monotonic()
         if self._reason is None or left_s <= 0:
             return None
@@ -66,12 +66,12 @@ class Allowance:
         self._pause(error, pause_s)
 
     def answered(self, requests_left: float | None) -> None:
-        """Note an answer, after which `requests_left` of the day's requests, a share, are left."""
+        """Note an answer; `requests_left` is the share of the day's requests that is left, if known."""
         self._delays.reset()
         if requests_left is not None and requests_left < self.reserve:
             what = (
-                f"look-ups wait, because {requests_left:.0%} of the org's daily requests are left and "
-                f"lookups.reserve leaves {self.reserve:.0%} to others"
+                f"look-ups wait, because only {requests_left:.0%} of the org's daily requests are left, and "
+                f"lookups.reserve keeps {self.reserve:.0%} for other uses"
             )
             self._pause(RetryLater(what), _RESERVE_S)
         elif self._reason is not None:
@@ -85,7 +85,7 @@ class Allowance:
 
 
 class SentLookup(NamedTuple):
-    """Time at which a batch was sent, in monotonic seconds, and the fields that are read, in lower case."""
+    """Time at which a batch was sent, in monotonic seconds, and the fields that it reads, in lower case."""
 
     at: float
     fields: AbstractSet[str]
@@ -95,9 +95,9 @@ class SentLookup(NamedTuple):
 class LookupBatch:
     """Records of `sobject` that are read together.
 
-    It collects `ids` until it is `sent`. `outdated` are the ids of records that
-    have changed since then. When it is `done`, the `answer` holds the records by
-    id, without the missing ones, or is the error for all of them.
+    The batch collects `ids` until it is `sent`. `outdated` has the ids of records
+    that have changed since then. When the batch is `done`, `answer` has the records
+    by id, without missing records, or is the error for all records.
     """
 
     sobject: str
@@ -105,16 +105,16 @@ class LookupBatch:
     ids: dict[str, None] = field(default_factory=dict)
     outdated: set[str] = field(default_factory=set)
     sent: SentLookup | None = None
-    # State of a call that was cancelled.
+    # This value remains if the call is cancelled.
     answer: Mapping[str, Found] | StreamerError = field(
-        default_factory=lambda: RetryLater("the look-up was broken off")
+        default_factory=lambda: RetryLater("the look-up was cancelled")
     )
     _full: asyncio.Event = field(default_factory=asyncio.Event)
     _done: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def is_open(self) -> bool:
-        """True while ids can join."""
+        """True while ids can be added."""
         return self.sent is None and len(self.ids) < self.most
 
     def add(self, record_id: str) -> None:
@@ -124,7 +124,7 @@ class LookupBatch:
             self._full.set()
 
     def serves(self, record_id: str, fields: AbstractSet[str]) -> bool:
-        """Return true when its answer will have `fields` of the record, as the record is now."""
+        """Return true if the answer will have the current values of `fields` of the record."""
         if self.sent is None:
             return True
         return fields <= self.sent.fields and record_id not in self.outdated
@@ -138,7 +138,7 @@ class LookupBatch:
             return
 
     def finish(self) -> None:
-        """Let those that wait read the result."""
+        """Release the callers that wait for the result."""
         self._done.set()
 
     async def done(self) -> None:
@@ -148,7 +148,7 @@ class LookupBatch:
 
 _WANTED_S = 600.0
 _REFUSED_S = 60.0
-# A refusal of the whole object names no field.
+# Key of a refusal of the whole object, which names no field.
 _OBJECT = ""
 
 
@@ -156,8 +156,8 @@ _OBJECT = ""
 class FieldNames:
     """Names of the fields that a look-up reads.
 
-    `pairs` hold each name as it is asked for, and its key, which is in lower
-    case; `keys` are all of these.
+    `pairs` has each name in its requested spelling, with its key in lower case.
+    `keys` has all keys.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -165,13 +165,13 @@ class FieldNames:
 
     @classmethod
     def of(cls, *names: str) -> Self:
-        """Return these names."""
+        """Return the field names `names`."""
         pairs = tuple((name, name.lower()) for name in names)
         return cls(pairs=pairs, keys=frozenset(key for _, key in pairs))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names as they are asked for."""
+        """Names in their requested spelling."""
         return tuple(name for name, _ in self.pairs)
 
 
@@ -187,11 +187,11 @@ class _Refused(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class ObjectFields:
-    """Fields of the object `sobject` that any subscriber wants, in one spelling.
+    """Fields of the object `sobject` that any subscriber wants, each in one spelling.
 
-    A field that nothing has asked for in ten minutes is read no longer. A
-    refusal is believed for a minute, so that a correction in the org takes
-    effect, and a mistake costs few requests.
+    A field that no look-up has asked for in ten minutes is no longer read. A
+    refusal counts for a minute: so a correction in the org takes effect, and a
+    mistake costs few requests.
     """
 
     sobject: str
@@ -200,14 +200,14 @@ class ObjectFields:
     _refused: dict[str, _Refused] = field(default_factory=dict, init=False)
 
     def want(self, fields: FieldNames) -> None:
-        """Read `fields` too from now on."""
+        """Add `fields` to the fields to read."""
         now = self.clock.monotonic()
         for name, key in fields.pairs:
             known = self._wanted.get(key)
             self._wanted[key] = _Wanted(name if known is None else known.name, now)
 
     def refuse(self, error: RecordsRefused) -> None:
-        """Leave out the field that `error` names, or read the object no longer if it names none."""
+        """Stop reading the field that `error` names, or the whole object if it names no field."""
         self._refused[error.field.lower()] = _Refused(error, self.clock.monotonic() + _REFUSED_S)
 
     def refusal(self, fields: Iterable[str]) -> RecordsRefused | None:
@@ -230,34 +230,34 @@ _OF_A_FIELD = "INVALID_FIELD"
 
 
 class LookupObserver(Protocol):
-    """Receives what look-ups do, for metrics; must not block or raise."""
+    """Observer of look-ups, for metrics; its methods must not block or raise."""
 
     def looked_up(self, result: str) -> None:
-        """One look-up ended: it was `cached`, `read`, `refused` or `failed`."""
+        """A look-up has ended; `result` is `cached`, `read`, `refused` or `failed`."""
         ...
 
     def asked(self, records: int, seconds: float, result: str) -> None:
-        """One call for `records` took `seconds` and was `answered`, `refused` or `failed`."""
+        """A call for `records` records took `seconds`; `result` is `answered`, `refused` or `failed`."""
         ...
 
     def held(self, *, entries: int, size: int, waits: bool) -> None:
-        """The cache has so many entries and bytes now, and look-ups wait or not."""
+        """The cache now has `entries` entries and `size` bytes; `waits` says whether look-ups wait."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldwiseReader:
-    """Reads records without the fields that Salesforce refuses, so that one mistake costs no other field."""
+    """Reads records without the fields that Salesforce refuses, so that the other fields can be read."""
 
     reader: LookupReader
     clock: Clock
     observer: LookupObserver
 
     async def read(self, of: ObjectFields, ids: Sequence[str], names: Sequence[str]) -> dict[str, Found]:
-        """Return the fields `names` of records, by id and by name in lower case, or their own refusals.
+        """Return the fields `names` of records, by id and by name in lower case, or a record's refusal.
 
-        Tells `of` which fields are refused. Raises what `LookupReader.read`
-        raises, and `RecordsRefused` only for the whole object.
+        Reports refused fields to `of`. Raises the errors of `LookupReader.read`;
+        raises `RecordsRefused` only for the whole object.
         """
         if not names:
             return {}
@@ -279,7 +279,7 @@ class FieldwiseReader:
         if len(names) == 1:
             of.refuse(RecordsRefused(str(error), code=error.code, field=names[0]))
             return {}
-        # Salesforce does not say which field it is.
+        # Salesforce does not say which field it refuses, so each half is tried.
         half = len(names) // 2
         first = await self.read(of, ids, names[:half])
         second = await self.read(of, ids, names[half:])

@@ -1,4 +1,4 @@
-"""Look-ups of records of one org or service, shared by all subscribers of a process."""
+"""Look-ups of records of one org or service, which all subscribers of a process share."""
 
 import asyncio
 from collections import OrderedDict
@@ -51,13 +51,13 @@ class LookupLimits:
 
 
 class RecordLookups:
-    """Reads records for events: many in one call, each once, and again only when it can have changed.
+    """Reads records for events, many in one call, and reads a record again only when it can have changed.
 
-    Look-ups of one object wait for each other for `collect_s` seconds, or until
-    a call is full, and share one call, whichever subscriber and lane they
-    belong to. A record is read with the fields that any subscriber wants, and
-    then serves all look-ups for `cache_s` seconds. `changed` ends that: a
-    look-up after it never gets a record that was read before it.
+    Look-ups of one object, from any subscriber and lane, share a call. The call
+    waits for more look-ups for `collect_s` seconds, or until it is full. A record
+    is read with all fields that any subscriber wants, and then serves all look-ups
+    for `cache_s` seconds. After `changed`, no look-up gets a record that was read
+    before the change.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class RecordLookups:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["RecordLookups"]:
-        """Look records up inside the context; a call in flight gets two seconds to end."""
+        """Allow look-ups inside the context; at the end, calls in flight have two seconds to finish."""
         try:
             yield self
         finally:
             if self._tasks:
-                # A call can renew the token, and a renewal that is broken off can lose it.
+                # A call can renew the token, and an interrupted renewal can lose the token.
                 with suppress(TimeoutError):
                     async with self._clock.timeout(_END_S):
                         await asyncio.wait(self._tasks)
@@ -98,11 +98,12 @@ class RecordLookups:
                 task.cancel()
 
     def changed(self, event: Event) -> None:
-        """Read the record of `event` again before the next look-up, unless this event is known already.
+        """Mark the record of `event` as changed, unless this event was seen before.
 
-        Salesforce has committed the change of an event that this process has.
-        So a record that is read after the first sight of the event has the
-        change, whichever subscriber sees the event next.
+        The record is then read again before its next look-up. Salesforce commits a
+        change before it publishes the event. So a record that is read after this
+        process first saw the event contains the change, whichever subscriber sees
+        the event next.
         """
         if not isinstance(event.data, dict) or "record_id" not in event.data or not self._is_new(event.id):
             return
@@ -111,7 +112,7 @@ class RecordLookups:
             self._cache.drop(record_id)
             outdated = [self._batches[record_id]] if record_id in self._batches else []
         else:
-            # It stands for many records of one object.
+            # The event concerns many records of one object.
             sobject = str(event.data.get("entity"))
             self._cache.drop_object(sobject)
             outdated = [each for each in self._batches.values() if each.sobject == sobject]
@@ -121,16 +122,16 @@ class RecordLookups:
 
     @property
     def batch(self) -> int:
-        """Most records that one call reads."""
+        """Maximum number of records that one call reads."""
         return self._limits.batch
 
     def known(self, sobject: str, record_id: str, fields: FieldNames) -> tuple[JsonObject | None] | None:
-        """Return what `find` would return without a call, in a tuple, or `None` if it needs one."""
+        """Return the result of `find` in a tuple, if `find` needs no call; otherwise `None`."""
         cached = self._cached(sobject, record_id, fields)
         return None if cached is None else (_named(cached, fields),)
 
     def cached(self, sobject: str, record_id: str, fields: FieldNames) -> tuple[JsonObject | None] | None:
-        """Return what `known` returns, and count a look-up if it is not `None`."""
+        """Return the result of `known`; count a look-up if it is not `None`."""
         known = self.known(sobject, record_id, fields)
         if known is not None:
             self._observer.looked_up("cached")
@@ -139,7 +140,7 @@ class RecordLookups:
     def expect(self, sobject: str, record_id: str, fields: FieldNames) -> bool:
         """Begin to read a record that will be looked up, if it can be read now.
 
-        Returns true if it was not being read before.
+        Returns true if no read of the record had begun before.
         """
         if self._cached(sobject, record_id, fields) is not None:
             return False
@@ -147,16 +148,15 @@ class RecordLookups:
         try:
             return self._joined(sobject, record_id, fields) is not before
         except StreamerError:
-            # It shows when the record is looked up.
+            # The look-up of the record reports this error.
             return False
 
     async def find(self, sobject: str, record_id: str, fields: FieldNames) -> JsonObject | None:
-        """Return `fields` of a record, or `None` when there is none that the org's user can see.
+        """Return `fields` of a record, or `None` if the org's user can see no such record.
 
-        A field that the answer leaves out is left out. Raises
-        `RecordsRefused`, with the name of the field where it is one;
-        `RetryLater` when there is no answer, or nothing must be asked now;
-        and a `Stop` when an operator must act first.
+        The result omits a field that the answer omits. Raises `RecordsRefused`,
+        with the name of a refused field; `RetryLater` when there is no answer, or
+        no call must be made now; and a `Stop` when an operator must act first.
         """
         try:
             record, result = await self._found(sobject, record_id, fields)
@@ -187,7 +187,7 @@ class RecordLookups:
         return self._cache.get(sobject, record_id, fields.keys)
 
     def _joined(self, sobject: str, record_id: str, fields: FieldNames) -> LookupBatch:
-        """Return the batch that reads the record; raises what keeps it from being read."""
+        """Return the batch that reads the record; raises the reason why it can't be read."""
         hindrance = self._object(sobject).refusal(fields.names) or self._allowance.hindrance
         if hindrance is not None:
             raise hindrance.with_traceback(None)
@@ -207,7 +207,7 @@ class RecordLookups:
     async def _read(self, batch: LookupBatch) -> None:
         try:
             await batch.collected(self._clock, self._limits.collect_s)
-            # Ids join while other calls are in flight.
+            # More ids can join the batch while other calls are in flight.
             async with self._calls:
                 await self._send(batch)
         except (RetryLater, Stop) as error:
@@ -215,7 +215,7 @@ class RecordLookups:
         except RecordsRefused as error:
             self._object(batch.sobject).refuse(error)
             batch.answer = error
-        except Exception as error:  # noqa: BLE001 - whatever an answer does, it costs only its look-ups a retry
+        except Exception as error:  # noqa: BLE001 - an unexpected answer causes only a retry of its look-ups
             _log.exception("lookups.failed", sobject=batch.sobject)
             self._failed(batch, RetryLater(f"the answer could not be used: {type(error).__name__}"))
         finally:
@@ -227,7 +227,7 @@ class RecordLookups:
         if self._allowance.hindrance is None:
             self._allowance.failed(error)
         if isinstance(error, SalesforceUnavailable | ServiceUnavailable):
-            # The answer can have been too large, or too slow.
+            # The answer can have been too large or too slow.
             self._most = max(1, self._most // 2)
 
     def _leave(self, batch: LookupBatch) -> None:
@@ -247,7 +247,7 @@ class RecordLookups:
         batch.answer = records = await self._reading.read(of, list(batch.ids), names)
         batch.sent = sent = SentLookup(sent.at, _keys(each for each in names if of.refusal((each,)) is None))
         if not sent.fields:
-            # Each of those that wait wants a field that is refused.
+            # Every waiting look-up wants a refused field.
             return
         self._allowance.answered(self._reader.requests_left)
         self._most = min(self._limits.batch, self._most * 2)
@@ -273,7 +273,7 @@ class RecordLookups:
 
 
 def _record(batch: LookupBatch, records: Mapping[str, Found], record_id: str) -> CachedRecord:
-    """Return what the batch has read of the record; raises its refusal."""
+    """Return the record that the batch has read; raises the refusal of the record."""
     found = records.get(record_id)
     if isinstance(found, RecordsRefused):
         raise found.with_traceback(None)
@@ -286,7 +286,7 @@ def _record(batch: LookupBatch, records: Mapping[str, Found], record_id: str) ->
 
 
 def _named(record: CachedRecord, fields: FieldNames) -> JsonObject | None:
-    """Return `fields` of the record by the names by which they were asked for; `None` if it is missing."""
+    """Return `fields` of the record in their requested spelling; `None` if the record is missing."""
     values = record.values
     if values is None:
         return None

@@ -1,1 +1,1 @@
-"""Delivery progress: settled events, and the log's record of them."""
+"""Delivery progress: settled events, and their records in the log."""

@@ -7,39 +7,39 @@ from streamer.events import Entry, Partition, SubscriberName
 
 
 class HasPlace(Protocol):
-    """Dead letter with or without its content."""
+    """A dead letter or the head of a dead letter."""
 
     @property
     def id(self) -> str:
-        """Its id."""
+        """Id of the dead letter."""
         ...
 
     @property
     def subscriber(self) -> SubscriberName | None:
-        """Subscriber that has set it aside."""
+        """Subscriber that has set the event aside."""
         ...
 
     @property
     def key(self) -> str | None:
-        """Key of its event, if it has one."""
+        """Key of the event, if the dead letter has an event."""
         ...
 
     @property
     def partition(self) -> Partition | None:
-        """Partition of its event."""
+        """Partition of the event."""
         ...
 
     @property
     def offset(self) -> int | None:
-        """Offset of its event."""
+        """Offset of the event."""
         ...
 
 
 class LatestDeliveries:
-    """Highest delivered offset of each key that is watched, from the time when its watch began.
+    """Highest delivered offset of each watched key, since its watch began.
 
-    Earlier deliveries can be read from the log. Both together show if a later event
-    has superseded a letter.
+    Deliveries before the watch can be read from the log. Both together show whether
+    a later event has superseded a dead letter.
     """
 
     def __init__(self) -> None:
@@ -47,13 +47,13 @@ class LatestDeliveries:
         """Highest delivered offset of each key; empty while no key is watched."""
 
     def watch(self, letters: Iterable[HasPlace]) -> None:
-        """Watch the keys of `letters`, until their partitions are dropped."""
+        """Watch the keys of `letters` until their partitions are dropped."""
         for letter in letters:
             if letter.partition is not None and letter.key is not None:
                 self.watched.setdefault(letter.partition, {}).setdefault(letter.key, -1)
 
     def forget(self, letters: Iterable[HasPlace]) -> None:
-        """Watch the keys of `letters` no more."""
+        """Stop watching the keys of `letters`."""
         for letter in letters:
             if letter.partition is not None and letter.key is not None:
                 self.watched.get(letter.partition, {}).pop(letter.key, None)
@@ -69,17 +69,17 @@ class LatestDeliveries:
             latest[entry.event.key] = entry.offset
 
     def supersede(self, letter: HasPlace) -> bool:
-        """Return true if a later event of the key of `letter` was delivered since its watch began."""
+        """Return true if a later event with the same key was delivered since the watch began."""
         latest = self._latest(letter)
         return latest is not None and letter.offset is not None and letter.offset < latest
 
     def drop(self, partitions: Iterable[Partition]) -> None:
-        """Watch the keys of `partitions` no more: another process can deliver their events."""
+        """Stop watching the keys of `partitions`, because another process can deliver their events."""
         for partition in partitions:
             self.watched.pop(partition, None)
 
     def clear(self) -> None:
-        """Watch nothing more."""
+        """Stop watching all keys."""
         self.watched.clear()
 
     def _latest(self, letter: HasPlace) -> int | None:

@@ -1,4 +1,4 @@
-"""Ledger of one subscriber: settled and parked events on their way into the log."""
+"""Ledger of one subscriber: settled and parked events that must be recorded in the log."""
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -20,8 +20,8 @@ from streamer.ports import Assigned, Feed, LaneChange, Recorded, Settlement
 
 _log = structlog.get_logger()
 
-# The log takes no record for a moment while partitions move, and a crash repeats
-# the events that were finished in that time.
+# While partitions move, the log briefly accepts no record, and a crash repeats the events that
+# were finished in that time.
 _BACKOFF = Backoff(first_s=0.1, limit_s=1.0)
 _CROWD = 100_000
 
@@ -29,13 +29,13 @@ _CROWD = 100_000
 class Ledger:
     """Collects settled events, dead letters and parked events, and records them together.
 
-    It records as soon as the former record is in the log. So a crash repeats
-    only the events in flight, and events that settle meanwhile share one
-    record. While an `ownership_check` lasts, it also records progress that the log already
-    has, to prove the ownership.
+    It begins a record as soon as the previous record is in the log. So a crash
+    repeats only the events in flight, and events that settle during a record share
+    the next one. While an `ownership_check` lasts, it also records progress that
+    the log already has, to prove the ownership.
 
-    At most `most_finished` deliveries should be unrecorded, so a caller waits
-    for `room` before it delivers.
+    At most `most_finished` deliveries should be unrecorded, so a caller must wait
+    for `room` before a delivery.
     """
 
     def __init__(self, clock: Clock, *, most_finished: int) -> None:
@@ -65,7 +65,7 @@ class Ledger:
 
     @property
     def crowded(self) -> frozenset[Partition]:
-        """Partitions with too many settled events behind an unsettled one."""
+        """Partitions with too many settled events after an unsettled event."""
         return frozenset(
             partition
             for partition, each in self._held.items()
@@ -74,25 +74,25 @@ class Ledger:
 
     @property
     def unrecorded(self) -> int:
-        """Number of events settled or parked since the last record; a crash repeats them."""
+        """Number of events that were settled or parked since the last record; a crash repeats them."""
         return self._unrecorded
 
     @property
     def unrecorded_since(self) -> float | None:
-        """Time since which the log has not taken a pending record, in the clock's monotonic seconds."""
+        """Time since which the log has not accepted a pending record, in monotonic seconds."""
         return self._unrecorded_since
 
     @property
     def is_full(self) -> bool:
-        """True while as many deliveries are unrecorded as a crash is allowed to repeat."""
+        """True while `most_finished` deliveries are unrecorded, which a crash would repeat."""
         return not self._roomy.is_set()
 
     async def room(self) -> None:
-        """Wait until a delivery can begin without another record before it."""
+        """Wait until a delivery can begin without waiting for a record."""
         await self._roomy.wait()
 
     def unconfirmed_s(self) -> float:
-        """Return the seconds for which the log has not taken a pending record."""
+        """Return the seconds for which the log has not accepted a pending record."""
         if self._unrecorded_since is None:
             return 0.0
         return self._clock.monotonic() - max(self._unrecorded_since, self._confirmed_at)
@@ -111,13 +111,13 @@ class Ledger:
             self._change()
 
     async def give_up(self, feed: Feed, partitions: frozenset[Partition]) -> None:
-        """Remove partitions, after a last try to record what was finished of them.
+        """Remove partitions, after a last attempt to record their finished events.
 
-        Their next owner repeats what was not recorded.
+        The next owner repeats unrecorded events.
         """
         self._giving_up += 1
         try:
-            # Changes that are being recorded must not be recorded a second time in parallel.
+            # A record that is being made must end first, so that no change is recorded twice.
             async with self._recording:
                 last = self._settlements(partitions)
                 self.revoke(partitions)
@@ -135,12 +135,12 @@ class Ledger:
         self._change()
 
     def doubt_ownership(self) -> None:
-        """Doubt the ownership of all partitions, until the log has taken a record of each."""
+        """Treat the ownership of all partitions as unconfirmed until the log accepts a record of each."""
         self.ownership_check.begin(self._held)
         self._change()
 
     def opened(self, entry: Entry) -> None:
-        """Note an event that awaits delivery."""
+        """Note an event that waits for delivery."""
         self._held[entry.partition].tracker.opened(entry.offset)
 
     def passed(self, through: Mapping[Partition, int]) -> None:
@@ -151,18 +151,18 @@ class Ledger:
         self._change()
 
     def skip(self, entry: Entry, *proofs: Proof) -> None:
-        """Note that `entry` needs no delivery."""
+        """Note that `entry` needs no delivery; `proofs` go into the log with its progress."""
         self._settle(entry, proofs)
 
     def finish(self, entry: Entry, *proofs: Proof) -> None:
-        """Note that `entry` needs no more deliveries, with its dead letter or receipt."""
+        """Note that the delivery of `entry` has ended; `proofs` are its dead letter or receipt."""
         if self._settle(entry, proofs):
             self._count()
 
     def park(self, change: LaneChange, absorbed: Sequence[Entry] = ()) -> None:
-        """Note that the log is to keep the events that join a lane; their offsets are settled.
+        """Note that the events which join a lane must be parked in the log; their offsets are settled.
 
-        So are the offsets of the halves that these events have `absorbed`.
+        The offsets of the `absorbed` halves are settled too.
         """
         if partition_progress := self._held.get(change.partition):
             for entry in (*change.joined, *absorbed):
@@ -171,14 +171,14 @@ class Ledger:
             self._unrecorded += max(0, len(change.joined) - 1)
 
     def alter(self, change: LaneChange, *proofs: Proof) -> None:
-        """Note a change of a parked lane, with the dead letter or receipt of an event that leaves it."""
+        """Note a change of a parked lane; `proofs` belong to an event that leaves the lane."""
         if partition_progress := self._held.get(change.partition):
             self._alter(partition_progress, change, proofs)
             if change.left:
                 self._count()
 
     def redrive(self, change: LaneChange, letter: DeadLetter) -> None:
-        """Note that the event of a dead letter joins a parked lane, which removes the letter."""
+        """Note that the event of a dead letter joins a parked lane; this removes the dead letter."""
         if partition_progress := self._held.get(change.partition):
             partition_progress.pending.redrive([letter.id])
             self._alter(partition_progress, change, ())
@@ -192,9 +192,9 @@ class Ledger:
         )
 
     async def recall(self, feed: Feed, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
-        """Return parked events in the order of `offsets`, including those not recorded yet.
+        """Return parked events in the order of `offsets`, including events that are not recorded yet.
 
-        Events that are found nowhere are left out. Raises `LogUnavailable`.
+        It omits events that are found nowhere. Raises `LogUnavailable`.
         """
         found = {entry.offset: entry for entry in self._being_parked(partition)}
         missing = [offset for offset in offsets if offset not in found]
@@ -203,7 +203,7 @@ class Ledger:
         return [found[offset] for offset in offsets if offset in found]
 
     async def record(self, feed: Feed) -> None:
-        """Wait for a change and record it, for as long as the log takes."""
+        """Wait for a change and record it; retry until the log accepts the record."""
         await self._changed.wait()
         delays = Delays(_BACKOFF)
         while not await self._is_recorded(feed):
@@ -212,14 +212,14 @@ class Ledger:
             self._complete.set()
 
     async def complete(self) -> None:
-        """Wait until all settled events are recorded, and no partition is being given up."""
+        """Wait until all settled events are recorded, and no partition is being released."""
         await self._complete.wait()
 
     async def caught_up(self) -> None:
-        """Wait until the log has recorded what is settled now."""
+        """Wait until the log has recorded everything that is settled now."""
         if self._unrecorded_since is None:
             return
-        # A record that is being made can lack what was settled since it began.
+        # A record that is being made can lack events that were settled after it began.
         covering = self._records_begun + 1
         while self._records_ended < covering and self._unrecorded_since is not None:
             self._record_ended.clear()
@@ -232,7 +232,7 @@ class Ledger:
         self._complete.clear()
 
     def _settle(self, entry: Entry, proofs: Iterable[Proof]) -> bool:
-        """Return whether the partition of `entry` is ours."""
+        """Settle the offset of `entry`; return whether this process owns its partition."""
         partition_progress = self._held.get(entry.partition)
         if partition_progress is None:
             return False
@@ -278,8 +278,8 @@ class Ledger:
                     number = self.ownership_check.number
                     self._remember(settlement, await feed.settle(settlement), number)
             except (LogUnavailable, Fenced) as error:
-                # Fenced: one of the partitions was lost, and the others were not
-                # recorded either. Reading soon reports the lost one.
+                # `Fenced` means that a partition was lost; the other partitions were not
+                # recorded either. The feed soon reports the lost partition.
                 _log.warning("progress.not_recorded", reason=str(error))
                 return False
             self._unrecorded -= covered
@@ -308,18 +308,19 @@ class Ledger:
         return settlements([each for each in held if self._take(each)])
 
     def _take(self, partition_progress: PartitionProgress) -> bool:
-        """Move pending changes into the next record; return whether there is anything to record."""
+        """Move pending changes into the next record; return whether there is something to record."""
         partition_progress.take()
         return partition_progress.has_news or self.ownership_check.covers(partition_progress.partition)
 
 
 class OwnershipCheck:
-    """Doubt about the ownership, from a standstill until the log has taken a record of every partition.
+    """Check after a freeze that this process still owns its partitions.
 
-    Only a record that began after the standstill proves anything, and only for
-    its own assignment. A partition that is assigned while a doubt lasts is
-    doubted too, because its assignment can be older than the standstill. A
-    doubt that begins without partitions waits for the first one.
+    The check ends when the log has accepted a record of every partition. A record
+    proves the ownership only if it began after the freeze, and only for its own
+    assignment. A partition that is assigned during a check is checked too, because
+    its assignment can be older than the freeze. A check that begins without
+    partitions waits for the first partition.
     """
 
     def __init__(self) -> None:
@@ -331,7 +332,7 @@ class OwnershipCheck:
 
     @property
     def lasts(self) -> bool:
-        """True while no event may be delivered."""
+        """True while the check lasts. No event is delivered during the check."""
         return not self._over.is_set()
 
     def covers(self, partition: Partition) -> bool:
@@ -339,24 +340,24 @@ class OwnershipCheck:
         return partition in self._partitions
 
     def begin(self, partitions: Collection[Partition]) -> None:
-        """Doubt the ownership of `partitions`; records already under way no longer prove it."""
+        """Begin a check of `partitions`; records whose writing has already begun do not count."""
         self._partitions.update(partitions)
         self._unproven = True
         self._over.clear()
         self.number += 1
 
     def assigned(self, partitions: Collection[Partition]) -> None:
-        """Include partitions that were assigned to us."""
+        """Add newly assigned partitions to a running check."""
         if self.lasts:
             self._partitions.update(partitions)
 
     def revoked(self, partitions: Collection[Partition]) -> None:
-        """Exclude partitions that are certainly not ours."""
+        """Remove partitions that this process certainly does not own."""
         self._partitions.difference_update(partitions)
         self._end()
 
     def recorded(self, partition: Partition, *, number: int) -> None:
-        """Note that a record of `partition` succeeded, which began when `number` was the current doubt."""
+        """Note a successful record of `partition`; `number` was the current check when the record began."""
         if number == self.number and self.covers(partition):
             self._partitions.discard(partition)
             self._unproven = False

@@ -1,4 +1,4 @@
-"""Progress of one subscriber in one partition: settled offsets, records to write, and the ownership."""
+"""Progress of one subscriber in one partition: settled offsets, and the records to write."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -13,8 +13,8 @@ from streamer.ports import LaneChange, Settlement
 class OffsetTracker:
     """Tracks the offsets of one partition through delivery.
 
-    The committed prefix never passes an open offset. Settled offsets above it
-    are kept as well, so that a crash repeats only open ones.
+    The committed prefix never passes an open offset. Settled offsets above the
+    prefix are stored too, so that a crash repeats only open offsets.
     """
 
     def __init__(self, progress: SettledOffsets) -> None:
@@ -26,16 +26,16 @@ class OffsetTracker:
 
     @property
     def settled_above(self) -> int:
-        """Number of offsets that are settled behind an open one."""
+        """Number of settled offsets after an open offset."""
         return len(self._settled)
 
     def opened(self, offset: int) -> None:
-        """Note that `offset` was read and awaits delivery; offsets come in rising order."""
+        """Note that `offset` was read and waits for delivery; offsets must come in rising order."""
         self._open.append(offset)
         self._moved_to(offset + 1)
 
     def passed(self, through: int) -> None:
-        """Note that all offsets below `through` were read; those not opened need no delivery."""
+        """Note that all offsets below `through` were read; offsets that were not opened need no delivery."""
         self._moved_to(through)
 
     def settled(self, offset: int) -> None:
@@ -57,20 +57,20 @@ class OffsetTracker:
         while self._open and self._open[0] in self._settled:
             self._settled.remove(self._open.popleft())
         prefix = self._open[0] if self._open else self._through
-        # A former process can have settled offsets that this one never opened.
+        # A previous owner can have settled offsets that this process never opened.
         self._settled = {offset for offset in self._settled if offset >= prefix}
         return SettledOffsets(next_offset=prefix, settled_above=frozenset(self._settled))
 
 
 Proof = DeadLetter | Receipt | Forwarded
-"""Record of what became of an event."""
+"""Record of the outcome of an event."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Pending:
-    """Dead letters, receipts, forwarded events and changes to parked lanes.
+    """Dead letters, receipts, forwarded events and changes of parked lanes that must be recorded.
 
-    The changes of a lane are merged into one.
+    All changes of a lane are merged into one change.
     """
 
     letters: list[DeadLetter] = field(default_factory=list)
@@ -83,7 +83,7 @@ class Pending:
         return bool(self.letters or self.receipts or self.forwarded or self.redriven or self.lanes)
 
     def keep(self, proof: Proof) -> None:
-        """Add the record of what became of an event."""
+        """Add the record of an event's outcome."""
         match proof:
             case DeadLetter():
                 self.letters.append(proof)
@@ -98,7 +98,7 @@ class Pending:
         self.lanes[change.lane] = change if former is None else _joined(former, change)
 
     def redrive(self, letters: Iterable[str]) -> None:
-        """Add ids of dead letters to remove, whether or not the log has the letters yet."""
+        """Add ids of dead letters to remove, whether or not the log has these dead letters yet."""
         gone = set(letters)
         self.letters = [letter for letter in self.letters if letter.id not in gone]
         self.redriven += letters
@@ -122,8 +122,8 @@ def _joined(former: LaneChange, later: LaneChange) -> LaneChange:
     joined, left = former.joined, former.left
     if leaving := set(later.left):
         joined = [entry for entry in joined if entry.offset not in leaving]
-    # The effect of the former change can be unknown, so offsets that left are named
-    # again, except those that came back.
+    # It can be unknown whether the earlier change took effect. So offsets that left are listed
+    # again, except offsets that came back.
     if left and (joining := {entry.offset for entry in later.joined}):
         left = [offset for offset in left if offset not in joining]
     return replace(later, joined=(*joined, *later.joined), left=(*left, *later.left))
@@ -131,10 +131,10 @@ def _joined(former: LaneChange, later: LaneChange) -> LaneChange:
 
 @dataclass(slots=True, kw_only=True)
 class PartitionProgress:
-    """One partition under one assignment, with its settled and its recorded offsets.
+    """One partition under one assignment, with its settled and recorded offsets.
 
-    It is `crowded` when the log can hardly keep more settled offsets of it.
-    `in_flight` is being recorded, and `pending` comes next.
+    `crowded` is true when the log has little room for more settled offsets of the
+    partition. `in_flight` is being recorded, and `pending` is recorded next.
     """
 
     partition: Partition
@@ -147,11 +147,11 @@ class PartitionProgress:
 
     @property
     def has_news(self) -> bool:
-        """True while the log lacks any of its changes."""
+        """True while changes of the partition are not recorded."""
         return bool(self.in_flight) or self.tracker.progress() != self.recorded
 
     def take(self) -> None:
-        """Move pending changes into the record that is being made."""
+        """Move the pending changes into the record that is made now."""
         self.in_flight.add(self.pending)
         self.pending = Pending()
 
@@ -159,8 +159,8 @@ class PartitionProgress:
 def settlements(held: Iterable[PartitionProgress]) -> list[Settlement]:
     """Return the settlements that record `held`.
 
-    A settlement names one assignment, and kept partitions belong to an older
-    one than partitions added since.
+    A settlement has one assignment, and partitions from different assignments need
+    different settlements.
     """
     by_assignment = attrgetter("assignment")
     return [

@@ -1,4 +1,4 @@
-"""Functions of expressions, beside JMESPath's own: numbers, times, texts, hashes and tables."""
+"""Functions of expressions in addition to JMESPath's: numbers, times, texts, hashes and tables."""
 
 from streamer.expressions.functions.budget import Budget, LimitExceeded
 from streamer.expressions.functions.function import Function, FunctionFailed, Parameter, UnfitArgument

@@ -1,8 +1,7 @@
-"""Budget of one evaluation: steps, sizes of values, and the costs of functions.
+"""Budget of an evaluation: its steps, the sizes of values, and the costs of functions.
 
-JMESPath and Jinja2 have one model. A step takes about a microsecond, so that
-whatever an expression does, and however large the event is, it ends within
-some tenths of a second.
+JMESPath and Jinja2 use the same budget. A step takes about a microsecond, so every
+expression ends within some tenths of a second, however large the event is.
 """
 
 import threading
@@ -16,52 +15,52 @@ STEPS = 200_000
 """Most steps of one evaluation."""
 
 LONGEST_TEXT = 1_000_000
-"""Most characters of a text that a function or a template makes."""
+"""Most characters of a text that a function or a template creates."""
 
 LONGEST_LIST = 100_000
-"""Most items of one list that a template makes; as many as Jinja2's sandbox gives to `range`."""
+"""Most items of a list that a template creates; Jinja2's sandbox has the same limit for `range`."""
 
 CHARACTERS_A_STEP = 50
 ITEMS_A_STEP = 4
 
 
 LONG_TEXT = 4_096
-"""Characters of a text that are compared in one step."""
+"""Number of characters that one step compares."""
 
 _OF_A_NUMBER = 24
 _OF_A_COLLECTION = 3
 _SHORT_NUMBER = 64
 _SPENT = (
-    f"it takes more than {STEPS:,} steps, which is the budget of one evaluation: take fewer items, "
-    "by a filter, a slice or a shorter loop, and call less on each of them"
+    f"it takes more than {STEPS:,} steps, the budget of one evaluation: take fewer items, "
+    "by a filter, a slice or a shorter loop, and call fewer functions on each item"
 )
 
 
 class LimitExceeded(ValueError):
-    """An expression or a template exceeds a bound: the sentence names the bound."""
+    """An expression or a template exceeds a limit; the message names the limit."""
 
 
 class Budget(threading.local):
-    """Steps that the evaluation under way has left.
+    """Steps that are left for the running evaluation.
 
-    An evaluation is synchronous, so each thread has one at a time. All methods
-    raise `LimitExceeded`.
+    An evaluation is synchronous, so each thread has one budget at a time. All
+    methods raise `LimitExceeded`.
     """
 
     left = STEPS
 
     def begin(self) -> None:
-        """Give a new evaluation the whole budget."""
+        """Begin a new evaluation with the whole budget."""
         self.left = STEPS
 
     def spend(self, steps: int) -> None:
-        """Take so many steps."""
+        """Spend this many steps."""
         self.left = left = self.left - steps
         if left < 0:
             raise LimitExceeded(_SPENT)
 
     def take(self, value: Any) -> None:
-        """Spend the steps in which a text or a collection is read or made, without what is in its parts."""
+        """Spend the steps of reading or creating a text or a collection, but not those of its parts."""
         if isinstance(value, str):
             if len(value) >= CHARACTERS_A_STEP:
                 self.spend(len(value) // CHARACTERS_A_STEP)
@@ -71,10 +70,10 @@ class Budget(threading.local):
             self.spend(len(value) // ITEMS_A_STEP)
 
     def extent(self, value: Any, most: int = LONGEST_TEXT) -> int:
-        """Return about how many characters `value` has as text, and spend the steps of writing it.
+        """Return the approximate length of `value` as text, and spend the steps of writing it.
 
-        The same object counts as often as it would be written. More than `most`
-        characters are refused.
+        An object that occurs several times counts each time. Raises `LimitExceeded`
+        for more than `most` characters.
         """
         if isinstance(value, str):
             check_length(len(value), most)
@@ -90,7 +89,7 @@ class Budget(threading.local):
                 found += max(_OF_A_NUMBER, each.bit_length() - _SHORT_NUMBER)
             elif (parts := _parts(each)) is not None:
                 found += len(parts)
-                # Before the parts take the memory that the check is to save.
+                # Check before the list of parts takes memory.
                 check_length(found + len(waiting), most)
                 waiting.extend(parts)
             else:
@@ -100,7 +99,7 @@ class Budget(threading.local):
         return found
 
     def compare(self, value: Any) -> None:
-        """Spend the steps in which `value` is compared with one that is equal up to its end, or is hashed."""
+        """Spend the steps of hashing `value`, or of comparing it with an equal value."""
         if isinstance(value, str):
             self.spend(len(value) // LONG_TEXT)
         elif (parts := _parts(value)) is not None:
@@ -117,15 +116,15 @@ class Budget(threading.local):
 
 
 def check_length(characters: int, most: int = LONGEST_TEXT) -> None:
-    """Raise `LimitExceeded` if a text of so many characters is too long."""
+    """Raise `LimitExceeded` if a text of this length is too long."""
     if characters > most:
         raise LimitExceeded(f"the text would have more than {most:,} characters")
 
 
 def _parts(value: Any) -> list[Any] | None:
-    """Return what stands in `value` when it is written; `None` if it has no parts."""
+    """Return the parts of `value`; `None` if it is not a collection."""
     if isinstance(value, Namespace):
-        value = value._Namespace__attrs  # noqa: SLF001 - nothing else tells them
+        value = value._Namespace__attrs  # noqa: SLF001 - there is no other access
     if isinstance(value, Mapping):
         return [*value.keys(), *value.values()]
     if isinstance(value, list | tuple | set | frozenset | MappingView) and isinstance(value, Iterable):
@@ -141,24 +140,24 @@ _LONGEST_NEEDLE = 100
 
 SIZED = frozenset({str, list, dict})
 SHORT = 50
-"""Greatest length that costs nothing beside the step of the call."""
+"""Greatest length of an argument that adds no steps to a call."""
 
 
 def search(budget: Budget, text: str, sought: str) -> None:
-    """Spend the steps of a search in `text`, which compares up to all of a short text at each place."""
+    """Spend the steps of a search in `text`, which can compare all of a short `sought` at each position."""
     compared = 1 + min(len(sought), _LONGEST_NEEDLE) // _NEEDLE
     budget.spend(len(text) * compared // CHARACTERS_A_STEP)
 
 
 def take_all(budget: Budget, arguments: list[Any]) -> None:
-    """Spend the steps in which each of the arguments is read once."""
+    """Spend the steps of reading each argument once."""
     for each in arguments:
         if type(each) in SIZED and len(each) > SHORT:
             budget.take(each)
 
 
 def _nothing(_budget: Budget, _arguments: list[Any]) -> None:
-    """Spend nothing more: what the function does is the same for every size."""
+    """Spend nothing more, because the cost of the function does not depend on sizes."""
 
 
 def _contains(budget: Budget, arguments: list[Any]) -> None:
@@ -210,7 +209,7 @@ def _applied(budget: Budget, arguments: list[Any]) -> None:
 
 
 def _parse(budget: Budget, arguments: list[Any]) -> None:
-    # Python makes a regular expression of each format and keeps a few.
+    # Python compiles each format into a regular expression, and caches only a few.
     budget.spend(sum(2 * len(each) for each in arguments[1:2] if isinstance(each, str)))
 
 
@@ -226,4 +225,4 @@ COSTS: Mapping[str, Cost] = {
     "to_string": _written,
     "trim": _trim,
 }
-"""Costs of functions by their names; those of others are the lengths of what they take."""
+"""Costs of functions by name; the cost of any other function is the length of its arguments."""

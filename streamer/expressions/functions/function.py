@@ -1,4 +1,4 @@
-"""Function of expressions: its parameters, and the reading of its arguments."""
+"""A function of expressions: its parameters, and the conversion of its arguments."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,21 +23,21 @@ _KINDS = {
 
 
 class UnfitArgument(ValueError):
-    """A value is not what a function takes: the sentence says what it takes."""
+    """A function does not accept a value; the message says what it accepts."""
 
 
 class FunctionFailed(JMESPathError):
-    """A function can't be evaluated: the sentence names the function and the argument."""
+    """A function can't be evaluated; the message names the function and the argument."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """Parameter of a function; `read` turns an argument into what the function works with.
+    """Parameter of a function; `read` converts an argument for the function.
 
-    `read` raises `UnfitArgument`. `kinds` are the JMESPath types that it can take;
-    none stand for any. Of a function whose argument is null the value is null,
-    unless the parameter `takes_null`. The value of one that `is_named` stands
-    in the expression itself.
+    `read` raises `UnfitArgument`. `kinds` has the JMESPath types that the parameter
+    accepts; empty means any type. If an argument is null, the value of the function
+    is null, unless the parameter `takes_null`. If a parameter `is_named`, its
+    argument must be a literal in the expression.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """Function of expressions, whose value is of the JMESPath type `returns`, or null; empty for any type.
+    """Function of expressions; `returns` is the JMESPath type of its value, or empty for any type.
 
-    `call` gets the arguments as the parameters have read them, and raises
-    `UnfitArgument`. With `is_variadic` the last parameter takes any number of
-    arguments, at least one. A call takes `steps` of the budget, beside those
-    of the sizes of what it takes and makes.
+    `call` gets the converted arguments, and raises `UnfitArgument`. With
+    `is_variadic`, the last parameter takes one or more arguments. A call spends
+    `steps` of the budget, in addition to steps for the size of its arguments and
+    its value.
     """
 
     name: str
@@ -72,11 +72,11 @@ class Function:
 
     @property
     def most(self) -> int | None:
-        """Greatest number of arguments, `None` without a bound."""
+        """Greatest number of arguments; `None` if there is no limit."""
         return None if self.is_variadic else len(self.parameters)
 
     def __call__(self, arguments: Sequence[Any]) -> Any:
-        """Return the value for `arguments`. Raises `FunctionFailed`."""
+        """Return the value for `arguments`; raises `FunctionFailed`."""
         self.check_count(len(arguments))
         values = []
         for position, (parameter, argument) in enumerate(self.paired(arguments), start=1):
@@ -107,7 +107,7 @@ class Function:
         raise FunctionFailed(f"{self.name}({names}) takes {takes} argument{plural}, found {count}")
 
     def read(self, position: int, parameter: Parameter, argument: Any) -> Any:
-        """Return the `argument` at `position` as the function takes it. Raises `FunctionFailed`."""
+        """Return the converted `argument` at `position`; raises `FunctionFailed`."""
         try:
             return parameter.read(argument)
         except UnfitArgument as error:
@@ -116,12 +116,12 @@ class Function:
 
 
 def kind_of(value: Any) -> str:
-    """Return the kind of `value` for a sentence, such as `a number`."""
+    """Return the kind of `value` for an error message, such as `a number`."""
     return _KINDS.get(type(value), "an expression")
 
 
 def shown(value: str) -> str:
-    """Return the beginning of a text for a sentence."""
+    """Return the quoted beginning of a text for an error message."""
     return repr(value if len(value) <= _SHOWN else value[: _SHOWN - 1] + "…")
 
 
@@ -164,7 +164,7 @@ def whole(least: int, most: int) -> Callable[[Any], int]:
 
 
 def bounded(text: str) -> str:
-    """Return `text`. Raises `UnfitArgument` when it is too long."""
+    """Return `text`; raises `UnfitArgument` if it is too long."""
     if len(text) > LONGEST_TEXT:
         raise UnfitArgument(f"the text would have more than {LONGEST_TEXT:,} characters")
     return text

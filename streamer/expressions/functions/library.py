@@ -1,4 +1,4 @@
-"""Library of the functions that an expression can call, with lookup tables and keys of hashes."""
+"""Library of the functions that an expression can call, with its lookup tables and hash keys."""
 
 import difflib
 import hmac
@@ -60,7 +60,7 @@ def keyed_functions(tables: Tables, hash_keys: Mapping[str, bytes]) -> tuple[Fun
 
 
 class _Named:
-    """Values that the configuration names at `setting`."""
+    """Named values of the setting `setting`, such as tables."""
 
     def __init__(self, values: Mapping[str, Any], what: str, setting: str) -> None:
         self._values = values
@@ -68,7 +68,7 @@ class _Named:
         self._setting = setting
 
     def read(self, value: Any) -> str:
-        """Read a name that is configured."""
+        """Read the name of a configured value."""
         name = a_text(value)
         if name in self._values:
             return name
@@ -111,7 +111,7 @@ _ASKED_OFTEN: Mapping[str, Callable[[str, str], bool]] = {
 _STEPS = 4
 _BOTH = (None, None)
 _EXPONENT = re.compile(r"\de[-+]\d")
-# JSON escapes the character, so no text of an event has the mark.
+# JSON escapes this character, so no text of an event contains the mark.
 _UNWRITTEN = "\x00decimal"
 _MARK = json.dumps(_UNWRITTEN)
 Call = Callable[[list[Any]], Any]
@@ -129,10 +129,10 @@ KINDS = {
 
 
 class Functions(jmespath.functions.Functions):
-    """Functions of JMESPath and of Streamer, over the tables and the keys of a configuration.
+    """Functions of JMESPath and of Streamer, with the tables and hash keys of a configuration.
 
-    A `Decimal` is a number in all of them. They spend the `budget` of the
-    evaluation under way.
+    All functions accept a `Decimal` as a number. They spend the `budget` of the
+    running evaluation.
     """
 
     def __init__(self, tables: Tables | None = None, hash_keys: Mapping[str, bytes] | None = None) -> None:
@@ -148,19 +148,19 @@ class Functions(jmespath.functions.Functions):
         return frozenset(self.FUNCTION_TABLE).union(self.own)
 
     def steps(self, function_name: str) -> int:
-        """Return the steps of a call, beside those of the sizes of what it takes and makes."""
+        """Return the steps of a call, without steps for the size of its arguments and its value."""
         own = self.own.get(function_name)
         return _STEPS if own is None else own.steps
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
-        """Return the value of a function, and spend the steps of what it takes and makes.
+        """Return the value of a function, and spend the steps for its arguments and its value.
 
         Raises `JMESPathError` and `LimitExceeded`.
         """
         return self.caller(function_name)(list(resolved_args))
 
     def caller(self, function_name: str) -> Call:
-        """Return a function that takes a list of arguments and does what `call_function` does."""
+        """Return `call_function` for one function, as a function of the list of arguments."""
         budget, make = self.budget, self._maker(function_name)
         cost = COSTS.get(function_name, take_all)
 
@@ -186,13 +186,13 @@ class Functions(jmespath.functions.Functions):
         try:
             return super().call_function(function_name, arguments)
         except JMESPathTypeError as error:
-            # Its own words repeat the value, however large it is.
+            # The message of jmespath repeats the value, however large it is.
             takes = " or ".join(KINDS.get(each, each) for each in error.expected_types)
             found = kind_of(error.current_value)
             raise FunctionFailed(f"{function_name}() takes {takes}, found {found}") from None
 
     def _get_allowed_pytypes(self, types: Sequence[str]) -> tuple[list[str], list[Any]]:
-        # JMESPath knows a type by the name of Python's.
+        # jmespath identifies a type by the name of the Python type.
         allowed, of_items = super()._get_allowed_pytypes(types)  # type: ignore[misc] # the stubs lack it
         if _NUMBER in types:
             allowed.append(Decimal.__name__)
@@ -216,10 +216,10 @@ def _unwritten(_value: Any) -> str:
 
 
 def _asking(function_name: str, call: Call) -> Call:
-    """Return `call`, which calls one of `_ASKED_OFTEN`, with a short way for short arguments.
+    """Return `call`, which calls one of `_ASKED_OFTEN`, with a fast path for short arguments.
 
-    Most predicates call it, and jmespath's checks of the arguments take ten
-    times as long.
+    Most predicates call one of these functions, and jmespath's checks of the
+    arguments take ten times as long.
     """
     ask = _ASKED_OFTEN[function_name]
     searches_lists = function_name == "contains"

@@ -52,25 +52,25 @@ _MODES = {
 
 
 def a_decimal(value: Any) -> Decimal:
-    """Read a number, or a text that is one, with all of the digits that it shows."""
+    """Read a number, or a text that contains a number, with all of its digits."""
     try:
         made = None
         if isinstance(value, int | float) and not isinstance(value, bool):
             made = _EXACT.create_decimal(repr(value))
         elif isinstance(value, str | Decimal) and len(str(value)) <= _LONGEST:
             made = _EXACT.create_decimal(value.strip() if isinstance(value, str) else value)
-        # Decimal takes the texts Infinity and NaN, by which a division would be 0.
+        # Decimal accepts the texts Infinity and NaN, and a division by Infinity would be 0.
         if made is not None and made.is_finite():
             return made
     except (DecimalException, ValueError):
-        # Not an int that Python refuses to write, either.
+        # Python also refuses to convert a very large int to text.
         pass
     found = shown(value) if isinstance(value, str) else kind_of(value)
-    raise UnfitArgument(f"must be a number of at most {_DIGITS} digits, or a text that is one, found {found}")
+    raise UnfitArgument(f"must be a number of at most {_DIGITS} digits, also as a text, found {found}")
 
 
 def number(value: Decimal) -> int | float | Decimal:
-    """Return `value` as JSON and Python compute with it, or as it is where that would lose a digit."""
+    """Return `value` as an int or a float, or unchanged if the conversion would lose a digit."""
     if not value.is_finite():
         raise UnfitArgument("the result is not a number")
     if value == value.to_integral_value():
@@ -85,7 +85,7 @@ def _computed(compute: Callable[[], Decimal]) -> int | float | Decimal:
     except DivisionByZero:
         raise UnfitArgument("the divisor is 0") from None
     except Inexact:
-        raise UnfitArgument(f"the exact result has more than {_DIGITS} digits: use round() before") from None
+        raise UnfitArgument(f"the exact result has more than {_DIGITS} digits: use round() first") from None
     except DecimalException:
         raise UnfitArgument(f"the result has more than {_DIGITS} digits") from None
 
@@ -109,7 +109,7 @@ def _divide(value: Decimal, divisor: Decimal, places: int | None = None) -> Any:
         if places is None:
             return number(_EXACT.divide(value, divisor))
     except DecimalException:
-        # A third has no end.
+        # The quotient, such as a third, has no finite number of digits.
         places = _PLACES
     digits = places or 0
     return _computed(lambda: _rounded(_ROUNDED.divide(value, divisor), digits, ROUND_HALF_UP))
@@ -199,8 +199,8 @@ FUNCTIONS = (
         call=_format_number,
         returns="string",
     ),
-    # JMESPath's own compute in binary, where 0.1 + 0.2 is not 0.3.
+    # JMESPath's own functions compute in binary, where 0.1 + 0.2 is not 0.3.
     _number_function(name="sum", parameters=(_NUMBERS,), call=_sum),
     _number_function(name="avg", parameters=(_NUMBERS,), call=_average),
 )
-"""Functions of numbers; `sum` and `avg` are exact where JMESPath's own are not."""
+"""Functions of numbers; they replace JMESPath's `sum` and `avg`, which are not exact."""

@@ -30,7 +30,7 @@ def a_single_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float | Decimal):
-        # Without an exponent, and a float with the digits that it shows.
+        # The text has no exponent, and a float keeps its shown digits.
         return f"{Decimal(str(value)):f}"
     raise UnfitArgument(f"must be a text, a number or a boolean, found {kind_of(value)}")
 
@@ -48,7 +48,7 @@ def _one_character(value: Any) -> str:
 
 
 def _template(value: Any) -> list[str]:
-    """Read a text with `{}` for values, and `{{` and `}}` for braces, as the pieces between the values."""
+    """Read a template with `{}` for values, and `{{` and `}}` for braces, as the pieces between values."""
     pieces = [""]
     for part in _BRACES.split(a_text(value)):
         if part == _PLACE:
@@ -56,7 +56,7 @@ def _template(value: Any) -> list[str]:
         elif part in {"{{", "}}"}:
             pieces[-1] += part[0]
         elif "{" in part or "}" in part:
-            raise UnfitArgument("must have {} where a value belongs, and {{ and }} for braces themselves")
+            raise UnfitArgument("must have {} for each value, and {{ and }} for literal braces")
         else:
             pieces[-1] += part
     return pieces
@@ -64,14 +64,14 @@ def _template(value: Any) -> list[str]:
 
 def _format(pieces: list[str], *values: str) -> str:
     if len(values) != len(pieces) - 1:
-        found = f"the template has {len(pieces) - 1} times {{}}"
+        found = f"the template has {len(pieces) - 1} {{}}"
         raise UnfitArgument(f"{found}, and the number of values is {len(values)}")
     parts = [part for pair in zip(pieces, [*values, ""], strict=True) for part in pair]
     return bounded("".join(parts))
 
 
 def _replace(text: str, old: str, new: str) -> str:
-    # Counted first: the result must not take any memory before it is refused.
+    # Count first, because a refused result must not take any memory.
     if len(text) + text.count(old) * (len(new) - len(old)) > LONGEST_TEXT:
         raise UnfitArgument(f"the text would have more than {LONGEST_TEXT:,} characters")
     return text.replace(old, new)

@@ -1,6 +1,7 @@
-"""Functions of dates and times, which are texts as RFC 3339 and JSON have them.
+"""Functions of dates and times, which are texts in the format of RFC 3339.
 
-None of them tells the present time: an event has the same body on every attempt.
+No function returns the current time, because an event must have the same body on
+every attempt.
 """
 
 import calendar
@@ -76,7 +77,7 @@ def a_zone(value: Any) -> tzinfo:
         if text:
             return ZoneInfo(text)
     except (KeyError, ValueError, OSError):
-        # An invalid name, or one that leads out of the folder of the zones.
+        # The name is invalid, or leads out of the folder of the time zones.
         pass
     raise UnfitArgument(f"must be a time zone such as Europe/Berlin, found {shown(text)}")
 
@@ -93,7 +94,7 @@ def _a_format(value: Any) -> str:
 
 
 def _text_of(moment: datetime | date) -> str:
-    """Return the time as RFC 3339 has it: with `Z` for UTC, and the digits of a second that are not 0."""
+    """Return the time in the format of RFC 3339, with `Z` for UTC, and without trailing zero fractions."""
     if not isinstance(moment, datetime):
         return moment.isoformat()
     precision = "auto" if moment.microsecond % 1000 else "milliseconds" if moment.microsecond else "seconds"
@@ -111,11 +112,11 @@ def _guarded(compute: Callable[[], _Result]) -> _Result:
 
 def _parse_time(text: str, format_: str, zone: tzinfo = UTC) -> str:
     try:
-        parsed = datetime.strptime(text.strip()[:_LONGEST], format_)  # noqa: DTZ007 - the zone follows
+        parsed = datetime.strptime(text.strip()[:_LONGEST], format_)  # noqa: DTZ007 - the zone is added below
     except ValueError:
         raise UnfitArgument(f"{shown(text)} does not have the format {shown(format_)}") from None
-    except Exception:  # noqa: BLE001 - strptime makes a regular expression of a format, which can fail anyhow
-        raise UnfitArgument(f"{shown(format_)} is not a format for reading") from None
+    except Exception:  # noqa: BLE001 - strptime compiles a format into a regular expression, which can fail in any way
+        raise UnfitArgument(f"{shown(format_)} is not a format that can be parsed") from None
     return _text_of(parsed if parsed.tzinfo else parsed.replace(tzinfo=zone))
 
 
@@ -141,7 +142,7 @@ def _date_of(moment: datetime | date, zone: tzinfo | None = None) -> str:
 
 
 def _add_time(moment: datetime | date, amount: Decimal, unit: str, zone: tzinfo | None = None) -> str:
-    """Return the time that lies `amount` later; with `zone`, days and longer units follow its calendar."""
+    """Return the time `amount` units later; with `zone`, days and longer units follow its local calendar."""
     if not isinstance(moment, datetime):
         return _guarded(lambda: _text_of(_date_after(moment, amount, unit)))
     return _guarded(lambda: _text_of(_moment_after(moment, amount, unit, zone)))
@@ -176,13 +177,13 @@ def _months_after(day: _Day, months: int) -> _Day:
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
     if not MINYEAR <= year <= MAXYEAR:
         raise OverflowError
-    # The last day of a shorter month stands for those that it lacks.
+    # A day that the month does not have becomes the month's last day.
     last = calendar.monthrange(year, month + 1)[1]
     return day.replace(year=year, month=month + 1, day=min(day.day, last))
 
 
 def _existing(local: datetime) -> datetime:
-    """Return a time of a calendar, or the one after it where clocks were put forward over it."""
+    """Return a local time; a time that the change to summer time skips becomes the time after the change."""
     return local.astimezone(UTC).astimezone(local.tzinfo)
 
 
@@ -199,7 +200,7 @@ def _time_between(begin: datetime | date, end: datetime | date, unit: str) -> An
 
 
 def _difference(begin: Any, end: Any) -> timedelta:
-    # Both are dates, or both are times.
+    # Here, both are dates or both are times.
     difference: timedelta = end - begin
     return difference
 

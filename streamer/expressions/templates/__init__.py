@@ -1,4 +1,4 @@
-"""Jinja2 templates in a sandbox, bounded in their work and in the texts that they make."""
+"""Jinja2 templates in a sandbox, with limits for their work and the length of their output."""
 
 from streamer.expressions.templates.mistakes import (
     fields_in_template,

@@ -1,4 +1,4 @@
-"""Sandbox of templates: what an event does not carry is empty, and what grows is bounded."""
+"""Sandbox of templates, in which absent fields are empty, and the size of values is limited."""
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
@@ -38,7 +38,7 @@ OF_NODES = frozenset({COMPARED, CONCATENATED, KEPT, STEP})
 """Filters that the nodes of a compiled template call; the text of a template can't name them."""
 
 RANDOM = ("lipsum", "random")
-"""Names of Jinja2 that templates lack, because their values would differ from attempt to attempt."""
+"""Names of Jinja2 that are removed, because their values would differ from attempt to attempt."""
 
 _OF_ONE_ITEM = frozenset({"count", "d", "default", "first", "last", "length"})
 _OF_ITEMS = frozenset({"batch", "round", "slice", "sum"})
@@ -65,17 +65,17 @@ _COMPARISONS = ("__lt__", "__le__", "__gt__", "__ge__")
 
 
 class AbsentField(jinja2.ChainableUndefined):
-    """Field that the event does not carry: empty, as is whatever a template makes of it."""
+    """Field that the event does not have: it is empty, and so is any value computed from it."""
 
     __slots__ = ()
 
     def __format__(self, _specification: str) -> str:
-        """Return nothing, whatever the format."""
+        """Return an empty text, whatever the format."""
         return ""
 
 
 class MissingField(jinja2.StrictUndefined):
-    """Field that the event does not carry, in a template that must not go out with a gap."""
+    """Field that the event does not have, in a strict template: reading it raises an error."""
 
     __slots__ = ()
 
@@ -106,9 +106,9 @@ for _name in _COMPARISONS:
 
 
 class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """Jinja2's sandbox, in which a rendering spends the steps of a `budget`.
+    """Jinja2's sandbox, in which a rendering spends steps of `budget`.
 
-    A template that exceeds a bound raises `LimitExceeded`.
+    A template that exceeds a limit raises `LimitExceeded`.
     """
 
     intercepted_binops = frozenset({"%", "*", "**", "+", "//"})
@@ -127,14 +127,14 @@ class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         self.filters |= self._filters_of_nodes()
 
     def bounded(self, name: str, filter_: Filter) -> Filter:
-        """Return the filter `name`, which spends steps and checks its bound."""
+        """Return the filter `name` with spending of steps and a check of its limits."""
         first = 1 if hasattr(filter_, "jinja_pass_arg") else 0
         spend_on = self._spender(name)
 
         @wraps(filter_)
         def call(*arguments: Any, **options: Any) -> Any:
             if name in _COMPARING and isinstance(arguments[first], Iterator):
-                # They read all of it before they compare.
+                # These filters read the whole iterator before they compare its items.
                 arguments = (*arguments[:first], list(arguments[first]), *arguments[first + 1 :])
             spend_on(*arguments[first:], **options)
             return self._kept(filter_(*arguments, **options))
@@ -142,7 +142,7 @@ class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         return call
 
     def _spender(self, name: str) -> Callable[..., None]:
-        """Return a function that spends what the filter `name` takes for its arguments."""
+        """Return a function that spends the steps of the filter `name` for its arguments."""
         budget, bound = self.budget, BOUNDS_OF_FILTERS.get(name)
         is_slow, is_comparing, reads_one = name in _SLOW, name in _COMPARING, name in _OF_ONE_ITEM
         reads_attributes = name in _COMPARING or name in _ADDING
@@ -169,13 +169,16 @@ class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         return spend_on
 
     def _compare_all(self, value: Any) -> None:
-        """Spend what comparing the items of `value` with each other takes."""
+        """Spend the steps of comparing the items of `value` with each other."""
         self.budget.compare(value)
         if hasattr(type(value), "__len__"):
             self.budget.spend(len(value) * (_SORTING + len(value).bit_length()) // _SORTING)
 
     def _kept(self, made: Any) -> Any:
-        """Return what a filter or a call has made; a generator spends a step for each of its items."""
+        """Spend the steps of `made`, the result of a filter or a call, and return it.
+
+        A generator spends steps for each of its items.
+        """
         if isinstance(made, GeneratorType):
             return self._generated(made)
         if isinstance(made, int):
@@ -191,23 +194,23 @@ class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Return the attribute of `obj`, or its item."""
-        # Most names are keys of an event's objects. Jinja2 finds that out by an error, which costs more than
-        # the rest.
+        # Most names are keys of an event's objects. Jinja2 would find the key only after an
+        # error, which costs more than everything else.
         if type(obj) is dict and attribute not in _OF_DICTIONARIES:
             return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
         return super().getattr(obj, attribute)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Return true for an attribute that a template can read."""
+        """Return whether a template can read this attribute."""
         if attr in FORBIDDEN_METHODS and isinstance(obj, str | int | type):
             return False
         return super().is_safe_attribute(obj, attr, value)
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Return what `obj` returns."""
+        """Call `obj` and return its result, with limits."""
         self.budget.spend(_STEPS_OF_A_CALL)
         if isinstance(obj, Macro | FunctionType):
-            # A macro is handed its arguments; a function of ours spends what it takes itself.
+            # A macro only receives its arguments, and a function of Streamer spends its own steps.
             return super().call(context, obj, *args, **kwargs)
         owner, name = getattr(obj, "__self__", None), getattr(obj, "__name__", "")
         for each in (owner, *args, *kwargs.values()):
@@ -224,8 +227,8 @@ class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         return self._kept(super().call(context, obj, *args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Return the value of an operator."""
-        # A text's own % asks its argument for a number.
+        """Return the value of an operator, with limits."""
+        # The % of a text would ask its argument for a number.
         if isinstance(right, AbsentField):
             return right
         self.budget.spend(2)
@@ -236,12 +239,12 @@ class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         return self._kept(super().call_binop(context, operator, left, right))
 
     def unsafe_undefined(self, obj: Any, attribute: str) -> jinja2.Undefined:
-        """Return an error for what the sandbox forbids: it must not be empty."""
+        """Return a value that raises `SecurityError`, so that a forbidden attribute is not just empty."""
         forbidden = f"access to attribute {attribute!r} of {type(obj).__name__!r} object is unsafe."
         return jinja2.StrictUndefined(forbidden, exc=SecurityError)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        """Return a bounded `format` or `format_map` of a text, `None` for any other value."""
+        """Return a limited version of a text's `format` or `format_map`; `None` for any other value."""
         wrapped = super().wrap_str_format(value)
         if wrapped is None:
             return None
@@ -252,7 +255,7 @@ class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         def formatted(*arguments: Any, **named: Any) -> str:
             values: Any = arguments[0] if is_map and arguments else named
             made = _BoundedFormatter(self).vformat(text, () if is_map else arguments, values)
-            # Escaping makes it longer by a few times at most.
+            # Escaping makes the text at most a few times longer.
             return wrapped(*arguments, **named) if isinstance(text, Markup) else made
 
         return formatted
@@ -288,7 +291,7 @@ class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
         @jinja2.pass_eval_context
         def joined(context: EvalContext, value: Any, d: Any = "", attribute: Any = None) -> Any:
-            """Return what the filter `join` returns, within bounds."""
+            """Return the result of the filter `join`, within limits."""
             if attribute is not None:
                 value = map(make_attrgetter(context.environment, attribute), value)
             items = [plain(each) for each in joinable(budget, list(value), d)]
@@ -314,7 +317,8 @@ class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
             budget.take(value)
             return value
 
-        # A constant would be computed once, when the template is compiled.
+        # Without the context, Jinja2 would compute this filter only once, when it compiles the
+        # template.
         @jinja2.pass_context
         def step(_context: Context, steps: int) -> None:
             budget.spend(steps)
@@ -323,13 +327,13 @@ class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
 
 def plain(value: Any) -> Any:
-    """Return a number that Python writes with an exponent as its digits, and any other value as it is."""
+    """Return a number without an exponent as a text of its digits, and any other value unchanged."""
     is_number = isinstance(value, float | Decimal)
     return plain_number(value) if is_number and isfinite(value) and "e" in str(value).lower() else value
 
 
 class _BoundedFormatter(jinja2.sandbox.SandboxedFormatter):
-    """Formatter that takes memory for no more than the longest text."""
+    """Formatter that never needs memory for more than the longest allowed text."""
 
     def __init__(self, environment: TemplateSandbox) -> None:
         super().__init__(environment)

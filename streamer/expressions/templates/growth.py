@@ -1,4 +1,4 @@
-"""Bounds of the operators, filters and methods whose values can be larger than what they are given."""
+"""Limits for the operators, filters and methods whose values can be larger than their arguments."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -9,16 +9,16 @@ from typing import Any
 from streamer.expressions.functions.budget import LONGEST_LIST, Budget, LimitExceeded, check_length, search
 
 Bound = Callable[..., None]
-"""Takes a budget and the arguments of a filter or method, and spends what its value takes.
+"""Function that takes a budget and the arguments of a filter or method, and spends steps for its value.
 
-It raises `LimitExceeded`, also if the value is too large.
+It raises `LimitExceeded` if the budget is used up or the value is too large.
 """
 
 LONGEST_NUMBER = 2_000
-"""Most bits of a whole number that a template computes."""
+"""Most bits of an integer that a template computes."""
 
 WIDEST = 10_000
-"""Greatest width to which a template fills a text."""
+"""Greatest width to which a template pads a text."""
 
 _MOST_PLACES = 1_000
 _LARGEST_EXPONENT = 1_000
@@ -80,12 +80,12 @@ def check_formatting(budget: Budget, template: Any, values: Any) -> None:
 def check_width_of_format(specification: str) -> None:
     """Raise `LimitExceeded` if a width or a precision in `specification` is too large."""
     for digits in _NUMBERS.findall(specification):
-        # Python refuses to read a number of some thousand digits.
+        # Python refuses to read a number with some thousands of digits.
         fitting_width(int(digits[-9:]) if not digits[:-9].strip("0") else float("inf"))
 
 
 def joinable(budget: Budget, items: list[Any], separator: Any) -> list[Any]:
-    """Return `items`. Raises `LimitExceeded` if they are too long when they are joined by `separator`."""
+    """Return `items`; raises `LimitExceeded` if the text joined by `separator` would be too long."""
     check_length(budget.extent(items) + len(items) * len(_text(budget, separator)))
     return items
 
@@ -186,35 +186,35 @@ BOUNDS_OF_FILTERS: Mapping[str, Bound] = MappingProxyType(
         "wordwrap": _wordwrap,
     }
 )
-"""Bounds of filters by their names."""
+"""Limits of filters by name."""
 
 CHECKS_OF_OPERATORS: Mapping[str, Bound] = MappingProxyType(
     {"%": check_formatting, "*": _multiplication, "**": _power, "+": _addition}
 )
-"""Bounds of operators, which take both sides."""
+"""Limits of operators by symbol; each function takes both operands."""
 
 BOUNDS_OF_METHODS: Mapping[str, Bound] = MappingProxyType(
     {**dict.fromkeys(("center", "ljust", "rjust", "zfill"), _center), "replace": _replace}
 )
-"""Bounds of a text's methods by their names, beside `join` and `format`."""
+"""Limits of a text's methods by name; `join` and `format` are handled elsewhere."""
 
 FORBIDDEN_METHODS = frozenset({"encode", "expandtabs", "from_bytes", "maketrans", "to_bytes", "translate"})
-"""Methods of texts and numbers that a template can't call: nothing bounds them, and no text needs them."""
+"""Methods of texts and numbers that a template can't call: they have no limit, and no template needs them."""
 
 
 def fitting_list(items: int) -> None:
-    """Raise `LimitExceeded` if a list of so many items is too long."""
+    """Raise `LimitExceeded` if a list with this many items is too long."""
     if items > LONGEST_LIST:
         raise LimitExceeded(f"a list would have more than {LONGEST_LIST:,} items")
 
 
 def fitting_number(bits: int) -> None:
-    """Raise `LimitExceeded` if a whole number of so many bits is too large."""
+    """Raise `LimitExceeded` if an integer with this many bits is too large."""
     if bits > LONGEST_NUMBER:
         raise LimitExceeded(f"a number would have more than {LONGEST_NUMBER:,} bits")
 
 
 def fitting_width(width: Any) -> None:
-    """Raise `LimitExceeded` if `width` is a number that is too large for one."""
+    """Raise `LimitExceeded` if `width` is a number and too large for a width."""
     if isinstance(width, int | float | Decimal) and not -WIDEST <= width <= WIDEST:
         raise LimitExceeded(f"a width is at most {WIDEST:,}")

@@ -1,4 +1,4 @@
-"""Mistakes of templates that are seen without an event: names, calls, and constants beyond the bounds."""
+"""Mistakes in templates that can be found without an event: names, calls, and too large constants."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ _GLOBALS = frozenset(jinja2.Environment(autoescape=True).globals).difference(RAN
 
 
 def unknown_names(source: str, known: frozenset[str], functions: Functions) -> Iterator[tuple[str, int]]:
-    """Yield each name in `source` that is neither `known` nor of Jinja2 or a function, with its line."""
+    """Yield each unknown name in `source` with its line; `known` names, Jinja2's and functions are known."""
     parsed = _parsed(source)
     undeclared = jinja2.meta.find_undeclared_variables(parsed) - _GLOBALS - known - functions.own.keys()
     for name in sorted(undeclared):
@@ -26,7 +26,7 @@ def unknown_names(source: str, known: frozenset[str], functions: Functions) -> I
 def unknown_members(source: str, known: frozenset[str]) -> Iterator[tuple[str, int]]:
     """Yield each member of `data` in `source` that is not `known`, with its line.
 
-    There are none if the template gives the name `data` to something else.
+    It yields nothing if the template assigns the name `data` itself.
     """
     parsed = _parsed(source)
     if not known or any(each.name == "data" and each.ctx != "load" for each in parsed.find_all(nodes.Name)):
@@ -48,7 +48,7 @@ def fields_in_template(source: str) -> frozenset[str]:
 
 
 def _path(node: nodes.Node) -> tuple[str, ...]:
-    """Return the names of the path `node`; an empty tuple if it is not a path of names."""
+    """Return the names in the path `node`; an empty tuple if `node` is not a path of names."""
     if isinstance(node, nodes.Name):
         return (node.name,)
     if not isinstance(node, nodes.Getattr | nodes.Getitem):
@@ -78,13 +78,13 @@ def mistaken_calls(source: str, functions: Functions) -> Iterator[tuple[str, int
 
 
 def sentence_of(error: jinja2.TemplateSyntaxError) -> str:
-    """Return what is wrong with a template that can't be compiled."""
+    """Return a sentence about a template that can't be compiled."""
     is_bound = isinstance(error.__cause__, LimitExceeded)
-    return "exceeds a bound whatever the event holds" if is_bound else "is not a Jinja2 template"
+    return "exceeds a limit for every event" if is_bound else "is not a Jinja2 template"
 
 
 def check_constants(environment: TemplateSandbox, template: nodes.Template) -> None:
-    """Raise `jinja2.TemplateAssertionError` for what exceeds a bound in `template` with every event."""
+    """Raise `jinja2.TemplateAssertionError` for a part of `template` that exceeds a limit for every event."""
     for constant in _constants(template):
         output = nodes.Template([nodes.Output([constant], lineno=1)], lineno=1)
         output.set_environment(environment)
@@ -94,14 +94,15 @@ def check_constants(environment: TemplateSandbox, template: nodes.Template) -> N
             environment.template_class.from_code(environment, code, {**environment.globals}).render()
         except LimitExceeded as error:
             raise jinja2.TemplateAssertionError(str(error), constant.lineno) from error
-        except Exception:  # noqa: BLE001, S112 - what else is wrong with it, it says when it is rendered
+        except Exception:  # noqa: BLE001, S112 - any other error is reported when the template is rendered
             continue
 
 
 def _constants(node: nodes.Node) -> Iterator[nodes.Expr]:
-    """Yield the largest expressions in `node` that are the same for every event.
+    """Yield the largest expressions in `node` that have the same value for every event.
 
-    A filter and a method with constant arguments are applied to a short text.
+    A filter or a method with constant arguments is also yielded, applied to a short
+    text.
     """
     for child in node.iter_child_nodes():
         if not isinstance(child, nodes.Expr) or isinstance(
@@ -121,7 +122,7 @@ def _is_constant(node: nodes.Node) -> bool:
 
 
 def _applied(node: nodes.Expr) -> nodes.Expr | None:
-    """Return the filter or method `node`, applied to a text, if its arguments are constants."""
+    """Return the filter or method `node` applied to a short text, if its arguments are constants."""
     line = node.lineno
     text = nodes.Const("x", lineno=line)
     if isinstance(node, nodes.Filter) and node.node is not None:
@@ -141,6 +142,6 @@ def _parsed(source: str) -> nodes.Template:
     for name in _GLOBALS.symmetric_difference(environment.globals):
         del environment.globals[name]
     parsed = environment.parse(source)
-    # Only names are looked for; the template was compiled with its filters before.
+    # Only names are needed here; the template was compiled with its real filters before.
     environment.filters |= dict.fromkeys((each.name for each in parsed.find_all(nodes.Filter)), str)
     return parsed

@@ -1,4 +1,4 @@
-"""Nodes of a parsed template, with calls that count its work."""
+"""Adds calls that count the work of a template to its parsed nodes."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ _SMALL = (nodes.Const, nodes.List, nodes.Tuple, nodes.Dict)
 
 
 def counted(template: nodes.Template) -> nodes.Template:
-    """Return `template`, in which each loop, macro, comparison, concatenation and slice counts its work."""
+    """Return `template` with counted loops, macros, comparisons, concatenations and slices."""
     counted_template: nodes.Template = _Counting().visit(template)
     return counted_template
 
@@ -32,7 +32,7 @@ class _Counting(NodeTransformer):
         self.generic_visit(node)
         operands = [node.expr, *(each.expr for each in node.ops)]
         is_search = any(each.op in {"in", "notin"} for each in node.ops)
-        # Comparing with a number or a text takes no time.
+        # A comparison with a constant number or text takes almost no time.
         if not is_search and any(isinstance(each, nodes.Const) for each in operands):
             return node
         if not isinstance(node.expr, _SMALL):
@@ -51,7 +51,7 @@ class _Counting(NodeTransformer):
         if isinstance(node.arg, nodes.Slice):
             return _filtered(node, KEPT)
         if not isinstance(node.arg, nodes.Const):
-            # A key is hashed, and a tuple of tuples can take long.
+            # A key is hashed, which can take long for a tuple of tuples.
             node.arg = _filtered(node.arg, COMPARED)
         return node
 
@@ -70,7 +70,7 @@ class _Counting(NodeTransformer):
 
 
 def _steps_of(node: nodes.Node) -> int:
-    """Return the steps of one turn of a loop or one call of a macro, without those of others in it."""
+    """Return the steps of one turn of a loop or one call of a macro, without loops and macros within it."""
     steps, characters = 1, 0
     for each in _within(node):
         if isinstance(each, nodes.TemplateData):
@@ -80,7 +80,7 @@ def _steps_of(node: nodes.Node) -> int:
 
 
 def _within(node: nodes.Node) -> Iterator[nodes.Node]:
-    """Yield the nodes within `node`, but not in the loops and macros in it."""
+    """Yield the nodes within `node`, but not the nodes within its inner loops and macros."""
     for child in node.iter_child_nodes():
         yield child
         if not isinstance(child, nodes.For | nodes.Macro | nodes.CallBlock):

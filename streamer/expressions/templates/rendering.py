@@ -1,4 +1,4 @@
-"""Rendering of texts and contents by templates, in which an absent field is empty."""
+"""Rendering of texts and request contents by templates, in which an absent field is empty."""
 
 import re
 import traceback
@@ -24,7 +24,7 @@ from streamer.expressions.templates.environment import (
 from streamer.expressions.templates.mistakes import check_constants
 from streamer.expressions.templates.nodes import counted
 
-# They are there for values that are missing.
+# These filters handle missing values themselves.
 _OF_MISSING = frozenset({"d", "default"})
 
 _CENT = Decimal("0.01")
@@ -41,11 +41,11 @@ _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 def compile_template(
     source: str, *, strict: bool, functions: Functions | None = None
 ) -> Callable[[JsonObject], str]:
-    """Return a function that renders `source`, a text for people. Raises `jinja2.TemplateSyntaxError`.
+    """Return a function that renders `source`, a text for people; raises `jinja2.TemplateSyntaxError`.
 
-    A field that the event does not carry renders as empty, through filters and
-    operators too, and a cleared field does so through filters. With `strict`,
-    an absent field is an error, and a filter gets the null of a cleared one. A
+    A field that the event does not have renders as empty, even after filters and
+    operators. A cleared field renders as empty, even after filters. With `strict`,
+    an absent field is an error, and a filter gets the null of a cleared field. A
     text is cut at 100,000 characters.
     """
     environment = _environment(functions, strict=strict, autoescape=False, finalize=_shown)
@@ -61,12 +61,11 @@ def compile_content(
     functions: Functions | None = None,
     filters: Mapping[str, Filter] = MappingProxyType({}),
 ) -> Callable[[JsonObject], str]:
-    """Return a function that renders `source`, the content of a request; in XML and HTML, values are escaped.
+    """Return a function that renders `source`, the content of a request; XML and HTML values are escaped.
 
-    `filters` stand beside the usual ones.
-    The function raises `ValueError` for more than a million characters.
-    Otherwise it does what that of `compile_template` does, and this raises what
-    that raises.
+    `filters` are added to the usual filters. The function raises `ValueError` for
+    more than a million characters. In all other respects, it behaves like the
+    function of `compile_template`. Raises `jinja2.TemplateSyntaxError`.
     """
     is_markup = _MARKUP.search(media_type) is not None
     finalize = _in_markup if is_markup else _single
@@ -86,11 +85,11 @@ def compile_content(
 
 
 def _compiled(environment: TemplateSandbox, source: str, most: int) -> Callable[[JsonObject], str]:
-    """Return a function that renders `source`, to somewhat more than `most` characters at most."""
-    # The globals that `from_string` makes are a chain of dictionaries, and each rendering copies them.
+    """Return a function that renders `source`, and stops soon after `most` characters."""
+    # `from_string` would make the globals a chain of dictionaries, which each rendering copies.
     code = environment.compile(counted(environment.parse(source)))
     template = environment.template_class.from_code(environment, code, dict(environment.globals))
-    # After the compilation, which refuses an invalid template.
+    # Check the constants after the compilation, which refuses an invalid template.
     check_constants(environment, environment.parse(source))
 
     def render(document: JsonObject) -> str:
@@ -138,7 +137,7 @@ def _environment(
 
 
 def _global(name: str, functions: Functions) -> Callable[..., Any]:
-    """Return the function `name` for templates: of an absent field it makes nothing, as in `body`."""
+    """Return the function `name` for templates; its value is absent if an argument is absent."""
     steps = functions.steps(name)
 
     def call(*arguments: Any) -> Any:
@@ -146,7 +145,7 @@ def _global(name: str, functions: Functions) -> Callable[..., Any]:
             if isinstance(argument, AbsentField):
                 return argument
             if isinstance(argument, jinja2.Undefined):
-                # It says which field is missing.
+                # This raises an error that names the missing field.
                 str(argument)
         functions.budget.spend(steps)
         return functions.call_function(name, [_plain(each) for each in arguments])
@@ -155,12 +154,12 @@ def _global(name: str, functions: Functions) -> Callable[..., Any]:
 
 
 def _plain(value: Any) -> Any:
-    # The text of a macro is one that can't be escaped again.
+    # The output of a macro is a text type that must not be escaped again; convert it to plain text.
     return str.__str__(value) if isinstance(value, str) else value
 
 
 def _lenient(filter_: Filter) -> Filter:
-    """Return a filter that returns an absent or cleared value as it is."""
+    """Return `filter_` so that it returns an absent or cleared value unchanged."""
     first = 1 if hasattr(filter_, "jinja_pass_arg") else 0
 
     @wraps(filter_)
@@ -180,7 +179,7 @@ def _shown(value: Any) -> Any:
 
 
 def _single(value: Any) -> Any:
-    """Return `value` as a program reads it: booleans in lower case, numbers with all digits."""
+    """Return `value` in a form for programs: booleans in lower case, numbers with all digits."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -193,7 +192,7 @@ def _single(value: Any) -> Any:
 
 
 def _in_markup(value: Any) -> Any:
-    """Return `value` as `_single` does, without the characters that no XML document can hold."""
+    """Return the result of `_single`, with characters that XML does not allow replaced."""
     single = _single(value)
     if isinstance(single, str) and _NOT_IN_XML.search(single):
         return type(single)(_NOT_IN_XML.sub("\ufffd", single))
@@ -202,12 +201,12 @@ def _in_markup(value: Any) -> Any:
 
 def _money(amount: Any) -> str:
     if not isinstance(amount, str | int | float | Decimal) or isinstance(amount, bool):
-        raise TypeError(f"money takes a number, or a text that is one, not {kind_of(amount)}")
+        raise TypeError(f"money takes a number, also as a text, not {kind_of(amount)}")
     try:
         exact = amount if isinstance(amount, Decimal) else Decimal(str(amount))
     except DecimalException:
-        raise ValueError("money takes a number, or a text that is one") from None
+        raise ValueError("money takes a number, also as a text") from None
     if not exact.is_finite() or abs(exact.adjusted()) > _MOST_MONEY:
         raise ValueError(f"money takes a number of at most {_MOST_MONEY} digits")
-    # Half a cent is rounded up, as people do. A double on the way would lose digits.
+    # Half a cent is rounded up, as people expect. A conversion to float would lose digits.
     return f"{exact.quantize(_CENT, ROUND_HALF_UP, _MONEY):,f}"

@@ -1,1 +1,1 @@
-"""Log in Kafka."""
+"""The durable log in Kafka."""

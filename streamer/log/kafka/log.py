@@ -1,4 +1,4 @@
-"""Event log in Kafka, for ingest and dispatch."""
+"""Event log in Kafka, which ingest and dispatch share."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
@@ -32,9 +32,9 @@ from streamer.settings import KafkaLogSettings
 class KafkaLog:
     """EventLog, Ownership and ControlledLog on one Kafka cluster.
 
-    Channels are placed on the partitions of the checkpoint topic. Each
-    partition in use has a writer: one thread and one transactional producer,
-    which fences off the producer of any other process.
+    Each channel belongs to one partition of the checkpoint topic. Each partition in
+    use has a writer: one thread and one transactional producer. The producer fences
+    off the producer of every other process.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class KafkaLog:
         pulses: Pulses,
         traceparent: Traceparent | None = None,
     ) -> None:
-        """Use `open` instead: it prepares the topics first, and closes every client."""
+        """Use `open` instead, which prepares the topics first and closes every client at the end."""
         self._clients = clients
         self._topics = topics
         self._pulses = pulses
@@ -67,11 +67,11 @@ class KafkaLog:
         *,
         traceparent: Traceparent | None = None,
     ) -> AsyncIterator[Self]:
-        """Connect, check or create the topics, and close every client on leaving.
+        """Connect, create or check the topics, yield the log, and close every client at the end.
 
-        `traceparent` gives the header of this name for an event that is appended.
-        Raises `CredentialsRefused`, `LogMisconfigured` or `LogUnavailable`
-        within 10 s.
+        `traceparent` returns the header `traceparent` of an event that is appended.
+        Raises `CredentialsRefused`, `LogMisconfigured` or `LogUnavailable` within
+        10 s.
         """
         clients = Clients(settings=settings, clock=clock)
         topics = TopicProvisioner(clients)
@@ -95,22 +95,22 @@ class KafkaLog:
 
     @property
     def outage(self) -> str:
-        """Reason why nothing can be appended or read at the moment; empty while a broker answers."""
+        """Reason why the log can neither append nor read at the moment; empty while a broker answers."""
         return self._connectivity.outage
 
     @property
     def storage(self) -> None:
-        """Nothing: the brokers have the room."""
+        """`None`: the brokers watch their own disks."""
         return
 
     @property
     def foreign_records(self) -> Mapping[str, int]:
-        """Number of foreign records by topic."""
+        """Number of foreign records, by topic."""
         return self._clients.foreign.counts
 
     @property
     def aborted_transactions(self) -> int:
-        """Number of transactions of this process that did not end with a commit."""
+        """Number of this process's transactions that did not commit."""
         return self._clients.aborted.number
 
     @property
@@ -119,19 +119,19 @@ class KafkaLog:
         return self._membership is not None and self._membership.is_in
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
-        """Return the last committed checkpoint of `channel`, once it is certain."""
+        """Return the last committed checkpoint of `channel`, after any open transaction was decided."""
         return await self._writer(self._checkpoints.partition_of(channel)).checkpoint(channel)
 
     async def known_orgs(self) -> frozenset[OrgId]:
-        """Return the orgs of the committed checkpoints."""
+        """Return the orgs that have a committed checkpoint."""
         return await asyncio.to_thread(self._known_orgs)
 
     async def stored_checkpoints(self) -> Sequence[StoredCheckpoint]:
-        """Return the committed checkpoints, and which processes own their channels."""
+        """Return the committed checkpoints, each with the process that owns its channel."""
         return await self.history.stored_checkpoints()
 
     async def appended_since(self, patterns: Sequence[str], at: float, /) -> int:
-        """Return the most events of some types that were appended since `at`."""
+        """Return how many events of these types were appended since `at`, at most."""
         return await self.history.appended_since(patterns, at)
 
     async def open_holes(self, channel: Channel) -> Sequence[ContinuityRecord]:
@@ -141,21 +141,21 @@ class KafkaLog:
         )
 
     async def holes(self, ids: Collection[str]) -> Mapping[str, ContinuityRecord]:
-        """Return the last states of the continuity records `ids`."""
+        """Return the last state of each continuity record in `ids`."""
         return by_id(
             await asyncio.to_thread(read_continuity, self._clients, self._topics.admin, has_id_in(ids))
         )
 
     def begin(self, channel: Channel) -> KafkaAppend:
-        """Return a new append to `channel`, which is committed in one transaction."""
+        """Return a new append to `channel`; one transaction commits it."""
         partition = self._checkpoints.partition_of(channel)
         return KafkaAppend(self._encoder, lambda append: self._writer(partition).append(append))
 
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
         """Share `channels` with the other processes of this prefix.
 
-        A partition is given up at the latest when an append under way must have
-        ended.
+        A partition waits for its running append before another process takes it
+        over, at most as long as an append can last.
         """
         if self._membership is not None:
             raise LogMisconfigured("the channels are shared already: follow their ownership once")
@@ -174,8 +174,7 @@ class KafkaLog:
                 version, last = share.version, mine
                 membership.settle(version)
         finally:
-            # The next owner should find no append under way, and no writer may
-            # be opened again after that.
+            # The next owner must find no running append, so no writer is opened after this.
             self._has_left = True
             await self._let_go(self._writers.keys())
             await membership.close()

@@ -1,4 +1,4 @@
-"""In-memory twin of the log, for tests and for authors of plugins."""
+"""In-memory twin of the log, for tests and for plugin authors."""
 
 from streamer.log.memory.feed import PAGE_EVENTS, MemoryFeed, partition_of
 from streamer.log.memory.history import MemoryHistory

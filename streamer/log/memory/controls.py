@@ -21,16 +21,16 @@ from streamer.ports import LaneChange
 
 
 class MemoryLetterCursor:
-    """Compares the present letters with those that it has seen."""
+    """Cursor over the dead letters, which remembers the dead letters that it has returned."""
 
     def __init__(self, letters: Mapping[str, DeadLetter], check_up: Callable[[], None]) -> None:
-        """Read `letters`; `check_up` raises while the log is down."""
+        """Read `letters`; `check_up` raises `LogUnavailable` while the log is down."""
         self._letters = letters
         self._check_up = check_up
         self._seen: dict[str, DeadLetter] = {}
 
     async def heads(self) -> AsyncGenerator[LetterHead, None]:
-        """Yield the heads of letters that have come since."""
+        """Yield the heads of the dead letters that were added since the last call."""
         self._check_up()
         for id_, letter in list(self._letters.items()):
             if self._seen.get(id_) is not letter:
@@ -38,12 +38,12 @@ class MemoryLetterCursor:
                 yield letter.head
 
     async def kept(self, ids: Collection[str]) -> frozenset[str]:
-        """Return which of these letters exist."""
+        """Return the ids of the given dead letters that exist."""
         self._check_up()
         return frozenset(ids) & self._letters.keys()
 
     async def letters(self, ids: Collection[str]) -> AsyncGenerator[DeadLetter, None]:
-        """Yield these letters."""
+        """Yield the given dead letters that exist."""
         self._check_up()
         for letter in [self._letters[id_] for id_ in ids if id_ in self._letters]:
             yield letter
@@ -58,7 +58,10 @@ class MemoryControls:
         continuity: Sequence[ContinuityRecord],
         check_up: Callable[[], None],
     ) -> None:
-        """Begin without controls; the log keeps the others, and `check_up` raises while it is down."""
+        """Begin without controls; `letters` and `continuity` belong to the log.
+
+        `check_up` raises `LogUnavailable` while the log is down.
+        """
         self._letters = letters
         self._continuity = continuity
         self._check_up = check_up
@@ -82,7 +85,7 @@ class MemoryControls:
         await self._change(replace(self._board, controls=controls))
 
     async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
-        """Open or end a redrive."""
+        """Open a redrive, or remove an ended one."""
         await self.note(audit)
         redrives = {**self._board.redrives, redrive.id: redrive}
         if redrive.ended_at is not None:
@@ -90,14 +93,14 @@ class MemoryControls:
         await self._change(replace(self._board, redrives=redrives))
 
     async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord, /) -> None:
-        """Add to the letters that an open redrive skips."""
+        """Let an open redrive skip these dead letters too."""
         await self.note(audit)
         if redrive := self._board.redrives.get(redrive_id):
             redrives = {**self._board.redrives, redrive_id: redrive.without(letters)}
             await self._change(replace(self._board, redrives=redrives))
 
     async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord, /) -> None:
-        """Open, change or end a snapshot."""
+        """Open or change a snapshot order, or remove an ended one."""
         await self.note(audit)
         snapshots = {**self._board.snapshots, order.id: order}
         if order.ended_at is not None:
@@ -105,7 +108,7 @@ class MemoryControls:
         await self._change(replace(self._board, snapshots=snapshots))
 
     async def order_position(self, order: PositionOrder, audit: AuditRecord, /) -> None:
-        """Open or end an order of a position."""
+        """Open a position order, or remove an ended one."""
         await self.note(audit)
         positions = {**self._board.positions, order.id: order}
         if order.ended_at is not None:
@@ -119,16 +122,16 @@ class MemoryControls:
         self._audit.append(audit)
 
     async def audit(self, *, last: int) -> Sequence[AuditRecord]:
-        """Return the last audit records."""
+        """Return the `last` newest audit records."""
         self._check_up()
         return self._audit[-last:] if last else []
 
     def letter_cursor(self) -> MemoryLetterCursor:
-        """Return a new cursor."""
+        """Return a new cursor over the dead letters."""
         return MemoryLetterCursor(self._letters, self._check_up)
 
     async def continuity(self, chosen: ContinuityFilter, *, last: int) -> Sequence[ContinuityRecord]:
-        """Return the last recorded of the continuity records that `chosen` admits."""
+        """Return the `last` newest continuity records that `chosen` admits."""
         self._check_up()
         return last_states(self._continuity, chosen.admits)[-last:] if last else []
 
@@ -149,7 +152,7 @@ class MemoryControls:
 
 
 class ParkedEvents:
-    """The parked lanes of one subscriber with their events."""
+    """Parked lanes of one subscriber, with their events."""
 
     def __init__(self) -> None:
         self._entries: dict[tuple[Partition, str], dict[int, Entry]] = defaultdict(dict)
@@ -177,7 +180,7 @@ class ParkedEvents:
         ]
 
     def entries(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
-        """Return the parked events among `offsets`, in that order."""
+        """Return the parked events among `offsets`, in the order of `offsets`."""
         held = {
             offset: entry
             for (of, _), entries in self._entries.items()

@@ -1,4 +1,4 @@
-"""Feed of the in-memory log: the partitions of one process."""
+"""Feed of the in-memory log, with the partitions that one process owns."""
 
 import asyncio
 from collections import deque
@@ -18,7 +18,7 @@ _FORWARDED = "forwarded."
 
 
 class LogState(Protocol):
-    """The part of the log that a feed reads and changes."""
+    """Part of the log that a feed reads and changes."""
 
     @property
     def settled(self) -> Mapping[SubscriberName, Mapping[Partition, SettledOffsets]]:
@@ -26,7 +26,7 @@ class LogState(Protocol):
         ...
 
     def partition(self, partition: Partition) -> Sequence[Entry]:
-        """Return the entries of a partition, so that an offset is an index."""
+        """Return the entries of a partition; the index of an entry is its offset."""
         ...
 
     def settle(self, subscriber: SubscriberName, settlement: Settlement) -> Recorded:
@@ -49,7 +49,7 @@ class LogState(Protocol):
 
 
 class MemoryFeed:
-    """One member of a subscriber's group, with the partitions that the log assigns to it."""
+    """Member of a subscriber's group, which reads the partitions that the log assigns to it."""
 
     def __init__(self, log: LogState, subscription: Subscription) -> None:
         self.subscriber = subscription.subscriber
@@ -90,7 +90,7 @@ class MemoryFeed:
         self.wake()
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
-        """Record progress and its records together, except progress in revoked partitions."""
+        """Record progress and its records together; progress in revoked partitions is ignored."""
         await asyncio.sleep(0)
         valid = {
             partition: progress
@@ -102,7 +102,7 @@ class MemoryFeed:
         return self._log.settle(self.subscriber, replace(settlement, progress=valid))
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
-        """Return parked events of an assigned partition, and no events of another one."""
+        """Return parked events of an assigned partition; empty for any other partition."""
         await asyncio.sleep(0)
         if partition not in self._assignments:
             return []
@@ -115,10 +115,9 @@ class MemoryFeed:
         self.wake()
 
     async def let_go(self, partitions: frozenset[Partition]) -> None:
-        """Give up `partitions` in agreement with the reader.
+        """Release `partitions` in agreement with the reader.
 
-        Returns once `read` has returned their revocation and has been called
-        again.
+        It returns after `read` has returned the revocation and was called again.
         """
         self._leaving = self.holds & partitions
         if not self._leaving:
@@ -133,7 +132,7 @@ class MemoryFeed:
         self._forget(partitions)
 
     def revoke(self, partitions: frozenset[Partition]) -> None:
-        """Give up `partitions` at once; the next `read` returns the revocation."""
+        """Release `partitions` at once; the next `read` returns the revocation."""
         lost = self.holds & partitions
         if not lost:
             return
@@ -157,8 +156,8 @@ class MemoryFeed:
             return change
         self._assignment += 1
         stored = self._log.settled[self.subscriber]
-        # A partition that existed at the subscriber's start has stored progress;
-        # one that appeared later is read from its beginning.
+        # A partition that existed at the subscriber's start has stored progress. A partition
+        # that appeared later is read from its beginning.
         progress = {partition: stored.get(partition, SettledOffsets(next_offset=0)) for partition in change}
         for partition in change & self.holds:
             self._assignments[partition] = self._assignment
@@ -209,7 +208,7 @@ async def settled_events(
 
 
 def partition_of(event_type: str) -> Partition:
-    """Return the partition of an event type: one for each entity, whatever the kind of change."""
+    """Return the partition of an event type; all changes of an entity share one partition."""
     return Partition(topic=".".join(event_type.split(".", 3)[:3]), number=0)
 
 
@@ -219,7 +218,7 @@ def forwarded_to(subscriber: SubscriberName) -> Partition:
 
 
 def can_read(subscription: Subscription, partition: Partition) -> bool:
-    """Return whether `partition` holds events for a subscriber, as far as its topic tells."""
+    """Return whether the topic of `partition` can hold events for a subscriber."""
     if subscription.after:
         return partition == forwarded_to(subscription.subscriber)
     return not is_forwarded(partition)

@@ -1,4 +1,4 @@
-"""Events of the in-memory log, for operators and for processes that own no part of it."""
+"""History of the in-memory log, for operators and for processes that own no partition."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -27,7 +27,7 @@ _MOST_BEHIND = 20_000
 
 
 class KeptLog(LogState, Protocol):
-    """The part of the log that its history reads."""
+    """Part of the log that its history reads."""
 
     @property
     def checkpoints(self) -> Mapping[Channel, Checkpoint]:
@@ -46,16 +46,16 @@ class KeptLog(LogState, Protocol):
 
     @property
     def partitions(self) -> Sequence[Partition]:
-        """All partitions, those of forwarded events included."""
+        """All partitions, including partitions of forwarded events."""
         ...
 
     async def grown(self, beyond: int) -> None:
-        """Return once there are more than so many entries."""
+        """Wait until the log has more than `beyond` entries."""
         ...
 
 
 class MemoryHistory:
-    """`EventHistory` of `log`, which keeps no time of appending: the events' own count."""
+    """`EventHistory` of `log`, which stores no times of appending; the events' own times replace them."""
 
     def __init__(self, log: KeptLog) -> None:
         self._log = log
@@ -66,7 +66,7 @@ class MemoryHistory:
         return list(self._log.checkpoints.values())
 
     async def start(self, entity: str, at: float, /) -> HistoryStart:
-        """Return the first offset of an event since `at`."""
+        """Return the offset of the first event since `at`."""
         self._log.check_up()
         partition = partition_of(change_type_stem(entity))
         kept = self._log.partition(partition)
@@ -90,13 +90,13 @@ class MemoryHistory:
         return await search(asked, _Partitions(log=self._log, asked=asked))
 
     async def at(self, partition: Partition, offset: int, /) -> LoggedEvent | None:
-        """Return the event at a place."""
+        """Return the event at `offset`."""
         await asyncio.sleep(0)
         self._log.check_up()
         kept = self._log.partition(partition)
         return LoggedEvent(entry=kept[offset]) if 0 <= offset < len(kept) else None
 
-    async def receipts(self, event: Event, since: float, /) -> FoundReceipts:  # noqa: ARG002 - all are at hand
+    async def receipts(self, event: Event, since: float, /) -> FoundReceipts:  # noqa: ARG002 - all receipts are in memory
         """Return the receipts of an event."""
         await asyncio.sleep(0)
         self._log.check_up()
@@ -105,7 +105,7 @@ class MemoryHistory:
     async def place(
         self, subscriber: SubscriberName, partition: Partition, offset: int, /
     ) -> SubscriberPlace:
-        """Return the progress of a subscriber, and the lane that holds an event."""
+        """Return the progress of a subscriber, and the parked lane that holds `offset`."""
         await asyncio.sleep(0)
         self._log.check_up()
         lanes = self._log.parked(subscriber, partition)
@@ -129,7 +129,7 @@ class MemoryHistory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Partitions:
-    """Partitions of the log that a search can look at."""
+    """`ChunkSource` of the in-memory log."""
 
     log: KeptLog
     asked: EventSearch

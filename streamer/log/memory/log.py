@@ -39,14 +39,14 @@ from streamer.ports import Recorded, Settlement, StoredCheckpoint, Subscription
 
 @dataclass(slots=True, kw_only=True)
 class MemoryLog:
-    """EventLog, ControlledLog and Ownership in one process's memory.
+    """EventLog, ControlledLog and Ownership in the memory of one process.
 
-    Tests set its faults: `down` makes every call raise `LogUnavailable`,
-    `refuse` names events that an append never takes, and `fail_after_commit`
-    lets the next append or settlement take effect and then raises
-    `LogUnavailable`. A partition with more than `room` offsets settled above
-    its prefix is crowded. Tests can inspect the kept events, letters, progress
-    and `continuity`, which holds each state of a continuity record.
+    Tests can set faults. `down` makes every call raise `LogUnavailable`. `refuse`
+    selects events that an append refuses. With `fail_after_commit`, the next append
+    or settlement takes effect and then raises `LogUnavailable`. A partition is
+    crowded when more than `room` offsets are settled above `next_offset`. Tests can
+    inspect the kept events, dead letters, progress, and `continuity`, which has
+    every state of each continuity record.
     """
 
     down: bool = False
@@ -78,16 +78,16 @@ class MemoryLog:
 
     @property
     def letters(self) -> list[DeadLetter]:
-        """Dead letters, the latest of each id."""
+        """Newest dead letter of each id."""
         return list(self._letters.values())
 
     @property
     def partitions(self) -> list[Partition]:
-        """All partitions, those of forwarded events included."""
+        """All partitions, including partitions of forwarded events."""
         return list(self._partitions)
 
     async def grown(self, beyond: int) -> None:
-        """Return once there are more than so many entries."""
+        """Wait until the log has more than `beyond` entries."""
         while len(self.entries) <= beyond:
             await self._grown.wait()
 
@@ -106,8 +106,8 @@ class MemoryLog:
         self.check_up()
         return [StoredCheckpoint(checkpoint=each, owner="memory") for each in self.checkpoints.values()]
 
-    async def appended_since(self, patterns: Sequence[str], at: float, /) -> int:  # noqa: ARG002 - no event has a time
-        """Return the number of all events of some types."""
+    async def appended_since(self, patterns: Sequence[str], at: float, /) -> int:  # noqa: ARG002 - no event has a time of appending
+        """Return the number of all events of these types."""
         self.check_up()
         return sum(map(wants(patterns), (event.type for event in self.events)))
 
@@ -117,7 +117,7 @@ class MemoryLog:
         return last_states(self.continuity, is_open_in(channel))
 
     async def holes(self, ids: Collection[str]) -> Mapping[str, ContinuityRecord]:
-        """Return the last states of the continuity records `ids`."""
+        """Return the last state of each continuity record in `ids`."""
         self.check_up()
         return by_id(last_states(self.continuity, has_id_in(ids)))
 
@@ -132,7 +132,7 @@ class MemoryLog:
         set_aside: Sequence[DeadLetter],
         continuity: Sequence[ContinuityRecord],
     ) -> None:
-        """Store an append when it commits."""
+        """Store an append; its commit calls this method."""
         for event in events:
             self._keep(event)
         grown, self._grown = self._grown, asyncio.Event()
@@ -154,7 +154,7 @@ class MemoryLog:
 
     @asynccontextmanager
     async def follow(self, subscription: Subscription) -> AsyncIterator[MemoryFeed]:
-        """Open a feed; the first one of a subscriber has every partition until `reassign`."""
+        """Open a feed; a subscriber's first feed owns every partition until `reassign`."""
         self.check_up()
         if subscription.subscriber not in self.settled:
             self.settled[subscription.subscriber] = {
@@ -185,7 +185,7 @@ class MemoryLog:
     async def hand_over(
         self, subscriber: SubscriberName, partitions: Collection[Partition], *, to: MemoryFeed | None
     ) -> None:
-        """Move `partitions` like `reassign`, once the feeds that hold them have let go of them."""
+        """Move `partitions` like `reassign`, but wait until their present owners have released them."""
         moved = frozenset(partitions)
         for feed in self._feeds_of(subscriber):
             await feed.let_go(moved)
@@ -208,7 +208,7 @@ class MemoryLog:
             self._store(forwarded.event, forwarded_to(forwarded.to))
         self._wake_feeds()
         if settlement.receipts or settlement.forwarded:
-            # A repeated settlement is detected, even if its answer was lost.
+            # The real logs detect a repeated settlement, even if its answer was lost.
             self.fail_after_commit = False
         self._check_answered()
         crowded = (partition for partition, at in settlement.progress.items() if self._is_crowded(at))
@@ -237,23 +237,23 @@ class MemoryLog:
 
     @property
     def storage(self) -> None:
-        """Nothing: memory has no bound of its own."""
+        """`None`: the log in memory has no limit."""
         return
 
     @property
     def foreign_records(self) -> Mapping[str, int]:
-        """Nothing: nobody else writes to it."""
+        """Empty: no other program writes to this log."""
         return {}
 
     @property
     def aborted_transactions(self) -> int:
-        """Zero: each change happens at once."""
+        """Zero: this log has no transactions."""
         return 0
 
     def check_up(self) -> None:
         """Raise `LogUnavailable` while the log is down."""
         if self.down:
-            raise LogUnavailable("the log is down: the test says so")
+            raise LogUnavailable("the log is down, because the test has set it down")
 
     def _keep(self, event: Event) -> None:
         self.entries.append(self._store(event, partition_of(event.type)))
@@ -297,7 +297,7 @@ class MemoryLog:
 
 @dataclass(slots=True, kw_only=True)
 class MemoryAppend:
-    """One growing append to a log in memory; its commit refuses events, not `add`."""
+    """One append that grows; `commit` refuses events, `add` does not."""
 
     log: MemoryLog
     events: list[Event] = field(default_factory=list)
@@ -320,8 +320,9 @@ class MemoryAppend:
         continuity: Sequence[ContinuityRecord] = (),
         redriven: Collection[str] = (),
     ) -> None:
-        """Store the whole append, or nothing."""
-        # A real log waits for its disk or its brokers; callers must cope.
+        """Store the whole append, or raise `EventsRefused` and store nothing."""
+        # A real log waits for its disk or its brokers here, so callers must expect a switch of
+        # tasks.
         await asyncio.sleep(0)
         self.log.check_up()
         if refused := [event for event in self.events if self.log.refuse(event)]:

@@ -43,8 +43,8 @@ def encode_continuity(record: ContinuityRecord) -> bytes:
 def decode_continuity(raw: bytes | str, *, former_id: str = "") -> ContinuityRecord:
     """Return the record that `encode_continuity` wrote; raises `LogMisconfigured`.
 
-    A record of the former format has no id, and gets `former_id`; whether it
-    was repaired is its final state.
+    A record of the former format has no id and gets `former_id`. Its flag
+    `repaired` becomes its final state.
     """
     return decode(raw, "a continuity record", lambda fields: _continuity(fields, former_id))
 
@@ -76,14 +76,14 @@ def _state(fields: JsonObject) -> Repair:
 
 def _text(value: Any) -> str:
     if type(value) is not str:
-        raise ValueError("a text is of another type")
+        raise ValueError("a text has another type")
     return value
 
 
 def _time(value: Any) -> float:
-    # A later one could not be shown as a date.
+    # A later time could not be shown as a date.
     if not 0 <= value < _YEAR_10000:
-        raise ValueError("a time outside of 1970 to 9999")
+        raise ValueError("a time is outside of 1970 to 9999")
     return float(value)
 
 

@@ -62,13 +62,13 @@ def decode_redrive(raw: bytes | str) -> Redrive:
 
 
 def encode_left_out(letters: Collection[str]) -> bytes:
-    """Return the ids of letters that a redrive leaves out as JSON."""
+    """Return, as JSON, the ids of the dead letters that a redrive skips."""
     return encode({"letters": sorted(printable(id_) for id_ in letters)})
 
 
 def decode_left_out(raw: bytes | str) -> frozenset[str]:
     """Return the ids that `encode_left_out` wrote; raises `LogMisconfigured`."""
-    return decode(raw, "what a redrive leaves out", lambda fields: frozenset(fields["letters"]))
+    return decode(raw, "the ids that a redrive skips", lambda fields: frozenset(fields["letters"]))
 
 
 def encode_snapshot_order(order: SnapshotOrder) -> bytes:
@@ -91,7 +91,7 @@ def encode_snapshot_order(order: SnapshotOrder) -> bytes:
 
 def decode_snapshot_order(raw: bytes | str) -> SnapshotOrder:
     """Return the order that `encode_snapshot_order` wrote; raises `LogMisconfigured`."""
-    return decode(raw, "an order of a snapshot", _snapshot_order)
+    return decode(raw, "a snapshot order", _snapshot_order)
 
 
 def encode_position_order(order: PositionOrder) -> bytes:
@@ -113,11 +113,11 @@ def encode_position_order(order: PositionOrder) -> bytes:
 
 def decode_position_order(raw: bytes | str) -> PositionOrder:
     """Return the order that `encode_position_order` wrote; raises `LogMisconfigured`."""
-    return decode(raw, "an order of a position", _position_order)
+    return decode(raw, "a position order", _position_order)
 
 
 def _version(letters: LetterFilter) -> int:
-    # A reader that does not know a condition must not take the order for one of all letters.
+    # A reader that does not know a condition must not take the order as one for all dead letters.
     if letters.channel is not None:
         return _OF_CHANNEL
     return VERSION if letters.ids is None else _WITH_IDS
@@ -154,13 +154,13 @@ def _redrive(fields: JsonObject) -> Redrive:
         by=fields["by"],
         at=float(fields["at"]),
         skipped=frozenset(fields.get("skipped", ())),
-        # An order of an older version says only by `skipped` what it leaves out.
+        # An order of an older version names what it skips only in `skipped`.
         include_superseded=bool(fields.get("include_superseded", True)),
         ended_at=optional_float(fields.get("ended_at")),
     )
 
 
-# A reader that ignores an unknown filter redrives more letters than were
+# A reader that ignores an unknown filter would redrive more dead letters than the operator
 # ordered. So a change that adds a filter must raise the version.
 def _filter(fields: JsonObject) -> LetterFilter:
     ids, subscriber = fields.get("ids"), fields.get("subscriber")
@@ -176,8 +176,8 @@ def _filter(fields: JsonObject) -> LetterFilter:
     )
 
 
-# As with redrives, a reader that ignores a condition reads more records than were
-# ordered. So a change that adds one must raise the version.
+# A reader that ignores an unknown condition would read more records than the operator ordered.
+# So a change that adds a condition must raise the version.
 def _snapshot_order(fields: JsonObject) -> SnapshotOrder:
     order = SnapshotOrder(
         id=fields["id"],
@@ -193,7 +193,7 @@ def _snapshot_order(fields: JsonObject) -> SnapshotOrder:
     )
     texts = (order.id, order.channel, order.entity, order.where, order.by, *order.fields)
     if not all(type(each) is str for each in texts):
-        raise ValueError("a text is of another type")
+        raise ValueError("a text has another type")
     return order
 
 
@@ -210,7 +210,7 @@ def _position_order(fields: JsonObject) -> PositionOrder:
         ended_at=optional_float(fields.get("ended_at")),
     )
     if not all(type(each) is str for each in (order.id, order.channel, order.by)):
-        raise ValueError("a text is of another type")
+        raise ValueError("a text has another type")
     return order
 
 

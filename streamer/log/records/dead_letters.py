@@ -20,15 +20,15 @@ from streamer.events import (
 from streamer.log.records.events import decode, encode, event_fields, event_from_json, printable
 
 LARGEST_LETTER = 12 * 1024 * 1024
-"""Most bytes of an encoded letter."""
+"""Maximum size of an encoded dead letter, in bytes."""
 
-# Events reach 1 MB at Salesforce, and grow when encoded: what is larger than this can never be stored.
+# Events reach 1 MB at Salesforce and grow when encoded. No log can store larger bytes than these.
 _LARGEST_RAW = 8 * 1024 * 1024
 _KEPT = 64 * 1024
 
 
 class EncodedLetter(NamedTuple):
-    """Dead letter as JSON: all of it, and its head alone."""
+    """Dead letter as JSON: the whole dead letter in `body`, and its head alone in `head`."""
 
     body: bytes
     head: bytes
@@ -37,9 +37,9 @@ class EncodedLetter(NamedTuple):
 def encode_dead_letter(letter: DeadLetter) -> EncodedLetter:
     """Return `letter` as JSON.
 
-    An event that JSON can't hold must still be set aside: then `raw` holds its
-    Python text, and characters that UTF-8 can't hold are escaped. Content that
-    is too large for any log is cut.
+    An event that JSON can't hold must still be set aside, so `raw` then holds its
+    Python text, and characters that UTF-8 can't hold are escaped. Content that is
+    too large for any log is cut.
     """
     letter = bounded(letter)
     try:
@@ -52,7 +52,7 @@ def encode_dead_letter(letter: DeadLetter) -> EncodedLetter:
 
 
 def bounded(letter: DeadLetter) -> DeadLetter:
-    """Return `letter`, with the beginning alone of bytes that no log could store as an event."""
+    """Return `letter`; raw bytes that are too large for any log are cut to their beginning."""
     return letter if len(letter.raw) <= _LARGEST_RAW else _cut(letter, letter.raw)
 
 
@@ -67,7 +67,7 @@ def decode_letter_head(raw: bytes | str) -> LetterHead:
 
 
 def _cut(letter: DeadLetter, content: bytes) -> DeadLetter:
-    """Return `letter` with the beginning of its `content`, which is its event or its bytes."""
+    """Return `letter` with only the beginning of `content`, which is its encoded event or its raw bytes."""
     told = (
         f"Only the first {_KEPT // 1024} KiB of its {len(content)} bytes are kept, so it can't be redriven."
     )
@@ -82,7 +82,7 @@ def _cut(letter: DeadLetter, content: bytes) -> DeadLetter:
 
 
 def letter_head(body: bytes) -> bytes:
-    """Return the encoded head of an encoded letter; nothing for a foreign record."""
+    """Return the encoded head of an encoded dead letter; empty bytes for a foreign record."""
     try:
         return _encoded_head(decode_dead_letter(body), body)
     except LogMisconfigured:

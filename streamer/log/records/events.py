@@ -1,4 +1,4 @@
-"""Events, checkpoints and receipts as JSON, and the envelope of every record."""
+"""Events, checkpoints and receipts as JSON, and the envelope that every record has."""
 
 import binascii
 from collections.abc import Callable, Mapping
@@ -27,13 +27,13 @@ from streamer.exact_json import exact_default, exact_value
 VERSION = 1
 
 RECORD_START = b'{"v":'
-"""Beginning of every record that `encode` returns."""
+"""First bytes of every record that `encode` returns."""
 
 _Value = TypeVar("_Value")
 
 
 def encode(fields: JsonObject) -> bytes:
-    """Return `fields` as a record; raises `TypeError` when JSON can't hold them."""
+    """Return `fields` as a versioned record; raises `TypeError` when JSON can't hold them."""
     return orjson.dumps({"v": VERSION, **fields}, default=exact_default)
 
 
@@ -42,8 +42,9 @@ def decode(
 ) -> _Value:
     """Return the value that `make` builds from a record's fields.
 
-    `what` names the record in errors, and `version` is the highest that `make`
-    reads. Raises `LogMisconfigured` for a newer or foreign record.
+    `what` names the kind of record in errors. `version` is the highest version that
+    `make` can read. Raises `LogMisconfigured` for a newer version and
+    `ForeignRecord` for a record that Streamer did not write.
     """
     try:
         fields = exact_value(raw)
@@ -65,12 +66,12 @@ def printable(text: str) -> str:
 
 
 def optional_printable(text: str | None) -> str | None:
-    """Return `text`, if there is one, with characters that UTF-8 can't hold escaped."""
+    """Return `text` with characters that UTF-8 can't hold escaped, or `None` for `None`."""
     return None if text is None else printable(text)
 
 
 def optional_float(number: float | None) -> float | None:
-    """Return `number`, if there is one, as a float: JSON does not tell floats from integers."""
+    """Return `number` as a float, or `None` for `None`; JSON does not distinguish floats from integers."""
     return None if number is None else float(number)
 
 

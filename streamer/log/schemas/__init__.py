@@ -1,4 +1,4 @@
-"""JSON Schemas of the records that others read."""
+"""JSON Schemas of the records that other programs read."""
 
 from streamer.log.schemas.catalogue import (
     DEFINITIONS,

@@ -1,4 +1,7 @@
-"""All schemas by name, each whole by itself, from the definitions in the JSON files beside this one."""
+"""All schemas by name; the definitions are in the JSON files of this folder.
+
+Each schema is complete by itself.
+"""
 
 import importlib.resources
 import re
@@ -13,7 +16,7 @@ from streamer.events import JsonObject
 from streamer.log.records import VERSION
 
 DEFINITIONS = "#/$defs/"
-"""Beginning of the references between definitions."""
+"""Prefix of a reference from one definition to another."""
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _FILES = ("event_data.json", "cloud_events.json", "records.json")
@@ -21,7 +24,7 @@ _EXTENDS = "extends"
 
 
 class SchemaName(StrEnum):
-    """Name of a schema, by what it describes."""
+    """Name of a schema; it says which records the schema describes."""
 
     EVENTS = "events"
     """The value of a record in any event topic, in binary mode."""
@@ -66,7 +69,7 @@ def definitions() -> JsonObject:
 
 
 def _extended(name: str, read: Mapping[str, JsonObject]) -> JsonObject:
-    """Return a definition as the files have it, with all of the one that it extends."""
+    """Return a definition merged with the definition that it extends."""
     own = dict(read[name])
     if _EXTENDS not in own:
         return own
@@ -81,15 +84,15 @@ def _extended(name: str, read: Mapping[str, JsonObject]) -> JsonObject:
 
 @cache
 def data_of_types() -> Mapping[str, tuple[str, ...]]:
-    """Return the definitions of the data of an event, by patterns of its type; exactly one matches."""
+    """Return the names of the definitions of an event's data, by pattern of its type; one pattern matches."""
     kinds = [each["properties"] for each in definitions()["CloudEvent"]["oneOf"]]
     return {kind["type"]["pattern"]: tuple(references(kind["data"])) for kind in kinds}
 
 
 def definitions_of(event_type: str) -> tuple[str, ...]:
-    """Return the definitions of the data of an event of this type; any of them can hold.
+    """Return the names of the definitions of this event type's data; the data matches one of them.
 
-    Raises `LookupError` for a type that is not one of ours.
+    Raises `LookupError` for a type that Streamer does not produce.
     """
     for pattern, names in data_of_types().items():
         if re.match(pattern, event_type):
@@ -98,7 +101,7 @@ def definitions_of(event_type: str) -> tuple[str, ...]:
 
 
 def schema(name: SchemaName) -> JsonObject:
-    """Return the JSON Schema (2020-12) of that name, with the definitions that it refers to."""
+    """Return the JSON Schema (2020-12) with this name, with every definition that it refers to."""
     every = definitions()
     root, *needed = reachable([_ROOTS[name]])
     identity = f"urn:streamer:schema:{name}:{VERSION}"
@@ -107,7 +110,7 @@ def schema(name: SchemaName) -> JsonObject:
 
 
 def reachable(names: Iterable[str]) -> list[str]:
-    """Return `names`, and the definitions that these refer to, each once."""
+    """Return `names` and all definitions that they refer to, directly or indirectly, each once."""
     every = definitions()
     found: dict[str, None] = {}
     waiting = list(names)
@@ -120,12 +123,12 @@ def reachable(names: Iterable[str]) -> list[str]:
 
 
 def reference(name: str, *, within: str = DEFINITIONS) -> JsonObject:
-    """Return the schema that refers to the definition `name`, among those at `within`."""
+    """Return the schema that refers to the definition `name` below `within`."""
     return {"$ref": f"{within}{name}"}
 
 
 def references(part: Any, *, within: str = DEFINITIONS) -> Iterator[str]:
-    """Yield the names of the definitions at `within` that a part of a document refers to."""
+    """Yield the names of the definitions below `within` that `part` of a document refers to."""
     if isinstance(part, dict):
         target = part.get("$ref")
         if isinstance(target, str) and target.startswith(within):

@@ -1,1 +1,1 @@
-"""Search for events, the same for all logs: matches, their order, and where it continues."""
+"""Search for events in any log: matching events, their order, and the cursor of the next page."""

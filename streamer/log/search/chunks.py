@@ -1,4 +1,4 @@
-"""Chunks of a partition: the events that match a search, and the cursor where it continues."""
+"""Chunks of a partition: the events that match a search, and the cursor at which it continues."""
 
 import base64
 import binascii
@@ -17,17 +17,17 @@ from streamer.normalise.malformed import as_event_time
 from streamer.ports import EventSearch, LoggedEvent
 
 ANY_TYPE = ("*",)
-# The first and the last second that can be written.
+# The first and the last second that a date can express.
 _FIRST_S = datetime(1, 1, 1, tzinfo=UTC).timestamp()
 _LAST_S = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 Span = tuple[int, int]
-"""First offset, and the offset behind the last one."""
+"""First offset, and the offset after the last one."""
 
 
 def matcher(asked: EventSearch) -> Callable[[Event], bool]:
-    """Return a test whether an event matches every field of a search."""
+    """Return a predicate: does an event match every field of the search `asked`?"""
     wanted = wants(asked.types or ANY_TYPE)
     key = asked.key
     since, until = text_time(asked.since), text_time(asked.until)
@@ -46,7 +46,7 @@ def matcher(asked: EventSearch) -> Callable[[Event], bool]:
 
 
 def text_time(at: float | None) -> str | None:
-    """Return epoch seconds as the times of events are written."""
+    """Return epoch seconds in the format of the times of events."""
     return None if at is None else as_event_time(datetime.fromtimestamp(min(max(at, _FIRST_S), _LAST_S), UTC))
 
 
@@ -56,17 +56,17 @@ def epoch_s(event: Event) -> float:
 
 
 MOST_BYTES = 8 * 1024 * 1024
-"""Most bytes of events in one chunk, and in one answer; one event always fits."""
+"""Most bytes of events in one chunk and in one answer; a single larger event is allowed."""
 _LEAST_EVENTS = 100
 _LEAST_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """Matching events of the offsets from `begin` to `end` (excluded), in rising order.
+    """Matching events with offsets from `begin` to `end` (excluded), in rising order.
 
-    `edge` (epoch seconds) is the time at the side where the search goes on, and
-    `None` where no record tells it.
+    `edge` is the time, in epoch seconds, at the side where the search continues;
+    `None` if no record shows that time.
     """
 
     events: "deque[LoggedEvent]"
@@ -77,14 +77,17 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """Most events of a chunk, and most of their bytes."""
+    """Limits of a chunk: the number of its events and of their bytes."""
 
     events: int
     bytes: int = MOST_BYTES
 
     @classmethod
     def beside(cls, partitions: int, limit: int) -> "Room":
-        """Return the room of one of `partitions`, which all hold a chunk of a search for `limit` events."""
+        """Return the limits of one chunk, when each of `partitions` holds one chunk of the same search.
+
+        `limit` is the number of events that the search asks for.
+        """
         each = max(1, partitions)
         return cls(
             events=min(limit, max(limit // each, _LEAST_EVENTS)), bytes=max(MOST_BYTES // each, _LEAST_BYTES)
@@ -92,23 +95,24 @@ class Room:
 
 
 class ChunkSource(Protocol):
-    """Log whose partitions are searched."""
+    """A log whose partitions can be searched."""
 
     async def spans(self) -> Mapping[Partition, Span]:
-        """Return the offsets of each partition that can hold matching events."""
+        """Return, for each partition, the range of offsets that can hold matching events."""
         ...
 
     async def read(self, spans: Mapping[Partition, Span]) -> Mapping[Partition, Chunk]:
-        """Return a chunk of each span: all of it, or the part at the side where the search begins."""
+        """Return a chunk of each span: the whole span, or its part at the side where the search begins."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
 class Collector:
-    """Collects the matching events of one span, which is read upwards.
+    """Collects the matching events of one span, which is read in rising order.
 
-    It holds as many events as there is `room` for. Of more it keeps those at the
-    side where the search begins, and the chunk covers no other offsets.
+    It holds at most as many events as there is `room` for. When more events match,
+    it keeps the events at the side where the search begins, and the chunk then
+    covers only their offsets.
     """
 
     begin: int
@@ -121,7 +125,7 @@ class Collector:
     _edge: float | None = field(default=None, init=False)
 
     def saw(self, at: float) -> None:
-        """Note the time of a record of the span, matching or not; those behind a full chunk do not count."""
+        """Note the time of a record of the span, matching or not; records after a full chunk do not count."""
         if self._is_full:
             return
         if self.oldest_first or self._edge is None:
@@ -129,7 +133,7 @@ class Collector:
 
     @property
     def is_full(self) -> bool:
-        """True when no later offset of the span is wanted."""
+        """True when the chunk needs no later offset of the span."""
         return self._is_full
 
     def add(self, logged: LoggedEvent) -> None:
@@ -151,7 +155,7 @@ class Collector:
             self._edge = epoch_s(self._events[0].event)
 
     def chunk(self) -> Chunk:
-        """Return what was collected."""
+        """Return the chunk of the events collected so far."""
         return Chunk(events=self._events, begin=self.begin, end=self.end, edge=self._edge)
 
     def _exceeds(self, events: int, size: int) -> bool:
@@ -159,9 +163,9 @@ class Collector:
 
 
 LONGEST_CURSOR = 6_000
-"""Most characters of a cursor, so that it fits into the address of a request."""
+"""Most characters of a cursor; a longer cursor would not fit into the URL of a request."""
 _MOST_CURSOR_BYTES = 1024 * 1024
-_FOREIGN_CURSOR = "the cursor is not that of a search by the same options: begin without it"
+_FOREIGN_CURSOR = "the cursor belongs to a search with other options: begin without a cursor"
 
 
 def encode_cursor(left: Mapping[Partition, Span], *, oldest_first: bool) -> str:
@@ -195,11 +199,11 @@ def _inflated(packed: bytes) -> bytes:
     inflate = zlib.decompressobj()
     body = inflate.decompress(packed, _MOST_CURSOR_BYTES)
     if not inflate.eof:
-        raise ValueError("it is cut, or too large")
+        raise ValueError("the cursor is cut off, or too large")
     return body
 
 
 def _whole(number: object) -> int:
     if type(number) is not int or not 0 <= number < 2**63:
-        raise ValueError("it holds an invalid offset")
+        raise ValueError("the cursor holds an invalid offset")
     return number

@@ -1,4 +1,4 @@
-"""Merges the partitions of a log into one answer, in the order of the events' times."""
+"""Merges the partitions of a log into one answer, ordered by the events' times."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ _LARGEST_CHUNK = 50_000
 
 
 async def search(asked: EventSearch, source: ChunkSource) -> FoundEvents:
-    """Return the events of `source` that `asked` matches.
+    """Return the events of `source` that match `asked`.
 
-    Raises `ValueError` for a foreign cursor, and what the source raises.
+    Raises `ValueError` for a foreign cursor, and any error of the source.
     """
     spans = await source.spans()
     if asked.cursor:
@@ -36,7 +36,7 @@ async def search(asked: EventSearch, source: ChunkSource) -> FoundEvents:
 
 
 def _continued(spans: Mapping[Partition, Span], left: Mapping[Partition, Span]) -> dict[Partition, Span]:
-    """Return the spans that are left of those that the log still has."""
+    """Return the spans of a cursor, reduced to the offsets that the log still holds."""
     return {
         partition: (max(spans[partition][0], begin), min(spans[partition][1], end))
         for partition, (begin, end) in left.items()
@@ -46,9 +46,9 @@ def _continued(spans: Mapping[Partition, Span], left: Mapping[Partition, Span]) 
 
 @dataclass(slots=True, kw_only=True)
 class _Side:
-    """One partition: offsets that are not read yet, and matching events that are not told yet.
+    """One partition in a search: its unread offsets, and matching events that are not in the answer yet.
 
-    `edge` is the time up to which it was read, and `None` before it is known.
+    `edge` is the time up to which the partition was read; `None` before any read.
     """
 
     begin: int
@@ -71,7 +71,7 @@ class _Side:
     def add(self, chunk: Chunk) -> None:
         self.pending = chunk.events
         self.edge = chunk.edge
-        # Events without room in the chunk are read again.
+        # Events that did not fit into the chunk are read again.
         self.size = min(2 * min(self.size, chunk.end - chunk.begin), _LARGEST_CHUNK)
         if self.oldest_first:
             self.begin = chunk.end
@@ -79,7 +79,7 @@ class _Side:
             self.end = chunk.begin
 
     def left(self) -> Span:
-        """Return the offsets from the first event that is not told."""
+        """Return the unread offsets, and the offsets from the first event that is not in the answer."""
         if not self.pending:
             return self.begin, self.end
         if self.oldest_first:
@@ -94,7 +94,7 @@ class _Side:
 
 
 class _Merge:
-    """Sides of a search, until enough events are found or enough places were looked at."""
+    """Merges the partitions until it has found enough events, or has read enough offsets."""
 
     def __init__(self, asked: EventSearch, spans: Mapping[Partition, Span]) -> None:
         self._asked = asked
@@ -108,7 +108,7 @@ class _Merge:
         self._scanned = 0
 
     def wanted(self) -> dict[Partition, Span]:
-        """Return the spans to read next; none when the search is over."""
+        """Return the spans to read next; empty when the search is over."""
         while not self._is_full:
             ahead = self._ahead()
             if ahead and self._scanned >= self._asked.scan:
@@ -124,13 +124,13 @@ class _Merge:
         return {}
 
     def add(self, chunks: Mapping[Partition, Chunk]) -> None:
-        """Take chunks of the wanted spans."""
+        """Take the chunks that `wanted` asked for."""
         for partition, chunk in chunks.items():
             self._scanned += chunk.end - chunk.begin
             self._sides[partition].add(chunk)
 
     def answer(self) -> FoundEvents:
-        """Return what was found, and where the search goes on."""
+        """Return the events found, and the cursor at which the search continues."""
         left = {partition: side.left() for partition, side in self._sides.items()}
         left = {partition: span for partition, span in left.items() if span[0] < span[1]}
         edges = [
@@ -162,7 +162,11 @@ class _Merge:
         return min(pending, key=lambda side: self._order(side.head_time()), default=None)
 
     def _ahead(self) -> list[Partition]:
-        """Return the partitions to read before the next event is certain: unread ones, or one other."""
+        """Return the partitions that must be read before the next event in time order is certain.
+
+        These are all partitions without a known edge. If every partition has a
+        known edge, it is the partition that is furthest behind.
+        """
         head = self._head()
         open_sides = {
             partition: side for partition, side in self._sides.items() if not (side.is_read or side.pending)
@@ -183,6 +187,6 @@ class _Merge:
         self._found.append(told)
 
     def _tell_all(self) -> None:
-        """Tell what is found already, although earlier events can be found when the search goes on."""
+        """Add all pending events to the answer, although a later page can contain events that are earlier."""
         while not self._is_full and (head := self._head()):
             self._tell(head)

@@ -1,4 +1,4 @@
-"""Embedded log: one SQLite file for one process."""
+"""Embedded log: one SQLite file that one process owns."""
 
 from streamer.log.sqlite.history import SqliteHistory
 from streamer.log.sqlite.log import SqliteLog

@@ -1,4 +1,4 @@
-"""Controls and dead letters in a log file."""
+"""Controls and dead letters in the log's file."""
 
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import suppress
@@ -48,27 +48,27 @@ from streamer.log.sqlite.rows.parked import (
 
 
 class SqliteLetterCursor:
-    """Reads letters in pages, by their rising numbers."""
+    """Reads dead letters in pages, in the order of their numbers."""
 
     def __init__(self, reader: Worker, foreign: ForeignRecords) -> None:
-        """Read with `reader`; `foreign` takes the rows that are not letters."""
+        """Read with `reader`; report rows that are not dead letters to `foreign`."""
         self._reader = reader
         self._foreign = foreign
         self._after = 0
 
     async def heads(self) -> AsyncGenerator[LetterHead, None]:
-        """Yield the heads of letters that have come since, if they still exist when their turn comes."""
+        """Yield the heads of the dead letters that were added since the last call and still exist."""
         last = await self._reader.submit(last_letter)
         while self._after < last:
             read = partial(read_heads, after=self._after, last=last, foreign=self._foreign)
             page, after = await self._reader.submit(read)
             for head in page:
                 yield head
-            # Not before: a caller that stops early reads the page again.
+            # Advance only now, so that a caller that stops early reads the page again.
             self._after = after
 
     async def kept(self, ids: Collection[str]) -> frozenset[str]:
-        """Return which of these letters exist."""
+        """Return the ids of the given dead letters that exist."""
         named = {letter_key(id_): id_ for id_ in ids}
         kept: list[str] = []
         for keys in _pages(list(named)):
@@ -76,7 +76,7 @@ class SqliteLetterCursor:
         return frozenset(named[key] for key in kept)
 
     async def letters(self, ids: Collection[str]) -> AsyncGenerator[DeadLetter, None]:
-        """Yield these letters."""
+        """Yield the given dead letters that exist."""
         for keys in _pages([letter_key(id_) for id_ in ids]):
             after: int | None = 0
             while after is not None:
@@ -94,7 +94,7 @@ _LETTERS_AT_ONCE = 1_000
 
 
 class SqliteControls:
-    """Controls, orders and audit records, written by the log's writer and read by its reader."""
+    """Controls, orders and audit records; the log's writer writes them and its reader reads them."""
 
     def __init__(
         self,
@@ -105,10 +105,10 @@ class SqliteControls:
         *,
         freed: Callable[[None], None],
     ) -> None:
-        """Build the controls; call `look` next.
+        """Create the controls; call `look` next.
 
-        `foreign` takes the rows that Streamer did not write, and `freed` is
-        called on the loop after letters were removed.
+        Rows that Streamer did not write are reported to `foreign`. `freed` is
+        called on the loop after dead letters were removed.
         """
         self._writer = writer
         self._reader = reader
@@ -130,22 +130,22 @@ class SqliteControls:
         await self._change(partial(write_control, row=control_row(control)), audit)
 
     async def order(self, redrive: Redrive, audit: AuditRecord) -> None:
-        """Open or forget a redrive."""
+        """Open a redrive, or remove an ended one."""
         if redrive.ended_at is None:
             await self._change(partial(write_redrive, row=redrive_row(redrive)), audit)
         else:
             await self._change(partial(forget_redrive, id_=redrive_row(redrive)[0]), audit)
 
     async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord) -> None:
-        """Add to the letters that an open redrive skips."""
+        """Let an open redrive skip these dead letters too."""
         await self._change(partial(leave_out, id_=redrive_id, letters=letters), audit)
 
     async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord) -> None:
-        """Open, change or forget a snapshot."""
+        """Open or change a snapshot order, or remove an ended one."""
         await self._change(partial(order_snapshot, order=order), audit)
 
     async def order_position(self, order: PositionOrder, audit: AuditRecord) -> None:
-        """Open or forget an order of a position."""
+        """Open a position order, or remove an ended one."""
         await self._change(partial(order_position, order=order), audit)
 
     async def note(self, audit: AuditRecord) -> None:
@@ -153,7 +153,7 @@ class SqliteControls:
         await self._writer.submit(self._noting(audit))
 
     async def audit(self, *, last: int) -> Sequence[AuditRecord]:
-        """Return the last audit records."""
+        """Return the `last` newest audit records."""
         found: list[AuditRecord] = []
         before, lowest = None, NEWEST
         while len(found) < last and lowest != before:
@@ -164,11 +164,11 @@ class SqliteControls:
         return found
 
     def letter_cursor(self) -> SqliteLetterCursor:
-        """Return a new cursor."""
+        """Return a new cursor over the dead letters."""
         return SqliteLetterCursor(self._reader, self.foreign)
 
     async def continuity(self, chosen: ContinuityFilter, *, last: int) -> Sequence[ContinuityRecord]:
-        """Return the last recorded of the continuity records that `chosen` admits."""
+        """Return the `last` newest continuity records that `chosen` admits."""
         found: list[ContinuityRecord] = []
         below = NEWEST
         while below and len(found) < last:
@@ -178,10 +178,10 @@ class SqliteControls:
         return found[-last:] if last else []
 
     async def discard(self, letters: Sequence[str], audit: AuditRecord) -> None:
-        """Remove dead letters, some at a time so that others can write in between.
+        """Remove dead letters in groups, so that other writes can run in between.
 
-        The audit record is written first. After `LogUnavailable` some letters
-        can be gone; calling again removes the rest.
+        The audit record is written first. After `LogUnavailable`, some dead letters
+        can be gone already; another call removes the rest.
         """
         await self.note(audit)
         keys = [letter_key(id_) for id_ in letters]
@@ -203,7 +203,7 @@ class SqliteControls:
         try:
             await self._writer.submit(change, then=self._switches.show)
         except LogUnavailable:
-            # A commit that failed can have taken effect all the same.
+            # A failed commit can have taken effect nevertheless.
             with suppress(LogUnavailable):
                 await self.look()
             raise

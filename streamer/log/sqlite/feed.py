@@ -1,4 +1,4 @@
-"""Feed of one subscriber from a log file, and its settlements."""
+"""Feed of one subscriber from the log's file, and its settlements."""
 
 import asyncio
 import sqlite3
@@ -32,11 +32,11 @@ _ASSIGNMENT = 1
 
 
 class SqliteSettler:
-    """Records each settlement once, in the order of the calls, and waits for a full disk.
+    """Records each settlement once, in the order of the calls; waits while the disk is full.
 
-    A failed commit can have taken effect all the same. So settlements are
-    numbered, the file holds the last number, and a retry looks there first. A
-    return always means that the settlement and its receipts are recorded.
+    A failed commit can have taken effect nevertheless. So settlements are numbered,
+    the file stores the last number, and a retry checks this number first. When
+    `settle` returns, the settlement and its receipts are always recorded.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class SqliteSettler:
         appended: Callable[[AppendedEnd], None],
         freed: asyncio.Event,
     ) -> None:
-        """Continue the count of `place`.
+        """Continue the numbers of `place`.
 
-        After each settlement `freed` is set. When it forwarded events, `appended`
-        gets the end and the size of the log on the loop.
+        `freed` is set after each settlement. After a settlement that forwarded
+        events, `appended` gets the end and the size of the log, on the loop.
         """
         self._writer = writer
         self._clock = clock
@@ -63,11 +63,11 @@ class SqliteSettler:
         self._closed = False
 
     def close(self) -> None:
-        """Start no further settlement: another feed can have read the progress."""
+        """Start no further settlement, because another feed can already have read the progress."""
         self._closed = True
 
     async def settle(self, settlement: Settlement) -> None:
-        """Return when `settlement` is durable; raises `LogUnavailable` once closed."""
+        """Return when `settlement` is durable; raises `LogUnavailable` after `close`."""
         async with self._lock:
             self._number += 1
             encoded = encode_settlement(
@@ -104,7 +104,7 @@ class SqliteSettler:
 async def settled_events(
     reader: Worker, subscription: Subscription, begin: Mapping[Partition, int]
 ) -> AsyncGenerator[Entry, None]:
-    """Yield a subscriber's settled entries, a page at a time, so that its feed can read in between."""
+    """Yield a subscriber's settled entries, one page at a time, so that its feed can read in between."""
     place = await reader.submit(partial(known_place, name=subscription.subscriber))
     if place is None or PARTITION not in begin:
         return
@@ -120,7 +120,8 @@ def _read(
     connection: sqlite3.Connection, window: OffsetRange, place: StoredPosition
 ) -> tuple[list[Entry], int]:
     entries, through = read_page(connection, window)
-    # Read after the progress: an event that was parked at that time, and no longer is, has been delivered.
+    # Read the parked events after the progress: an event that is no longer parked has been
+    # delivered.
     parked = parked_among(connection, place.subscriber, window.begin, through)
     finished = [
         entry
@@ -133,7 +134,7 @@ def _read(
 
 
 class SqliteFeed:
-    """A subscriber's feed: the file is one partition, assigned once."""
+    """Feed of a subscriber; the file is one partition, which is assigned once."""
 
     def __init__(
         self,
@@ -144,7 +145,7 @@ class SqliteFeed:
         *,
         end: int,
     ) -> None:
-        """Begin at `place`, in a log that ends at `end`."""
+        """Begin at `place` in a log with the end offset `end`."""
         self.subscription = subscription
         self._reader = reader
         self._settler = settler
@@ -157,7 +158,7 @@ class SqliteFeed:
         self._woken = asyncio.Event()
 
     async def read(self) -> Assigned | Revoked | Page:
-        """Return the next page, waiting for one; the first answer is the assignment."""
+        """Wait for the next page and return it; the first result is the assignment."""
         if not self._assigned:
             lanes = await self._lanes()
             self._assigned = True
@@ -174,7 +175,7 @@ class SqliteFeed:
         return await self._next_page()
 
     def pause(self, partitions: frozenset[Partition]) -> None:
-        """Read nothing until resumed."""
+        """Read nothing until `resume`."""
         self._paused = self._paused or PARTITION in partitions
 
     def resume(self, partitions: frozenset[Partition]) -> None:
@@ -183,11 +184,11 @@ class SqliteFeed:
         self._woken.set()
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
-        """Record all of it in one transaction; raises `LogUnavailable` once closed, and `Fenced`.
+        """Record the whole settlement in one transaction; raises `Fenced`, and `LogUnavailable` when closed.
 
-        It waits while the disk is full, and always knows whether it was
-        recorded. A text column takes any number of offsets: no partition is
-        ever crowded.
+        It waits while the disk is full, and always knows whether the settlement was
+        recorded. The partition is never crowded, because a text column takes any
+        number of offsets.
         """
         if self._closed or settlement.assignment != _ASSIGNMENT:
             if not settlement.is_plain:
@@ -209,7 +210,7 @@ class SqliteFeed:
         return [found[offset] for offset in offsets if offset in found]
 
     def appended(self, end: int) -> None:
-        """Let `read` go on to the new `end` of the log."""
+        """Let `read` continue to the new `end` of the log."""
         self._window = replace(self._window, end=end)
         self._woken.set()
 
@@ -219,13 +220,13 @@ class SqliteFeed:
         self._woken.set()
 
     def close(self) -> None:
-        """Close the feed: nothing can be settled through it any more."""
+        """Close the feed; later settlements are refused."""
         self._closed = True
         self._settler.close()
 
     async def _next_page(self) -> Page:
         entries, through = await self._reader.submit(partial(read_page, window=self._window))
-        # Only now: a read that failed or was cancelled must be repeated.
+        # Advance only now, because a read that failed or was cancelled must be repeated.
         self._window = replace(self._window, begin=through)
         return Page(
             entries=[entry for entry in entries if self._is_wanted(entry)],

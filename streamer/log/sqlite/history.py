@@ -1,4 +1,4 @@
-"""Events of a log file, read beside dispatch, or beside another process that owns the file."""
+"""History of the log's file, for the owner of the file or for another process."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -43,14 +43,15 @@ from streamer.settings import SqliteLogSettings
 
 _RECEIPTS_SCANNED = 500_000
 _LOOK_S = 0.1
-# A reader of the newest events that is further behind does not help an operator.
+# A reader of the newest events that falls further behind skips events, because an operator
+# wants new events.
 _MOST_BEHIND = 20_000
 
 
 class SqliteHistory:
-    """`EventHistory` of a log file.
+    """`EventHistory` of the log's file.
 
-    Each page is a short transaction of its own, so that the owner can empty the
+    Each page is a separate short transaction, so that the owner can empty the
     write-ahead log in between.
     """
 
@@ -62,14 +63,15 @@ class SqliteHistory:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: SqliteLogSettings, clock: Clock) -> AsyncIterator[Self]:
-        """Open the file for reading alone, beside the process that owns it, on the same machine.
+        """Open the file read-only, on the same machine as the process that owns it.
 
-        Raises `LogMisconfigured` where there is no log of this version.
+        Raises `LogMisconfigured` if the file is missing or its log has another
+        version.
         """
         path = settings.path
         if not path.is_file():
             raise LogMisconfigured(
-                f"{path.absolute()} is not a file: run this command on the machine, in the container and in "
+                f"{path.absolute()} is not a file: run this command on the machine, in the container, and in "
                 "the folder of the daemon, or correct log.sqlite.path"
             )
         async with Worker.sharing(path, pulses=Pulses(clock)) as reader:
@@ -84,7 +86,7 @@ class SqliteHistory:
         return await self._reader.submit(partial(_start, at=at - CLOCKS_DIFFER_S))
 
     async def changes(self, entity: str, start: HistoryStart, /) -> AsyncGenerator[HistoryPage, None]:
-        """Yield the events from `start` on, a page at a time."""
+        """Yield the events from `start` on, one page at a time."""
         last = await self._reader.submit(end)
         window = OffsetRange(
             begin=start.offsets[PARTITION], end=last, globs=[f"{glob(change_type_stem(entity))}*"]
@@ -99,13 +101,13 @@ class SqliteHistory:
         return await search(asked, _EventRows(reader=self._reader, asked=asked))
 
     async def at(self, partition: Partition, offset: int, /) -> LoggedEvent | None:
-        """Return the event in a row."""
+        """Return the event at `offset`."""
         if partition != PARTITION:
             return None
         return await self._reader.submit(partial(read_at, offset=offset))
 
     async def receipts(self, event: Event, since: float, /) -> FoundReceipts:
-        """Return the receipts of an event, which can be any number of rows behind `since`."""
+        """Return the receipts of an event; it searches a limited number of rows from `since` on."""
         begin, end = await self._reader.submit(partial(receipt_bounds, at=since - CLOCKS_DIFFER_S))
         last = min(end, begin + _RECEIPTS_SCANNED)
         found: list[Receipt] = []
@@ -120,13 +122,13 @@ class SqliteHistory:
     async def place(
         self, subscriber: SubscriberName, partition: Partition, offset: int, /
     ) -> SubscriberPlace:
-        """Return the progress of a subscriber, and the lane that holds an event."""
+        """Return the progress of a subscriber, and the parked lane that holds `offset`."""
         if partition != PARTITION:
             return SubscriberPlace()
         return await self._reader.submit(partial(_place, subscriber=subscriber, offset=offset))
 
     async def appended(self) -> AsyncGenerator[AppendedPage, None]:
-        """Yield the events that are appended from now on; the file is asked ten times a second."""
+        """Yield the events that are appended from now on; it checks the file ten times a second."""
         begin = await self._reader.submit(end)
         yield AppendedPage(events=[])
         while True:
@@ -143,7 +145,7 @@ class SqliteHistory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _EventRows:
-    """Rows of events; some are read at a time."""
+    """`ChunkSource` of the rows of events."""
 
     reader: Worker
     asked: EventSearch
@@ -158,7 +160,7 @@ class _EventRows:
         return {partition: await self._chunk(*span) for partition, span in spans.items()}
 
     async def _chunk(self, begin: int, end: int) -> Chunk:
-        """Return what the rows hold from one side, a query for each ten thousand of them at most."""
+        """Return the chunk of at most ten thousand rows at the side where the search begins."""
         asked, upwards = self.asked, self.asked.oldest_first
         if upwards:
             end = min(end, begin + ROWS_AT_ONCE)
@@ -173,7 +175,7 @@ class _EventRows:
             if matches(logged.event):
                 collector.add(logged)
         chunk = collector.chunk()
-        # Rows that are searched in SQLite bring no times along.
+        # SQLite returns only matching rows, so the time at the edge needs a query.
         edge = await self.reader.submit(
             partial(appended_at, offset=chunk.end - 1 if upwards else chunk.begin)
         )

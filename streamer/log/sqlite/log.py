@@ -1,4 +1,4 @@
-"""Embedded log in one local file, and the append that grows."""
+"""Embedded log in one local file, and its appends."""
 
 import asyncio
 import os
@@ -53,12 +53,12 @@ from streamer.ports import LogRoom, StoredCheckpoint, Subscription
 from streamer.settings import SqliteLogSettings
 
 Write = Callable[[AppendRows], Awaitable[None]]
-"""Commits an append; raises as `Append.commit` does."""
+"""Function that commits an append; raises the errors of `Append.commit`."""
 _log = structlog.get_logger()
 
 
 class SqliteAppend:
-    """Rows of the events that have been added, until they are committed."""
+    """One append that grows: it collects the rows of its events until `commit`."""
 
     def __init__(self, write: Write, clock: Clock) -> None:
         self._write = write
@@ -79,7 +79,7 @@ class SqliteAppend:
                 self._rows.append(row)
                 self.size += row[2]
         if refused:
-            raise EventsRefused(f"{len(refused)} events hold data that JSON can't", events=refused)
+            raise EventsRefused(f"{len(refused)} events have data that JSON can't hold", events=refused)
 
     async def commit(
         self,
@@ -90,7 +90,7 @@ class SqliteAppend:
         continuity: Sequence[ContinuityRecord] = (),
         redriven: Collection[str] = (),
     ) -> None:
-        """Make the rows durable, together with other waiting appends; wait while the file is full."""
+        """Commit the rows together with other waiting appends; wait while the file is full."""
         rows = encode(self._rows, checkpoint, set_aside, continuity, now=self._clock.now())
         await self._write(replace(rows, redriven=[letter_key(id_) for id_ in redriven]))
 
@@ -98,9 +98,10 @@ class SqliteAppend:
 class SqliteLog:
     """EventLog, ControlledLog and Ownership on one SQLite file that this process owns.
 
-    One thread makes all writes and commits them in groups; one thread reads for
-    all subscribers, and one for operators. Every commit is on the disk before a call returns, so a
-    process killed at any moment starts again without repair.
+    One thread makes all writes, and commits them in groups. A second thread reads
+    for all subscribers, and a third for operators. Every commit is on the disk
+    before a call returns, so a process that was killed at any moment starts again
+    without a repair.
     """
 
     def __init__(
@@ -123,10 +124,10 @@ class SqliteLog:
     async def open(
         cls, settings: SqliteLogSettings, clock: Clock, pulses: Pulses | None = None
     ) -> AsyncIterator[Self]:
-        """Open or create the file; leaving the context finishes requested writes and closes it.
+        """Open or create the file; leaving the context finishes pending writes and closes the file.
 
-        Raises `LogMisconfigured` when another process has the file, when it is
-        not a log of this version, or when its file system does not support it.
+        Raises `LogMisconfigured` when another process owns the file, when the file
+        is not a log of this version, or when its file system is unsuitable.
         """
         pulses = pulses or Pulses(clock)
         check_local(settings.path)
@@ -136,7 +137,7 @@ class SqliteLog:
                 Worker.writing(settings.path, group_weight=settings.group_commit_events, pulses=pulses)
             )
             reader = await stack.enter_async_context(Worker.reading(settings.path, pulses=pulses))
-            # A thread of its own: a search must not hold up the subscribers.
+            # Searches have their own thread, so that they do not delay the subscribers.
             searching = await stack.enter_async_context(Worker.searching(settings.path, pulses=pulses))
             history = SqliteHistory(searching, clock)
             log = cls(writer, reader, history, Retention(writer, settings, clock), clock)
@@ -144,7 +145,7 @@ class SqliteLog:
             yield log
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
-        """Return the last committed checkpoint, including appends requested before this call."""
+        """Return the last committed checkpoint; it includes all appends requested before this call."""
         return await self._writer.submit(lambda connection: read_checkpoint(connection, channel))
 
     async def known_orgs(self) -> frozenset[OrgId]:
@@ -152,16 +153,16 @@ class SqliteLog:
         return await self._reader.submit(partial(read_orgs, foreign=self.controls.foreign))
 
     async def stored_checkpoints(self) -> Sequence[StoredCheckpoint]:
-        """Return the committed checkpoints; this process reads their channels."""
+        """Return the committed checkpoints; this process owns all channels."""
         owner = f"{socket.gethostname()}, process {os.getpid()}"
         return await self._reader.submit(partial(read_stored, owner=owner, foreign=self.controls.foreign))
 
     async def appended_since(self, patterns: Sequence[str], at: float, /) -> int:
-        """Return how many events of some types were appended since `at`, or more."""
+        """Return how many events of these types were appended since `at`; the number can be too high."""
         return await self._reader.submit(partial(count_appended, at=at, patterns=patterns))
 
     async def open_holes(self, channel: Channel) -> Sequence[ContinuityRecord]:
-        """Return the open continuity records of `channel`, including appends requested before this call."""
+        """Return the open continuity records of `channel`; includes appends requested before this call."""
         return list(
             filter(
                 is_open_in(channel),
@@ -170,15 +171,15 @@ class SqliteLog:
         )
 
     async def holes(self, ids: Collection[str]) -> Mapping[str, ContinuityRecord]:
-        """Return the last states of the continuity records `ids`, as `open_holes` does."""
+        """Return the last state of each continuity record in `ids`, with all appends requested before."""
         return by_id(await self._writer.submit(partial(read_by_ids, ids=ids, foreign=self.controls.foreign)))
 
     def begin(self, channel: Channel) -> SqliteAppend:  # noqa: ARG002 - every channel has the same file
-        """Return a new append, which is committed together with other waiting appends."""
+        """Return a new append; its commit joins other waiting appends."""
         return SqliteAppend(self._write, self._clock)
 
     async def _write(self, append: AppendRows) -> None:
-        # While the file is full this waits, and keeps the order of the calls.
+        # The lock keeps the order of the calls while they wait for room in the file.
         async with self._turn:
             await self._room.wait()
             self._check_open()
@@ -189,37 +190,37 @@ class SqliteLog:
 
     @property
     def storage(self) -> LogRoom:
-        """Room of the file."""
+        """Used size and maximum size of the file."""
         return self._room.present
 
     @property
     def foreign_records(self) -> Mapping[str, int]:
-        """Number of foreign rows by table."""
+        """Number of foreign rows, by table."""
         return self.controls.foreign.counts
 
     @property
     def aborted_transactions(self) -> int:
-        """Zero: SQLite undoes what it can't commit, and nothing waits for that."""
+        """Zero: SQLite itself undoes a transaction that it can't commit."""
         return 0
 
     @property
     def outage(self) -> str:
-        """Reason why nothing can be appended at the moment; empty while it can."""
+        """Reason why the log can't append at the moment; empty while it can."""
         return self._room.lack
 
     @property
     def is_member(self) -> bool:
-        """Always true, because the process that has the file has all channels."""
+        """Always true, because the process that owns the file owns all channels."""
         return True
 
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
-        """Yield all `channels` once: the process that has the file owns them."""
+        """Yield all `channels` once, because the process that owns the file owns them."""
         yield frozenset(channels)
         await asyncio.Event().wait()
 
     @asynccontextmanager
     async def follow(self, subscription: Subscription) -> AsyncIterator[SqliteFeed]:
-        """Open a subscriber's feed; raises `LogMisconfigured` while another one is open."""
+        """Open a subscriber's feed; raises `LogMisconfigured` if the subscriber has an open feed."""
         name = subscription.subscriber
         if name in self._feeds:
             raise LogMisconfigured(f"subscriber {name} is followed twice: name each subscriber once")
@@ -246,9 +247,10 @@ class SqliteLog:
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
         """Set the configured subscribers.
 
-        The unsettled events of any other subscriber are kept for one more
-        retention period and then deleted. Its place stays, in case it returns,
-        and so do its parked events, which are logged at each start.
+        For any other subscriber, unsettled events are kept for one more retention
+        period and then deleted. The subscriber's position and its parked events
+        stay, in case it returns. Each start logs a warning about these parked
+        events.
         """
         now = self._clock.now()
         absent = await self._writer.submit(lambda connection: mark_absent(connection, subscribers, now))
@@ -260,7 +262,7 @@ class SqliteLog:
                     "subscriber.parked_events_kept",
                     subscriber=name,
                     events=events,
-                    hint="they take room until they are delivered: configure the subscriber again",
+                    hint="parked events take room until they are delivered: configure the subscriber again",
                 )
         self._room.freed.set()
 
@@ -289,7 +291,7 @@ class SqliteLog:
                 feed.appended(self._end)
 
     def _kept(self, keeping: asyncio.Task[None]) -> None:
-        # A dead side task must be noticed, because without it the file grows.
+        # The failure of this task must be noticed, because without the task the file grows.
         if not keeping.cancelled() and (error := keeping.exception()) is not None:
             self._break_off(error)
 

@@ -1,4 +1,4 @@
-"""Retention of a log file, within its age and its size, and the search for foreign rows."""
+"""Retention of the log's file by age and size, and the search for foreign rows."""
 
 import asyncio
 import sqlite3
@@ -44,9 +44,9 @@ _log = structlog.get_logger()
 class Retention:
     """Deletes old and settled events; appends wait while the file is full.
 
-    At the size limit, data that no subscriber waits for are deleted early:
-    first settled events, then receipts, because a receipt is worth less than
-    the next event.
+    At the size limit, data that no subscriber waits for are deleted early: first
+    settled events, and then receipts. A new event is worth more than an old
+    receipt.
     """
 
     def __init__(self, writer: Worker, settings: SqliteLogSettings, clock: Clock) -> None:
@@ -55,13 +55,13 @@ class Retention:
         self._clock = clock
         self._used_bytes = 0
         self.freed = asyncio.Event()
-        """Set after each settlement: a waiting append checks again."""
+        """Event that is set after each settlement, so that a waiting append checks the size again."""
         self._closed = False
         self._is_waiting = False
         self._early_receipts = 0
 
     def used(self, used_bytes: int) -> None:
-        """Set the number of used bytes of the file."""
+        """Set the number of bytes that the file uses."""
         self._used_bytes = used_bytes
 
     def close(self) -> None:
@@ -71,12 +71,12 @@ class Retention:
 
     @property
     def present(self) -> LogRoom:
-        """Present room of the file."""
+        """Current used size and maximum size of the file."""
         return LogRoom(path=self._settings.path, used=self._used_bytes, bound=self._settings.max_bytes)
 
     @property
     def lack(self) -> str:
-        """Reason why an append waits; empty while none does."""
+        """Reason why an append waits; empty while no append waits."""
         if not self._is_waiting:
             return ""
         return (
@@ -86,7 +86,7 @@ class Retention:
         )
 
     async def wait(self) -> None:
-        """Return when the file is below its size limit; raises `LogUnavailable`."""
+        """Wait until the file is below its size limit; raises `LogUnavailable`."""
         try:
             await self._wait()
         finally:
@@ -102,16 +102,16 @@ class Retention:
             if limit == full:
                 await self._log_full(trimmed)
             self._is_waiting = True
-            # Resuming at the limit itself would stop again after one append.
+            # Resuming directly below the limit would stop again after one append.
             limit = int(full * _RESUME_SHARE)
             await self.freed.wait()
             if self._closed:
-                raise LogUnavailable(f"{self._settings.path} was full until it was closed")
+                raise LogUnavailable(f"{self._settings.path} stayed full until it was closed")
         if limit < full:
             _log.info("log.has_room", path=str(self._settings.path), used_bytes=self._used_bytes)
 
     async def keep(self) -> None:
-        """Delete data older than the retention, except parked events, once a minute, until cancelled."""
+        """Once a minute, delete data older than the retention, except parked events; run until cancelled."""
         while True:
             try:
                 await self._expire()
@@ -141,7 +141,7 @@ class Retention:
 
     async def _repeat(self, trim: _Trim) -> int:
         deleted = 0
-        # Each step is a transaction of its own, so that appends can run in between.
+        # Each step is a separate transaction, so that appends can run in between.
         while step := (await self._step(trim)).deleted:
             deleted += step
         return deleted
@@ -189,7 +189,7 @@ _LAST_ROWS = 20_000
 _TABLES: Mapping[tuple[str, str, str], Callable[[bytes], object]] = {
     ("checkpoints", "channel", "body"): decode_checkpoint,
     ("continuity", "seq", "body"): decode_continuity,
-    # The body of a letter can have many megabytes.
+    # The body of a dead letter can have many megabytes.
     ("dead_letters", "seq", "head"): decode_letter_head,
     ("controls", "subscriber", "body"): decode_control,
     ("redrives", "id", "body"): decode_redrive,
@@ -199,14 +199,14 @@ _TABLES: Mapping[tuple[str, str, str], Callable[[bytes], object]] = {
     ("receipts", "seq", "body"): decode_receipt,
     ("parked_lanes", "lane", "setback"): decode_setback,
 }
-"""Decoder of each column of records, by its table and the column that names a row."""
+"""Decoder of each column with records, by table, key column and record column."""
 
 
 async def foreign_rows(path: Path, clock: Clock) -> list[str]:
-    """Return the places of the foreign rows among the last ones of each table of the log at `path`.
+    """Return the positions of the foreign rows among the last rows of each table in the file `path`.
 
-    Raises `LogUnavailable`, and `LogMisconfigured` for a file or a row of
-    another version.
+    Raises `LogUnavailable`, and `LogMisconfigured` for a file or a row with another
+    version.
     """
     async with Worker.sharing(path, pulses=Pulses(clock)) as reader:
         return await reader.submit(_found)

@@ -85,15 +85,15 @@ async def test_brokers_that_are_not_there_are_one_line(tmp_path: Path) -> None:
         (
             "receipts",
             {"cleanup.policy": "compact"},
-            "failed Kafka topics: .*receipts has .*compact.*-> set it to",
+            "failed Kafka topics: .*receipts has .*compact.*-> set cleanup.policy to",
         ),
-        ("continuity", {"retention.ms": str(_DAY_MS)}, "failed Kafka topics: .*deleted by age.*-> set its"),
+        ("continuity", {"retention.ms": str(_DAY_MS)}, "failed Kafka topics: .*records by age.*-> set its"),
         (
             "control",
             {"max.message.bytes": "1000"},
             "failed Kafka topics: .*at most 1000 bytes.*-> set its max",
         ),
-        ("checkpoints", {}, "failed Kafka topics: .*has 1 partitions and checkpoint_partitions is 8"),
+        ("checkpoints", {}, "failed Kafka topics: .*has 1 partitions, but checkpoint_partitions is 8"),
         (
             "audit",
             {"min.insync.replicas": "2", "retention.ms": "-1"},
@@ -132,7 +132,7 @@ async def test_event_topic_with_a_short_memory_is_one_line(kafka: str, tmp_path:
             {"create_topics": False},
             "failed Kafka topics: 7 topics are missing.*-> create .*audit .1 partitions",
         ),
-        ({"replication_factor": 3}, "failed Kafka copies: a new topic would have 3 copies, and only 1 of"),
+        ({"replication_factor": 3}, "failed Kafka copies: a new topic would have 3 copies, but only 1 of"),
         (
             {"transaction_timeout_s": 100_000},
             "failed Kafka transactions and groups: .*-> lower log.kafka.transaction_timeout_s",

@@ -218,7 +218,7 @@ async def test_subscriber_that_may_no_longer_read_is_told_so(broker: Broker, res
     ("security", "expected"),
     [
         ({"password": "a-wrong-one"}, "refused user 'ann' by PLAIN -> check username, password"),
-        ({"ca_file": None}, "no TLS with Kafka at .* -> check log.kafka.security.ca_file"),
+        ({"ca_file": None}, "TLS with Kafka at .* failed -> check log.kafka.security.ca_file"),
     ],
 )
 async def test_doctor_names_a_refused_login_in_one_line(

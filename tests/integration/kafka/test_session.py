@@ -92,7 +92,7 @@ def test_fenced_session_that_is_not_ours_any_more_lets_go(settings: KafkaLogSett
 
     with pytest.raises(Fenced, match="another process owns partition"):
         write(settings, session, at=1)
-    with pytest.raises(Fenced, match="is another process's now"):
+    with pytest.raises(Fenced, match="now belongs to another process"):
         session.committed(CHANGES)
 
     write(settings, heir, at=2)

@@ -172,7 +172,9 @@ async def test_brokers_that_are_gone_are_said_to_be(cluster: Cluster) -> None:
     address = f"127.0.0.1:{nobody}"
     settings = cluster.settings.model_copy(update={"bootstrap_servers": address})
 
-    with pytest.raises(LogUnavailable, match=f"subscriber {TARGET} is done with failed at {address} "):
+    with pytest.raises(
+        LogUnavailable, match=f"the settled events of subscriber {TARGET} failed at {address} "
+    ):
         async with limited("the failure"):
             await done(settings, {Partition(topic="any", number=0): 0}, retry_limit_s=0)
 

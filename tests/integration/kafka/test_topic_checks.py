@@ -72,7 +72,7 @@ async def test_broker_that_can_not_keep_what_we_need_is_refused(monkeypatch: pyt
             said = await mistake(own_settings(broker.bootstrap))
 
     for what, factor in zip(("transactions", "consumer groups"), factors, strict=True):
-        assert f"can't keep {what}: {factor} is 3, and only 1 of them answer" in said
+        assert f"can't serve {what}: {factor} is 3, but only 1 of the brokers answer" in said
 
 
 async def test_group_that_has_owned_channels_is_not_asked_for_its_rights(
@@ -129,7 +129,7 @@ async def test_records_of_holes_that_the_broker_would_delete_are_refused(kafka: 
     settings = own_settings(kafka)
     make_topic(kafka, Names.of(settings).continuity, retention_ms=str(7 * _DAY_MS))
 
-    with pytest.raises(LogMisconfigured, match=r"continuity is deleted by age"):
+    with pytest.raises(LogMisconfigured, match=r"continuity deletes records by age"):
         await opened(settings)
 
 

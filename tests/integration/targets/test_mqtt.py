@@ -197,7 +197,7 @@ async def test_message_beyond_the_brokers_limit_is_rejected(tmp_path: Path) -> N
             large, small = await plugin.deliver_many([delivery(body="x" * 1000), delivery(body="x")])
 
     assert isinstance(large, Reject)
-    assert "the broker takes 1,000" in large.reason
+    assert "the limit is 1,000" in large.reason
     assert isinstance(small, Delivered)
 
 

@@ -56,7 +56,7 @@ async def test_longest_message_is_within_the_limits(slack: SlackReceiver) -> Non
 @pytest.mark.parametrize(
     ("settings", "advice"),
     [
-        ({"channel": "#nowhere"}, "channel_not_found: name a channel that exists"),
+        ({"channel": "#nowhere"}, "channel_not_found: set channel to the id of an existing channel"),
         ({"token": "xoxb-other"}, "invalid_auth: set token to a valid one"),
     ],
 )
@@ -95,7 +95,9 @@ async def test_webhook_that_was_removed_holds_the_target(slack: SlackReceiver) -
     [outcome] = await deliver_by_webhook(slack, delivery())
 
     assert isinstance(outcome, Hold)
-    assert outcome.reason == "Slack answered no_service: make a new webhook and set webhook_url to it"
+    assert (
+        outcome.reason == "Slack answered no_service: create a new webhook and set webhook_url to its address"
+    )
 
 
 async def test_blocks_that_slack_refuses_reject_the_event(slack: SlackReceiver) -> None:

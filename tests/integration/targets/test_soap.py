@@ -255,8 +255,8 @@ async def test_token_is_new_in_each_envelope(erp: SoapErpReceiver, clock: Turned
     [
         ("a text", "it is not an object"),
         ({"a b": 1}, "'a b' is not a name of an element"),
-        ({"Amount": Decimal("NaN")}, "Amount holds a Decimal where a text or a number is needed"),
-        ({"Line": {"#text": {}}}, "#text holds a dict where a text or a number is needed"),
+        ({"Amount": Decimal("NaN")}, "Amount is a Decimal, but must be a text or a number"),
+        ({"Line": {"#text": {}}}, "#text is a dict, but must be a text or a number"),
         ({"Line": [[1]]}, "Line holds a list where a text"),
     ],
 )
@@ -307,8 +307,8 @@ async def test_content_is_no_envelope(erp: SoapErpReceiver) -> None:
     ("template", "reason"),
     [
         ("<a>", "its envelope is not well-formed XML at line 1"),
-        ("<a/>", "not make an envelope with a body"),
-        ("{{ body | elements }}", "elements can only be made of an object"),
+        ("<a/>", "not create an envelope with a body"),
+        ("{{ body | elements }}", "elements needs an object"),
         ("{{ 1 // 0 }}", "soap.envelope fails on this event: ZeroDivisionError"),
     ],
 )

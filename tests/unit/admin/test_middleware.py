@@ -133,7 +133,7 @@ async def test_log_that_is_away_is_told(world: World, ask: Asking) -> None:
     """Nothing was done, and trying again helps."""
     world.log.down = True
     for status, body in (await ask.post(PAUSE), await ask.get("/dead-letters"), await ask.get("/audit")):
-        assert (status, body["error"]) == (503, "the log is down: the test says so")
+        assert (status, body["error"]) == (503, "the log is down, because the test has set it down")
     sent, _ = await ask.post(f"/subscribers/{TARGET}/test")
     assert (sent, world.tried.deliveries) == (503, [])
 

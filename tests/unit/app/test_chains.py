@@ -391,7 +391,7 @@ async def test_late_half_of_what_was_settled_without_it_holds_up_nothing(join: W
     assert join.passed("3")[-1] == SHIPMENT
     [letter] = join.log.letters
     assert letter.subscriber == SHIPMENT
-    assert letter.error == "it came by a redrive, and what invoice had forwarded was settled without it"
+    assert letter.error == "it came by a redrive, but the halves from invoice were settled without it"
 
 
 async def test_redrive_is_in_time_for_a_join_that_still_waits(join: World) -> None:

@@ -93,7 +93,7 @@ def test_expression_that_some_event_can_have_passes(expression: str) -> None:
         ("data.fields.A == true", "an event has no such name: true; write `true`, in backticks", 17),
         (
             'data.fields.StageName == "Closed Won"',
-            "an event has no such name: Closed Won; a text stands in single quotes: 'Closed Won'",
+            "an event has no such name: Closed Won; write a text in single quotes: 'Closed Won'",
             25,
         ),
         ("[subject, {a: Amount}]", "an event has no such name: Amount", 14),
@@ -120,7 +120,7 @@ def test_expression_that_some_event_can_have_passes(expression: str) -> None:
         ("round(data.fields.X, `2`, 'halfup')", "round(): argument 3 (mode) must be one of half_up,", 0),
         ("to_zone(time, 'Europe/Berln')", "to_zone(): argument 2 (zone) must be a time zone such as", 0),
         ("add_time(time, `1`, 'fortnights')", "add_time(): argument 3 (unit) must be one of", 0),
-        ("format('{} {}', 'a')", "format(): the template has 2 times {}, and the number of values is 1", 0),
+        ("format('{} {}', 'a')", "format(): the template has 2 {}, and the number of values is 1", 0),
         ("lookup('countris', subject)", "found 'countris'; did you mean countries? known: countries", 0),
         ("lookup(data.table, subject)", "argument 1 (table) must be a name in quotes", 0),
         ("hmac_sha256(subject, 'mian')", "must be a key that hash_keys names, found 'mian'", 0),

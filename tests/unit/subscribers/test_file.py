@@ -100,7 +100,7 @@ def test_file_of_another_kind_is_left_alone(tmp_path: Path) -> None:
         outcome = plugin.deliver(order(1))
 
     assert isinstance(outcome, Hold)
-    assert "does not end as a file of JSON Lines does" in outcome.reason
+    assert "does not end like a file of JSON Lines" in outcome.reason
     assert path.read_bytes() == b"\x7fELF and more"
 
 
@@ -125,7 +125,7 @@ def test_full_disk_is_a_retry_that_says_what_to_do() -> None:
         write_whole(disk.fileno(), b"line")
 
     assert failure(full.value, "/data/a") == Retry(
-        reason="/data/a: no space left on device: free some, or write to another disk"
+        reason="/data/a: no space left on device: free some space, or write to another disk"
     )
 
 
@@ -281,7 +281,7 @@ def test_two_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
         outcome = second.deliver(order(2))
 
     assert isinstance(outcome, Retry)
-    assert "give each a path of its own" in outcome.reason
+    assert "give each its own path" in outcome.reason
     assert written(tmp_path / "a") == [1]
 
 
@@ -290,7 +290,7 @@ def test_two_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
     [
         ("missing/a", Hold, "create its folder"),
         ("missing/{entity}", Hold, "create its folder"),
-        (".", Hold, "let path name a file of its own"),
+        (".", Hold, "set path to a separate regular file"),
         ("{data.fields.City}", Reject, "{data.fields.City} finds no text"),
         ("x" * 300, Reject, "too long"),
     ],

@@ -59,8 +59,8 @@ def test_change_is_absent_from_events_about_no_record() -> None:
         ("a/{data}", "{data} is not a placeholder"),
         ("a/{data.fields[0]}", "is not a placeholder"),
         ("a/{}", "{} is not a placeholder"),
-        ("a/{entity", "has a brace without its partner"),
-        ("a/entity}", "has a brace without its partner"),
+        ("a/{entity", "has an unmatched brace"),
+        ("a/entity}", "has an unmatched brace"),
     ],
 )
 def test_mistake_is_a_clear_sentence(text: str, sentence: str) -> None:

@@ -64,7 +64,7 @@ class SlowAnswer(ScriptedTarget):
     """A plugin whose answer takes long to be read."""
 
     async def deliver(self, _: Delivery, /) -> Outcome:
-        """Return an answer that is no mapping."""
+        """Return an answer that is not a mapping."""
         return Delivered(answer=cast("Any", self))
 
     def __repr__(self) -> str:

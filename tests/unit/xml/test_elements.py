@@ -68,10 +68,10 @@ def test_prefix_stands_on_each_name() -> None:
         ({"x><y": 1}, "is not a name"),
         ({"@a": 1}, "'@a' is not a name"),
         ({"a": {"#text": 1}}, "'#text' is not a name"),
-        ({"a": "\x00"}, r"a holds the character U\+0000"),
-        ({"a": [{"b": "\ud800"}]}, r"b holds the character U\+D800"),
-        ({"a": [[1]]}, "a holds a list"),
-        ({"a": float("nan")}, "a holds a float"),
+        ({"a": "\x00"}, r"a contains the character U\+0000"),
+        ({"a": [{"b": "\ud800"}]}, r"b contains the character U\+D800"),
+        ({"a": [[1]]}, "a is a list"),
+        ({"a": float("nan")}, "a is a float"),
     ],
 )
 def test_what_a_document_can_not_hold_is_refused(value: dict[str, Any], refused: str) -> None:

@@ -1,4 +1,4 @@
-"""Encoder of appends into records, with the channels' checkpoints."""
+"""Encoder of appends as Kafka records, and the channels' checkpoints."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
@@ -35,16 +35,16 @@ _AT_ONCE = 1_000
 
 @dataclass(slots=True)
 class CommittedCheckpoints:
-    """Newest sound checkpoint of each channel, and the foreign records by their keys.
+    """Newest valid checkpoint of each channel, and the foreign records by key.
 
-    A foreign record costs its key nothing while a sound one of the key is left.
+    A foreign record does no harm while a valid checkpoint with the same key exists.
     """
 
     by_channel: dict[Channel, Checkpoint] = field(default_factory=dict)
     foreign: dict[bytes, ForeignRecord] = field(default_factory=dict)
 
     def apply(self, message: Message, foreign_records: ForeignRecords) -> None:
-        """Apply a record of the topic, in their order."""
+        """Apply the next record of the topic; records must come in their order."""
         checkpoint = checkpoint_of(message, foreign_records)
         if checkpoint is not None:
             self.by_channel[checkpoint.channel] = checkpoint
@@ -54,8 +54,8 @@ class CommittedCheckpoints:
     def of(self, channel: Channel) -> Checkpoint | None:
         """Return the checkpoint of `channel`.
 
-        Raises `LogMisconfigured` when only a foreign record of its key is left:
-        compaction has removed the checkpoint, and a channel that began again
+        Raises `LogMisconfigured` when only a foreign record with its key remains.
+        Compaction has then removed the checkpoint, and a channel that began again
         would leave a hole.
         """
         error = self.foreign.get(str(channel).encode())
@@ -76,12 +76,13 @@ class Checkpoints:
     def partition_of(self, channel: Channel) -> int:
         """Return the partition of `channel`, which is the same in every process and version.
 
-        Text after a `#` does not count: it names a part of the channel.
+        Text after a `#` names a part of the channel, and does not change the
+        partition.
         """
         return partition_of(str(channel).partition("#")[0].encode(), self._partitions)
 
     def record(self, checkpoint: Checkpoint) -> ProducerRecord:
-        """Return the record that replaces the channel's former checkpoint."""
+        """Return the record that replaces the previous checkpoint of the channel."""
         return ProducerRecord(
             topic=self._names.checkpoints,
             value=encode_checkpoint(checkpoint),
@@ -93,10 +94,10 @@ class Checkpoints:
     def read(self, partition: int, errors: KafkaErrors, deadline: float) -> CommittedCheckpoints:
         """Return the committed checkpoints of a partition. Blocking.
 
-        They are certain if `init_transactions` of the partition's transactional
-        id was called before. A record that Streamer did not write is set aside.
-        Raises `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for a
-        record of a newer Streamer.
+        The checkpoints are final only if `init_transactions` was called before with
+        the partition's transactional id. A record that Streamer did not write is
+        skipped and logged. Raises `KafkaException`, `LogUnavailable`, and
+        `LogMisconfigured` for a record of a newer Streamer.
         """
         place = TopicPartition(self._names.checkpoints, partition)
         retry = self._clients.retry(max(0.0, deadline - self._clock.monotonic()))
@@ -136,7 +137,7 @@ class Checkpoints:
 
     def _consumer(self, errors: KafkaErrors, isolation: str) -> Consumer:
         configuration = {
-            # The client requires a group id to assign partitions; it joins no group.
+            # The client requires a group id to assign partitions, although it joins no group.
             "group.id": self._names.ingest_group,
             "isolation.level": isolation,
             "enable.auto.commit": False,
@@ -164,7 +165,7 @@ class Checkpoints:
 
 
 def checkpoint_of(message: Message, foreign_records: ForeignRecords) -> Checkpoint | None:
-    """Return the checkpoint in a record, `None` for a tombstone; a foreign record is set aside."""
+    """Return the checkpoint in a record; `None` for a tombstone or a foreign record, which is logged."""
     value = message.value()
     try:
         return None if value is None else decode_checkpoint(value)
@@ -179,9 +180,10 @@ _OVERHEAD_BYTES = 4 * 1024
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class AppendRequest:
-    """Complete append: the records of its `events` in order, and those `beside` them; `size` in bytes.
+    """Complete append: the records of its events in order, and the records that accompany them.
 
-    The letters of `removed` are removed before others are written. When it is
+    `beside` are the records of dead letters and continuity records, and `size`
+    counts bytes. The tombstones `removed` are written before `beside`. When it is
     queued, it gets the future that its caller awaits, and the number of failures
     of its channel that the loop knew of.
     """
@@ -201,11 +203,11 @@ class AppendRequest:
 
     @property
     def topics(self) -> set[str]:
-        """Event topics that must exist."""
+        """Event topics that the append needs."""
         return {record.topic for record in self.events}
 
     def drop(self, refused: Collection[Content]) -> list[Event]:
-        """Remove the events whose records are in `refused`, and return them."""
+        """Remove the events whose records are in `refused`, and return these events."""
         out = [record for record in self.events if content(record) in refused]
         if out:
             self.events[:] = [record for record in self.events if content(record) not in refused]
@@ -213,7 +215,7 @@ class AppendRequest:
 
 
 class AppendEncoder:
-    """Encodes appends, and groups of appends."""
+    """Encodes appends, and combines several appends into one transaction."""
 
     def __init__(
         self, clients: Clients, checkpoints: Checkpoints, traceparent: Traceparent | None = None
@@ -233,13 +235,16 @@ class AppendEncoder:
         set_aside: Sequence[DeadLetter],
         continuity: Sequence[ContinuityRecord],
     ) -> AppendRequest:
-        """Return the append of `events`, which take `size` bytes, and of the records beside them."""
+        """Return the append of `events` together with its dead letters and continuity records.
+
+        `size` is the size of the events in bytes.
+        """
         beside = list(self._beside(set_aside, continuity))
         size += sum(len(record.value) for record in beside)
         return AppendRequest(checkpoint=checkpoint, events=events, beside=beside, size=size)
 
     def removals(self, letters: Iterable[str]) -> list[Tombstone]:
-        """Return the tombstones of dead letters, by their ids."""
+        """Return the tombstones of the dead letters with these ids."""
         return list(removed_letters(letters, self._names.dead_letters))
 
     def group(self, appends: Sequence[AppendRequest]) -> list[ProducerRecord | Tombstone]:
@@ -247,7 +252,8 @@ class AppendEncoder:
         records: list[ProducerRecord | Tombstone] = []
         for append in appends:
             records += append.events
-            # Before the others: a redriven event can be set aside again under the same id.
+            # The tombstones come first, because a redriven event can be set aside again under
+            # the same id.
             records += append.removed
             records += append.beside
         newest = {append.channel: append.checkpoint for append in appends}
@@ -266,11 +272,11 @@ class AppendEncoder:
 
 
 Write = Callable[[AppendRequest], Awaitable[None]]
-"""Commits an append; raises as `Append.commit` does."""
+"""Commits an append; raises the errors of `Append.commit`."""
 
 
 class KafkaAppend:
-    """One growing append: records of its events, until they are committed."""
+    """One append that grows: it collects the records of its events until `commit`."""
 
     def __init__(self, encoder: AppendEncoder, write: Write) -> None:
         """Encode with `encoder`, and commit with `write`."""
@@ -293,7 +299,7 @@ class KafkaAppend:
                 continue
             length = len(record.value)
             if length + len(record.key) > largest:
-                refused.append((event, f"it has {length} bytes, and at most {largest} are taken"))
+                refused.append((event, f"it has {length} bytes, and the log takes at most {largest}"))
                 continue
             size += length
             records.append(record)
@@ -319,5 +325,5 @@ class KafkaAppend:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, orjson.JSONEncodeError):
-        return "its data are no JSON"
+        return "its data are not valid JSON"
     return "an attribute is not valid Unicode, or the time is invalid"

@@ -23,25 +23,25 @@ _THREAD = "kafka-ownership"
 _POLL_S = 0.1
 _PAUSE_S = 1.0
 _ANSWER_S = 5.0
-# A member learns of a change, such as the leave of another one, by its next heartbeat.
+# A member learns of a change, such as the departure of another member, by its next heartbeat.
 _HEARTBEATS_A_SESSION = 12
-# Beyond any end, so that monitoring sees no lag in a group that reads nothing.
+# This offset is beyond any end, so monitoring sees no lag in this group, which reads nothing.
 _NO_LAG = 2**62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """Partitions of this process, with a version that each change increments."""
+    """Partitions that this process owns; each change increments the version."""
 
     version: int
     partitions: frozenset[int]
 
 
 class Membership:
-    """Dynamic member of the ingest group, with a consumer that reads nothing.
+    """Dynamic member of the ingest group; its consumer reads nothing.
 
-    One thread polls it. Before it hands partitions over, that thread waits
-    until their `Share` was settled, for at most the grace period.
+    One thread polls the consumer. Before this thread hands partitions over, it
+    waits until `settle` confirms their release, for at most the grace period.
     """
 
     def __init__(self, clients: Clients, *, grace_s: float, pulses: Pulses) -> None:
@@ -63,10 +63,10 @@ class Membership:
         self._thread.start()
 
     async def share(self, *, after: int) -> Share:
-        """Return the first share with a version beyond `after`.
+        """Wait for a share with a version above `after`, and return it.
 
-        Raises the error that has ended the thread: one that needs an operator,
-        or an unexpected one.
+        Raises the error that ended the thread: either an error that needs an
+        operator, or an unexpected error.
         """
         while self._share.version <= after:
             if self._failure is not None:
@@ -77,19 +77,19 @@ class Membership:
 
     @property
     def is_in(self) -> bool:
-        """True from the first share of the group, even an empty one, until the group has lost us."""
+        """True from the first assignment by the group, even an empty one, until the group drops us."""
         return self._is_in
 
     def settle(self, version: int) -> None:
-        """Note that the partitions revoked in `version` have been released."""
+        """Note that this process has released the partitions that were revoked up to `version`."""
         with self._settled:
             self._settled_version = version
             self._settled.notify_all()
 
     def holds(self, partition: int) -> bool:
-        """Ask the group whether `partition` is ours; blocks, on any thread except the loop's.
+        """Ask the group whether this process owns `partition`; blocks, so never call it on the loop.
 
-        Raises `LogUnavailable` when it does not answer.
+        Raises `LogUnavailable` when the group does not answer.
         """
         if partition not in self._share.partitions:
             return False
@@ -133,19 +133,19 @@ class Membership:
                 self._look_at(consumer.poll(_POLL_S))
                 self._answer_questions(consumer)
         except KafkaException as exc:
-            # After a passing error a new consumer joins.
+            # After a temporary error, a new consumer joins.
             self._look_into(kafka_error(exc))
             with self._settled:
                 self._settled.wait_for(lambda: self._closing, _PAUSE_S)
         finally:
-            # The consumer hands its partitions over and leaves, which can take long.
+            # Handing the partitions over and leaving the group can take long.
             pulse.rest()
             with suppress(KafkaException):
                 consumer.close()
 
     def _look_at(self, message: Message | None) -> None:
         error = message.error() if message is not None else None
-        # The consumer's own retries overcome a passing error.
+        # The consumer itself retries after a temporary error.
         if error is not None:
             self._look_into(error)
 
@@ -157,7 +157,7 @@ class Membership:
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         begin = [TopicPartition(one.topic, one.partition, OFFSET_END) for one in partitions]
         consumer.incremental_assign(begin)
-        # The group only shares the work: another consumer reads the partitions.
+        # This consumer only holds the assignment; it must fetch no records.
         consumer.pause(begin)
         self._is_in = True
         if partitions:
@@ -175,7 +175,7 @@ class Membership:
         consumer.incremental_unassign(list(partitions))
 
     def _lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        # Another process can own them already, so waiting is useless.
+        # Another process can own the partitions already, so waiting would be useless.
         _log.warning("ownership.lost", partitions=sorted(_numbers(partitions)))
         self._is_in = False
         self._publish(self._share.partitions - _numbers(partitions))
@@ -205,9 +205,9 @@ class Membership:
             answer.set_result(False)
 
     def _is_member(self, consumer: Consumer, partition: int) -> bool:
-        """Commit an offset: the coordinator accepts it only from a member of this generation."""
+        """Commit an offset, because the coordinator accepts it only from a member of this generation."""
         place = TopicPartition(self._names.checkpoints, partition, _NO_LAG)
-        # librdkafka waits as long as a broker is frozen.
+        # While a broker is frozen, librdkafka waits without a limit.
         self._thread.pulse.rest()
         try:
             committed = consumer.commit(offsets=[place], asynchronous=False)

@@ -12,10 +12,10 @@ _OVERHEAD_BYTES = 512
 
 
 class UnwritableRecords(Exception):
-    """Some records can never be written, and so nothing was.
+    """The log can never accept some records, so nothing was written.
 
-    `certain` is false when a broker refused them in one batch, because any of
-    them can be the reason.
+    `certain` is false when a broker refused several records of one batch, because
+    each of them can be the reason.
     """
 
     def __init__(self, reason: str, refused: Collection[Content], *, certain: bool) -> None:

@@ -1,4 +1,4 @@
-"""Exclusive session of this process on one partition of the checkpoints."""
+"""Exclusive session of this process on one partition of the checkpoint topic."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -28,13 +28,13 @@ _BACKOFF = Backoff(first_s=0.25, limit_s=10.0)
 class PartitionSession:
     """Writes to one partition and knows its checkpoints. Blocking, for one thread.
 
-    It opens on demand, and every failure closes it. So its checkpoints are
-    always certain: the next opening fences off transactions that can still be
-    under way, and reads the checkpoints again.
+    The session opens on demand, and every failure closes it. Opening fences off
+    transactions that can still be open, and reads the checkpoints again, so the
+    checkpoints of an open session are always final.
     """
 
     def __init__(self, partition: int, clients: Clients, checkpoints: Checkpoints, mine: Mine) -> None:
-        """Serve `partition`; `mine` is asked before another process is fenced off."""
+        """Serve `partition`; the session calls `mine` before it fences off another process."""
         self._partition = partition
         self._clients = clients
         self._checkpoints = checkpoints
@@ -52,7 +52,8 @@ class PartitionSession:
         )
         self._is_open = False
         self._committed = CommittedCheckpoints()
-        # Last checkpoint known to the callers, by channel: returned to them, or written for them.
+        # Last checkpoint that the callers know, by channel: the one last returned to them or
+        # written for them.
         self._expected: dict[Channel, Checkpoint | None] = {}
         # Pauses after each fencing while the partition is still ours.
         self._pauses = Delays(_BACKOFF)
@@ -67,12 +68,12 @@ class PartitionSession:
     def write(
         self, records: Sequence[ProducerRecord | Tombstone], checkpoints: Mapping[Channel, Checkpoint]
     ) -> None:
-        """Commit `records`, all or none, which move `checkpoints`.
+        """Commit all `records` or none of them; the commit moves `checkpoints`.
 
-        Raises `UnwritableRecords` when the refusal is certain and nothing was
-        written. Otherwise raises the errors of `committed`, above all
-        `LogUnavailable` when another process has moved one of the checkpoints
-        since this session last returned it.
+        Raises `UnwritableRecords` when a broker refused certain records, and
+        nothing was written. Otherwise raises the errors of `committed`.
+        `LogUnavailable` also means that another process has moved one of the
+        checkpoints since this session last returned it.
         """
         deadline = self._deadline()
         self._open(deadline)
@@ -108,7 +109,8 @@ class PartitionSession:
                 return
 
     def _send_less_at_once(self) -> None:
-        # The broker refused no suspect by itself, so the size of the batch was the reason.
+        # The broker accepted every suspect record in a batch of its own, so the batch was too
+        # large.
         self._stride = max(_SMALLEST_STRIDE, self._stride // 2)
         _log.warning("kafka.batches_made_smaller", partition=self._partition, size_bytes=self._stride)
 
@@ -117,14 +119,14 @@ class PartitionSession:
         self.close()
         self._open(deadline)
         if self._committed.by_channel != before:
-            raise LogUnavailable(f"partition {self._partition} was written by another process meanwhile")
+            raise LogUnavailable(f"another process has written to partition {self._partition}")
 
     def _open(self, deadline: float) -> None:
         if self._is_open:
             return
         self._check_ownership()
         try:
-            # In this order, because only fencing makes the checkpoints certain.
+            # The order matters: only fencing makes the checkpoints final.
             self._transactions.begin(deadline - self._clients.clock.monotonic())
             self._committed = self._checkpoints.read(self._partition, self._errors, deadline)
         except KafkaException as exc:
@@ -156,14 +158,16 @@ class PartitionSession:
 
     def _check_ownership(self) -> None:
         if self._mine(self._partition) is False:
-            raise Fenced(f"partition {self._partition} of {self._names.checkpoints} is another process's now")
+            raise Fenced(
+                f"partition {self._partition} of {self._names.checkpoints} now belongs to another process"
+            )
 
     def _check_expected(self, channels: Iterable[Channel]) -> None:
-        # A reopened session can find events that another process wrote in
-        # between: an append from an older checkpoint would repeat them.
+        # A reopened session can find events that another process wrote in the meantime. An
+        # append from an older checkpoint would repeat these events.
         for channel in channels:
             if self._committed.by_channel.get(channel) != self._expected.get(channel):
-                raise LogUnavailable(f"the checkpoint of {channel} was moved by another process meanwhile")
+                raise LogUnavailable(f"another process has moved the checkpoint of {channel}")
 
     def _deadline(self) -> float:
         return self._clients.clock.monotonic() + self._clients.settings.append_deadline_s

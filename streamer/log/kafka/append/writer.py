@@ -1,4 +1,4 @@
-"""Writer thread of one partition, with its queue of appends, which it commits together."""
+"""Writer thread of one partition; it commits the queued appends together."""
 
 import asyncio
 import threading
@@ -32,9 +32,9 @@ _Kind = TypeVar("_Kind", AppendRequest, CheckpointRequest)
 
 
 class AppendQueue:
-    """First-in first-out queue of requests. The loop puts, one thread takes.
+    """First-in first-out queue of requests, which the loop fills and one thread empties.
 
-    It holds only objects that its callers hold anyway, so they bound it.
+    The queue needs no limit: it holds only objects that its callers hold anyway.
     """
 
     def __init__(self) -> None:
@@ -49,13 +49,13 @@ class AppendQueue:
             self._changed.notify()
 
     def close(self) -> None:
-        """Note that no more requests follow."""
+        """Note that no request follows."""
         with self._changed:
             self._closed = True
             self._changed.notify()
 
     def wait(self) -> bool:
-        """Return true as soon as a request waits, false when none can follow."""
+        """Return true as soon as a request waits, and false once the queue is closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             return bool(self._waiting)
@@ -69,7 +69,7 @@ class AppendQueue:
             return None
 
     def take_all(self) -> list[Request]:
-        """Return all waiting requests."""
+        """Take all waiting requests."""
         with self._changed:
             taken = list(self._waiting)
             self._waiting.clear()
@@ -77,11 +77,11 @@ class AppendQueue:
 
 
 class PartitionWriter:
-    """Serves one partition: it is called on the loop, and a thread of its own does the work.
+    """Serves one partition: the loop calls its methods, and its own thread does the work.
 
-    A failed append also fails those that were queued behind it for the same
-    channel before the caller knew. They must not move the checkpoint past
-    missing events.
+    When an append fails, later appends of the same channel also fail if their
+    caller did not yet know of the failure. Otherwise they would move the checkpoint
+    past the missing events.
     """
 
     def __init__(
@@ -102,23 +102,23 @@ class PartitionWriter:
         self._loop = asyncio.get_running_loop()
         self._queue = AppendQueue()
         self._closed = False
-        # Those that have no answer yet, and the error that has ended the thread.
+        # Futures without an answer yet, and the error that ended the thread.
         self._open: set[asyncio.Future[Any]] = set()
         self._failure: Exception | None = None
-        # Failures by channel: the number known to the loop, and the number known to the thread.
+        # Number of failures by channel, as the loop knows it, and as the thread knows it.
         self._reported: Counter[Channel] = Counter()
         self._seen: Counter[Channel] = Counter()
         self._thread = ServiceThread(name, self._serve, pulses=pulses, failed=self._break_off)
         self._thread.start()
 
     def append(self, append: AppendRequest) -> asyncio.Future[None]:
-        """Return a future that resolves when `append` is durable; it raises as `Append.commit` does."""
+        """Return a future that resolves when `append` is durable; it raises the errors of `Append.commit`."""
         append.failures = self._reported[append.channel]
         self._ask(append)
         return append.answer
 
     def checkpoint(self, channel: Channel) -> asyncio.Future[Checkpoint | None]:
-        """Return a future of the checkpoint that `EventLog.checkpoint` promises."""
+        """Return a future of the channel's last committed checkpoint, as `EventLog.checkpoint` returns it."""
         request = CheckpointRequest(channel=channel)
         self._ask(request)
         return request.answer
@@ -160,7 +160,7 @@ class PartitionWriter:
     def _look_up(self, question: CheckpointRequest) -> None:
         try:
             committed = self._session.committed(question.channel)
-        except Exception as exc:  # noqa: BLE001 - the caller gets it, and this thread serves the others
+        except Exception as exc:  # noqa: BLE001 - the caller raises it, and this thread serves the other requests
             self._fail_waiting([question], exc)
         else:
             self._tell([question], committed)
@@ -236,7 +236,7 @@ class PartitionWriter:
         return [append for append in group if append not in guilty]
 
     def _find_misconfigured(self, group: Sequence[AppendRequest], error: LogMisconfigured) -> None:
-        # One channel's missing permission must not stop the others.
+        # A permission that one channel lacks must not stop the other channels.
         if len(group) == 1:
             self._fail(group, error)
             return

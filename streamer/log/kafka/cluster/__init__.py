@@ -1,1 +1,1 @@
-"""Connection to the brokers: clients, producers, errors, retries, and names of topics."""
+"""Connection to the brokers: clients, producers, errors, retries, and the names of topics."""

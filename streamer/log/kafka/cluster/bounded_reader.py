@@ -1,4 +1,4 @@
-"""Bounded reader of a topic: from given offsets up to given ends."""
+"""Reader of a topic between given offsets."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -16,19 +16,18 @@ _CONFIGURATION: Mapping[str, Any] = {
     "enable.auto.offset.store": False,
     "enable.partition.eof": True,
     "fetch.wait.max.ms": 50,
-    # By default, librdkafka does not fetch for a second once its queue is full;
-    # with these values 100,000 records of a kilobyte took 0.3 s instead of 4.
+    # By default, librdkafka stops fetching for a second when its queue is full. With these
+    # values, reading 100,000 records of 1 kB took 0.3 s instead of 4 s.
     "fetch.queue.backoff.ms": 5,
     "queued.max.messages.kbytes": 8192,
 }
 
 
 class BoundedReader:
-    """Reads offset ranges of partitions once, without a group, and returns committed records.
+    """Reads a range of offsets of each partition once, without a group, and returns committed records.
 
-    Blocking, for one thread. A range can end behind open transactions: records
-    below its end are awaited until their transaction is decided, for at most
-    `idle_limit_s` seconds without progress.
+    Blocking, for one thread. If a transaction is open within a range, the reader
+    waits until it is decided, for at most `idle_limit_s` seconds without progress.
     """
 
     def __init__(
@@ -41,10 +40,10 @@ class BoundedReader:
         over_holes: bool = False,
         idle_limit_s: float = RETRY_LIMIT_S,
     ) -> None:
-        """Read `topic` from the first offset of each partition's range to below the second.
+        """Read each partition of `topic` from the first offset of its range to the second offset, excluded.
 
-        Where the first offset no longer exists, the reader fails, or with
-        `over_holes` continues at the next one.
+        If the first offset no longer exists, the reader fails, or with
+        `over_holes`, continues at the next existing offset.
         """
         self._topic = topic
         self._errors = errors
@@ -54,7 +53,7 @@ class BoundedReader:
         self._stopped_at: dict[int, int] = {}
         self._has_moved = False
         self._idle_s = 0.0
-        # The client requires a group id to assign partitions; it joins no group.
+        # The client requires a group id to assign partitions, although it joins no group.
         configuration = {
             "group.id": Names.of(clients.settings).ingest_group,
             "auto.offset.reset": "earliest" if over_holes else "error",
@@ -74,10 +73,10 @@ class BoundedReader:
         return not self._ends
 
     def read(self, count: int, timeout_s: float) -> list[Message]:
-        """Return at most `count` of the next records; none if none arrived within `timeout_s`.
+        """Return at most `count` of the next records; an empty list if none arrived within `timeout_s`.
 
-        Raises `KafkaException`, and `LogUnavailable` for a transaction that is
-        not decided in time.
+        Raises `KafkaException`, and `LogUnavailable` if a transaction stays open
+        too long.
         """
         found: list[Message] = []
         asked_at, self._has_moved = self._clock.monotonic(), False
@@ -91,13 +90,13 @@ class BoundedReader:
                 raise KafkaException(error)
         if found:
             self._errors.clear()
-        # Only the time spent in this call counts: a slow caller does not make the topic idle.
+        # Only the time inside this call counts as idle: a slow caller does not make the topic idle.
         self._idle_s = 0.0 if self._has_moved else self._idle_s + self._clock.monotonic() - asked_at
         self._check_progress()
         return found
 
     def close(self) -> None:
-        """Close the consumer; reading is over."""
+        """Close the consumer and end the reading."""
         self._ends = {}
         self._consumer.close()
 
@@ -120,7 +119,7 @@ class BoundedReader:
     def _finish(self, partition: int) -> None:
         self._stopped_at.pop(partition, None)
         if self._ends.pop(partition, None) is not None and self._ends:
-            # Fetch nothing behind the end while other partitions are read.
+            # Fetch nothing after the range's end while other partitions are read.
             self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
 
     def _check_progress(self) -> None:
@@ -133,15 +132,15 @@ class BoundedReader:
 
 
 def poll_many(consumer: Consumer, count: int, timeout_s: float) -> list[Message]:
-    """Return the messages that arrive within `timeout_s`, at most `count`, without waiting for that many."""
+    """Wait up to `timeout_s` for a message, and return all messages that have arrived, at most `count`."""
     first = consumer.poll(timeout_s)
     return [] if first is None else [first, *consumer.consume(count - 1, 0)]
 
 
 def undecided(topic: str, partition: int) -> LogUnavailable:
-    """Return the error for a partition in which a transaction stays open."""
+    """Return the error for a partition in which a transaction is still open."""
     return LogUnavailable(
         f"a transaction is open in partition {partition} of topic {topic}: it ends by its time limit, or, if "
-        "the brokers lost track of it, by `kafka-transactions.sh abort` in every partition that "
+        "the brokers lost track of it, run `kafka-transactions.sh abort` in every partition that "
         "`kafka-transactions.sh find-hanging` names"
     )

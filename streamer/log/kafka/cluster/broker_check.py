@@ -19,16 +19,16 @@ _BROKERS = frozenset({"configured", "learned"})
 
 
 class BrokerCheck:
-    """Notices that a client has been without any broker for 10 to 15 s, so that it can be replaced.
+    """Detects a client that has had no broker for 10 to 15 s, so that it can be replaced.
 
-    A broker that has just started can tell a client that the cluster has no
-    brokers. librdkafka then forgets those that it knows, and can be left with
-    none: it never connects again, and reports no error (issue 5301 of
-    librdkafka). Only its statistics show that.
+    A broker that has just started can report a cluster without brokers. librdkafka
+    then forgets the brokers that it knows. It can end up without any broker, and
+    then never connects again and reports no error (issue 5301 of librdkafka). Only
+    librdkafka's statistics show this state.
     """
 
     def __init__(self, clock: Clock, name: str) -> None:
-        """Watch the client that is made with `configuration`; `name` is for the log line."""
+        """Watch the client that is created with `configuration`; `name` is its name in the log."""
         self._clock = clock
         self._name = name
         self._without_since: float | None = None
@@ -40,7 +40,7 @@ class BrokerCheck:
         return {"statistics.interval.ms": _EVERY_MS, "stats_cb": self.note}
 
     def note(self, statistics: str) -> None:
-        """Look at the client's brokers; librdkafka calls this as its `stats_cb` in a poll."""
+        """Check the client's brokers; librdkafka calls this method as `stats_cb` during a poll."""
         brokers = orjson.loads(statistics)["brokers"].values()
         if any(each["source"] in _BROKERS and each["state"] == "UP" for each in brokers):
             self._without_since, self._without_s = None, 0.0
@@ -58,7 +58,7 @@ class BrokerCheck:
 
 
 class CheckedConsumer(Consumer):
-    """Consumer whose `poll` raises `KafkaException` when `check` says that it must be replaced."""
+    """Consumer whose `poll` raises `KafkaException` when `check` finds that it must be replaced."""
 
     def __init__(self, configuration: Mapping[str, Any], *, check: BrokerCheck, logger: Any) -> None:
         super().__init__({**configuration, **check.configuration}, logger=logger)
@@ -71,11 +71,11 @@ class CheckedConsumer(Consumer):
         return message
 
     def close(self) -> None:
-        """Leave the group, if it has joined one, and end.
+        """Leave the group, if the consumer is in one, and close.
 
-        librdkafka 2.16 does not tell the group when a cooperative member without
-        partitions is closed: the group would wait for it until its session
-        ends. It does tell when such a member unsubscribes.
+        When a cooperative member without partitions closes, librdkafka 2.16 does
+        not notify the group, and the group waits for this member until its session
+        expires. So the member unsubscribes first, which notifies the group.
         """
         with suppress(KafkaException):
             self.unsubscribe()

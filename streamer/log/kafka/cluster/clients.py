@@ -1,4 +1,4 @@
-"""Clients of librdkafka, made from the Kafka settings, and the check of their connection."""
+"""Clients of librdkafka, created from the Kafka settings, and a check of the connection."""
 
 import asyncio
 import threading
@@ -33,7 +33,7 @@ from streamer.settings import KafkaLogSettings
 
 
 def reserved_options(options: Mapping[str, object]) -> dict[str, str]:
-    """Return the reason why an operator can't set an option, or the key to use instead, by option."""
+    """Return, for each option that an operator must not set, the reason or the key to use instead."""
     reasons = {name: _why_refused(name) for name in sorted(options)}
     return {name: reason for name, reason in reasons.items() if reason}
 
@@ -42,7 +42,7 @@ _EXACTLY_ONCE = "exactly-once delivery depends on it"
 _SECURITY = "set log.kafka.security instead"
 _RESERVED: Mapping[str, str] = {
     **dict.fromkeys(BROKER_OPTIONS, "set log.kafka.bootstrap_servers instead"),
-    **dict.fromkeys(CODE_OPTIONS, "a configuration loads no code"),
+    **dict.fromkeys(CODE_OPTIONS, "a configuration must not load code"),
     **dict.fromkeys(COMPRESSION_OPTIONS, "set log.kafka.compression instead"),
     **dict.fromkeys(DURABILITY_OPTIONS, _EXACTLY_ONCE),
     "allow.auto.create.topics": "set log.kafka.create_topics instead",
@@ -75,14 +75,15 @@ _RESERVED: Mapping[str, str] = {
     "ssl.key.password": "set log.kafka.security.key_password instead",
 }
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-"""Largest record: events reach 1 MB at Salesforce, and grow when encoded."""
+"""Size of the largest record; events reach 1 MB at Salesforce and grow when encoded."""
 _SOCKET_TIMEOUT_MS = 10_000
 _Client = TypeVar("_Client")
 _PRODUCER_DEFAULTS: Mapping[str, Any] = {
-    # A commit flushes at once, so a lone event does not wait for this.
+    # A commit flushes at once, so a single event does not wait for this delay.
     "linger.ms": 5,
     "partitioner": "murmur2_random",
-    # A transaction is bounded before it begins; the queue must hold all of it.
+    # The size of a transaction is limited before it begins, and the queue must hold the whole
+    # transaction.
     "queue.buffering.max.messages": 0,
     "queue.buffering.max.kbytes": 2**31 - 1,
 }
@@ -93,32 +94,33 @@ def _why_refused(name: str) -> str:
 
 
 def largest_record(settings: KafkaLogSettings) -> int:
-    """Return the size of the largest record that our producers send, in bytes."""
+    """Return the size of the largest record that Streamer's producers send, in bytes."""
     return int(settings.options.get("message.max.bytes", MAX_MESSAGE_BYTES))
 
 
 class AbortedTransactions:
-    """Number of transactions that did not end with a commit. Thread-safe."""
+    """Thread-safe count of the transactions that did not commit."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.number = 0
 
     def count(self) -> None:
-        """Count one."""
+        """Count one transaction."""
         with self._lock:
             self.number += 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clients:
-    """Makes clients; librdkafka options that the operator sets override our defaults.
+    """Creates clients; the operator's librdkafka options override Streamer's defaults.
 
-    Each client reports to the `KafkaErrors` it is made with. All raise
-    `LogMisconfigured` for a setting that librdkafka refuses. With `connects`
-    false, they know no brokers. `foreign` takes the records that readers leave
-    out, and `aborted` counts the transactions that fail. All that use the
-    clients have their time from `clock`, and `pause` blocks between two tries.
+    Each client reports its errors to the `KafkaErrors` that it is created with.
+    Each method raises `LogMisconfigured` for a setting that librdkafka refuses.
+    With `connects` false, the clients get no brokers. Readers report foreign
+    records to `foreign`, and `aborted` counts failed transactions. All users of the
+    clients take the time from `clock`. `pause` blocks a thread between two
+    attempts.
     """
 
     settings: KafkaLogSettings
@@ -133,8 +135,8 @@ class Clients:
         return self._create(AdminClient, {}, {}, errors)
 
     def producer(self, errors: KafkaErrors, configuration: Mapping[str, Any]) -> Producer:
-        """Return a producer; `configuration` overrides everything."""
-        # librdkafka requires this to be at most the transaction's time-out.
+        """Return a producer; `configuration` overrides all other options."""
+        # librdkafka requires that this time-out is at most the transaction's time-out.
         timeout_ms = min(_SOCKET_TIMEOUT_MS, round(self.settings.transaction_timeout_s * 1000))
         defaults = {
             **_PRODUCER_DEFAULTS,
@@ -144,25 +146,25 @@ class Clients:
         return self._create(Producer, defaults, configuration, errors)
 
     def consumer(self, errors: KafkaErrors, configuration: Mapping[str, Any]) -> Consumer:
-        """Return a consumer; `configuration` overrides everything."""
+        """Return a consumer; `configuration` overrides all other options."""
         return self._create(Consumer, {}, configuration, errors)
 
     def checked_consumer(
         self, errors: KafkaErrors, configuration: Mapping[str, Any], *, name: str
     ) -> Consumer:
-        """Return a long-lived consumer, which fails once it has lost its brokers for good.
+        """Return a long-lived consumer that fails once it has permanently lost its brokers.
 
-        `name` is the client's in the log line. See `BrokerCheck`.
+        `name` is the client's name in the log. See `BrokerCheck`.
         """
         client = partial(CheckedConsumer, check=BrokerCheck(self.clock, name))
         return self._create(client, {}, configuration, errors)
 
     def retry(self, limit_s: float = RETRY_LIMIT_S) -> RetryPolicy:
-        """Return the policy for a call that blocks its thread until it succeeds."""
+        """Return the policy for a call that blocks its thread until the call succeeds."""
         return RetryPolicy(clock=self.clock, limit_s=limit_s, wait=self.pause)
 
     def refused_options(self) -> Mapping[str, str]:
-        """Return the reason why librdkafka refuses an option by itself, by option; nothing connects."""
+        """Return the options that librdkafka refuses, each with the reason; no client connects."""
         refused: dict[str, str] = {}
         reserved = reserved_options(self.settings.options)
         for name, value in self.settings.options.items():
@@ -175,10 +177,10 @@ class Clients:
         return refused
 
     def verify(self) -> None:
-        """Make a client of each kind without brokers, so that nothing connects, and end it again."""
+        """Create a client of each kind without brokers, so that nothing connects, and close it again."""
         settings = self.settings
         errors, apart = KafkaErrors(settings), Clients(settings=settings, connects=False)
-        # A transactional producer and a member of a group have more rules than others.
+        # librdkafka checks more rules for a transactional producer and for a group member.
         transactions = {
             "transactional.id": settings.prefix,
             "transaction.timeout.ms": round(settings.transaction_timeout_s * 1000),
@@ -217,12 +219,12 @@ class Clients:
             "allow.auto.create.topics": False,
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "topic.metadata.refresh.interval.ms": 60_000,
-            # Reconnect soon to a broker that comes back.
+            # Reconnect soon to a broker that has returned.
             "reconnect.backoff.max.ms": 1_000,
             "socket.connection.setup.timeout.ms": 10_000,
             "socket.keepalive.enable": True,
-            # A frozen broker must not hold a request for a minute after another
-            # one has taken over.
+            # A frozen broker must not hold a request for a minute after another broker has
+            # taken over.
             "socket.timeout.ms": _SOCKET_TIMEOUT_MS,
             **security_options(self.settings.security),
         }
@@ -243,14 +245,17 @@ _UNANSWERED = frozenset(
 
 
 class RenewedAdminClient:
-    """Holds an admin client, and makes a new one after a call that no broker has answered.
+    """Holds an admin client, and replaces it after a call that no broker answered.
 
-    A client can lose its brokers for good (see `BrokerCheck`), and a new one
-    costs nothing where none is reachable.
+    A client can permanently lose its brokers (see `BrokerCheck`). A new client
+    costs nothing while no broker is reachable.
     """
 
     def __init__(self, clients: Clients, errors: KafkaErrors) -> None:
-        """Connect lazily; background errors go to `errors`. Raises `LogMisconfigured`."""
+        """Create a client that connects on demand; raises `LogMisconfigured`.
+
+        Background errors go to `errors`.
+        """
         self._clients = clients
         self._errors = errors
         self._client: AdminClient | None = clients.admin(errors)
@@ -287,11 +292,11 @@ _SILENT_AFTER_S = 6.0
 
 
 class Connectivity:
-    """Requests a topic's metadata every 2 s, with a client for this purpose only.
+    """Requests a topic's metadata every 2 s, with a client that does nothing else.
 
-    The working clients can't detect a silent broker. A group's member waits for
-    other members as silently as for a frozen broker, and librdkafka considers a
-    connection alive until a request on it has timed out.
+    The other clients can't detect a silent broker. A group member that waits for
+    other members looks the same as a member that waits for a frozen broker. Also,
+    librdkafka considers a connection alive until a request has timed out.
     """
 
     def __init__(self, clients: Clients) -> None:
@@ -310,7 +315,7 @@ class Connectivity:
 
     @property
     def outage(self) -> str:
-        """Sentence that names the silent brokers and for how long; empty if one answered within 6 s."""
+        """Sentence that names the silent brokers and the duration; empty if a broker answered within 6 s."""
         silent_s = self._clock.monotonic() - self._answered_at
         if silent_s <= _SILENT_AFTER_S:
             return ""
@@ -329,7 +334,7 @@ class Connectivity:
 
     def _check(self) -> None:
         try:
-            # Any broker can answer, because this checks the cluster.
+            # The check is about the cluster, so any broker can answer.
             self._admin.live.list_topics(self._topic, timeout=_ANSWER_S)
         except KafkaException as exc:
             self._last_error = kafka_error(exc).str()

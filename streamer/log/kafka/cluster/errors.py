@@ -1,4 +1,4 @@
-"""Errors of Kafka, translated into ours, and retries of calls while an error can pass."""
+"""Translates Kafka's errors into Streamer's errors, and retries calls after temporary errors."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ _MISCONFIGURED = frozenset(
         KafkaError._UNSUPPORTED_FEATURE,
     }
 )
-# One prefixed rule grants these for all names that begin with `log.kafka.prefix`.
+# One prefixed ACL grants these operations for all names that begin with `log.kafka.prefix`.
 _BY_PREFIX = {
     KafkaError.GROUP_AUTHORIZATION_FAILED: "Read and Describe on consumer groups",
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "Write and Describe on transactional ids",
@@ -52,7 +52,7 @@ _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.
 
 
 def kafka_error(exception: KafkaException) -> KafkaError:
-    """Return the Kafka error inside `exception`; its code decides what to do."""
+    """Return the Kafka error inside `exception`."""
     error: KafkaError = exception.args[0]
     return error
 
@@ -60,29 +60,30 @@ def kafka_error(exception: KafkaException) -> KafkaError:
 def is_fencing(error: KafkaError) -> bool:
     """Return whether another producer has taken over the transactional id.
 
-    Brokers give the same answer when they have ended a transaction that took too long.
+    Brokers report the same error after they have ended a transaction that took too
+    long.
     """
     return error.code() in _FENCED
 
 
 def is_retriable(error: Exception) -> bool:
-    """Return whether librdkafka marks its own error as one that a retry can overcome."""
+    """Return whether librdkafka marks `error` as retriable."""
     return isinstance(error, KafkaException) and kafka_error(error).retriable()
 
 
 def is_denied(error: KafkaError) -> bool:
-    """Return whether an operator must grant a permission first."""
+    """Return whether `error` means that an operator must grant a permission."""
     return error.code() in _PERMISSION
 
 
 def _is_transient(error: KafkaError) -> bool:
-    # Kafka reports this error for too few brokers, but also while brokers have just
-    # started, or were too busy to send heartbeats to the controller.
+    # Kafka reports this error if there are too few brokers. It also reports the error when
+    # brokers have just started, or were too busy to send heartbeats to the controller.
     return error.code() == KafkaError.INVALID_REPLICATION_FACTOR and "currently fenced" in error.str()
 
 
 def principal(settings: KafkaLogSettings) -> str:
-    """Return the name by which the brokers know us, for a sentence."""
+    """Return the name by which the brokers know this client, for use in a sentence."""
     name = settings.security.username
     return f"user {name!r}" if name else "this client"
 
@@ -90,12 +91,12 @@ def principal(settings: KafkaLogSettings) -> str:
 class KafkaErrors:
     """The last error of one client's background threads.
 
-    A failed call reports only that time ran out. The cause goes to `note`, in the
-    thread that serves the client.
+    A failed call reports only a time-out. librdkafka reports the cause to `note`,
+    in the thread that polls the client.
     """
 
     def __init__(self, settings: KafkaLogSettings) -> None:
-        """Take the names of brokers and user, for sentences, from the settings."""
+        """Use the brokers and the user of `settings` in error messages."""
         self._settings = settings
         self._last: KafkaError | None = None
 
@@ -113,20 +114,20 @@ class KafkaErrors:
 
     @property
     def refusal(self) -> StreamerError | None:
-        """The error when the brokers or TLS refused us; no retry can help."""
+        """Error that no retry can overcome: the brokers or TLS refused this client; else `None`."""
         if self._last is None:
             return None
         if self._last.code() in _CREDENTIALS:
             return self._credentials_refused()
         if self._last.code() == KafkaError._SSL:
             return LogMisconfigured(
-                f"no TLS with Kafka at {self._where}: check log.kafka.security.ca_file, and that the "
+                f"TLS with Kafka at {self._where} failed: check log.kafka.security.ca_file, and that the "
                 f"certificate names the host ({self._last.str()})"
             )
         return None
 
     def explain(self, error: KafkaError, *, doing: str, subject: str) -> StreamerError:
-        """Return our error for `error`, the result of `doing` something with `subject`."""
+        """Return Streamer's error for Kafka's `error`, which came from `doing` something with `subject`."""
         if error.code() in _PERMISSION:
             return self._not_allowed(error, doing, subject)
         if error.code() in _CREDENTIALS:
@@ -142,7 +143,7 @@ class KafkaErrors:
 
     @contextmanager
     def explained(self, *, doing: str, subject: str) -> Iterator[None]:
-        """Translate Kafka's errors of `doing` something with `subject` inside the context."""
+        """Context manager: translate Kafka's errors that come from `doing` something with `subject`."""
         try:
             yield
         except KafkaException as exc:
@@ -171,10 +172,10 @@ class KafkaErrors:
         )
 
 
-# A transaction left open by a former owner ends by its timeout of 10 s, which
-# the broker checks every 10 s; until then there are no offsets to resume from.
+# A transaction that a previous owner left open times out after 10 s, and the broker checks
+# time-outs every 10 s. Until then the group has no offsets to resume from.
 RETRY_LIMIT_S = 25.0
-"""Longest wait for a group's offsets, in seconds."""
+"""Longest time to wait for a group's offsets, in seconds."""
 _PAUSE_S = 0.1
 _MAY_PASS = frozenset(
     {
@@ -192,9 +193,9 @@ _MAY_PASS = frozenset(
         KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError.UNKNOWN_LEADER_EPOCH,
-        # A topic that was created a moment ago is not known to every broker.
+        # Not every broker knows a topic that was created a moment ago.
         KafkaError.UNKNOWN_TOPIC_OR_PART,
-        # A former owner's transaction is open; it ends by its timeout at the latest.
+        # A transaction of the previous owner is open; it ends at its time-out at the latest.
         KafkaError.UNSTABLE_OFFSET_COMMIT,
     }
 )
@@ -203,18 +204,19 @@ _Answer = TypeVar("_Answer")
 
 
 def passes_by_itself(error: Exception) -> bool:
-    """Return whether `error` is Kafka's and passes without an operator."""
+    """Return whether `error` is a Kafka error that ends without an operator's help."""
     return isinstance(error, KafkaException) and kafka_error(error).code() in _MAY_PASS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """Repeats a call while its error can pass, for at most `limit_s` seconds.
+    """Repeats a call while its error is temporary, for at most `limit_s` seconds.
 
-    `wait` pauses for `pause_s` in between: it can return early, and can raise
-    an error that makes another try useless. `is_over` returns true when the
-    caller wants to end. `can_pass` judges a `KafkaException` or
-    `LogUnavailable`; any other error of a call is never retried.
+    Between two attempts, `wait` pauses for `pause_s` seconds. `wait` can return
+    early, and can raise an error if another attempt is useless. `is_over` returns
+    true when the caller wants no more attempts. `can_pass` decides whether a
+    `KafkaException` or `LogUnavailable` is temporary; any other error is raised at
+    once.
     """
 
     clock: Clock
@@ -227,7 +229,7 @@ class RetryPolicy:
     def call(
         self, call: Callable[_Arguments, _Answer], *args: _Arguments.args, **kwargs: _Arguments.kwargs
     ) -> _Answer:
-        """Return the result of `call`; raises its last error."""
+        """Return the result of `call`; raise the error of its last attempt."""
         deadline = self.clock.monotonic() + self.limit_s
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Names of our topics, groups and transactional ids in Kafka, and the partition of a key."""
+"""Names of Streamer's topics, groups and transactional ids in Kafka, and the partition of a key."""
 
 import re
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ _PLACE = re.compile(r"\\{(kind|name)\\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """Names under one prefix, and event topics by a template."""
+    """Names with one prefix; a template names the event topics."""
 
     prefix: str
     template: str
 
     @classmethod
     def of(cls, settings: KafkaLogSettings) -> "Names":
-        """Return the names that `settings` ask for."""
+        """Return the names that follow from `settings`."""
         return cls(prefix=settings.prefix, template=settings.topic)
 
     @property
@@ -43,7 +43,7 @@ class Names:
 
     @property
     def control(self) -> str:
-        """Topic of controls, redrives and snapshots."""
+        """Topic of controls, redrives, snapshot orders and position orders."""
         return f"{self.prefix}.control"
 
     @property
@@ -61,7 +61,7 @@ class Names:
         return f"{self.prefix}.{_PARKED}.{subscriber}"
 
     def forwarded(self, subscriber: SubscriberName) -> str:
-        """Return the topic of the events that are forwarded to a subscriber."""
+        """Return the topic of the events that are forwarded to `subscriber`."""
         return f"{self.prefix}.{_FORWARDED}.{subscriber}"
 
     @property
@@ -70,7 +70,7 @@ class Names:
         return f"{self.prefix}.ingest"
 
     def ingest_transactions(self, partition: int) -> str:
-        """Return the transactional id of the owner of a checkpoint `partition`."""
+        """Return the transactional id of the process that owns `partition` of the checkpoint topic."""
         return f"{self.prefix}.ingest.{partition}"
 
     @property
@@ -83,9 +83,10 @@ class Names:
         return f"{self.prefix}.dispatch.{subscriber}"
 
     def event_topic(self, event_type: str) -> str:
-        """Return the topic of an event type: one for all changes of an entity.
+        """Return the topic of an event type; all changes of an entity share one topic.
 
-        `salesforce.cdc.Account.updated` is of kind `cdc` and name `Account`.
+        For example, `salesforce.cdc.Account.updated` has the kind `cdc` and the
+        name `Account`.
         """
         parts = event_type.split(".")
         kind, name = parts[1:_TYPE_PARTS] if len(parts) >= _TYPE_PARTS else ("other", event_type)
@@ -93,10 +94,10 @@ class Names:
         return _NOT_IN_A_TOPIC.sub("_", topic)[:_MAX_TOPIC_LENGTH]
 
     def event_type_stem(self, topic: str) -> str | None:
-        """Return the start of the types in an event topic, or `None` for another topic.
+        """Return the prefix of the event types in an event topic; `None` for any other topic.
 
-        `*` stands for the kind where the template does not contain it. Foreign
-        topics can match the template as well.
+        The prefix contains `*` for the kind if the template does not contain the
+        kind. A foreign topic can match the template too.
         """
         if self.is_internal(topic):
             return None
@@ -107,7 +108,7 @@ class Names:
 
     @property
     def internal(self) -> frozenset[str]:
-        """Streamer's own topics that always exist."""
+        """Names of Streamer's own topics that always exist."""
         return frozenset(
             {
                 self.checkpoints,
@@ -120,36 +121,36 @@ class Names:
         )
 
     def is_internal(self, topic: str) -> bool:
-        """Return whether `topic` is Streamer's own and so holds no events, whatever the template."""
+        """Return whether `topic` is one of Streamer's own topics, which the template can never name."""
         return topic in self.internal or topic.startswith(self._families)
 
     def is_used(self, topic: str) -> bool:
-        """Return whether `topic` is Streamer's own or an event topic."""
+        """Return whether `topic` is one of Streamer's own topics or an event topic."""
         return self.is_internal(topic) or (
             not topic.startswith("__") and self.event_type_stem(topic) is not None
         )
 
     def is_parked(self, topic: str) -> bool:
-        """Return true for a topic of a subscriber's parked lanes."""
+        """Return whether `topic` holds a subscriber's parked lanes."""
         return topic.startswith(self._families[0])
 
     def is_forwarded(self, topic: str) -> bool:
-        """Return true for a topic of events forwarded to a subscriber."""
+        """Return whether `topic` holds the events that are forwarded to a subscriber."""
         return topic.startswith(self._families[1])
 
     @property
     def internal_expressions(self) -> str:
-        """Regular expressions of all topics of Streamer's own, in librdkafka's list format."""
+        """Regular expressions that match all of Streamer's own topics, in librdkafka's list format."""
         alone = [f"^{_escaped(name)}$" for name in sorted(self.internal)]
         return ",".join([*alone, *(f"^{_escaped(name)}" for name in self._families)])
 
     @property
     def parked_expression(self) -> str:
-        """Regular expression of the topics of parked lanes."""
+        """Regular expression that matches the topics of parked lanes."""
         return f"^{_escaped(self._families[0])}"
 
     def forwarded_expression(self, subscriber: SubscriberName) -> str:
-        """Return the regular expression of the topic of the events that are forwarded to a subscriber."""
+        """Return the regular expression that matches only the topic `forwarded(subscriber)`."""
         return f"^{_escaped(self.forwarded(subscriber))}$"
 
     @property
@@ -171,7 +172,7 @@ class Names:
 
 
 def _escaped(name: str) -> str:
-    # Of the characters allowed in a prefix, only the dot is special.
+    # The dot is the only special character that a prefix can contain.
     return name.replace(".", r"\.")
 
 
@@ -195,5 +196,5 @@ def murmur2(data: bytes) -> int:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition of `key` among `partitions`."""
+    """Return the partition of `key` in a topic with this many `partitions`."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions

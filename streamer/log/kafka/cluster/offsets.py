@@ -1,4 +1,4 @@
-"""Offsets of partitions, as the partitions' leaders know them."""
+"""Offsets of partitions, which are read from the partitions' leaders."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -9,11 +9,11 @@ _CALL_S = 5.0
 
 
 def bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
-    """Return the first offset and the end of a partition. Raises `KafkaException`.
+    """Return the first and the end offset of a partition; raises `KafkaException`.
 
-    A newly elected leader knows the replicated end only after a moment, and a
-    fetch before that can end too early. This request is not answered before the
-    leader knows the end.
+    A newly elected leader needs a moment to know the replicated end, and an earlier
+    fetch can end too soon. The leader answers this request only when it knows the
+    end.
     """
     with _looking_for_leaders(consumer, [place.topic]):
         begin, end = consumer.get_watermark_offsets(place, timeout=_CALL_S)
@@ -21,9 +21,10 @@ def bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
 
 
 def look_up(consumer: Consumer, partitions: Sequence[TopicPartition], what: int) -> list[TopicPartition]:
-    """Return the offsets of `what`: `OFFSET_BEGINNING`, `OFFSET_END` or a time in milliseconds.
+    """Return the offset that `what` means in each partition.
 
-    The end covers committed transactions only. Raises `KafkaException`.
+    `what` is `OFFSET_BEGINNING`, `OFFSET_END`, or a time in milliseconds since
+    1970. The end is before any open transaction. Raises `KafkaException`.
     """
     if not partitions:
         return []
@@ -33,7 +34,7 @@ def look_up(consumer: Consumer, partitions: Sequence[TopicPartition], what: int)
 
 
 def checked(partitions: list[TopicPartition]) -> list[TopicPartition]:
-    """Return the broker's answer about `partitions`; raises `KafkaException` for the first refused one."""
+    """Return `partitions`, a broker's answer, unchanged; raises the first error in it as `KafkaException`."""
     for partition in partitions:
         if partition.error is not None:
             raise KafkaException(partition.error)
@@ -45,7 +46,8 @@ def _looking_for_leaders(consumer: Consumer, topics: Collection[str]) -> Iterato
     try:
         yield
     except KafkaException:
-        # The consumer keeps asking the leaders that it knows; this refreshes them.
+        # The consumer would ask the same leaders again; this request refreshes its knowledge of
+        # the leaders.
         with suppress(KafkaException):
             for topic in topics:
                 consumer.list_topics(topic, timeout=_CALL_S)

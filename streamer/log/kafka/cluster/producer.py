@@ -20,14 +20,14 @@ Headers = Sequence[tuple[str, bytes]]
 """Headers of a consumed record."""
 
 WrittenHeaders = dict[str, str | bytes | None]
-"""Headers of a record to write: a dictionary costs less than pairs, event by event."""
+"""Headers of a record to write, as a dictionary, which costs less per event than pairs."""
 
 
 class ProducerRecord(NamedTuple):
-    """A record to produce; its fields are in the order of the producer's arguments.
+    """Record to produce; the fields have the order of the arguments of `Producer.produce`.
 
-    `timestamp_ms` is the commit time of an event, at which a subscriber can
-    start; zero means now.
+    `timestamp_ms` is the commit time of an event; a subscriber can start at a given
+    commit time. Zero means now.
     """
 
     topic: str
@@ -39,7 +39,7 @@ class ProducerRecord(NamedTuple):
 
     @property
     def read_headers(self) -> Headers:
-        """Headers as a reader gets them; text that UTF-8 cannot hold has question marks."""
+        """Headers as a reader receives them; a character that UTF-8 can't hold becomes a question mark."""
         return [
             (name, value.encode("utf-8", "replace") if isinstance(value, str) else value or b"")
             for name, value in self.headers.items()
@@ -47,7 +47,7 @@ class ProducerRecord(NamedTuple):
 
 
 class Tombstone(NamedTuple):
-    """A record that removes the record of its key from a compacted topic."""
+    """Record that deletes its key from a compacted topic."""
 
     topic: str
     key: bytes
@@ -55,7 +55,7 @@ class Tombstone(NamedTuple):
 
 
 def place_of(message: Message) -> str:
-    """Return where a record is, for a sentence: its topic, partition, offset and key."""
+    """Return the position of a record as text: its topic, partition, offset and key."""
     key = (message.key() or b"")[:_SHOWN_BYTES].decode("utf-8", "backslashreplace")
     return f"topic {message.topic()}, partition {message.partition()}, offset {message.offset()}, key {key!r}"
 
@@ -63,23 +63,23 @@ def place_of(message: Message) -> str:
 def foreign(message: Message, reason: Exception) -> ForeignRecord:
     """Return the error for a record that Streamer did not write."""
     return ForeignRecord(
-        f"a record is not Streamer's own ({reason}): {place_of(message)}. Remove it by a tombstone of its "
+        f"a record is not Streamer's own ({reason}): {place_of(message)}. Remove it by a tombstone with its "
         "key, and let only Streamer write to this topic"
     )
 
 
 def set_aside(foreign_records: ForeignRecords, message: Message, reason: Exception) -> None:
-    """Leave out a record that Streamer did not write, and tell its place once."""
+    """Count a record that Streamer did not write, and log its position once."""
     foreign_records.set_aside(str(message.topic()), place_of(message), reason)
 
 
 def as_partition(place: TopicPartition) -> Partition:
-    """Return the partition of `place`."""
+    """Return the topic and number of `place` as a `Partition`."""
     return Partition(topic=place.topic, number=place.partition)
 
 
 def as_topic_partitions(partitions: Iterable[Partition]) -> list[TopicPartition]:
-    """Return `partitions` as librdkafka's, without offsets."""
+    """Return `partitions` as librdkafka's type, without offsets."""
     return [TopicPartition(partition.topic, partition.number) for partition in partitions]
 
 
@@ -93,10 +93,10 @@ def content(record: ProducerRecord | Tombstone) -> Content:
 
 
 class RecordNotTaken(KafkaException):
-    """The producer does not accept `record`."""
+    """The producer did not accept `record`."""
 
     def __init__(self, error: KafkaError, record: ProducerRecord | Tombstone) -> None:
-        """Keep the error of librdkafka."""
+        """Store librdkafka's `error` and the `record`."""
         super().__init__(error)
         self.record = record
 

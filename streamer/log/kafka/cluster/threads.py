@@ -14,7 +14,7 @@ async def iterate_in_thread(
 ) -> AsyncGenerator[_Item, None]:
     """Iterate a blocking generator of `batches` from asyncio, in a thread named `thread`.
 
-    The next batch is requested when the last one has been consumed.
+    It requests the next batch when the caller has consumed the previous batch.
     """
     executor = ThreadPoolExecutor(1, thread)
     try:
@@ -24,13 +24,14 @@ async def iterate_in_thread(
             for item in batch:
                 yield item
     finally:
-        # Close the generator in its thread, behind its present batch: the caller does not wait.
+        # Close the generator in its thread after its present batch; the caller does not wait
+        # for this.
         executor.submit(batches.close)
         executor.shutdown(wait=False)
 
 
 def conclude(done: asyncio.Future[_Answer], outcome: _Answer | Exception) -> None:
-    """Resolve `done` on the loop with a result or an error, unless it is done already."""
+    """Set the result or the error of `done`, unless it is done already; call it on the loop."""
     if done.done():
         return
     if isinstance(outcome, Exception):

@@ -39,7 +39,7 @@ _REFUSALS = frozenset(
         KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
     }
 )
-# In a rebalance there are several in turn, and a new producer takes ten answers of brokers.
+# A rebalance brings several of these errors, and a new producer needs ten answers from brokers.
 _GROUP_REFUSES = frozenset(
     {KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID}
 )
@@ -49,7 +49,7 @@ class TransactionFailed(Exception):
     """A transaction failed; `refused` has the reasons of the records that can never be written."""
 
     def __init__(self, error: KafkaError, refused: Mapping[Content, KafkaError] | None = None) -> None:
-        """Keep the error of Kafka."""
+        """Store Kafka's `error`."""
         super().__init__(error.str())
         self.error = error
         self.refused = refused or {}
@@ -72,7 +72,7 @@ class Undecided(TransactionFailed):
         written: Mapping[bytes, int],
         refused: Mapping[Content, KafkaError] | None = None,
     ) -> None:
-        """Keep the error of Kafka."""
+        """Store Kafka's `error`."""
         super().__init__(error, refused)
         self.written = written
 
@@ -136,7 +136,8 @@ class Transactions:
     def decide(self) -> None:
         """Make the outcome of the last transaction certain.
 
-        Tries briefly, and continues when called again. Raises `KafkaException`.
+        A call waits only briefly, and the next call continues. Raises
+        `KafkaException`.
         """
         if self._is_undecided:
             self.begin(_LOOK_S)

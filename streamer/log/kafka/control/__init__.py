@@ -1,1 +1,1 @@
-"""Controls, audit records and dead letters, as operators see and change them."""
+"""Controls, audit records and dead letters, which operators read and change."""

@@ -1,4 +1,4 @@
-"""Controls, audit and continuity records, in topics that every process reads."""
+"""Controls, audit records and continuity records, in topics that every process reads."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
@@ -42,7 +42,7 @@ from streamer.observe.process import Pulses
 
 _AT_ONCE = 500
 _POLL_S = 0.5
-# A topic that was created a moment ago, or whose broker has died, has its leader by then.
+# Within this time, a new topic, or a topic whose broker has died, gets a leader.
 _LEADER_WITHIN_S = 5.0
 
 
@@ -53,11 +53,12 @@ def read_continuity(
     *,
     most: int | None = None,
 ) -> Sequence[ContinuityRecord]:
-    """Return the last states that `admits` accepts, oldest first; of more than `most`, the last changed.
+    """Return the last state of each continuity record that `admits` accepts, oldest first.
 
-    Blocking. It reads the whole topic up to its present end, so every state
-    that was committed before the call counts. Raises `LogUnavailable`. A
-    record that can't be read is logged and left out.
+    With `most`, it returns the `most` records that changed last. Blocking. It reads
+    the whole topic up to its current end, so it sees every state that was committed
+    before the call. Raises `LogUnavailable`. A record that can't be read is logged
+    and skipped.
     """
     topic, errors = Names.of(clients.settings).continuity, KafkaErrors(clients.settings)
     states = LastStates(admits, most=most)
@@ -71,9 +72,9 @@ def read_continuity(
 
 
 def apply_message(message: Message, states: LastStates, foreign_records: ForeignRecords) -> None:
-    """Apply one record of the topic to `states`; one that can't be read is set aside."""
+    """Apply one record of the topic to `states`; a record that can't be read is logged and skipped."""
     if message.value() is None:
-        # An operator can remove a record by a tombstone of its key.
+        # An operator can remove a record by a tombstone with its key.
         states.forget((message.key() or b"").decode("utf-8", "replace"))
         return
     try:
@@ -84,19 +85,18 @@ def apply_message(message: Message, states: LastStates, foreign_records: Foreign
 
 _DEADLINE_S = 10.0
 Step = Sequence[ProducerRecord | Tombstone]
-"""Records that are in flight together."""
+"""Records that are sent together, in no guaranteed order."""
 
 
 class ControlWriter:
-    """Writes records one call after the other, by an idempotent producer in a thread of its own.
+    """Writes records, one call after another, with an idempotent producer in its own thread.
 
-    The producer is made for the first call, and again after a failed one:
-    unfinished writes of a failed call are dropped, so that they can't overtake
-    the next call's.
+    The first call creates the producer. A failed call discards it with all
+    unfinished writes, so that these can't overtake the writes of the next call.
     """
 
     def __init__(self, clients: Clients, *, deadline_s: float = _DEADLINE_S) -> None:
-        """Connect lazily; a call has `deadline_s`."""
+        """Connect on demand; each call can take up to `deadline_s` seconds."""
         self._clients = clients
         self._clock = clients.clock
         self._deadline_s = deadline_s
@@ -106,15 +106,15 @@ class ControlWriter:
         self._executor = ThreadPoolExecutor(1, "kafka-controls-writer")
 
     async def write(self, *steps: Step) -> None:
-        """Write `steps`, each before the next; return when all copies in sync have acknowledged them.
+        """Write `steps` one after another; return when all in-sync replicas have acknowledged them.
 
-        Raises `LogUnavailable` when the deadline passes; some records can be
-        written all the same.
+        Raises `LogUnavailable` when the deadline passes; some records can be in the
+        log nevertheless.
         """
         await asyncio.get_running_loop().run_in_executor(self._executor, self._write, steps)
 
     async def close(self) -> None:
-        """Finish submitted calls, and discard the producer."""
+        """Finish the calls already made, and discard the producer."""
         await asyncio.get_running_loop().run_in_executor(self._executor, self._discard)
         self._executor.shutdown(wait=False)
 
@@ -162,10 +162,10 @@ _RECORDS_AT_ONCE = 500
 
 
 class KafkaControls:
-    """Controls on one Kafka cluster.
+    """Controls in one Kafka cluster.
 
-    The audit record is written before its action takes effect: nothing is
-    switched or removed without a record.
+    Each action writes its audit record first, so nothing is switched or removed
+    without an audit record.
     """
 
     def __init__(self, clients: Clients, admin: KafkaAdmin, pulses: Pulses) -> None:
@@ -176,29 +176,29 @@ class KafkaControls:
         self._writer = ControlWriter(clients)
 
     def switched(self) -> AsyncGenerator[ControlState, None]:
-        """Yield what is switched, and again after each change; ends when the log is closed."""
+        """Yield the state of all controls, and again after each change, until the log is closed."""
         return self._watch.boards()
 
     async def switch(self, control: Control, audit: AuditRecord) -> None:
-        """Replace the control of a subscriber."""
+        """Replace the control of one subscriber."""
         await self._writer.write([self._audit_record(audit)], [control_record(control, self._names.control)])
 
     async def order(self, redrive: Redrive, audit: AuditRecord) -> None:
-        """Open or forget a redrive."""
+        """Open a redrive, or remove an ended one."""
         await self._writer.write([self._audit_record(audit)], redrive_records(redrive, self._names.control))
 
     async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord) -> None:
-        """Add to the letters that an open redrive skips."""
+        """Let an open redrive skip these dead letters too."""
         record = left_out_record(redrive_id, letters, self._names.control)
         await self._writer.write([self._audit_record(audit)], [record])
 
     async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord) -> None:
-        """Open, change or forget a snapshot."""
+        """Open or change a snapshot order, or remove an ended one."""
         record = snapshot_record(order, self._names.control)
         await self._writer.write([self._audit_record(audit)], [record])
 
     async def order_position(self, order: PositionOrder, audit: AuditRecord) -> None:
-        """Open or forget an order of a position."""
+        """Open a position order, or remove an ended one."""
         record = position_record(order, self._names.control)
         await self._writer.write([self._audit_record(audit)], [record])
 
@@ -207,27 +207,27 @@ class KafkaControls:
         await self._writer.write([self._audit_record(audit)])
 
     async def audit(self, *, last: int) -> Sequence[AuditRecord]:
-        """Return the last audit records."""
+        """Return the `last` newest audit records."""
         return await asyncio.to_thread(self._audit, last)
 
     def letter_cursor(self) -> KafkaLetterCursor:
-        """Return a new cursor."""
+        """Return a new cursor over the dead letters."""
         return KafkaLetterCursor(LetterReader(self._clients, self._admin))
 
     async def continuity(self, chosen: ContinuityFilter, *, last: int) -> Sequence[ContinuityRecord]:
-        """Return the last recorded of the continuity records that `chosen` admits."""
+        """Return the `last` newest continuity records that `chosen` admits."""
         found = await asyncio.to_thread(
             read_continuity, self._clients, self._admin, chosen.admits, most=MOST_RECORDS
         )
         return found[-last:] if last else []
 
     async def discard(self, letters: Sequence[str], audit: AuditRecord) -> None:
-        """Remove dead letters, with all their chunks."""
+        """Remove dead letters with all their chunks."""
         tombstones = await asyncio.to_thread(self._tombstones, letters)
         await self._writer.write([self._audit_record(audit)], tombstones)
 
     async def close(self) -> None:
-        """Finish pending writes, and stop watching."""
+        """Finish pending writes, and end the watch."""
         await asyncio.gather(self._watch.close(), self._writer.close())
 
     def _audit_record(self, audit: AuditRecord) -> ProducerRecord:

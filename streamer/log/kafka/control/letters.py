@@ -1,4 +1,4 @@
-"""Dead letters in their topic: an index of their offsets, and the reader of their bodies."""
+"""Index of the dead letters in their topic, and the reader of their content."""
 
 import asyncio
 from collections import defaultdict
@@ -24,20 +24,21 @@ from streamer.log.records import decode_dead_letter, decode_letter_head, letter_
 
 
 class LetterIndex:
-    """Offsets of the last version of each dead letter, and the heads that no one has taken yet.
+    """Offsets of the newest version of each dead letter, and the heads that were not taken yet.
 
-    Once the heads are taken, memory holds ids and offsets alone.
+    After `take_heads`, the index holds only ids and offsets in memory.
     """
 
     def __init__(self, foreign_records: ForeignRecords | None = None) -> None:
         self._foreign = foreign_records or ForeignRecords()
         self._offsets: dict[bytes, ChunkOffsets] = {}
         self._heads: dict[bytes, bytes] = {}
-        # Those that earlier versions wrote have no head, so it is made of the letter.
+        # Dead letters that earlier Streamer versions wrote have no head, so the index builds it
+        # from their content.
         self._headless: dict[bytes, list[bytes]] = {}
 
     def apply(self, messages: Iterable[Message]) -> None:
-        """Apply records in their order; a foreign one is set aside."""
+        """Apply records in their order; a foreign record is logged and skipped."""
         for message in messages:
             try:
                 self._apply_one(message)
@@ -45,16 +46,16 @@ class LetterIndex:
                 set_aside(self._foreign, message, exc)
 
     def chunks(self, id_: bytes) -> int:
-        """Return the number of a letter's chunks, 0 if nothing is left of it."""
+        """Return the number of chunks of a dead letter; 0 if it does not exist."""
         return len(self._offsets.get(id_, ()))
 
     def complete(self, ids: Collection[bytes]) -> Mapping[bytes, ChunkOffsets]:
-        """Return the offsets of those of the letters whose chunks are all there."""
+        """Return the offsets of the dead letters in `ids`, except letters that lack a chunk."""
         found = ((id_, self._offsets.get(id_, ())) for id_ in ids)
         return {id_: offsets for id_, offsets in found if offsets and is_complete(offsets)}
 
     def take_heads(self) -> Iterator[LetterHead]:
-        """Yield the heads of the complete letters that have come since, and forget them."""
+        """Yield and forget the heads of the complete dead letters that were added since the last call."""
         for id_ in [*self.complete(self._heads)]:
             try:
                 yield decode_letter_head(self._heads.pop(id_))
@@ -72,7 +73,7 @@ class LetterIndex:
             return
         headers = cast("Headers | None", message.headers())
         chunks = chunk_count(headers)
-        # The first chunk begins another version, whose chunks follow it.
+        # The first chunk begins a new version of the dead letter.
         known = self._offsets.get(id_, ()) if chunk else ()
         self._keep(id_, with_chunk(known, chunk, message.offset() or 0, chunks=chunks))
         if chunk == 0 and (head := head_of(headers)) is not None:
@@ -103,12 +104,12 @@ _POLL_S = 0.5
 # A topic that was created a moment ago, or whose broker has died, has its leader by then.
 _LEADER_WITHIN_S = 5.0
 _THREAD = "kafka-dead-letters"
-# A further reader costs as much as reading over this many small records.
+# Opening another reader costs as much as reading this many small records.
 _WORTH_READING_OVER = 500
 
 
 class _Run(NamedTuple):
-    """Range of offsets, with the letters in it."""
+    """Range of offsets, and the dead letters in it."""
 
     begin: int
     end: int
@@ -116,10 +117,11 @@ class _Run(NamedTuple):
 
 
 class LetterReader:
-    """Reads the topic of dead letters. Blocking, for one thread at a time.
+    """Reads the topic of dead letters; blocking, for one thread at a time.
 
-    It reads the topic once for the index, later only what was appended since,
-    and letters where the index finds them. Its methods raise `LogUnavailable`.
+    It reads the whole topic once to build the index, and later only the new
+    records. It reads a dead letter at the offsets in the index. Its methods raise
+    `LogUnavailable`.
     """
 
     def __init__(self, clients: Clients, admin: KafkaAdmin) -> None:
@@ -131,17 +133,17 @@ class LetterReader:
         self._through = 0
 
     def heads(self) -> Generator[list[LetterHead], None, None]:
-        """Yield some heads at a time, of the letters that have come since the last call."""
+        """Yield lists of the heads of all dead letters that were added since the last call."""
         heads = self.index().take_heads()
         while some := list(islice(heads, _HEADS_AT_ONCE)):
             yield some
 
     def kept(self, ids: Collection[bytes]) -> Collection[bytes]:
-        """Return which of these letters exist."""
+        """Return the ids of the given dead letters that exist."""
         return self.index().complete(ids).keys()
 
     def letters(self, ids: Collection[bytes]) -> Generator[list[DeadLetter], None, None]:
-        """Yield those of these letters that exist, one at a time; a foreign record is set aside."""
+        """Yield each of these dead letters that exists, in a list of one; a foreign record is skipped."""
         for run in _runs(self.index().complete(ids)):
             for value, last in self._collected(run):
                 try:
@@ -150,12 +152,12 @@ class LetterReader:
                     set_aside(self._clients.foreign, last, exc)
 
     def index(self) -> LetterIndex:
-        """Return the index of the letters that exist now."""
+        """Return the index of all dead letters that exist now."""
         with self._errors.explained(doing="reading", subject=f"topic {self._topic}"):
             retry = self._clients.retry(_LEADER_WITHIN_S)
             [(begin, end)] = retry.call(self._admin.bounds, self._topic, [0]).values()
         if end < self._through:
-            # The topic was created again.
+            # The topic was deleted and created again.
             self._index, self._through = LetterIndex(self._clients.foreign), 0
         for messages in self._read(max(begin, self._through), end):
             self._index.apply(messages)
@@ -164,14 +166,14 @@ class LetterReader:
         return self._index
 
     def _collected(self, run: _Run) -> Iterator[tuple[bytes, Message]]:
-        """Yield the value of each letter of a run, and the last of its records."""
+        """Yield the value of each dead letter of a run, and the last record of the dead letter."""
         chunks: dict[bytes, list[bytes]] = defaultdict(list)
         for messages in self._read(run.begin, run.end):
             for message in messages:
                 if (place := _chunk_in(run.letters, message)) is None:
                     continue
                 id_, is_last = place
-                # Chunks were written in their order, and compaction keeps it.
+                # Chunks were written in order, and compaction keeps the order.
                 chunks[id_].append(message.value() or b"")
                 if is_last:
                     yield b"".join(chunks.pop(id_)), message
@@ -191,7 +193,7 @@ class LetterReader:
 
 
 def _runs(letters: Mapping[bytes, ChunkOffsets]) -> Iterator[_Run]:
-    """Yield runs of letters that are worth reading with one reader each."""
+    """Group dead letters into runs; reading each run with one reader is cheapest."""
     run: _Run | None = None
     for id_, offsets in sorted(letters.items(), key=lambda each: each[1]):
         if run is not None and offsets[0] <= run.end + _WORTH_READING_OVER:
@@ -206,11 +208,11 @@ def _runs(letters: Mapping[bytes, ChunkOffsets]) -> Iterator[_Run]:
 
 
 def _chunk_in(letters: Mapping[bytes, ChunkOffsets], message: Message) -> tuple[bytes, bool] | None:
-    """Return the letter of `letters` to which a record belongs, and whether its chunk is the last."""
+    """Return the dead letter whose chunk a record holds, and whether the chunk is its last."""
     try:
         id_, chunk = letter_chunk(message.key())
     except ValueError:
-        # The index has logged it.
+        # The index has logged this record already.
         return None
     offsets = letters.get(id_, ())
     if message.value() is None or chunk >= len(offsets) or offsets[chunk] != message.offset():
@@ -219,21 +221,21 @@ def _chunk_in(letters: Mapping[bytes, ChunkOffsets], message: Message) -> tuple[
 
 
 class KafkaLetterCursor:
-    """Runs a `LetterReader` in threads."""
+    """Runs the methods of a `LetterReader` in threads."""
 
     def __init__(self, reader: LetterReader) -> None:
         self._reader = reader
 
     def heads(self) -> AsyncGenerator[LetterHead, None]:
-        """Yield the heads of letters that have come since."""
+        """Yield the heads of the dead letters that were added since the last call."""
         return iterate_in_thread(self._reader.heads(), thread=_THREAD)
 
     async def kept(self, ids: Collection[str]) -> frozenset[str]:
-        """Return which of these letters exist."""
+        """Return the ids of the given dead letters that exist."""
         named = {encoded_id(id_): id_ for id_ in ids}
         kept = await asyncio.to_thread(self._reader.kept, named.keys())
         return frozenset(named[id_] for id_ in kept)
 
     def letters(self, ids: Collection[str]) -> AsyncGenerator[DeadLetter, None]:
-        """Yield these letters."""
+        """Yield the given dead letters that exist."""
         return iterate_in_thread(self._reader.letters([*map(encoded_id, ids)]), thread=_THREAD)

@@ -1,4 +1,4 @@
-"""Watch of the control topic, shared by all watchers in this process."""
+"""Watch of the control topic, which all watchers in this process share."""
 
 import asyncio
 import threading
@@ -30,15 +30,15 @@ _BACKOFF = Backoff(first_s=0.5, limit_s=15.0)
 
 
 class ControlWatch:
-    """Reads the control topic in a thread that the first watcher starts and `close` ends.
+    """Reads the control topic in a thread; the first watcher starts the thread, and `close` ends it.
 
-    One consumer serves all watchers. Its topic holds single records, never
-    transactions, so it reads all replicated records, and no open transaction
-    elsewhere holds it up.
+    One consumer serves all watchers. Records in the control topic belong to no
+    transaction, so the consumer reads all replicated records and never waits for an
+    open transaction.
     """
 
     def __init__(self, clients: Clients, pulses: Pulses) -> None:
-        """Build the watch on the running loop; nothing is read before the first watcher."""
+        """Prepare the watch on the running loop; it reads nothing before the first watcher."""
         self._clients = clients
         self._errors = KafkaErrors(clients.settings)
         self._topic = Names.of(clients.settings).control
@@ -101,7 +101,7 @@ class ControlWatch:
             self._follow_once(pulse)
 
     def _follow_once(self, pulse: Pulse) -> None:
-        """Follow the topic until closed or unavailable; pause in the latter case."""
+        """Follow the topic until the watch is closed or the log is unavailable; in the second case, pause."""
         try:
             with (
                 self._errors.explained(doing="reading", subject=f"topic {self._topic}"),
@@ -118,29 +118,30 @@ class ControlWatch:
     def _follow(self, consumer: Consumer, pulse: Pulse) -> None:
         begin, end = bounds(consumer, TopicPartition(self._topic, 0))
         consumer.assign([TopicPartition(self._topic, 0, begin)])
-        # From the beginning each time: the topic can have been created again.
+        # The watch begins at the first offset each time, because the topic can have been
+        # created again.
         switches, through, shown = AppliedControls(), begin, False
         while not self._closing.is_set():
             pulse.beat()
             for message in poll_many(consumer, _AT_ONCE, _POLL_S):
                 through = self._apply(message, switches)
                 shown = False
-            # Before the end, the board is an old one, on which a pause can be missing.
+            # Before the end of the topic, the state is old, and can lack a pause.
             if through >= end and not shown:
-                # Reading works: earlier errors are over.
+                # Reading works, so earlier errors have ended.
                 self._errors.clear()
                 self._loop.call_soon_threadsafe(self._show, switches.board())
                 self._delays.reset()
                 shown = True
 
     def _apply(self, message: Message, switches: AppliedControls) -> int:
-        """Apply a record, and return the offset up to which the topic was read."""
+        """Apply a record; return the offset up to which the topic was read."""
         error, offset = message.error(), message.offset() or 0
         if error is None:
             try:
                 switches.apply(message.key(), message.value())
             except LogMisconfigured as exc:
-                # The others must not wait for it.
+                # One foreign record must not block the records after it.
                 set_aside(self._clients.foreign, message, exc)
             return offset + 1
         if error.code() == KafkaError._PARTITION_EOF:
@@ -149,7 +150,7 @@ class ControlWatch:
 
     def _consumer(self) -> Consumer:
         configuration = {
-            # The client requires a group id to assign partitions; it joins no group.
+            # The client requires a group id to assign partitions, although it joins no group.
             "group.id": self._group,
             "isolation.level": "read_uncommitted",
             "enable.auto.commit": False,

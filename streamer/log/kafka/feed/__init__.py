@@ -1,1 +1,1 @@
-"""Dispatch's side of the log, reading: one consumer group for each subscriber."""
+"""Dispatch's reading side of the log: each subscriber has a consumer group."""

@@ -1,4 +1,4 @@
-"""Thread-safe buffer between the threads that serve Kafka and the event loop that delivers."""
+"""Thread-safe buffer between the threads that read from Kafka and the event loop that delivers."""
 
 import asyncio
 import threading
@@ -13,10 +13,10 @@ from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement
 
 @dataclass(slots=True, kw_only=True)
 class ReadRange:
-    """Result of reading one partition under one assignment: entries, and the offset read so far.
+    """Result of reading one partition under one assignment; `through` is the offset read so far.
 
-    `end` is the known end of the partition. `unreadable` are the records
-    without an event, as dead letters by offset.
+    `end` is the known end offset of the partition. `unreadable` contains a dead
+    letter for each record that can't be read as an event, by offset.
     """
 
     assignment: int
@@ -27,17 +27,17 @@ class ReadRange:
 
 
 class PartitionBuffer:
-    """Entries of a partition in order, and how far it was read.
+    """Buffered entries of one partition in order, and its positions.
 
-    The poll thread has read up to `through`, and the event loop has taken the
-    entries up to `reported`.
+    The reader's thread has read up to the offset `through`. The event loop has
+    taken the entries up to the offset `reported`.
 
-    `size` is the entries' size in bytes, and `end` the known end of the partition.
-    `unreadable` waits until progress is recorded.
+    `size` is the size of the entries in bytes. `end` is the known end offset of the
+    partition. The dead letters in `unreadable` wait until progress is recorded.
     """
 
     def __init__(self, begin: int, assignment: int) -> None:
-        """Begin empty, at the offset `begin`, for records read under `assignment`."""
+        """Begin empty at the offset `begin`, for records of the assignment number `assignment`."""
         self.assignment = assignment
         self.through = self.reported = self.end = begin
         self.entries: deque[Entry] = deque()
@@ -45,7 +45,7 @@ class PartitionBuffer:
         self.size = 0
 
     def put(self, read_range: ReadRange) -> None:
-        """Append `read_range`."""
+        """Append the entries of `read_range`, and advance the positions."""
         self.through = max(self.through, read_range.through)
         self.end = max(self.end, read_range.end, self.through)
         self.entries += read_range.entries
@@ -53,7 +53,7 @@ class PartitionBuffer:
         self.size += sum(entry.size for entry in read_range.entries)
 
     def take(self, room: int) -> list[Entry]:
-        """Return the first entries, at most as many as there is `room` for."""
+        """Remove and return the first entries, at most `room` of them."""
         taken: list[Entry] = []
         while self.entries and len(taken) < room:
             entry = self.entries.popleft()
@@ -66,25 +66,26 @@ class PartitionBuffer:
 PAGE_ENTRIES = 500
 _FULL_ENTRIES = 1_000
 _FULL_BYTES = 8 * 1024 * 1024
-# Dead letters that wait for a settlement keep the bytes of their records in memory.
+# A dead letter that waits for a settlement keeps the bytes of its record in memory.
 _MAX_UNREADABLE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingSettlement:
-    """Settlement on its way into the log, with the future of its caller."""
+    """Settlement that is not in the log yet, with the future of its caller."""
 
     settlement: Settlement
     done: asyncio.Future[Recorded]
 
 
 class FeedBuffer:
-    """Bounded queues of entries, one per partition, and a queue of settlements in return.
+    """Bounded queue of entries for each partition, and a queue of settlements in the other direction.
 
-    The loop calls the methods up to `close`. The methods after it belong to the
-    two threads: the member's thread, which follows the group and records, and,
-    from `put` on, the reader's thread, which fills the queues. A thread never
-    waits longer than its time-out, and the loop never waits for a thread.
+    The event loop calls the methods up to `close`. Two threads call the methods
+    after `close`. The member's thread follows the group and records settlements.
+    The reader's thread fills the queues; it calls the methods from `put` on. A
+    thread never waits longer than its time-out, and the loop never waits for a
+    thread.
     """
 
     def __init__(self) -> None:
@@ -107,10 +108,10 @@ class FeedBuffer:
         self._closing = False
 
     def take(self) -> Assigned | Revoked | Page | None:
-        """Return the next page or change, `None` when nothing is ready; raises a failure of the threads."""
+        """Return the next page or change, or `None` when nothing is ready; raises the error of a thread."""
         with self._changed:
             self._filled.clear()
-            # By the next call, the loop has processed the former result.
+            # The loop calls this method again only after it has processed the previous result.
             self._handed = False
             self._changed.notify_all()
             taken = self._change() or self._page()
@@ -118,11 +119,11 @@ class FeedBuffer:
             return taken
 
     async def filled(self) -> None:
-        """Wait until `take` can have a result."""
+        """Wait until `take` may return a result."""
         await self._filled.wait()
 
     def pause(self, partitions: frozenset[Partition]) -> None:
-        """Keep the buffered entries of `partitions`, and return no more of them."""
+        """Return no more entries of `partitions`; keep their buffered entries."""
         with self._changed:
             self._paused |= partitions
             self._recount()
@@ -135,7 +136,7 @@ class FeedBuffer:
             self._filled.set()
 
     def ask(self, settlement: Settlement) -> asyncio.Future[Recorded]:
-        """Queue `settlement` for the thread; the future gets its result."""
+        """Queue `settlement` for the member's thread; the future gets its result."""
         done: asyncio.Future[Recorded] = self.loop.create_future()
         with self._changed:
             if self._broken is not None:
@@ -157,7 +158,7 @@ class FeedBuffer:
         return self._closing
 
     def assign(self, assigned: Assigned) -> None:
-        """Announce partitions; their entries follow the announcement."""
+        """Announce assigned partitions to the loop, before any of their entries."""
         with self._changed:
             for partition, progress in assigned.progress.items():
                 self._partitions[partition] = PartitionBuffer(progress.next_offset, assigned.assignment)
@@ -166,7 +167,7 @@ class FeedBuffer:
             self._wake()
 
     def revoke(self, partitions: frozenset[Partition]) -> None:
-        """Announce revoked partitions, and drop their buffered entries."""
+        """Announce revoked partitions to the loop, and drop their buffered entries."""
         with self._changed:
             for partition in partitions:
                 self._partitions.pop(partition, None)
@@ -175,14 +176,14 @@ class FeedBuffer:
             self._wake()
 
     def pending_settlements(self) -> list[PendingSettlement]:
-        """Return the settlements to be recorded, in order."""
+        """Remove and return the settlements that wait to be recorded, in order."""
         with self._changed:
             asked = list(self._settlements)
             self._settlements.clear()
             return asked
 
     def postpone(self, settlements: Sequence[PendingSettlement]) -> None:
-        """Put settlements back, in front of newer ones."""
+        """Put settlements back into the queue, before newer settlements."""
         with self._changed:
             self._settlements.extendleft(reversed(settlements))
 
@@ -191,10 +192,10 @@ class FeedBuffer:
         self.loop.call_soon_threadsafe(conclude, pending.done, outcome)
 
     def take_unreadable(self, held: int) -> Mapping[Partition, Mapping[int, DeadLetter]]:
-        """Return the dead letters of records without an event, to be recorded.
+        """Remove and return the dead letters of unreadable records, so that the caller records them.
 
-        `held` is the number that the member has kept until now. Above 500
-        letters reading stops.
+        `held` is the number of such dead letters that the member already holds.
+        Reading stops while there are 500 or more in total.
         """
         with self._changed:
             taken = {of: each.unreadable for of, each in self._partitions.items() if each.unreadable}
@@ -210,9 +211,10 @@ class FeedBuffer:
             self._changed.wait_for(lambda: bool(self._settlements) or self._closing, timeout_s)
 
     def wait_until_processed(self, timeout_s: float) -> bool:
-        """Return whether the loop has processed every change.
+        """Wait until the loop has processed every change; return whether it has.
 
-        Waits for that, or for a settlement, and at most `timeout_s`.
+        A queued settlement, the end of the threads, or `timeout_s` also ends the
+        wait.
         """
         with self._changed:
             self._changed.wait_for(
@@ -227,13 +229,13 @@ class FeedBuffer:
                 self._changed.wait_for(lambda: self._closing, timeout_s)
 
     def fail(self, error: Exception) -> None:
-        """Report a failure to the loop, once; reading can continue."""
+        """Let the loop's next `take` raise `error` once; reading can continue."""
         with self._changed:
             self._failure = error
             self._wake()
 
     def break_off(self, error: Exception) -> None:
-        """Report to every caller, now and later, that the thread has ended with `error`."""
+        """Let every waiting and every later caller raise `error`, because the member's thread has ended."""
         with self._changed:
             self._broken = error
             unsettled = list(self._settlements)
@@ -243,7 +245,7 @@ class FeedBuffer:
             self.settled(pending, error)
 
     def put(self, read_ranges: Mapping[Partition, ReadRange]) -> None:
-        """Buffer records that were read; records of a former assignment are dropped."""
+        """Buffer the records that were read; drop records of an earlier assignment."""
         with self._changed:
             worth_telling = False
             for partition, read_range in read_ranges.items():
@@ -257,18 +259,17 @@ class FeedBuffer:
                 self._wake()
 
     def wait_for_room(self, timeout_s: float) -> bool:
-        """Wait at most `timeout_s` for room; return whether there is any."""
+        """Wait at most `timeout_s` for room in the buffer; return whether there is room."""
         with self._changed:
             self._roomy.wait_for(lambda: self._has_room() or self._closing, timeout_s)
             return self._has_room() and not self._closing
 
     def held_back(self, already: Collection[Partition]) -> frozenset[Partition]:
-        """Return the paused partitions that the consumer must pause too; `already` are paused by it.
+        """Return the partitions that the consumer must pause; it has paused `already` before.
 
-        The loop pauses partitions often and briefly, and after a pause of the
-        consumer the next event comes late. So the consumer pauses them only
-        when other partitions continue and too much of the paused ones is
-        buffered.
+        The loop often pauses a partition briefly. After a pause of the consumer,
+        the next event arrives late. So the consumer pauses the partitions that the
+        loop has paused only if too many of their entries are buffered.
         """
         with self._changed:
             paused = self._paused.intersection(self._partitions)
@@ -289,17 +290,17 @@ class FeedBuffer:
             change = self._changes.popleft()
             self._handed = True
             if isinstance(change, Revoked):
-                # Until now the loop could pause a partition without knowing that it was revoked.
+                # Until now, the loop did not know of the revocation and could pause the partition.
                 self._paused -= change.partitions
             return change
-        # Raised after the changes, so that the loop first learns which partitions the failure has cost.
+        # The changes come first, so that the loop knows which partitions were lost by the failure.
         if self._failure is not None:
             error, self._failure = self._failure, None
             raise error
         return None
 
     def _recount(self) -> None:
-        # Entries of partitions that the loop has paused must not delay the others.
+        # Entries of paused partitions must not delay the other partitions.
         going = self._partitions.keys() - self._paused
         self._full = self._is_above(going, 0.5 if self._full else 1.0)
         if self._has_room():
@@ -325,7 +326,7 @@ class FeedBuffer:
             if partition_buffer.through > partition_buffer.reported and len(entries) < PAGE_ENTRIES:
                 entries += partition_buffer.take(PAGE_ENTRIES - len(entries))
                 through[partition] = partition_buffer.reported
-                # The partition that was served goes to the end of the queue.
+                # A served partition moves to the end of the queue.
                 self._partitions[partition] = self._partitions.pop(partition)
         if not through:
             return None

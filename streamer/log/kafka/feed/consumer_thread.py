@@ -36,18 +36,18 @@ from streamer.ports import Subscription
 _log = structlog.get_logger()
 
 _PAUSE_S = 1.0
-# The loop has at least this long, or a session, to process a revocation: longer than
-# it can stand still before it doubts the ownership of its partitions.
+# The loop has at least this long, or a session, to process a revocation. This is longer than a
+# blocked loop can pause before it treats the ownership of its partitions as unconfirmed.
 _HAND_OVER_S = 3.0
 _HEARTBEATS_A_SESSION = 6
 
 # An operator can override this for all clients, by `log.kafka.options`.
 _TUNING = {
     "fetch.min.bytes": 1,
-    # A partition that is added to others waits until the current request ends.
+    # A newly added partition waits until the current fetch request ends.
     "fetch.wait.max.ms": 250,
     "fetch.error.backoff.ms": 100,
-    # Pause before a full queue is filled again; the default of 1 s starves a fast reader.
+    # Pause before librdkafka refills a full queue; the default of 1 s starves a fast reader.
     "fetch.queue.backoff.ms": 20,
     "queued.max.messages.kbytes": 2048,
     "topic.metadata.refresh.interval.ms": 5_000,
@@ -61,10 +61,10 @@ _OURS = {
 
 
 class ConsumerThread:
-    """Runs a member of the subscriber's group, and starts a new one after a failure.
+    """Runs a member of the subscriber's group, and replaces the member after a failure.
 
-    The thread owns every client. It ends by `stop`, or by an error that needs
-    an operator, which every later call of the feed raises.
+    The thread owns every client. It ends after `stop`, or after an error that needs
+    an operator; every later call of the feed raises this error.
     """
 
     def __init__(self, log_context: LogContext, subscription: Subscription, buffer: FeedBuffer) -> None:
@@ -106,12 +106,12 @@ class ConsumerThread:
         self._has_joined = False
 
     async def start(self) -> None:
-        """Return when the subscriber's first offsets are committed and it is about to join its group."""
+        """Start the thread; return after it has committed the first offsets, just before it joins."""
         self._thread.start()
         await self._joined
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
-        """Return the parked events among `offsets` of a partition, if it is assigned to us."""
+        """Return the parked events among `offsets` of a partition; none if this process does not own it."""
         places = self._context.assigned.parked(partition, offsets)
         return await self._recall.fetch(partition, places) if places else []
 
@@ -169,7 +169,8 @@ class ConsumerThread:
         return self._clients.checked_consumer(self._errors, configuration, name=name)
 
     def _follow(self, consumer: Consumer, reader: PartitionReader, commits: Commits, pulse: Pulse) -> None:
-        # This comes before any look-up, which would wait until our own open transaction times out.
+        # This call comes first, because a look-up would wait until our own open transaction
+        # times out.
         self._context.retry.call(self._context.settler.begin_anew)
         member = GroupMember(consumer, reader, commits, self._context)
         member.join(self._first)
@@ -198,7 +199,7 @@ class ConsumerThread:
         session_ms = round(settings.session_timeout_s * 1000)
         return self._tuned() | {
             "group.id": names.dispatch_group(self._subscriber),
-            # Kept partitions continue at their position while others move.
+            # Partitions that stay continue at their position while other partitions move.
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": session_ms,
             "heartbeat.interval.ms": session_ms // _HEARTBEATS_A_SESSION,
@@ -226,8 +227,8 @@ def _first_place(log_context: LogContext, subscription: Subscription) -> Initial
         forwarded = [*subscription.downstream]
     if not expressions:
         raise LogMisconfigured(
-            f"subscriber {name} asks for {', '.join(subscription.patterns)}, and no event "
-            "is of such a type: types look like salesforce.cdc.Account.updated"
+            f"subscriber {name} asks for {', '.join(subscription.patterns)}, but no event "
+            "has such a type: types look like salesforce.cdc.Account.updated"
         )
 
     def ensure(*, has_begun: bool) -> None:
@@ -235,7 +236,7 @@ def _first_place(log_context: LogContext, subscription: Subscription) -> Initial
         topics.ensure_parked(name, has_begun=has_begun)
 
     return InitialOffsets(
-        # Events forwarded before it began belong to it, too.
+        # Events that were forwarded before the subscriber began also belong to it.
         start=Start.EARLIEST if subscription.after else subscription.start,
         topics=expressions,
         is_internal=(lambda _: False) if subscription.after else names.is_internal,

@@ -1,4 +1,4 @@
-"""Dependencies that outlive one consumer."""
+"""Dependencies that all consumers of one log, or of one subscriber, share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from streamer.observe.process import Pulse, Pulses
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogContext:
-    """Dependencies that all consumers of one log share: cluster, topics and pulses."""
+    """Dependencies that all consumers of one log share."""
 
     clients: Clients
     topics: TopicProvisioner
@@ -28,11 +28,11 @@ class LogContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerContext:
-    """Dependencies and state of a member that outlive one consumer.
+    """Dependencies and state of a group member, which outlive a single consumer.
 
-    `assigned` are the partitions of this process; `number` gives each
-    assignment a number of its own. The loop has `hand_over_s` seconds to
-    process a revocation.
+    `assigned` contains the partitions of this process. Each call of `number`
+    returns a new assignment number. The loop has `hand_over_s` seconds to process a
+    revocation.
     """
 
     subscriber: SubscriberName

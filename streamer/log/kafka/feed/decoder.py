@@ -1,4 +1,4 @@
-"""Decoder that turns the records of partitions into entries."""
+"""Decoder that turns Kafka records into entries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _CHANNEL_HEADER = "ce_sfchannel"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadPartition:
-    """Partition being read under one assignment; the reader skips the offsets in `settled_above`."""
+    """Partition that is read under one assignment; the reader skips the offsets in `settled_above`."""
 
     partition: Partition
     assignment: int
@@ -29,7 +29,7 @@ class ReadPartition:
 
 
 class RecordDecoder:
-    """Decodes records of the partitions that are read, and collects the results until `take`."""
+    """Decodes the records of several partitions, and collects the results until `take`."""
 
     def __init__(self, subscription: Subscription, clock: Clock) -> None:
         self.subscriber = subscription.subscriber
@@ -40,16 +40,16 @@ class RecordDecoder:
 
     @property
     def partitions(self) -> Sequence[Partition]:
-        """Partitions that are read."""
+        """Partitions that the decoder reads."""
         return [each.partition for each in self._by_name.values()]
 
     @property
     def touched(self) -> Sequence[Partition]:
-        """Partitions with results since the last `take`."""
+        """Partitions that have results since the last `take`."""
         return list(self._fresh)
 
     def begin(self, read_partition: ReadPartition) -> None:
-        """Add a partition."""
+        """Add a partition to decode."""
         partition = read_partition.partition
         self._by_name[partition.topic, partition.number] = read_partition
 
@@ -59,11 +59,11 @@ class RecordDecoder:
         self._fresh.pop(partition, None)
 
     def find(self, message: Message) -> ReadPartition | None:
-        """Return the partition of `message`, or `None` if it is no longer read."""
+        """Return the partition of `message`, or `None` if the decoder no longer reads it."""
         return self._by_name.get((message.topic(), message.partition()))
 
     def sort(self, message: Message) -> None:
-        """Decode a record; a record of a partition that was lost meanwhile is ignored."""
+        """Decode a record; ignore it if its partition was lost in the meantime."""
         read_partition = self.find(message)
         offset = message.offset()
         if read_partition is None or offset is None:
@@ -84,13 +84,13 @@ class RecordDecoder:
             read_range.entries.append(Entry(partition=partition, offset=offset, event=event, size=len(value)))
 
     def reached(self, partition: Partition, through: int, end: int = 0) -> None:
-        """Note that a partition was read up to the offset `through`, and its `end` if known."""
+        """Note that a partition was read up to the offset `through`; `end` is its end offset, if known."""
         if read_partition := self._by_name.get((partition.topic, partition.number)):
             read_range = self._reached(read_partition, through)
             read_range.end = max(read_range.end, end)
 
     def take(self) -> Mapping[Partition, ReadRange]:
-        """Return the results since the last call."""
+        """Return and forget the results since the last call."""
         fresh, self._fresh = self._fresh, {}
         return fresh
 
@@ -105,14 +105,14 @@ class RecordDecoder:
 
 
 class EventReader:
-    """Reads the events that a subscriber wants from the records of its topics."""
+    """Extracts the events that a subscriber wants from records."""
 
     def __init__(self, subscription: Subscription) -> None:
         self._wanted = wants(subscription.patterns)
         self._decode = decode_forwarded if subscription.after else decode
 
     def event(self, message: Message, value: bytes) -> Event | None:
-        """Return the event in a record with `value`, or `None` if unwanted; raises `UnreadableEvent`."""
+        """Return the event in a record, or `None` if it is unwanted; raises `UnreadableEvent`."""
         # A header's value is always bytes in a consumed message.
         headers = cast("Headers | None", message.headers())
         type_ = event_type(headers)
@@ -124,7 +124,7 @@ class EventReader:
 def dead_letter(
     message: Message, partition: Partition, error: UnreadableEvent, *, by: SubscriberName, now: float
 ) -> DeadLetter:
-    """Return the dead letter of `message`, with its bytes; the same record gives the same id."""
+    """Return the dead letter of `message` with its bytes; the same record always has the same id."""
     place = f"{partition.topic}/{partition.number}/{message.offset()}"
     channel = dict(message.headers() or ()).get(_CHANNEL_HEADER)
     return DeadLetter(
@@ -133,7 +133,7 @@ def dead_letter(
         channel=channel.decode("utf-8", "replace") if isinstance(channel, bytes) else "",
         reason="unreadable",
         error=f"{error} (at {place})",
-        hint="find out who wrote it to the topic; a newer Streamer may have",
+        hint="find out which program wrote the record; it could be a newer Streamer",
         failed_at=now,
         first_failed_at=now,
         raw=message.value() or b"",

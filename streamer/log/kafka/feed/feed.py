@@ -10,11 +10,11 @@ from streamer.log.kafka.feed.context import LogContext
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
 
 Recalling = Callable[[Partition, Sequence[int]], Awaitable[Sequence[Entry]]]
-"""Returns parked events, as `Feed.recall` does."""
+"""Function that returns parked events, with the contract of `Feed.recall`."""
 
 
 class KafkaFeed:
-    """Pages of one subscriber, read by a thread of its own."""
+    """Pages of one subscriber; its own thread reads them."""
 
     def __init__(self, buffer: FeedBuffer, recall: Recalling) -> None:
         """Take pages from `buffer`; `recall` returns parked events."""
@@ -37,7 +37,7 @@ class KafkaFeed:
         self._buffer.resume(partitions)
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
-        """Record progress with its records; records without an event are set aside with it."""
+        """Record progress together with its records, and with the dead letters of unreadable records."""
         return await self._buffer.ask(settlement)
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
@@ -47,11 +47,11 @@ class KafkaFeed:
 
 @asynccontextmanager
 async def follow(log_context: LogContext, subscription: Subscription) -> AsyncIterator[KafkaFeed]:
-    """Open the feed of one subscriber in its consumer group, and leave the group in the end.
+    """Open the feed of one subscriber in its consumer group, and leave the group at the end.
 
-    When this returns, the first offsets of a new subscriber are committed, and
-    the topic of its parked events exists; Streamer's other topics must exist.
-    Raises `LogUnavailable`, `LogMisconfigured`, `CredentialsRefused`.
+    When the feed is open, the first offsets of a new subscriber are committed, and
+    the topic of its parked events exists. Streamer's other topics must exist
+    before. Raises `LogUnavailable`, `LogMisconfigured`, `CredentialsRefused`.
     """
     buffer = FeedBuffer()
     follower = ConsumerThread(log_context, subscription, buffer)

@@ -12,28 +12,28 @@ from streamer.log.kafka.topics.specs import matching
 
 _log = structlog.get_logger()
 
-# Longest delay until a rebalance is noticed; settlements are noticed at once.
+# Longest delay before the member notices a rebalance; it notices a settlement at once.
 _TURN_S = 0.05
-# A commit costs as much as two deliveries. Events finished within this time share
-# one, and a crash repeats them beside the events in flight.
+# A commit costs as much as two deliveries. Events that finish within this time share one
+# commit. After a crash, these events are delivered again, like the events in flight.
 _COMMIT_S = 0.004
-# Longest delay after that until the confirmation of a commit is noticed.
+# Longest additional delay before the member notices the confirmation of a commit.
 _CONFIRMATION_S = 0.001
 
 
 class GroupMember:
-    """Takes and gives up partitions as the group decides, and records progress.
+    """Takes over and releases partitions as the group decides, and records progress.
 
-    All work happens in the one thread that calls `turn`, because a consumer
-    blocks the calls of other threads during a rebalance.
+    All work happens in the thread that calls `turn`, because a consumer blocks
+    calls of other threads during a rebalance.
     """
 
     def __init__(
         self, consumer: Consumer, reader: PartitionReader, commits: Commits, context: ConsumerContext
     ) -> None:
-        """Work with `consumer`, which has not joined its group yet, and whose commits are `commits`.
+        """Use `consumer`, which has not joined its group yet; it sends its commits through `commits`.
 
-        `reader` reads the assigned partitions.
+        `reader` fetches the assigned partitions.
         """
         self._consumer = consumer
         self._reader = reader
@@ -51,7 +51,7 @@ class GroupMember:
         self._rebalance.subscribe(first)
 
     def turn(self) -> None:
-        """Record settlements and process group events once, within a fraction of a second.
+        """Do one turn: record the pending settlements, and process the group's events.
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
@@ -63,15 +63,16 @@ class GroupMember:
         self._check(self._consumer.poll(self._wait_s()))
 
     def _wait_s(self) -> float:
-        """Wait for a settlement; return how long to wait for the group instead."""
+        """Wait for a settlement; return how many seconds to wait for the group afterwards."""
         if self._commits.are_waiting:
-            # The loop asks for nothing else before the confirmation, and then for all finished events.
+            # The loop settles nothing more before the confirmation, and then settles all
+            # finished events at once.
             due_at = self._commits.sent_at + _COMMIT_S
             self._context.buffer.wait(due_at - self._context.clock.monotonic())
             return _CONFIRMATION_S
         if not self._context.restorations:
             self._context.buffer.wait_for_settlement(_TURN_S)
-        # Restorations run in parallel, and wait for their own records.
+        # Restorations run in parallel and wait for their own records.
         return 0
 
     def _check(self, message: Message | None) -> None:
@@ -82,11 +83,11 @@ class GroupMember:
         if self._is_awaited(message, error):
             _log.debug("log.topic_awaited", subscriber=self._context.subscriber, reason=error.str())
             return
-        # librdkafka retries by itself.
+        # librdkafka retries on its own.
         _log.warning("log.troubled", subscriber=self._context.subscriber, reason=error.str())
 
     def _is_awaited(self, message: Message, error: KafkaError) -> bool:
-        """Return true for an expression that no topic has matched yet: the first event creates the topic."""
+        """Return whether no topic matches an expression yet; the first event creates the topic."""
         expression = message.topic()
         if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART or expression is None:
             return False

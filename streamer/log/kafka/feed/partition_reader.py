@@ -1,4 +1,4 @@
-"""Consumer without a group that fetches the assigned partitions, in a thread of its own."""
+"""Consumer without a group that fetches the assigned partitions in its own thread."""
 
 import threading
 from collections.abc import Callable, Collection
@@ -23,27 +23,27 @@ _log = structlog.get_logger()
 
 
 class PausedPartitions:
-    """Pauses partitions of one consumer, and resumes them at the same position."""
+    """Pauses partitions of one consumer, and resumes them at the same offset."""
 
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
         self.held: frozenset[Partition] = frozenset()
 
     def set(self, wanted: frozenset[Partition]) -> None:
-        """Pause exactly the partitions in `wanted`, which the consumer reads."""
+        """Pause the partitions in `wanted`, and resume all other paused partitions."""
         if new := wanted - self.held:
             self._consumer.pause(as_topic_partitions(new))
         self.release(self.held - wanted)
         self.held = wanted
 
     def release(self, partitions: Collection[Partition]) -> None:
-        """Resume the paused ones of `partitions`."""
+        """Resume the paused partitions in `partitions`."""
         if held := self.held.intersection(partitions):
             self._consumer.resume(as_topic_partitions(held))
             self.held -= held
 
 
-# Longest delay until a change of the partitions is noticed; records are noticed at once.
+# Longest delay before the reader notices a change of the partitions; it notices a record at once.
 _POLL_S = 0.05
 _ENDS_EVERY_S = 0.2
 _LOOK_S = 2.0
@@ -51,7 +51,7 @@ _LOOK_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingOffset:
-    """Offset that an assignment asked for and that is not in the log."""
+    """Offset that an assignment asked for, but that is not in the log."""
 
     partition: Partition
     assignment: int
@@ -61,17 +61,17 @@ class MissingOffset:
 class PartitionReader:
     """Reads ahead of the loop as far as the buffer has room.
 
-    The group's member assigns partitions and takes them back, and never
-    fetches. So its commits are confirmed at once, not behind fetched records,
-    and it keeps polling even if the loop takes nothing for long.
+    The group member only adds and removes partitions, and never fetches. So its
+    commits are confirmed at once and do not wait behind fetched records. The member
+    also keeps polling even if the loop takes nothing for a long time.
 
-    Beyond the buffer librdkafka fetches until its own queue is full
-    (`queued.max.messages.kbytes`). A brief pause of the loop does not empty
-    that queue, so a resumed partition has its next events here.
+    In addition to the buffer, librdkafka fetches until its own queue is full
+    (`queued.max.messages.kbytes`). A brief pause of the loop does not empty this
+    queue, so the next events of a resumed partition are already in memory.
 
-    The methods up to `close` are the member's. They take effect in order within
-    a fraction of a second; the buffer drops records that were read meanwhile
-    under a former assignment.
+    The member calls the methods up to `close`. The thread applies these calls in
+    order, within a fraction of a second. The buffer drops records that were read in
+    the meantime under an earlier assignment.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class PartitionReader:
         clock: Clock,
         pulses: Pulses,
     ) -> None:
-        """Start to read, with `consumer`, the partitions that will be assigned."""
+        """Start the thread, which reads with `consumer` the partitions that `begin` adds."""
         self._consumer = consumer
         self._buffer = buffer
         self._decoder = decoder
@@ -102,7 +102,7 @@ class PartitionReader:
         self._thread.start()
 
     def begin(self, read_partition: ReadPartition, offset: int) -> None:
-        """Read a partition from `offset` on, regardless of former reads."""
+        """Read a partition from `offset` on, even if it is already read elsewhere."""
         self._changes.put(lambda: self._begin(read_partition, offset))
 
     def end(self, partition: Partition) -> None:
@@ -110,9 +110,9 @@ class PartitionReader:
         self._changes.put(lambda: self._end(partition))
 
     def missing_offset(self) -> MissingOffset | None:
-        """Return a newly found offset that the log lacks, or `None`; its partition is not read meanwhile.
+        """Return an offset that the log lacks, or `None`; the reader stops reading its partition.
 
-        Raises the error that has ended the thread.
+        Raises the error that ended the thread.
         """
         if self._failure is not None:
             raise self._failure
@@ -146,7 +146,8 @@ class PartitionReader:
         message = self._consumer.poll(_POLL_S)
         if message is not None:
             self._take_in(message)
-            # The first message needed a wait; those that came with it are here already.
+            # The call above waits for the first message; the messages fetched with it are in
+            # memory already.
             for following in self._consumer.consume(PAGE_ENTRIES - 1, 0):
                 self._take_in(following)
         self._look_up_ends()
@@ -155,7 +156,7 @@ class PartitionReader:
 
     def _begin(self, read_partition: ReadPartition, offset: int) -> None:
         partition = read_partition.partition
-        # A failed position cannot be moved, only assigned again.
+        # After a failure, a partition can't seek; it must be assigned again.
         self._end(partition)
         self._find_leader(partition.topic)
         self._decoder.begin(read_partition)
@@ -165,12 +166,12 @@ class PartitionReader:
     def _end(self, partition: Partition) -> None:
         if partition in self._decoder.partitions:
             self._decoder.end(partition)
-            # A pause outlives its assignment.
+            # librdkafka keeps a partition paused even when it is assigned again.
             self._pausing.release([partition])
             self._consumer.incremental_unassign([_place(partition)])
 
     def _find_leader(self, topic: str) -> None:
-        # Without this, a consumer outside of a group begins only after up to a second.
+        # Without this request, a consumer without a group takes up to a second to begin.
         if topic not in self._known_topics:
             with suppress(KafkaException):
                 self._known_topics = frozenset(self._consumer.list_topics(timeout=_LOOK_S).topics)
@@ -178,7 +179,7 @@ class PartitionReader:
     def _take_in(self, message: Message) -> None:
         error = message.error()
         if error is None:
-            # The broker no longer refuses the request.
+            # The broker answers again, so earlier errors have ended.
             self._errors.clear()
             self._decoder.sort(message)
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
@@ -186,7 +187,7 @@ class PartitionReader:
         elif error.fatal() or is_denied(error):
             raise KafkaException(error)
         else:
-            # librdkafka retries by itself.
+            # librdkafka retries on its own.
             _log.warning("log.troubled", subscriber=self._decoder.subscriber, reason=error.str())
 
     def _report(self, message: Message) -> None:
@@ -200,10 +201,10 @@ class PartitionReader:
             )
 
     def _look_up_ends(self) -> None:
-        """Look up the ends of partitions and our positions in them.
+        """Look up the end of each partition, and the consumer's position in it.
 
-        Transaction markers occupy offsets and are never returned to us: only
-        the position of the consumer shows that we are past them.
+        Transaction markers occupy offsets, but a consumer never returns them. Only
+        its position shows that it has passed them.
         """
         now = self._clock.monotonic()
         due = now >= self._ends_due

@@ -1,4 +1,4 @@
-"""Rebalance callbacks of a subscriber's group, and the initial offsets of a new one."""
+"""Rebalance callbacks of a subscriber's group, and the initial offsets of a new group."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -38,22 +38,22 @@ _log = structlog.get_logger()
 
 
 class EnsureTopics(Protocol):
-    """Ensures that the topics exist which are a subscriber's own."""
+    """Ensures that a subscriber's own topics exist."""
 
     def __call__(self, *, has_begun: bool) -> None:
-        """Check the topics, or create them; that of parked events only if it has not begun."""
+        """Check or create the topics; if the subscriber `has_begun`, its parked topic must exist."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitialOffsets:
-    """Resolves `start` into committed offsets, once in the life of a consumer group.
+    """Turns `start` into committed offsets, once in the life of a consumer group.
 
-    A partition without an offset afterwards is a new one, and is read from its
-    beginning. `marker`, a partition that always exists and is never read, gets
-    an offset too. It proves that the subscriber has begun, even if no partition
-    existed then. `ensure_topics` gets `has_begun`: whether the subscriber's
-    parked topic must exist already.
+    A partition that has no committed offset later is new, and is read from its
+    beginning. `marker` is a partition that always exists and is never read. Its
+    committed offset proves that the subscriber has begun, even if no event
+    partition existed at that time. `ensure_topics` gets `has_begun`, which says
+    whether the subscriber's parked topic must exist already.
     """
 
     start: Start | datetime
@@ -63,24 +63,24 @@ class InitialOffsets:
     ensure_topics: EnsureTopics
 
     def settle(self, consumer: Consumer, commits: Commits, retry: RetryPolicy) -> None:
-        """Commit the first offsets unless the group has any; `consumer` has not joined it yet.
+        """Commit the first offsets if the group has none; `consumer` has not joined the group yet.
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
         try:
-            # Another process of this subscriber can commit them first.
+            # Another process can commit the first offsets of this subscriber at the same time.
             replace(retry, can_pass=_is_busy).call(self._settle, consumer, commits, retry)
         except KafkaException as exc:
             if not _is_busy(exc):
                 raise
             raise LogUnavailable(
-                "the start of a subscriber could not be settled: its group is busy, try again"
+                "the first offsets of a subscriber could not be committed: its group is busy, try again"
             ) from exc
 
     def _settle(self, consumer: Consumer, commits: Commits, retry: RetryPolicy) -> None:
         partitions = retry.call(self._partitions, consumer)
         has_begun = retry.call(_is_known, consumer, [self.marker, *partitions])
-        # The topics come before the first offsets, so that these always imply them.
+        # The topics come first, so that committed offsets always mean that the topics exist.
         self.ensure_topics(has_begun=has_begun)
         if not has_begun:
             offsets = retry.call(self._offsets, consumer, partitions)
@@ -118,24 +118,24 @@ def _offsets_at(
 ) -> list[TopicPartition]:
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     found = look_up(consumer, partitions, round(aware.timestamp() * 1000))
-    # If no record is that late, the next record is the first one.
+    # If a partition has no record since `moment`, its next record is the first.
     beyond = look_up(consumer, [each for each in found if each.offset < 0], OFFSET_END)
     return [each for each in found if each.offset >= 0] + beyond
 
 
 class Rebalance:
-    """Takes partitions over and gives them up, in the thread that polls their consumer.
+    """Takes over and releases partitions, in the thread that polls the consumer.
 
-    A new partition passes these steps in order: its committed offsets are read;
-    its parked events are restored; it is announced, and `reader` reads it. The
-    restoration can take a while, and the other partitions continue meanwhile.
-    The consumer itself fetches nothing: it only holds the assignment.
+    A new partition passes these steps in order: read its committed offsets, restore
+    its parked events, announce it to the loop, and let `reader` read it. The
+    restoration can take a while; the other partitions continue in the meantime. The
+    consumer itself fetches nothing, and only holds the assignment.
     """
 
     def __init__(
         self, consumer: Consumer, reader: PartitionReader, commits: Commits, context: ConsumerContext
     ) -> None:
-        """Serve `consumer`, whose commits are `commits`."""
+        """Serve `consumer`, which sends its commits through `commits`."""
         self._consumer = consumer
         self._reader = reader
         self._commits = commits
@@ -146,14 +146,14 @@ class Rebalance:
         self._marker: list[TopicPartition] = []
 
     def subscribe(self, first: InitialOffsets) -> None:
-        """Join the group for the topics of `first`, whose initial offsets are committed."""
+        """Join the group for the topics of `first`; the initial offsets must be committed."""
         self._marker = [first.marker]
         self._consumer.subscribe(
             list(first.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
     def restore(self) -> None:
-        """Continue the restoration of new partitions, and announce the complete ones.
+        """Continue the restoration of new partitions, and announce each restored partition.
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
@@ -161,7 +161,7 @@ class Rebalance:
             self._begin(restored)
 
     def go_on_after_hole(self, missing: MissingOffset) -> None:
-        """Continue at the partition's beginning, because the requested offset is missing."""
+        """Continue at the partition's first offset, because the requested offset is missing."""
         partition, ours = missing.partition, self._assigned.get(missing.partition)
         if ours is None or ours.assignment != missing.assignment:
             return
@@ -170,8 +170,8 @@ class Rebalance:
         if found >= missing.offset:
             self._read(ours, found)
         else:
-            # The partition was replaced: our knowledge of it is invalid, but
-            # its parked events are still to be delivered.
+            # The partition was replaced, so its progress is invalid; but its parked events must
+            # still be delivered.
             self._read_no_more([partition])
             self._assigned.drop([partition])
             self._buffer.revoke(frozenset([partition]))
@@ -188,7 +188,7 @@ class Rebalance:
         )
 
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        # Each generation is announced, even without new partitions.
+        # The settler must know each generation, even without new partitions.
         self._enter_generation(consumer)
         if not places:
             consumer.incremental_assign([])
@@ -204,19 +204,20 @@ class Rebalance:
         if self._context.settler.receipts:
             self._context.settler.begin(beginnings)
         else:
-            # The marker, which always exists, proves as well that the subscriber has begun.
+            # The offset of the marker, which always exists, again proves that the subscriber
+            # has begun.
             self._committed_offsets.commit(self._consumer, self._commits, [*beginnings, *self._marker])
 
     def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        """Give partitions up, once the loop knows and its settlements until then are recorded."""
+        """Release partitions after the loop has noticed, and after its settlements were recorded."""
         if gone := self._given_up(places):
             self._hand_over(consumer, gone)
         consumer.incremental_unassign(places)
 
     def _hand_over(self, consumer: Consumer, gone: frozenset[Partition]) -> None:
-        # We are also a member of the generation that revokes partitions.
+        # This process is also a member of the generation that revokes the partitions.
         self._enter_generation(consumer)
-        # A commit in this callback waits as long as a broker is frozen.
+        # While a broker is frozen, a commit in this callback waits without a limit.
         self._context.pulse.rest()
         self._buffer.revoke(gone)
         self._commits.repeat_at_once(consumer)
@@ -231,13 +232,13 @@ class Rebalance:
             self._assigned.drop(gone)
 
     def _enter_generation(self, consumer: Consumer) -> None:
-        # A consumer that is closed after a failure can have no generation any
-        # more, and brokers then refuse the former one.
+        # A consumer that is closed after a failure can have lost its generation, and brokers
+        # then refuse the earlier generation.
         with suppress(RuntimeError):
             self._context.settler.enter(consumer.consumer_group_metadata())
 
     def _on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        """Give up partitions that the group has taken away already."""
+        """Release partitions that the group has already taken away."""
         gone = self._given_up(places)
         _log.warning("log.partitions_lost", subscriber=self._context.subscriber, partitions=len(places))
         self._assigned.drop(gone)
@@ -245,7 +246,7 @@ class Rebalance:
         consumer.incremental_unassign(places)
 
     def _given_up(self, places: Iterable[TopicPartition]) -> frozenset[Partition]:
-        """Forget `places`; return those whose loss the loop must hear of."""
+        """Forget `places`; return the partitions whose loss must be announced to the loop."""
         gone = frozenset(map(as_partition, places))
         self._read_no_more(gone)
         self._context.restorations.drop(gone)
@@ -288,6 +289,6 @@ class Rebalance:
 
 
 def _hold_unread(consumer: Consumer, places: Sequence[TopicPartition]) -> None:
-    # Paused at the end, because another consumer fetches these partitions.
+    # This consumer pauses the partitions, because another consumer fetches them.
     consumer.incremental_assign([TopicPartition(each.topic, each.partition, OFFSET_END) for each in places])
     consumer.pause([TopicPartition(each.topic, each.partition) for each in places])

@@ -1,4 +1,4 @@
-"""Settlements of a subscriber: their recorder, and the reader of the settled events."""
+"""Recorder of a subscriber's settlements, and reader of its settled events."""
 
 import math
 import threading
@@ -41,10 +41,10 @@ async def settled_events(
     *,
     retry_limit_s: float = RETRY_LIMIT_S,
 ) -> AsyncGenerator[Entry, None]:
-    """Yield the settled events of a subscriber, from the offsets in `begin` on.
+    """Yield the settled events of a subscriber from the offsets in `begin` to its progress.
 
-    Waits up to `retry_limit_s` seconds for silent brokers, or for an open
-    transaction. Raises `LogUnavailable`.
+    It waits up to `retry_limit_s` seconds for silent brokers or an open
+    transaction, and then raises `LogUnavailable`.
     """
     reader = SettledEventReader(clients, admin, subscription, retry_limit_s)
     try:
@@ -57,7 +57,7 @@ async def settled_events(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SettledRange:
-    """Settled offsets of one partition from `begin` on, except the `parked` ones."""
+    """Settled offsets of one partition from `begin` on; parked offsets are not settled."""
 
     begin: int
     progress: SettledOffsets
@@ -68,7 +68,7 @@ class _SettledRange:
 
 
 class SettledEventReader:
-    """Reads the log up to the committed offsets of the subscriber's group, without joining it.
+    """Reads the log up to the committed offsets of the subscriber's group, without joining the group.
 
     Blocking, for one thread; another thread can call `stop`.
     """
@@ -76,7 +76,7 @@ class SettledEventReader:
     def __init__(
         self, clients: Clients, admin: KafkaAdmin, subscription: Subscription, retry_limit_s: float
     ) -> None:
-        """Prepare; the first portion connects."""
+        """Prepare the reader; it connects when the first portion is read."""
         self._clients = clients
         self._admin = admin
         self._subscriber = subscription.subscriber
@@ -93,7 +93,7 @@ class SettledEventReader:
     def portions(self, begin: Mapping[Partition, int]) -> Generator[list[Entry], None, None]:
         """Yield entries in lists, which can be empty. Raises `LogUnavailable`, `LogMisconfigured`."""
         with self._errors.explained(
-            doing="reading", subject=f"what subscriber {self._subscriber} is done with"
+            doing="reading", subject=f"the settled events of subscriber {self._subscriber}"
         ):
             found: defaultdict[str, dict[int, _SettledRange]] = defaultdict(dict)
             for partition, finished_ in self._finished(begin).items():
@@ -102,12 +102,13 @@ class SettledEventReader:
                 yield from self._read(topic, partitions)
 
     def stop(self) -> None:
-        """End the waits for brokers and transactions."""
+        """End all waits for brokers and transactions."""
         self._stopped.set()
 
     def _finished(self, begin: Mapping[Partition, int]) -> dict[Partition, _SettledRange]:
         progress = self._progress(begin)
-        # Parked events come after the offsets: an event that is no longer parked by then is finished.
+        # Read the parked events after the offsets: an event that is then no longer parked is
+        # finished.
         parked = self._parked(progress)
         return {
             partition: _SettledRange(begin=begin[partition], progress=at, parked=parked[partition])
@@ -145,7 +146,7 @@ class SettledEventReader:
         try:
             event = self._reader.event(message, value)
         except UnreadableEvent:
-            # The record was set aside.
+            # The record is a dead letter already.
             return None
         if event is None:
             return None
@@ -157,10 +158,10 @@ _WARN_EVERY_S = 10.0
 
 
 class Recorder:
-    """Records the settlements of the loop in order, and reports the result of each.
+    """Records the loop's settlements in order, and reports the result of each settlement.
 
-    A settlement whose record is uncertain is retried in the next turn, after
-    the obstacle, such as a rebalance, has passed. The loop waits meanwhile, and
+    If a settlement can't be recorded now, for example during a rebalance, the
+    recorder retries it in the next turn. The loop waits in the meantime, so it
     repeats no finished event.
     """
 
@@ -177,15 +178,15 @@ class Recorder:
     def record(self, assigned: Mapping[Partition, AssignedPartition], offsets: OffsetCommitter) -> None:
         """Record the pending settlements.
 
-        Raises `LogUnavailable` when all partitions must be assigned again, from
-        the state in the log, and errors that need an operator.
+        Raises `LogUnavailable` when all partitions must be assigned again from the
+        state in the log. Also raises errors that need an operator.
         """
         asked = deque(self._buffer.pending_settlements())
-        # Taken after the settlements, which can cover them.
+        # Take the dead letters after the settlements, because a settlement can cover them.
         self._take_unreadable(assigned)
         try:
             self._settler.settle_beginnings()
-            # A settlement can cover letters that the one before it had to keep.
+            # A settlement can cover dead letters that the previous settlement had to keep.
             while asked:
                 pending = asked[0]
                 done = partial(self._buffer.settled, pending)

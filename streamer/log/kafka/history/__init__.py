@@ -1,1 +1,1 @@
-"""Reading without a group, for operators: searches, new events, and subscribers' records."""
+"""Readers for operators, without a consumer group: searches, new events, and subscribers' records."""

@@ -1,4 +1,4 @@
-"""Reader of the events that are committed from now on, in all topics of events."""
+"""Reader of all events that are committed from now on."""
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
@@ -32,16 +32,17 @@ _CONFIGURATION = {
     "enable.auto.commit": False,
     "auto.offset.reset": "latest",
     "fetch.wait.max.ms": 100,
-    # Fetched, unread records take memory.
+    # Records that are fetched but not read take memory.
     "queued.max.messages.kbytes": 4096,
 }
 
 
 class AppendedReader:
-    """Reads the newest events with a consumer of its own. Blocking, for one thread.
+    """Reads the newest events with its own consumer; blocking, for one thread.
 
-    It looks for new topics every three seconds, and reads these from their
-    beginning. A partition in which it is too far behind is read from its end.
+    It looks for new topics every three seconds, and reads a new topic from its
+    beginning. If it falls too far behind in a partition, it continues at the
+    partition's end.
     """
 
     def __init__(self, clients: Clients, admin: KafkaAdmin) -> None:
@@ -53,7 +54,10 @@ class AppendedReader:
         self._read: set[tuple[str, int]] = set()
 
     def pages(self) -> Generator[list[AppendedPage], None, None]:
-        """Yield pages, without any when nothing was appended for a moment; the first is empty."""
+        """Yield lists of pages; a list is empty if nothing was appended for a moment.
+
+        The first page is empty.
+        """
         configuration = {**_CONFIGURATION, "group.id": self._names.ingest_group}
         with (
             self._errors.explained(doing="reading", subject="the newest events"),
@@ -75,7 +79,7 @@ class AppendedReader:
                     self._begin(consumer, self._places(), OFFSET_BEGINNING)
 
     def _places(self) -> list[TopicPartition]:
-        """Return the partitions that are not read yet."""
+        """Return the partitions that the reader does not read yet."""
         return [
             TopicPartition(topic, number)
             for topic, partitions in event_topics(known_topics(self._admin), self._names, ANY_TYPE)
@@ -85,12 +89,13 @@ class AppendedReader:
 
     def _begin(self, consumer: Consumer, places: Sequence[TopicPartition], at: int) -> None:
         if places:
-            # An offset, since OFFSET_END would be looked up only when the first record is fetched.
+            # The offset is resolved now, because librdkafka would resolve OFFSET_END only at
+            # the first fetch.
             consumer.incremental_assign(self._retry.call(look_up, consumer, places, at))
             self._read.update((each.topic, each.partition) for each in places)
 
     def _caught_up(self, consumer: Consumer, messages: Sequence[Message]) -> int:
-        """Go on at the end of partitions that are far behind; return how many places are left out."""
+        """Skip to the end of partitions that are far behind; return how many offsets were skipped."""
         skipped = 0
         newest = {(each.topic(), each.partition()): each for each in messages}
         for message in newest.values():

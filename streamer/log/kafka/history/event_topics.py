@@ -1,4 +1,4 @@
-"""Event topics that a search looks at, a chunk at a time, or at one position."""
+"""Reads event topics for a search, one chunk at a time, or a single offset."""
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -34,28 +34,29 @@ _Arguments = ParamSpec("_Arguments")
 _Answer = TypeVar("_Answer")
 
 Keys = Sequence[str] | None
-"""Keys whose partitions are searched; `None` for all partitions."""
+"""Keys whose partitions a search reads; `None` means all partitions."""
 
 
 class InThread(Protocol):
-    """Makes blocking calls in a thread."""
+    """Function that makes a blocking call in a thread."""
 
     def __call__(
         self, call: Callable[_Arguments, _Answer], *args: _Arguments.args, **kwargs: _Arguments.kwargs
     ) -> Awaitable[_Answer]:
-        """Return the answer of `call`."""
+        """Return the result of `call`."""
         ...
 
 
 def places_of(asked: EventSearch) -> Iterator[Keys]:
-    """Yield where to search: where the wanted events are likely to lie, and then, if need be, everywhere."""
+    """Yield the keys to search by: first the likely partitions, and then, if necessary, all partitions."""
     if asked.every_partition:
         yield None
     elif asked.key is not None:
         yield [asked.key]
     else:
         if asked.event_id is not None and not asked.cursor:
-            # Events without a record have their id as key, unless the configuration names a field.
+            # The key of an event without a record is its id, unless the configuration names a
+            # field.
             record = record_id_of(asked.event_id.rpartition(":")[2])
             yield [record or asked.event_id]
         yield None
@@ -68,7 +69,7 @@ def event_topics(
     *,
     forwarded_to: SubscriberName | None = None,
 ) -> Iterator[tuple[str, int]]:
-    """Yield the topics, of those with so many partitions, that can hold events of `types`."""
+    """Yield each topic that can hold events of `types`, with its number of partitions."""
     if forwarded_to is not None:
         name = names.forwarded(forwarded_to)
         if name in topics:
@@ -80,12 +81,12 @@ def event_topics(
 
 
 def known_topics(admin: KafkaAdmin) -> dict[str, int]:
-    """Return the number of partitions of each topic that we are allowed to see."""
+    """Return the number of partitions of each topic that this client is allowed to see."""
     return {name: len(each.partitions) for name, each in admin.cluster().topics.items()}
 
 
 class EventTopics:
-    """`ChunkSource` of the topics that can hold wanted events; `run` makes blocking calls in a thread."""
+    """`ChunkSource` of the topics that can hold the events of a search; `run` makes its blocking calls."""
 
     def __init__(
         self, clients: Clients, admin: KafkaAdmin, asked: EventSearch, keys: Keys, run: InThread
@@ -102,13 +103,13 @@ class EventTopics:
         self._room = Room(events=asked.limit)
 
     async def spans(self) -> Mapping[Partition, Span]:
-        """Return the committed offsets of each partition, from `since` on."""
+        """Return the range of committed offsets of each partition, from the search's `since` on."""
         spans = await self._run(self._spans)
         self._room = Room.beside(len(spans), self._asked.limit)
         return spans
 
     async def read(self, spans: Mapping[Partition, Span]) -> Mapping[Partition, Chunk]:
-        """Return a chunk of each span."""
+        """Return a chunk for each span."""
         return await self._run(self._read, spans)
 
     def _spans(self) -> dict[Partition, Span]:
@@ -138,7 +139,7 @@ class EventTopics:
             else:
                 at_ms = max(0, round((since - CLOCKS_DIFFER_S) * 1000))
                 begins = self._offsets(self._retry.call(look_up, consumer, places, at_ms))
-        # Without a record that is so late, there is nothing to read.
+        # If a partition has no record since this time, there is nothing to read.
         return {each: (begins[each] if begins.get(each, -1) >= 0 else end, end) for each, end in ends.items()}
 
     def _numbers(self, partitions: int) -> Sequence[int]:
@@ -182,7 +183,7 @@ class EventTopics:
 
 
 class EventRecords:
-    """Reads the events that a search matches from records, and parses no others that it can tell before."""
+    """Extracts the events that match a search from records, and avoids parsing other events."""
 
     def __init__(self, asked: EventSearch) -> None:
         self._wanted = wants(asked.types or ANY_TYPE)
@@ -192,14 +193,14 @@ class EventRecords:
         self._is_forwarded = asked.forwarded_to is not None
 
     def matching(self, message: Message) -> LoggedEvent | None:
-        """Return the event of a record, or `None` for one that does not match or that can't be read."""
+        """Return the event of a record, or `None` if the event does not match or can't be read."""
         value, key = message.value(), message.key()
         headers = cast("Headers | None", message.headers())
         type_ = event_type(headers)
         if value is None or (type_ and not self._wanted(type_)):
             return None
         attributes = dict(headers or ())
-        # In structured mode, and in a forwarded event, they are in the value.
+        # In structured mode and in a forwarded event, the attributes are in the value.
         if "ce_id" in attributes and not (
             self._key in {None, key, attributes.get("ce_subject")} and self._id in {None, attributes["ce_id"]}
         ):
@@ -210,7 +211,7 @@ class EventRecords:
 def logged_event(
     message: Message, *, is_forwarded: bool, matches: Callable[[Event], bool]
 ) -> LoggedEvent | None:
-    """Return the event of a record, or `None` for one that does not match or that can't be read."""
+    """Return the event of a record, or `None` if the event does not match or can't be read."""
     value = message.value() or b""
     read = decode_forwarded if is_forwarded else decode
     try:
@@ -223,13 +224,13 @@ def logged_event(
     partition = Partition(topic=message.topic() or "", number=message.partition() or 0)
     return LoggedEvent(
         entry=Entry(partition=partition, offset=message.offset() or 0, event=event, size=len(value)),
-        # Other records have the time of their event.
+        # Without log-append time, a record has the time of its event.
         appended_at=at_ms / 1000 if kind == TIMESTAMP_LOG_APPEND_TIME else None,
     )
 
 
 class PlaceReader:
-    """Reads at one offset of one partition. Blocking; raises `LogUnavailable`, `LogMisconfigured`."""
+    """Reads single offsets of partitions; blocking; raises `LogUnavailable`, `LogMisconfigured`."""
 
     def __init__(self, clients: Clients, admin: KafkaAdmin) -> None:
         self._clients = clients
@@ -239,7 +240,7 @@ class PlaceReader:
         self._retry = clients.retry()
 
     def event(self, partition: Partition, offset: int) -> LoggedEvent | None:
-        """Return the event at `offset`; `None` if it was deleted or the topic holds no events."""
+        """Return the event at `offset`; `None` if the event was deleted or the topic holds no events."""
         topic, number = partition.topic, partition.number
         is_forwarded = self._names.is_forwarded(topic)
         if not is_forwarded and self._names.event_type_stem(topic) is None:
@@ -259,12 +260,12 @@ class PlaceReader:
 
     def place(self, subscriber: SubscriberName, partition: Partition, offset: int) -> SubscriberPlace:
         """Return the committed progress of a subscriber in a partition, and the lane that holds `offset`."""
-        with self._errors.explained(doing="reading", subject=f"what subscriber {subscriber} has recorded"):
+        with self._errors.explained(doing="reading", subject=f"the progress of subscriber {subscriber}"):
             committed_offsets = CommittedOffsets(subscriber, self._admin, self._retry)
             progress = committed_offsets.stored_beside(self._clients, self._errors, [partition])
             topic = ParkedTopic.of(self._clients.settings, subscriber)
             restorations = Restorations(self._clients, self._admin, topic, self._retry)
-            # A subscriber with progress has its topic of parked events.
+            # A subscriber with progress has a topic of parked events.
             lanes = [lane for each in restorations.finished(progress) for lane in each.lanes]
         return SubscriberPlace(
             progress=progress.get(partition),

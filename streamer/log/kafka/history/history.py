@@ -1,4 +1,4 @@
-"""Events of the topics, read without a group."""
+"""History of the events in Kafka, read without a consumer group."""
 
 import asyncio
 from collections.abc import (
@@ -67,13 +67,14 @@ class KafkaHistory:
         self._names = Names.of(clients.settings)
         self._retry = clients.retry()
         self._is_closed = False
-        # Asyncio's own threads stay free: they resolve host names for ingest and dispatch.
+        # Asyncio's own threads must stay free, because they resolve host names for ingest and
+        # dispatch.
         self._threads = ThreadPoolExecutor(_SEARCHES_AT_ONCE, "kafka-search")
 
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: KafkaLogSettings) -> AsyncIterator[Self]:
-        """Return the history; its clients connect at the first reading."""
+        """Yield the history; its clients connect at the first read."""
         history = cls(Clients(settings=settings))
         try:
             yield history
@@ -81,7 +82,7 @@ class KafkaHistory:
             history.close()
 
     def close(self) -> None:
-        """Finish the readings under way, and allow no more."""
+        """Let running reads finish, and allow no new reads."""
         self._is_closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._admin.close()
@@ -91,15 +92,15 @@ class KafkaHistory:
         return [each.checkpoint for each in await self._in_thread(self._stored_without_owners)]
 
     async def stored_checkpoints(self) -> Sequence[StoredCheckpoint]:
-        """Return the committed checkpoints, with their times and the members that own their partitions."""
+        """Return the committed checkpoints, each with its time and the member that owns its partition."""
         return await self._in_thread(self._stored)
 
     async def appended_since(self, patterns: Sequence[str], at: float, /) -> int:
-        """Return the records since `at` in the topics of some types, transaction markers included."""
+        """Return how many records the topics of these types hold since `at`; transaction markers count."""
         return await self._in_thread(self._count, patterns, at)
 
     async def start(self, entity: str, at: float, /) -> HistoryStart:
-        """Return the offsets of the first records since `at`, by the records' own times."""
+        """Return the offset of each partition's first record since `at`, by the records' own times."""
         return await self._in_thread(self._start, self._topic(entity), at - CLOCKS_DIFFER_S)
 
     async def changes(self, entity: str, start: HistoryStart, /) -> AsyncGenerator[HistoryPage, None]:
@@ -112,8 +113,8 @@ class KafkaHistory:
     async def find(self, asked: EventSearch, /) -> FoundEvents:
         """Return the events that a search matches.
 
-        The events of a key lie in one partition of each topic. If an event's id
-        contains its key, that partition is searched first.
+        The events of a key are in one partition of each topic. If an event's id
+        contains its key, this partition is searched first.
         """
         for keys in places_of(asked):
             found = await search(asked, EventTopics(self._clients, self._admin, asked, keys, self._in_thread))
@@ -126,14 +127,14 @@ class KafkaHistory:
         return await self._in_thread(PlaceReader(self._clients, self._admin).event, partition, offset)
 
     async def receipts(self, event: Event, since: float, /) -> FoundReceipts:
-        """Return the receipts of an event, from the partition of its key."""
+        """Return the receipts of an event since `since`, from the partition of its key."""
         reader = ReceiptReader(self._clients, self._admin)
         return await self._in_thread(reader.receipts, event, since - CLOCKS_DIFFER_S)
 
     async def place(
         self, subscriber: SubscriberName, partition: Partition, offset: int, /
     ) -> SubscriberPlace:
-        """Return the committed progress of a subscriber, and the lane that holds an event."""
+        """Return the committed progress of a subscriber in a partition, and the lane that holds `offset`."""
         reader = PlaceReader(self._clients, self._admin)
         return await self._in_thread(reader.place, subscriber, partition, offset)
 
@@ -147,7 +148,7 @@ class KafkaHistory:
     def _in_thread(
         self, call: Callable[_Arguments, _Answer], *args: _Arguments.args, **kwargs: _Arguments.kwargs
     ) -> Awaitable[_Answer]:
-        """Make a blocking call in one of a few threads, and return its answer."""
+        """Make a blocking call in one of a few threads, and return its result."""
         if self._is_closed:
             raise LogUnavailable("the log is closed")
         return asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **kwargs))
@@ -185,7 +186,7 @@ class KafkaHistory:
         return sum(bounds[number][1] - begin for number, begin in begins.items())
 
     def _bounds(self, topic: str) -> Mapping[int, tuple[int, int]]:
-        """Return the first offset and the end of each partition; none of a topic that does not exist."""
+        """Return the first and the end offset of each partition; empty if the topic does not exist."""
         known = self._admin.cluster().topics.get(topic)
         if known is None or not known.partitions:
             return {}
@@ -195,7 +196,7 @@ class KafkaHistory:
         with self._errors.explained(doing="reading", subject=f"topic {topic}"):
             bounds = self._bounds(topic)
             offsets = self._offsets_at(topic, bounds, at)
-            # Earlier records existed and were deleted.
+            # In these partitions, earlier records existed and were deleted.
             cut = {number: bounds[number] for number in offsets if offsets[number] == bounds[number][0] > 0}
             begins_at = max(self._first_times(topic, cut).values(), default=None)
         found = {Partition(topic=topic, number=number): offset for number, offset in offsets.items()}
@@ -206,13 +207,13 @@ class KafkaHistory:
         places = [TopicPartition(topic, number) for number in bounds]
         with closing(self._clients.consumer(self._errors, configuration)) as consumer:
             found = self._retry.call(look_up, consumer, places, round(at * 1000))
-        # If no record is that late, there is nothing to read.
+        # If a partition has no record since this time, there is nothing to read.
         return {
             each.partition: each.offset if each.offset >= 0 else bounds[each.partition][1] for each in found
         }
 
     def _first_times(self, topic: str, bounds: Mapping[int, tuple[int, int]]) -> dict[int, float]:
-        """Return the time of the first record of each partition that has one."""
+        """Return the time of each partition's first record, if there is one."""
         found: dict[int, float] = {}
         with BoundedReader(self._clients, self._errors, topic, bounds, over_holes=True) as reader:
             while not (reader.is_over or found.keys() >= bounds.keys()):
@@ -250,7 +251,7 @@ def _stored(
 
 
 def _event(message: Message, stem: str) -> Event | None:
-    """Return a record's event, or `None` if it is of another type or can't be read."""
+    """Return a record's event, or `None` if it has another type or can't be read."""
     value = message.value()
     headers = message.headers()
     type_ = event_type(headers)  # type: ignore[arg-type] # a header's value is bytes in a consumed message

@@ -1,4 +1,4 @@
-"""Readers of Streamer's own topics, for operators: foreign records, and receipts of one event."""
+"""Readers of Streamer's own topics for operators: they find foreign records, and an event's receipts."""
 
 from collections.abc import Callable, Collection
 from contextlib import closing
@@ -27,24 +27,24 @@ from streamer.ports import FoundReceipts
 
 _AT_ONCE = 500
 _POLL_S = 0.5
-# Of each partition: receipts can be many.
+# Most records to read of each partition, because there can be many receipts.
 _LAST_RECORDS = 20_000
 
 _Look = Callable[[Message], object]
 
 
 class OwnTopics:
-    """Reads the last records of Streamer's own topics, as their readers do. Blocking."""
+    """Checks the last records of Streamer's own topics with the decoders of these topics; blocking."""
 
     def __init__(self, clients: Clients) -> None:
-        """Connect lazily; the foreign records go to those of `clients`."""
+        """Connect on demand; foreign records are reported to `clients.foreign`."""
         self._clients = clients
         self._foreign = clients.foreign
         self._errors = KafkaErrors(clients.settings)
         self._names = Names.of(clients.settings)
 
     def foreign_records(self, topics: Collection[TopicState]) -> list[str]:
-        """Return the places of the foreign records in those of `topics` that are Streamer's own.
+        """Return the positions of the foreign records in `topics`; topics of events are not checked.
 
         Raises `LogUnavailable`, and `LogMisconfigured` for a record of a newer
         Streamer.
@@ -95,7 +95,7 @@ _MOST_SCANNED = 500_000
 
 
 class ReceiptReader:
-    """Reads the partition of an event's key in the topic of receipts. Blocking."""
+    """Reads the receipts of an event from the partition of the event's key; blocking."""
 
     def __init__(self, clients: Clients, admin: KafkaAdmin) -> None:
         self._clients = clients
@@ -105,7 +105,7 @@ class ReceiptReader:
         self._retry = clients.retry()
 
     def receipts(self, event: Event, since: float) -> FoundReceipts:
-        """Return the receipts of `event` recorded since `since`.
+        """Return the receipts of `event` that were recorded since `since`.
 
         Raises `LogUnavailable`, `LogMisconfigured`.
         """
@@ -137,11 +137,11 @@ class ReceiptReader:
         return (max(first, at.offset) if at.offset >= 0 else end), end
 
     def _receipts(self, message: Message, event: Event, key: bytes) -> list[Receipt]:
-        """Return the receipt of `event` in a record, if it holds one; set aside a foreign record."""
+        """Return the receipt of `event` in a record, if there is one; skip and log a foreign record."""
         value = message.value()
         if value is None:
             return []
-        # Decoding each record would cost far more than a look at its first bytes.
+        # Decoding each record would cost far more than this check.
         names_event = message.key() == key and orjson.dumps({"event_id": event.id})[1:-1] in value
         if value.startswith(RECORD_START) and not names_event:
             return []
@@ -151,6 +151,6 @@ class ReceiptReader:
             set_aside(self._clients.foreign, message, exc)
             return []
         except LogMisconfigured:
-            # A newer Streamer wrote it.
+            # A newer Streamer wrote the record.
             return []
         return [receipt] if names_event and receipt.event_id == event.id else []

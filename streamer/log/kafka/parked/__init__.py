@@ -1,1 +1,1 @@
-"""Parked lanes: restored, changed and fetched."""
+"""Parked lanes: their index, their restoration, and the fetch of their events."""

@@ -1,4 +1,4 @@
-"""Parked events of one partition: their index, its changes, and the fetch of their bodies."""
+"""Index of one partition's parked events, changes of the index, and the fetch of event bodies."""
 
 import asyncio
 import threading
@@ -23,10 +23,10 @@ from streamer.ports import LaneChange
 
 
 class ParkedIndex:
-    """Chunk offsets of the parked events of one source partition; the bodies stay in the log.
+    """Chunk offsets of the parked events of one source partition; the event bodies stay in the log.
 
-    One thread changes it and knows its changes; another can call `locations`
-    meanwhile.
+    One thread changes the index and reads it; another thread can call `locations`
+    at the same time.
     """
 
     def __init__(self, lanes: Mapping[str, Mapping[int, ChunkOffsets]] | None = None) -> None:
@@ -38,11 +38,11 @@ class ParkedIndex:
             self._locations.update(locations)
 
     def chunk_offsets(self, offset: int) -> ChunkOffsets | None:
-        """Return the offsets of an event's chunks, `None` if it is not parked."""
+        """Return the offsets of an event's chunks, or `None` if the event is not parked."""
         return self._locations.get(offset)
 
     def locations(self, offsets: Iterable[int]) -> dict[int, ChunkOffsets]:
-        """Return the chunk offsets of the parked events among `offsets`, in their order."""
+        """Return the chunk offsets of the parked events among `offsets`, in the order of `offsets`."""
         with self._changing:
             return {offset: self._locations[offset] for offset in offsets if offset in self._locations}
 
@@ -51,7 +51,7 @@ class ParkedIndex:
         return frozenset(self._lanes.get(lane, ()))
 
     def change(self, change: LaneChange, locations: Mapping[int, ChunkOffsets]) -> None:
-        """Apply `change`, which is in the log with its joined events at `locations`."""
+        """Apply `change` after it was written; `locations` has the chunk offsets of its joined events."""
         joined = {entry.offset: locations[entry.offset] for entry in entries_to_park(change)}
         with self._changing:
             for offset in self._gone(change):
@@ -68,7 +68,7 @@ class ParkedIndex:
 
 
 def entries_to_park(change: LaneChange) -> list[Entry]:
-    """Return the entries that `change` parks and does not let go of again."""
+    """Return the entries that `change` parks and does not release again."""
     left = set(change.left)
     return [] if change.setback is None else [each for each in change.joined if each.offset not in left]
 
@@ -77,23 +77,24 @@ _MAX_CHUNKS = 1 + MAX_MESSAGE_BYTES // CHUNK_BYTES
 
 
 class ParkedChanges:
-    """Changes of lanes in one settlement: their records, and the index update once these are written."""
+    """Changes of lanes in one settlement: the records to write, and the later update of the index."""
 
     def __init__(
         self, topic: ParkedTopic, changes: Sequence[LaneChange], known: Mapping[Partition, ParkedIndex]
     ) -> None:
-        """Build the records of `changes`; `known` indexes the parked events of their partitions."""
+        """Build the records of `changes`; `known` has the index of each partition."""
         self._topic = topic
         self._changes = changes
         self._known = known
-        # Events that earlier changes have added, by lane: keys of chunks by offset.
+        # Events that earlier changes have added: the keys of their chunks, by lane and event
+        # offset.
         self._added: dict[tuple[Partition, str], dict[int, list[bytes]]] = defaultdict(dict)
         self.records: list[ProducerRecord | Tombstone] = []
         for change in changes:
             self._record(change)
 
     def is_placed(self, written: Mapping[bytes, int]) -> bool:
-        """Return whether `written` has the offsets of all bodies."""
+        """Return whether `written` has the offsets of all event bodies."""
         return all(
             key in written
             for change in self._changes
@@ -102,7 +103,7 @@ class ParkedChanges:
         )
 
     def conclude(self, written: Mapping[bytes, int]) -> None:
-        """Update the index once the records are in the log, with bodies at the offsets `written` by key."""
+        """Update the index after the records were written; `written` has their offsets by key."""
         for change in self._changes:
             added = self._added[change.partition, change.lane]
             locations: dict[int, ChunkOffsets] = {
@@ -136,25 +137,26 @@ class ParkedChanges:
         if added is not None:
             return added
         known = self._known[change.partition].chunk_offsets(offset)
-        # An unknown event can have been parked by a settlement whose answer was lost.
+        # A settlement whose answer was lost can have parked an event that the index does not know.
         chunks = _MAX_CHUNKS if known is None else len(known)
         return event_keys(change.partition, change.lane, offset, chunks)
 
 
 _DEADLINE_S = 10.0
 _POLL_S = 0.1
-# A seek costs as much as reading over this many small records.
+# A seek costs as much as reading this many small records.
 _WORTH_READING_OVER = 200
-# A chunk has up to half a megabyte, and all chunks are in memory together.
+# A chunk has up to half a megabyte, and all chunks of a fetch are in memory at the same time.
 _PARTS_AT_ONCE = 100
 _CONFIGURATION = {
-    # The locations belong to committed transactions, so no open transaction delays the fetch.
+    # The requested records belong to committed transactions, so the fetch need not wait for
+    # open ones.
     "isolation.level": "read_uncommitted",
     "enable.auto.commit": False,
     "auto.offset.reset": "error",
     # A seek takes 0.7 ms with these values, and 10 to 600 ms with the defaults.
     "fetch.queue.backoff.ms": 1,
-    # A fetch request is still under way after the last record, and the next seek waits for its end.
+    # A fetch request is still running after the last record, and the next seek waits for its end.
     "fetch.wait.max.ms": 10,
     "max.partition.fetch.bytes": 64 * 1024,
     "queued.min.messages": 100,
@@ -163,7 +165,7 @@ _CONFIGURATION = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Asked:
-    """Requested events of one source partition, by offset, with the locations of each."""
+    """Requested events of one source partition: their chunk offsets by event offset."""
 
     source: Partition
     places: Mapping[int, ChunkOffsets]
@@ -171,15 +173,14 @@ class _Asked:
 
 
 class ParkedFetch:
-    """Reads parked events with a thread and a consumer of its own, and answers on the loop.
+    """Reads parked events with its own thread and consumer, and answers on the loop.
 
-    So a fetch does not wait for a rebalance, and a rebalance does not wait for
-    a fetch. Waiting requests are read together while they are small; each has
-    10 s once its turn has come.
+    So a fetch and a rebalance never wait for each other. Small waiting requests are
+    read together. A read takes at most 10 s.
     """
 
     def __init__(self, clients: Clients, topic: ParkedTopic) -> None:
-        """Prepare; the first request connects. Must be made on the running loop."""
+        """Prepare the thread, on the running loop; the first request connects."""
         self._clients = clients
         self._topic = topic
         self._errors = KafkaErrors(clients.settings)
@@ -190,7 +191,7 @@ class ParkedFetch:
         self._is_closed = False
 
     async def fetch(self, source: Partition, places: Mapping[int, ChunkOffsets]) -> list[Entry]:
-        """Return the events at `places`, in order. Raises `LogUnavailable`."""
+        """Return the events at the chunk offsets `places`, in order; raises `LogUnavailable`."""
         if self._is_closed:
             raise LogUnavailable("the feed was closed")
         answer: asyncio.Future[list[Entry]] = self._loop.create_future()
@@ -199,7 +200,7 @@ class ParkedFetch:
         return await answer
 
     def close(self) -> None:
-        """Answer pending requests, and close the consumer."""
+        """Finish pending requests, then close the consumer."""
         self._is_closed = True
         self._executor.submit(self._disconnect)
         self._executor.shutdown(wait=False)
@@ -213,7 +214,7 @@ class ParkedFetch:
         try:
             with self._errors.explained(doing="reading", subject=f"topic {self._topic.name}"):
                 found = self._found(self._wanted(asked))
-        except Exception as exc:  # noqa: BLE001 - it goes to the callers
+        except Exception as exc:  # noqa: BLE001 - the callers raise it
             for each in asked:
                 self._tell(each, exc)
             self._disconnect()
@@ -223,7 +224,7 @@ class ParkedFetch:
             self._tell(each, self._entries(each, found))
 
     def _taken(self) -> Sequence[_Asked]:
-        """Take waiting requests, at least one, while their total is small."""
+        """Take waiting requests while their total size is small, but at least one."""
         taken: list[_Asked] = []
         parts = 0
         while self._waiting and parts < _PARTS_AT_ONCE:
@@ -232,7 +233,7 @@ class ParkedFetch:
         return taken
 
     def _wanted(self, asked: Sequence[_Asked]) -> Mapping[int, list[int]]:
-        """Return the offsets to read, rising, by partition of the parked topic."""
+        """Return the offsets to read in rising order, by partition of the parked topic."""
         wanted: defaultdict[int, set[int]] = defaultdict(set)
         for each in asked:
             for place in each.places.values():
@@ -247,7 +248,7 @@ class ParkedFetch:
             for home, offsets in wanted.items()
             for message in self._read(consumer, home, deque(offsets), deadline)
         }
-        # Otherwise the consumer would keep fetching while there is no request.
+        # Otherwise, the consumer would keep fetching while there is no request.
         consumer.unassign()
         return found
 
@@ -278,7 +279,7 @@ class ParkedFetch:
                 self._entry(asked.source, offset, [found[home, part] for part in place])
                 for offset, place in asked.places.items()
             ]
-        except Exception as exc:  # noqa: BLE001 - it goes to the caller
+        except Exception as exc:  # noqa: BLE001 - the caller raises it
             return exc
 
     def _entry(self, source: Partition, offset: int, parts: Sequence[Message]) -> Entry:
@@ -295,7 +296,7 @@ class ParkedFetch:
         self._loop.call_soon_threadsafe(conclude, asked.answer, answer)
 
     def _connected(self) -> Consumer:
-        # The client requires a group id to assign partitions; it joins no group.
+        # The client requires a group id to assign partitions, although it joins no group.
         group = {"group.id": Names.of(self._clients.settings).ingest_group}
         return self._clients.consumer(self._errors, {**_CONFIGURATION, **group})
 
@@ -306,4 +307,4 @@ class ParkedFetch:
 
 
 def _moved(topic: str) -> LogUnavailable:
-    return LogUnavailable(f"a parked event is not where it was in topic {topic}: try again")
+    return LogUnavailable(f"a parked event has moved in topic {topic}: try again")

@@ -1,4 +1,4 @@
-"""Restoration of parked lanes: reads the parked topic for newly assigned partitions."""
+"""Restores the parked lanes of newly assigned partitions from the parked topic."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,17 +26,17 @@ _LOST = Setback(
     attempts=1,
     first_failed_at=0.0,
     due_at=0.0,
-    first_error="the record of this key's failures was overwritten",
-    last_error="the record of this key's failures was overwritten",
+    first_error="a foreign record has replaced the record of this key's failures",
+    last_error="a foreign record has replaced the record of this key's failures",
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """Partition with its progress and its parked lanes.
+    """Restored partition with its progress and its parked lanes.
 
-    `recorded_offsets` are the offsets of all events with a record in the parked
-    topic.
+    `recorded_offsets` are the offsets of all events that have a record in the
+    parked topic.
     """
 
     partition: Partition
@@ -48,10 +48,10 @@ class Restored:
 
 @dataclass(slots=True)
 class _Lane:
-    """Setback of a lane, and the chunk offsets of its events by their offsets.
+    """Setback of a lane, and the chunk offsets of its events by event offset.
 
-    `is_removed` is true behind a tombstone of its setback, `is_damaged` when
-    only a foreign record of its setback is left.
+    `is_removed` is true after a tombstone of the setback. `is_damaged` is true when
+    a foreign record has the key of the setback.
     """
 
     setback: Setback | None = None
@@ -61,11 +61,11 @@ class _Lane:
 
 
 class Restoration:
-    """Reads the parked topic for some partitions, a slice at a time. Blocking, for one thread.
+    """Reads the parked topic for some partitions, one slice at a time; blocking, for one thread.
 
-    It does not keep bodies. The reader finds all records that were committed
-    before it started. These are all records of a lane, because no other process
-    could change it since the group assigned us the partition.
+    It keeps no event bodies. The reader finds all records that were committed
+    before it started. These are all records of a lane: no other process can change
+    the lane after the group has assigned the partition to this process.
     """
 
     def __init__(
@@ -74,7 +74,10 @@ class Restoration:
         progress: Mapping[Partition, SettledOffsets],
         foreign_records: ForeignRecords,
     ) -> None:
-        """Read with `reader`; without one, nothing is parked. `foreign_records` takes foreign ones."""
+        """Read with `reader`; `None` means that nothing is parked.
+
+        Report foreign records to `foreign_records`.
+        """
         self._foreign = foreign_records
         self._reader = reader
         self._progress = dict(progress)
@@ -88,11 +91,11 @@ class Restoration:
         return frozenset(self._progress)
 
     def step(self) -> bool:
-        """Read the next slice; return whether all is read.
+        """Read the next slice; return whether everything was read.
 
-        A record that Streamer did not write is set aside. Raises
-        `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for a record
-        of a newer Streamer.
+        A record that Streamer did not write is logged and skipped. Raises
+        `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for a record of a
+        newer Streamer.
         """
         if self._reader is None:
             return True
@@ -108,10 +111,10 @@ class Restoration:
             self._found.pop((partition.topic, partition.number), None)
 
     def restored(self) -> Iterator[Restored]:
-        """Yield the lanes of each partition that is still assigned to us."""
+        """Yield each partition that is still assigned to this process, with its lanes."""
         for partition, progress in self._progress.items():
             all_lanes = self._found[partition.topic, partition.number]
-            # Events without a record of their lane were removed with it.
+            # An event whose lane has no record was removed together with the lane.
             found = {
                 name: (setback, _complete(lane.locations))
                 for name, lane in all_lanes.items()
@@ -143,20 +146,20 @@ class Restoration:
             try:
                 self._apply_one(message)
             except (ValueError, ForeignRecord) as exc:
-                # The newest sound record of its key counts.
+                # The newest valid record of the key counts.
                 set_aside(self._foreign, message, exc)
 
     def _apply_one(self, message: Message) -> None:
         key = ParkedRecordKey.decode(message.key())
         lanes = self._found.get((key.topic, key.number))
-        # Other source partitions have records in this partition, too.
+        # A partition of the parked topic also holds records of other source partitions.
         if lanes is not None and not _apply(lanes[key.lane], key, message):
-            # Tombstones of removed lanes stay in the topic for a day.
+            # Forget the lane; the tombstones of a removed lane stay in the topic for a day.
             del lanes[key.lane]
 
 
 def _apply(lane: _Lane, key: ParkedRecordKey, message: Message) -> bool:
-    """Apply a record to `lane`; return whether anything of the lane is left."""
+    """Apply a record to `lane`; return whether the lane still has a setback or events."""
     value = message.value()
     if key.offset is None:
         _apply_setback(lane, value)
@@ -182,9 +185,10 @@ def _apply_setback(lane: _Lane, value: bytes | None) -> None:
 
 
 def _setback_of(lane: _Lane) -> Setback | None:
-    """Return the setback of a lane, `None` for a removed one.
+    """Return the setback of a lane, or `None` for a removed lane.
 
-    Where only a foreign record is left of it, its events are due at once.
+    If a foreign record has replaced the setback, the events of the lane are due at
+    once.
     """
     if lane.setback is None and lane.is_damaged and not lane.is_removed:
         return _LOST
@@ -203,7 +207,7 @@ def _chunk_offsets(known: ChunkOffsets, key: ParkedRecordKey, message: Message) 
 
 
 class Restorations:
-    """All running restorations of a member, one for each assignment; contains their partitions."""
+    """All running restorations of a group member, one for each assignment."""
 
     def __init__(self, clients: Clients, admin: KafkaAdmin, topic: ParkedTopic, retry: RetryPolicy) -> None:
         self._clients = clients
@@ -214,11 +218,11 @@ class Restorations:
         self._running: list[Restoration] = []
 
     def begin(self, progress: Mapping[Partition, SettledOffsets]) -> None:
-        """Start to restore partitions, whose committed offsets must have been read before.
+        """Start to restore partitions; their committed offsets must have been read before.
 
-        The group does not return an offset while a transaction that moves it is
-        open. So a former owner's parked events lie below the ends that are read
-        now, though their transaction can still be undecided. Raises
+        The group returns no offset while a transaction that moves the offset is
+        open. So the parked events of a previous owner are below the end offsets
+        that are read now, even if their transaction is still undecided. Raises
         `KafkaException`.
         """
         homes = {self._topic.home(partition) for partition in progress}
@@ -238,7 +242,7 @@ class Restorations:
         return bool(self._running)
 
     def step(self) -> list[Restored]:
-        """Read the next slices; return the partitions that are complete.
+        """Read the next slice of each restoration; return the partitions that are complete.
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
@@ -259,7 +263,7 @@ class Restorations:
         self._running = []
 
     def finished(self, progress: Mapping[Partition, SettledOffsets]) -> list[Restored]:
-        """Restore partitions to the end, for a reader that holds none of them; raises as `step` does."""
+        """Restore partitions completely, for a reader outside of the group; raises the errors of `step`."""
         found: list[Restored] = []
         if progress:
             self.begin(progress)

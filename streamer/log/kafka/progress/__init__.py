@@ -1,1 +1,1 @@
-"""Dispatch's side of the log, settling: progress as committed offsets of the group."""
+"""Dispatch's settling side of the log: progress as committed offsets of the consumer group."""

@@ -9,8 +9,8 @@ from streamer.events import DeadLetter, Partition, SettledOffsets
 from streamer.log.kafka.parked.index import ParkedIndex
 from streamer.log.kafka.records.events import ChunkOffsets
 
-# librdkafka's own form of a group's metadata: this, the generation as an integer
-# of the machine, and the names of the group and the member, each with a zero after it.
+# librdkafka's own format of a group's metadata: this prefix, the generation as a native
+# integer, and the names of the group and the member, each followed by a zero byte.
 _METADATA = b"CGMDv2:"
 _GENERATION_BYTES = 4
 
@@ -18,12 +18,13 @@ _GENERATION_BYTES = 4
 def is_of_member(generation: bytes) -> bool:
     """Return whether `generation`, a result of `consumer_group_metadata`, names a generation and a member.
 
-    A client that the group has just lost returns metadata without one of them.
-    The broker can take the offsets of a transaction with such metadata from
-    anybody.
+    A client that the group has just dropped returns metadata that lack the
+    generation or the member. From such metadata, the broker can accept a
+    transaction's offsets without checking the member.
     """
     if not generation.startswith(_METADATA):
-        # Of another librdkafka, which a test of ours refuses: only the broker can judge it.
+        # Another version of librdkafka wrote this format, and a test of Streamer fails for it.
+        # Only the broker can check it.
         return True
     content = generation.removeprefix(_METADATA)
     number, names = content[:_GENERATION_BYTES], content[_GENERATION_BYTES:]
@@ -35,12 +36,12 @@ def is_of_member(generation: bytes) -> bool:
 class AssignedPartition:
     """State of one partition under one assignment.
 
-    `assignment` numbers the assignments of this process and subscriber: a
-    partition that was lost and assigned again has a new number. `settled_above`
-    was settled before and is left out of pages. `unreadable` are the records
-    without an event, as dead letters that go into the log with the next
-    settlement of the partition; `set_aside` are the offsets of those already in
-    the log. `parked` indexes its parked events.
+    `assignment` is the number of the assignment in this process: a partition that
+    was lost and assigned again has a new number. The offsets in `settled_above`
+    were settled before, and pages omit them. `unreadable` contains the dead letters
+    of unreadable records by offset; the next settlement of the partition writes
+    them to the log. `set_aside` has the offsets of unreadable records whose dead
+    letters are in the log already. `parked` is the index of the parked events.
     """
 
     partition: Partition
@@ -51,14 +52,14 @@ class AssignedPartition:
     set_aside: frozenset[int] = frozenset()
 
     def with_unreadable(self, progress: SettledOffsets) -> SettledOffsets:
-        """Return `progress` with the records without an event counted as settled."""
+        """Return `progress` with unreadable records counted as settled."""
         return SettledOffsets(
             next_offset=progress.next_offset,
             settled_above=progress.settled_above.union(self.set_aside, self.unreadable),
         )
 
     def settled(self, progress: SettledOffsets, letters: Collection[int]) -> None:
-        """Note that the log has `progress` and the dead letters of the offsets `letters`."""
+        """Note that the log has `progress`, and the dead letters of the records at the offsets `letters`."""
         gone = self.set_aside.union(letters)
         self.set_aside = frozenset(offset for offset in gone if offset >= progress.next_offset)
         for offset in letters:
@@ -68,8 +69,9 @@ class AssignedPartition:
 class AssignedPartitions(Mapping[Partition, AssignedPartition]):
     """Mapping of the partitions that are assigned to this process.
 
-    One thread changes and reads it; another can call `parked` meanwhile.
-    `known_topics` are the topics of every partition since the beginning.
+    One thread changes and reads the mapping; another thread can call `parked` at
+    the same time. `known_topics` has the topic of every partition that was ever
+    assigned.
     """
 
     def __init__(self) -> None:
@@ -87,19 +89,19 @@ class AssignedPartitions(Mapping[Partition, AssignedPartition]):
         return len(self._partitions)
 
     def add(self, assigned_partition: AssignedPartition) -> None:
-        """Add a partition; do so before it is announced to the loop."""
+        """Add a partition; call this before the partition is announced to the loop."""
         with self._changing:
             self._partitions[assigned_partition.partition] = assigned_partition
         self.known_topics.add(assigned_partition.partition.topic)
 
     def drop(self, partitions: Iterable[Partition]) -> None:
-        """Remove those of `partitions` that are assigned."""
+        """Remove `partitions`; partitions that are not assigned are ignored."""
         with self._changing:
             for partition in partitions:
                 self._partitions.pop(partition, None)
 
     def parked(self, partition: Partition, offsets: Iterable[int]) -> dict[int, ChunkOffsets]:
-        """Return the locations of the parked events among `offsets`, in order; none without assignment."""
+        """Return the chunk offsets of the parked events among `offsets`, in order; empty if not assigned."""
         with self._changing:
             ours = self._partitions.get(partition)
         return {} if ours is None else ours.parked.locations(offsets)

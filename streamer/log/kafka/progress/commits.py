@@ -1,4 +1,4 @@
-"""Offsets of a group: commits that are confirmed or given up in time, and the committed ones."""
+"""Commits of a group's offsets, with a time limit, and the reader of the committed offsets."""
 
 import math
 from collections.abc import Callable, Collection, Sequence
@@ -24,23 +24,26 @@ _CALL_TIMEOUT_S = 5.0
 _LOOK_S = 1.0
 
 Outcome = Callable[[KafkaError | None], None]
-"""Callback with the result of a commit; without an error it is in the log."""
+"""Callback with the result of a commit: an error, or `None` if the commit succeeded."""
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetCommitter:
-    """Offsets of a consumer's group, with the current way to commit them."""
+    """Access to the offsets of a consumer's group; `send` commits them."""
 
     consumer: Consumer
     send: Callable[[Consumer, Sequence[TopicPartition], Outcome], None]
 
     def commit(self, offsets: Sequence[TopicPartition], outcome: Outcome) -> None:
-        """Commit `offsets`; `outcome` gets the result, now or later."""
+        """Commit `offsets`; `outcome` receives the result, now or later."""
         self.send(self.consumer, offsets, outcome)
 
     def committed(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-        """Return the committed offsets after a brief wait, negative if none. Raises `KafkaException`."""
+        """Wait briefly for the committed offsets, and return them, negative if there are none.
+
+        Raises `KafkaException`.
+        """
         return committed(self.consumer, partitions, timeout_s=_LOOK_S)
 
 
@@ -53,21 +56,21 @@ class _Waiting:
 
 
 class Commits:
-    """Sends commits and reports their results.
+    """Sends commits, and reports the result of each commit.
 
-    librdkafka's own way to wait for a commit waits as long as a broker is
-    frozen. Here the result arrives while the consumer is polled.
+    While a broker is frozen, librdkafka's synchronous commit waits without a limit.
+    Here, the result arrives while the consumer is polled.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._waiting: list[_Waiting] = []
         self.sent_at = -math.inf
-        """Time of the last commit, in monotonic seconds."""
+        """Time of the last commit, in seconds of the monotonic clock."""
 
     @property
     def are_waiting(self) -> bool:
-        """True while a commit is not confirmed."""
+        """True while at least one commit is not confirmed."""
         return bool(self._waiting)
 
     def send(
@@ -78,9 +81,9 @@ class Commits:
         *,
         is_repeatable: bool = True,
     ) -> None:
-        """Commit `offsets`; `outcome` is called while the consumer is polled, or by `give_up`.
+        """Commit `offsets`; polling the consumer or `give_up` calls `outcome` with the result.
 
-        A commit is not repeatable if another one can follow it before its
+        A commit is not repeatable if another commit can follow before its
         confirmation.
         """
         self.sent_at = self._clock.monotonic()
@@ -98,10 +101,10 @@ class Commits:
             outcome(kafka_error(exc))
 
     def confirm(self, error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
-        """Report the result of a commit; librdkafka calls this as its `on_commit`."""
+        """Report the result of a commit; librdkafka calls this method as `on_commit`."""
         identity = _identity(partitions)
         error = error or next((each.error for each in partitions if each.error is not None), None)
-        # A result that comes after `give_up` has no caller.
+        # After `give_up`, nobody waits for a late result.
         for waiting in [each for each in self._waiting if _identity(each.places) == identity]:
             self._waiting.remove(waiting)
             waiting.outcome(error)
@@ -109,8 +112,9 @@ class Commits:
     def repeat_at_once(self, consumer: Consumer) -> None:
         """Send unconfirmed commits again, and report their results without polling.
 
-        A rebalance needs this: the results would arrive only after it, and it
-        can be waiting for the callers that wait for them.
+        A rebalance needs this method. The results would arrive only after the
+        rebalance, but the rebalance can be waiting for the callers that wait for
+        the results.
         """
         repeated = [each for each in self._waiting if each.is_repeatable]
         for waiting in repeated:
@@ -118,14 +122,17 @@ class Commits:
             send_at_once(consumer, waiting.places, waiting.outcome)
 
     def give_up(self, *, all_of_them: bool = False) -> None:
-        """Report to callers that have waited too long that their commit can have failed."""
+        """Report a time-out to each caller that has waited too long.
+
+        The commit of such a caller can have succeeded or failed.
+        """
         now = self._clock.monotonic()
         for waiting in [each for each in self._waiting if all_of_them or each.give_up_at <= now]:
             self._waiting.remove(waiting)
             waiting.outcome(KafkaError(KafkaError._TIMED_OUT))
 
     def wait_for(self, consumer: Consumer, offsets: Sequence[TopicPartition]) -> None:
-        """Commit with a `consumer` that reads nothing yet, and return when it is done.
+        """Commit with a `consumer` that reads nothing yet, and wait for the result.
 
         Raises `KafkaException`.
         """
@@ -139,7 +146,7 @@ class Commits:
 
 
 def send_at_once(consumer: Consumer, offsets: Sequence[TopicPartition], outcome: Outcome) -> None:
-    """Commit during a rebalance, when polling brings no results."""
+    """Commit and wait for the result, during a rebalance, when polling brings no results."""
     try:
         answers = consumer.commit(offsets=list(offsets), asynchronous=False)
     except KafkaException as exc:
@@ -151,7 +158,7 @@ def send_at_once(consumer: Consumer, offsets: Sequence[TopicPartition], outcome:
 def committed(
     consumer: Consumer, partitions: Sequence[TopicPartition], *, timeout_s: float = _CALL_TIMEOUT_S
 ) -> list[TopicPartition]:
-    """Return the group's offsets, negative if there is none. Raises `KafkaException`."""
+    """Return the group's committed offsets, negative if there are none; raises `KafkaException`."""
     return checked(consumer.committed(list(partitions), timeout=timeout_s))
 
 
@@ -159,16 +166,16 @@ def _identity(offsets: Sequence[TopicPartition]) -> frozenset[tuple[str, int, in
     return frozenset((each.topic, each.partition, each.offset) for each in offsets)
 
 
-# librdkafka asks again while an open transaction hides the offsets, and then tells that time is over.
+# While an open transaction hides the offsets, librdkafka asks again, and then reports a time-out.
 _HIDDEN = frozenset({KafkaError._TIMED_OUT, KafkaError.UNSTABLE_OFFSET_COMMIT})
 _REMEDY = (
     "If the brokers are up, a transaction that never ended hides the group's offsets: "
-    "`kafka-transactions.sh find-hanging` names it, in __consumer_offsets"
+    "`kafka-transactions.sh find-hanging` shows it, in __consumer_offsets"
 )
 
 
 class CommittedOffsets:
-    """Reads the committed offsets of a group, and commits the beginning of partitions without any."""
+    """Reads the committed offsets of a group, and commits the first offset of a new partition."""
 
     def __init__(self, subscriber: SubscriberName, admin: KafkaAdmin, retry: RetryPolicy) -> None:
         self._subscriber = subscriber
@@ -178,7 +185,7 @@ class CommittedOffsets:
     def look_up(
         self, consumer: Consumer, places: Sequence[TopicPartition]
     ) -> tuple[dict[Partition, SettledOffsets], list[TopicPartition]]:
-        """Return the progress in `places`, and the beginnings of the partitions without any."""
+        """Return the progress in `places`, and the first offsets of the partitions without progress."""
         progress = self.stored(consumer, places)
         new = [place for place in places if as_partition(place) not in progress]
         beginnings = self.beginnings(new)
@@ -188,14 +195,14 @@ class CommittedOffsets:
     def beginnings(self, places: Collection[TopicPartition]) -> list[TopicPartition]:
         """Return the first offsets of `places`.
 
-        This asks the admin client, not a consumer, which would have to look up
-        leaders: the Python client crashes the process when `list_topics` is
-        called in a callback and another callback follows.
+        The admin client does this, because a consumer would have to look up leaders
+        with `list_topics`. The Python client crashes the process when `list_topics`
+        is called in a callback and another callback follows.
         """
         return self._retry.call(self._admin.beginnings, places)
 
     def stored(self, consumer: Consumer, places: Sequence[TopicPartition]) -> dict[Partition, SettledOffsets]:
-        """Return the progress of those of `places` that have any; `consumer` need not be a member.
+        """Return the progress of the `places` that have progress; `consumer` need not be in the group.
 
         Raises `KafkaException`.
         """
@@ -211,14 +218,15 @@ class CommittedOffsets:
     def stored_beside(
         self, clients: Clients, errors: KafkaErrors, partitions: Collection[Partition]
     ) -> dict[Partition, SettledOffsets]:
-        """Return the progress of those of `partitions` that have any, without joining the group.
+        """Return the progress of the `partitions` that have progress, without joining the group.
 
         Raises `KafkaException`.
         """
         configuration = {
             "group.id": Names.of(clients.settings).dispatch_group(self._subscriber),
             "enable.auto.commit": False,
-            # The broker returns an offset once the transaction that moves it is decided.
+            # With this setting, the broker returns an offset only when no open transaction
+            # moves it.
             "isolation.level": "read_committed",
         }
         with closing(clients.consumer(errors, configuration)) as consumer:

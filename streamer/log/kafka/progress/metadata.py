@@ -1,9 +1,10 @@
 """Progress in one partition as a committed offset and its metadata.
 
-The contiguous prefix is the offset. The offsets settled above it are encoded in
-the metadata of the commit: a version, then runs of settled offsets, each as the
-gap before it and its length, in variable-length integers and Base64. A point
-and the mark of the transaction that committed them can follow.
+All offsets below the committed offset are settled. The metadata of the commit
+encode the offsets that are settled above it: a version, and then runs of settled
+offsets. Each run is the gap before it and its length, as variable-length integers,
+and all runs are in Base64. A full stop and the mark of the transaction that
+committed the offset can follow.
 """
 
 import base64
@@ -14,16 +15,16 @@ from dataclasses import dataclass
 from streamer.events import SettledOffsets
 
 _VERSION = "1:"
-# The broker accepts 4,096 bytes, and librdkafka also sends the zero that ends a C string.
+# The broker accepts 4,096 bytes, and librdkafka also sends the zero byte that ends a C string.
 MAX_METADATA_BYTES = 4_095
 # This character does not occur in Base64.
 _POINT = "."
 _MARK_BYTES = 6
 _MARK_LENGTH = _MARK_BYTES // 3 * 4
 _MAX_BODY_BYTES = (MAX_METADATA_BYTES - len(_VERSION) - len(_POINT) - _MARK_LENGTH) // 4 * 3
-# The deliveries in flight when reading stops must still fit.
+# The deliveries that are in flight when reading stops must still fit.
 _CROWDED_BYTES = MAX_METADATA_BYTES * 3 // 4
-# Metadata with a higher number are not ours, and would not fit in memory.
+# Metadata with more offsets are not from Streamer, and would not fit in memory.
 MAX_SETTLED_ABOVE = 1_000_000
 _LOW_BITS = 0x7F
 _MORE = 0x80
@@ -33,10 +34,10 @@ _MORE = 0x80
 class CommittableOffset:
     """Offset and metadata to commit for one partition.
 
-    `kept` is the number of offsets settled above the prefix that `metadata`
-    holds: the lowest ones. A crash repeats the others, so a `crowded`
-    partition, whose metadata are three quarters full, should not be read
-    further.
+    `metadata` holds the lowest offsets that are settled above `offset`, and `kept`
+    is their number. After a crash, events at the offsets without room in `metadata`
+    are delivered again. So when the metadata of a partition are three quarters
+    full, it is `crowded`, and should not be read further.
     """
 
     offset: int
@@ -46,7 +47,7 @@ class CommittableOffset:
 
 
 def new_mark() -> str:
-    """Return a mark that no other transaction has."""
+    """Return a random mark that identifies one transaction."""
     return secrets.token_urlsafe(_MARK_BYTES)
 
 
@@ -56,12 +57,12 @@ def marked(metadata: str, mark: str) -> str:
 
 
 def bears(metadata: str | None, mark: str) -> bool:
-    """Return whether the transaction with `mark` has committed `metadata`."""
+    """Return whether `metadata` contains `mark`: then the transaction with this mark has committed."""
     return (metadata or "").partition(_POINT)[2] == mark
 
 
 def encode(progress: SettledOffsets) -> CommittableOffset:
-    """Return `progress` as ASCII of at most `MAX_METADATA_BYTES` bytes, including a mark."""
+    """Return `progress` as an offset and ASCII metadata; a mark fits within `MAX_METADATA_BYTES`."""
     body = bytearray()
     kept = 0
     cut = False
@@ -84,18 +85,18 @@ def decode(offset: int, metadata: str | None) -> SettledOffsets:
     if not metadata:
         return SettledOffsets(next_offset=offset)
     if not metadata.startswith(_VERSION):
-        raise ValueError("commit metadata of an unknown version")
+        raise ValueError("the commit metadata have an unknown version")
     try:
         encoded, _, _ = metadata[len(_VERSION) :].partition(_POINT)
         body = base64.b64decode(encoded, validate=True)
         above = frozenset(_offsets(offset, body))
     except ValueError as exc:
-        raise ValueError(f"commit metadata that are not ours: {exc}") from exc
+        raise ValueError(f"the commit metadata are not from Streamer: {exc}") from exc
     return SettledOffsets(next_offset=offset, settled_above=above)
 
 
 def _runs(offsets: Iterable[int], *, above: int) -> Iterator[tuple[int, int]]:
-    """Yield each run of consecutive offsets from `above` on as its first offset and its length."""
+    """Yield the first offset and the length of each run of consecutive offsets from `above` on."""
     first = end = above
     for offset in sorted(offset for offset in offsets if offset >= above):
         if offset != end:
@@ -110,7 +111,7 @@ def _runs(offsets: Iterable[int], *, above: int) -> Iterator[tuple[int, int]]:
 def _offsets(offset: int, body: bytes) -> Iterator[int]:
     numbers = _varints(body)
     total = 0
-    # The numbers come in pairs; an odd one out raises `ValueError`.
+    # The numbers come in pairs; an odd number of them raises `ValueError`.
     for gap, length in zip(numbers, numbers, strict=True):
         total += length
         if total > MAX_SETTLED_ABOVE:
@@ -137,4 +138,4 @@ def _varints(body: bytes) -> Iterator[int]:
             yield number
             number = shift = 0
     if shift:
-        raise ValueError("they end within a number")
+        raise ValueError("the metadata end within a number")

@@ -1,4 +1,4 @@
-"""Settler of one subscriber: records its progress in its consumer group's offsets."""
+"""Settler of one subscriber, which records progress in the offsets of its consumer group."""
 
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -30,16 +30,16 @@ _DEADLINE_S = 20.0
 _TRANSACTION_TIMEOUT_MS = 10_000
 
 Done = Callable[[Recorded | StreamerError], None]
-"""Callback with the recorded part of a settlement, or with the reason why it failed."""
+"""Callback with the recorded part of a settlement, or with the error that prevented it."""
 
 
 class NotYet(LogUnavailable):
-    """The record of a settlement is uncertain: settle it again, before any other one."""
+    """It is uncertain whether a settlement was recorded; settle it again before any other settlement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Covered:
-    """A settlement's part for one partition whose assignment is in effect."""
+    """Part of a settlement for one partition that is still assigned."""
 
     assigned_partition: AssignedPartition
     progress: SettledOffsets
@@ -47,7 +47,7 @@ class _Covered:
     committable: CommittableOffset
 
     def is_in_effect(self, assigned: Mapping[Partition, AssignedPartition]) -> bool:
-        """Return whether `assigned` has the partition under the same assignment."""
+        """Return whether the partition is still assigned to this process under the same assignment."""
         ours = assigned.get(self.assigned_partition.partition)
         return ours is not None and ours.assignment == self.assigned_partition.assignment
 
@@ -59,10 +59,11 @@ class _Covered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Transaction:
-    """Record of `settlement` in one transaction.
+    """Transaction that records `settlement`.
 
-    The committed offsets carry its `mark`. `written` holds the offsets of its
-    records, as far as brokers reported them; they are valid only if it took effect.
+    The metadata of the committed offsets contain `mark`. `written` has the offsets
+    of the records that brokers have reported. These offsets are valid only if the
+    transaction took effect.
     """
 
     settlement: Settlement
@@ -78,19 +79,20 @@ class _Transaction:
 class KafkaSettler:
     """Records settlements of one member of one group, in the thread that owns its consumer.
 
-    Progress alone is a plain commit. A settlement with receipts, forwarded
-    events, dead letters or parked events goes into the log in one transaction
-    with the offsets that cover it. The broker refuses both from a former member of the group. The
-    mark of a transaction whose answer was lost shows whether it took effect.
+    Progress alone is a plain commit. A settlement with receipts, forwarded events,
+    dead letters or parked events is written in one transaction together with the
+    offsets that cover it. The broker refuses both kinds of commit from a former
+    member of the group. If the answer to a transaction was lost, its mark shows
+    whether it took effect.
 
-    With `receipts`, progress alone is a transaction too. The broker can accept a
-    plain commit late, because librdkafka sends it again when a connection breaks.
-    Then it would undo progress that was recorded since, and those events would get
-    a second delivery and receipt.
+    With `receipts`, progress alone is a transaction too, because librdkafka sends a
+    plain commit again when a connection breaks. The broker could then accept the
+    repeated commit late. It would undo newer progress, and these events would get a
+    second delivery and receipt.
     """
 
     def __init__(self, clients: Clients, subscriber: SubscriberName, *, receipts: bool) -> None:
-        """Prepare; the first transaction makes a producer."""
+        """Prepare the settler; the first transaction creates a producer."""
         self.receipts = receipts
         self._names = Names.of(clients.settings)
         self._parked = ParkedTopic.of(clients.settings, subscriber)
@@ -120,16 +122,17 @@ class KafkaSettler:
         self._beginnings: dict[Partition, TopicPartition] = {}
 
     def enter(self, generation: bytes) -> None:
-        """Settle as a member of `generation`, the present result of `consumer_group_metadata`.
+        """Settle as a member of `generation`, the current result of `consumer_group_metadata`.
 
-        If the group has lost us since the callback was due, the result names no
-        generation. Then we keep the former one, and the broker refuses it.
+        If the group has dropped this process in the meantime, the result contains
+        no generation. The settler then keeps the previous generation, which the
+        broker refuses.
         """
         if is_of_member(generation):
             self._generation = generation
 
     def begin_anew(self) -> None:
-        """Decide the last transaction, so that a later read of the log finds its outcome.
+        """Make the outcome of the last transaction certain, so that a later read of the log finds it.
 
         Raises `KafkaException`.
         """
@@ -139,22 +142,22 @@ class KafkaSettler:
         self._beginnings.clear()
 
     def begin(self, beginnings: Sequence[TopicPartition]) -> None:
-        """Note the beginnings of partitions without progress, for `settle_beginnings`."""
+        """Note the first offsets of partitions without progress; `settle_beginnings` records them."""
         self._beginnings |= {as_partition(place): place for place in beginnings}
 
     def give_up(self, partitions: Collection[Partition]) -> None:
-        """Forget the beginnings of `partitions`, which other members have now."""
+        """Forget the first offsets of `partitions`, which other members now own."""
         for partition in partitions:
             self._beginnings.pop(partition, None)
 
     def settle_beginnings(self) -> None:
-        """Record the noted beginnings, before any settlement that covers them.
+        """Record the noted first offsets; call this before any settlement of the same partitions.
 
         Raises `NotYet`, and errors that need an operator.
         """
         if not self._beginnings:
             return
-        # The outcome of a former try does not matter, because nothing followed it.
+        # The outcome of an earlier attempt does not matter, because nothing followed it.
         try:
             self._write([], list(self._beginnings.values()))
         except TransactionFailed as exc:
@@ -169,20 +172,21 @@ class KafkaSettler:
         offsets: OffsetCommitter,
         done: Done,
     ) -> None:
-        """Record `settlement`, as far as `assigned` has its assignment in effect.
+        """Record the part of `settlement` whose partitions are still assigned under its assignment.
 
-        `done` gets `Fenced` when the settlement holds more than progress and names
-        a former assignment. It gets `LogUnavailable` when it is uncertain whether
-        progress alone has reached the log. Raises `NotYet`. Raises `LogUnavailable`
-        when the partitions must be assigned again, from the state in the log; none
-        is in effect until `begin_anew`. Also raises errors that need an operator.
+        `done` gets `Fenced` when the settlement contains more than progress and
+        belongs to an earlier assignment. `done` gets `LogUnavailable` when it is
+        uncertain whether a plain commit has reached the log. Raises `NotYet`.
+        Raises `LogUnavailable` when all partitions must be assigned again from the
+        state in the log; until `begin_anew`, the settler then records nothing. Also
+        raises errors that need an operator.
         """
         if (recorded := self._found(settlement, assigned, offsets)) is not None:
             done(recorded)
             return
         covered = [] if self._must_begin_anew else list(_covered(settlement, assigned))
         if not settlement.is_plain and len(covered) < len(settlement.progress):
-            done(Fenced(f"{self._subscriber} gave up events of partitions that are no longer its own"))
+            done(Fenced(f"{self._subscriber} can't settle events of partitions that it no longer owns"))
         elif settlement.is_plain and not covered:
             done(Recorded())
         elif self.receipts or not settlement.is_plain or any(part.unreadable for part in covered):
@@ -191,7 +195,7 @@ class KafkaSettler:
             offsets.commit([part.place() for part in covered], partial(self._committed, covered, done))
 
     def close(self) -> None:
-        """Drop the producer, and with it any uncommitted transaction."""
+        """Drop the producer and any uncommitted transaction."""
         self._transactions.discard()
 
     def _committed(self, covered: Sequence[_Covered], done: Done, error: KafkaError | None) -> None:
@@ -224,9 +228,9 @@ class KafkaSettler:
         return self._transactions.write([records], deadline, offsets=places, generation=generation)
 
     def _member(self) -> bytes:
-        """Return the group metadata with which we record. Raises `NotYet`."""
+        """Return the group metadata to record with; raises `NotYet` if there is no metadata yet."""
         if self._generation is None:
-            raise NotYet(f"{self._subscriber} does not know yet as which member of its group it records")
+            raise NotYet(f"{self._subscriber} does not know its membership in its group yet")
         return self._generation
 
     def _found(
@@ -235,11 +239,11 @@ class KafkaSettler:
         assigned: Mapping[Partition, AssignedPartition],
         offsets: OffsetCommitter,
     ) -> Recorded | None:
-        """Return the recorded part of `settlement` if a transaction without an answer took effect."""
+        """Return the recorded part of `settlement` if its unanswered transaction took effect."""
         transaction = self._undecided
         if transaction is None or transaction.settlement != settlement:
             return None
-        # The offsets of partitions that we have lost belong to another member.
+        # The offsets of lost partitions belong to another member.
         ours = [each for each in transaction.covered if each.is_in_effect(assigned)]
         try:
             has_taken_effect = bool(ours) and self._is_committed(transaction.mark, ours, offsets)
@@ -257,19 +261,20 @@ class KafkaSettler:
     def _conclude(self, transaction: _Transaction) -> Recorded:
         if not transaction.parking.is_placed(transaction.written):
             self._must_begin_anew = True
-            raise LogUnavailable("no broker said where in the log the events are that were parked last")
+            raise LogUnavailable("no broker has reported the offsets of the events that were parked last")
         transaction.parking.conclude(transaction.written)
         return _settled(transaction.covered)
 
     def _reason(self, error: KafkaError) -> StreamerError:
-        """Return the reason of a failure: `NotYet`, or an error that needs an operator."""
+        """Return the error to raise: `NotYet`, or an error that needs an operator."""
         explained = self._explained(error)
         return NotYet(str(explained)) if isinstance(explained, LogUnavailable) else explained
 
     def _beside(
         self, settlement: Settlement, covered: Sequence[_Covered]
     ) -> Iterator[ProducerRecord | Tombstone]:
-        # Tombstones come first, because a redriven event can have been set aside again since.
+        # Tombstones come first, because a redriven event can have been set aside again in the
+        # meantime.
         yield from removed_letters(settlement.redriven, self._names.dead_letters)
         for letter in settlement.set_aside:
             yield from dead_letter_records(letter, self._names.dead_letters)
@@ -282,9 +287,9 @@ class KafkaSettler:
             yield from forwarded_records(forwarded, self._names, limit=self._largest_record)
 
     def _explained(self, error: KafkaError) -> StreamerError:
-        # A past generation becomes LogUnavailable, not Fenced: the next try
-        # settles the partitions that we keep through a rebalance, and the lost
-        # ones are revoked by then.
+        # An outdated generation becomes LogUnavailable, not Fenced. The next attempt settles
+        # the partitions that this process keeps through a rebalance. The lost partitions are
+        # revoked by then.
         return self._errors.explain(
             error, doing="recording progress", subject=f"subscriber {self._subscriber}"
         )
@@ -304,7 +309,7 @@ def _covered(settlement: Settlement, assigned: Mapping[Partition, AssignedPartit
 
 
 def _settled(covered: Sequence[_Covered]) -> Recorded:
-    """Note that `covered` is in the log."""
+    """Note that the log has `covered`."""
     for part in covered:
         part.assigned_partition.settled(part.progress, part.unreadable.keys())
     return Recorded(

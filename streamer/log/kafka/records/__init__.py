@@ -1,1 +1,1 @@
-"""Records of each topic: their keys, headers and values."""
+"""Formats of the records of each topic: their keys, headers and values."""

@@ -1,4 +1,4 @@
-"""Records of the control topic: of each subscriber, each open order, and what a redrive leaves out."""
+"""Records of the control topic: subscribers' controls, open orders, and the ids that redrives skip."""
 
 from collections.abc import Collection
 
@@ -21,7 +21,8 @@ from streamer.log.records import (
 
 _SUBSCRIBER = "subscriber"
 _REDRIVE = "redrive"
-# Not in the record of the order: to write that again would open an order that was ended meanwhile.
+# The skipped ids have their own record. Writing the order's record again would reopen an order
+# that has ended in the meantime.
 _LEFT_OUT = "left-out"
 _SNAPSHOT = "snapshot"
 _POSITION = "position"
@@ -29,12 +30,12 @@ _PARTITION = 0
 
 
 def control_record(control: Control, topic: str) -> ProducerRecord:
-    """Return the record that replaces a subscriber's earlier control."""
+    """Return the record that replaces the previous control of a subscriber."""
     return _record(topic, encode_control(control), _key(_SUBSCRIBER, control.subscriber))
 
 
 def redrive_records(redrive: Redrive, topic: str) -> list[ProducerRecord | Tombstone]:
-    """Return the record of a redrive, or the tombstones of an ended one."""
+    """Return the record of an open redrive, or the tombstones of an ended redrive."""
     key = _key(_REDRIVE, redrive.id)
     if redrive.ended_at is None:
         return [_record(topic, encode_redrive(redrive), key)]
@@ -42,12 +43,12 @@ def redrive_records(redrive: Redrive, topic: str) -> list[ProducerRecord | Tombs
 
 
 def left_out_record(redrive_id: str, letters: Collection[str], topic: str) -> ProducerRecord:
-    """Return the record of the letters that a redrive leaves out; it counts while the redrive is open."""
+    """Return the record of the dead letters that a redrive skips; it counts while the redrive is open."""
     return _record(topic, encode_left_out(letters), _key(_LEFT_OUT, redrive_id))
 
 
 def snapshot_record(order: SnapshotOrder, topic: str) -> ProducerRecord | Tombstone:
-    """Return the record that replaces an order of a snapshot, or the tombstone of an ended one."""
+    """Return the record of an open snapshot order, or the tombstone of an ended order."""
     key = _key(_SNAPSHOT, order.id)
     if order.ended_at is None:
         return _record(topic, encode_snapshot_order(order), key)
@@ -55,7 +56,7 @@ def snapshot_record(order: SnapshotOrder, topic: str) -> ProducerRecord | Tombst
 
 
 def position_record(order: PositionOrder, topic: str) -> ProducerRecord | Tombstone:
-    """Return the record of an order of a position, or the tombstone of an ended one."""
+    """Return the record of an open position order, or the tombstone of an ended order."""
     key = _key(_POSITION, order.id)
     if order.ended_at is None:
         return _record(topic, encode_position_order(order), key)
@@ -63,7 +64,7 @@ def position_record(order: PositionOrder, topic: str) -> ProducerRecord | Tombst
 
 
 class AppliedControls:
-    """The control state that the records so far add up to."""
+    """The control state that results from all records applied so far."""
 
     def __init__(self) -> None:
         self._controls: dict[SubscriberName, Control] = {}
@@ -72,12 +73,12 @@ class AppliedControls:
         self._positions: dict[str, PositionOrder] = {}
 
     def apply(self, key: bytes | None, value: bytes | None) -> None:
-        """Apply a record; unknown kinds of a newer Streamer are ignored.
+        """Apply a record; unknown kinds of records, from a newer Streamer, are ignored.
 
-        Raises `LogMisconfigured` for a record that cannot be read. One of a
-        newer Streamer can be a pause, and so it pauses the subscriber that the
-        key names. A foreign one does so only where no sound one of its key is
-        left.
+        Raises `LogMisconfigured` for a record that can't be read. A record of a
+        newer Streamer can be a pause, so the record pauses the subscriber that its
+        key names. A foreign record pauses the subscriber only if no valid record
+        with the same key exists.
         """
         kind, _, name = (key or b"").decode("utf-8", "replace").partition("/")
         if kind == _SUBSCRIBER and value is None:
@@ -110,7 +111,7 @@ class AppliedControls:
             raise
 
     def board(self) -> ControlState:
-        """Return the present control state."""
+        """Return the current control state."""
         return ControlState(
             controls=dict(self._controls),
             redrives=dict(self._redrives),
@@ -125,7 +126,7 @@ def _unread(subscriber: SubscriberName) -> Control:
         switch=Switch.PAUSED,
         by="streamer",
         at=0.0,
-        reason="what was switched last cannot be read: look for record.set_aside in the log, then resume",
+        reason="the last control can't be read: look for record.set_aside in the log output, then resume",
     )
 
 

@@ -1,4 +1,4 @@
-"""Records of dead letters, in chunks where one would be too large for a broker."""
+"""Records of dead letters; a dead letter that is too large for one record is written in chunks."""
 
 from collections.abc import Iterable, Iterator
 
@@ -21,9 +21,9 @@ _MAX_CHUNKS = 1 + LARGEST_LETTER // CHUNK_BYTES
 
 
 def dead_letter_records(letter: DeadLetter, topic: str) -> list[ProducerRecord]:
-    """Return the records of `letter`; the same letter has the same keys, so compaction keeps the last.
+    """Return the records of `letter`; compaction keeps the newest version, because the keys stay the same.
 
-    The first one has the letter's head as a header.
+    The first record has the head of the dead letter as a header.
     """
     encoded = encode_dead_letter(letter)
     chunks = split(encoded.body)
@@ -38,47 +38,47 @@ def dead_letter_records(letter: DeadLetter, topic: str) -> list[ProducerRecord]:
 
 
 def letter_tombstones(id_: bytes, chunks: int, topic: str) -> list[Tombstone]:
-    """Return the tombstones of a letter that has at most so many chunks."""
+    """Return the tombstones of a dead letter that has at most `chunks` chunks."""
     return [Tombstone(topic, _key(id_, number), ANY_PARTITION) for number in range(chunks)]
 
 
 def removed_letters(letters: Iterable[str], topic: str) -> Iterator[Tombstone]:
-    """Yield the tombstones of redriven letters, by their ids.
+    """Yield the tombstones of redriven dead letters with the ids `letters`.
 
-    The number of a letter's chunks is not known here, so there is a tombstone
-    for each that the largest letter could have.
+    The number of chunks is unknown here, so each dead letter gets as many
+    tombstones as the largest dead letter has chunks.
     """
     for id_ in letters:
         yield from letter_tombstones(encoded_id(id_), _MAX_CHUNKS, topic)
 
 
 def encoded_id(id_: str) -> bytes:
-    """Return the id of a letter as keys and headers hold it."""
+    """Return the id of a dead letter as bytes, for keys and headers."""
     return id_.encode("utf-8", "backslashreplace")
 
 
 def letter_chunk(key: bytes | None) -> tuple[bytes, int]:
-    """Return the id of a letter and the number of the chunk, from the key of a record.
+    """Return the id of a dead letter and the number of the chunk, from the key of a record.
 
     Raises `ValueError`.
     """
     id_, _, number = (key or b"").rpartition(b"#")
     if not 0 <= int(number) < _MAX_CHUNKS:
-        raise ValueError(f"its key is of part {int(number)}")
+        raise ValueError(f"its key has the part number {int(number)}")
     return id_, int(number)
 
 
 def chunk_count(headers: Headers | None) -> int:
-    """Return the number of a letter's chunks; raises `LookupError`, `ValueError`."""
+    """Return the number of a dead letter's chunks; raises `LookupError`, `ValueError`."""
     chunks = int(dict(headers or ())[_PARTS])
-    # A header must not decide how much memory is taken.
+    # A header must not decide how much memory Streamer allocates.
     if not 1 <= chunks <= _MAX_CHUNKS:
-        raise ValueError(f"it claims to be one of {chunks} parts")
+        raise ValueError(f"its header claims {chunks} parts")
     return chunks
 
 
 def head_of(headers: Headers | None) -> bytes | None:
-    """Return the encoded head that the first record of a letter has; earlier versions wrote none."""
+    """Return the encoded head in a record's headers; `None` in records of earlier Streamer versions."""
     return dict(headers or ()).get(_HEAD)
 
 

@@ -1,8 +1,8 @@
-"""Records of events, as CloudEvents, and of receipts and continuity; large values in chunks.
+"""Records of events as CloudEvents, of receipts, and of continuity records; and chunks of large values.
 
-In binary mode the value is the event's data and headers hold the attributes; in
-structured mode the value is the whole event. The record's key is the event's,
-so that a Salesforce record's changes stay in one partition.
+In binary mode, the value contains the event's data, and the headers contain its
+attributes. In structured mode, the value contains the whole event. The record's key
+is the event's key, so the changes of a Salesforce record stay in one partition.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,30 +23,31 @@ from streamer.log.kafka.cluster.producer import ANY_PARTITION, Headers, Producer
 from streamer.log.records import decode_continuity, encode_continuity, encode_receipt
 
 _TYPES_REMEMBERED = 4096
-# The binding tells the modes apart by their headers, and some readers by any
-# that begins with ce_: in structured mode the type goes by another name.
+# CloudEvents' Kafka binding distinguishes the modes by the content type, and some readers by
+# any header that begins with ce_. So in structured mode, the header with the type has another
+# name.
 _TYPE_HEADERS = frozenset({"ce_type", "type"})
 
 
 Encode = Callable[[Event, int], ProducerRecord]
-"""Makes the record of an event, at a time in epoch milliseconds.
+"""Function that returns the record of an event; the second argument is the time in epoch milliseconds.
 
-Raises `TypeError` or `ValueError` when JSON or UTF-8 can't hold the event.
+It raises `TypeError` or `ValueError` when JSON or UTF-8 can't hold the event.
 """
 
 
 Traceparent = Callable[[Event], str]
-"""Returns the header `traceparent` of an event."""
+"""Function that returns the header `traceparent` of an event."""
 CHUNK_BYTES = 512 * 1024
-"""Largest chunk, well below the 1 MB that brokers accept by default."""
+"""Size of the largest chunk, well below the 1 MB that brokers accept by default."""
 
 
 class EventEncoder:
-    """Encodes events as records, and caches what all events of a type share.
+    """Encodes events as records; caches the topic and header that all events of a type share.
 
-    With `traceparent`, the trace of an event is in the header of this name, so
-    consumers can continue it, and in the attribute of CloudEvents' distributed
-    tracing extension.
+    With `traceparent`, a record has the event's trace in the header `traceparent`,
+    so that consumers can continue the trace. The trace is also in the attribute of
+    CloudEvents' distributed tracing extension.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class EventEncoder:
         is_binary = mode == "binary"
         self.encode: Encode = self._binary if is_binary else self._structured
         if traceparent is not None:
-            # Without traces, an event costs not even a question.
+            # Without traces, encoding an event does not even check for a trace.
             traced = self._traced_binary if is_binary else self._traced_structured
             self.encode = partial(traced, traceparent)
 
@@ -97,13 +98,13 @@ class EventEncoder:
 
 
 def _value(data: JsonObject) -> bytes:
-    # A record waits for its commit. orjson's own result would hold its buffer of kilobytes
-    # until then, whose fresh pages cost more than the copy.
+    # A record stays in memory until its commit. orjson's own result would keep its buffer of
+    # several kilobytes until then, and the fresh memory pages cost more than this copy.
     return bytes(memoryview(orjson.dumps(data, default=exact_default)))
 
 
 def event_type(headers: Headers | None) -> str | None:
-    """Return the type of an event without parsing its value, or `None` for a foreign record."""
+    """Return the type of an event from its headers; `None` for a foreign record."""
     for name, value in headers or ():
         if name in _TYPE_HEADERS:
             return (value or b"").decode("utf-8", "replace")
@@ -111,9 +112,9 @@ def event_type(headers: Headers | None) -> str | None:
 
 
 def decode(key: bytes | None, value: bytes | None, headers: Headers | None) -> Event:
-    """Return the event of a record, in either mode; raises `UnreadableEvent`.
+    """Return the event of a record in binary or structured mode; raises `UnreadableEvent`.
 
-    `event_type` finds out more cheaply whether the event is wanted at all.
+    To decide whether an event is wanted, `event_type` is cheaper.
     """
     attributes = dict(headers or ())
     try:
@@ -121,13 +122,13 @@ def decode(key: bytes | None, value: bytes | None, headers: Headers | None) -> E
             return _from_document(exact_value(value or b""), key)
         return _from_headers(attributes, key, value)
     except (LookupError, TypeError, ValueError, AttributeError) as exc:
-        raise UnreadableEvent("a record of an event topic is no CloudEvent that Streamer wrote") from exc
+        raise UnreadableEvent("a record of an event topic is not a CloudEvent that Streamer wrote") from exc
 
 
-# The events of a transaction share their time, and those of a backlog come close together.
+# The events of a transaction have the same time, and consecutive events of a backlog often do.
 @lru_cache(maxsize=1024)
 def _timestamp_ms(moment: str, now_ms: int) -> int:
-    # Brokers refuse what claims to come from the future, and clocks differ.
+    # Brokers refuse timestamps in the future, and clocks differ.
     return min(round(datetime.fromisoformat(moment).timestamp() * 1000), now_ms)
 
 
@@ -167,12 +168,12 @@ _MISSING = -1
 
 
 def split(value: bytes) -> list[bytes]:
-    """Return `value` in chunks of at most `CHUNK_BYTES`, in their order; a small value is one chunk."""
+    """Return `value` as chunks of at most `CHUNK_BYTES`, in order; a small value is one chunk."""
     return [value[start : start + CHUNK_BYTES] for start in range(0, len(value), CHUNK_BYTES)]
 
 
 def with_chunk(offsets: ChunkOffsets, chunk: int, offset: int, *, chunks: int) -> ChunkOffsets:
-    """Return `offsets` with chunk number `chunk`, of so many `chunks`, found at `offset`."""
+    """Return `offsets` with `offset` as the position of chunk number `chunk`; there are `chunks` in total."""
     if chunks == 1:
         return (offset,)
     known = offsets if len(offsets) == chunks else (_MISSING,) * chunks
@@ -180,18 +181,18 @@ def with_chunk(offsets: ChunkOffsets, chunk: int, offset: int, *, chunks: int) -
 
 
 def without_chunk(offsets: ChunkOffsets, chunk: int) -> ChunkOffsets:
-    """Return `offsets` without chunk number `chunk`; empty when it was the last one known."""
+    """Return `offsets` without chunk number `chunk`; empty if no other chunk is known."""
     known = tuple(_MISSING if number == chunk else offset for number, offset in enumerate(offsets))
     return known if any(offset != _MISSING for offset in known) else ()
 
 
 def is_complete(offsets: ChunkOffsets) -> bool:
-    """Return whether every chunk was found."""
+    """Return whether the offset of every chunk is known."""
     return _MISSING not in offsets
 
 
 def continuity_message(record: ContinuityRecord, topic: str) -> ProducerRecord:
-    """Return a state of a continuity record for `topic`, whose compaction keeps the last."""
+    """Return the record of a continuity record's state; compaction of `topic` keeps the newest state."""
     key = record.id.encode("utf-8", "backslashreplace")
     return ProducerRecord(
         topic, encode_continuity(record), key, ANY_PARTITION, {"content-type": b"application/json"}
@@ -199,9 +200,10 @@ def continuity_message(record: ContinuityRecord, topic: str) -> ProducerRecord:
 
 
 def continuity_of(message: Message) -> ContinuityRecord:
-    """Return the state that `message` holds; raises `LogMisconfigured`.
+    """Return the continuity record in `message`; raises `LogMisconfigured`.
 
-    Records of the former format had the channel as their key, so their offset is the id.
+    A record of the former format has the channel as its key, so its offset serves
+    as the id.
     """
     return decode_continuity(message.value() or b"", former_id=f"former:{message.offset()}")
 
@@ -210,11 +212,10 @@ _KEPT_CHARACTERS = 20_000
 
 
 def receipt_record(receipt: Receipt, topic: str) -> ProducerRecord:
-    """Return the record of `receipt`, with the event's own key.
+    """Return the record of `receipt`; its key is the event's key.
 
-    An answer that can be too large for a broker is cut to its first 20,000
-    characters, as text: it must not cost the receipt, or the event would be
-    delivered again.
+    A large answer is cut to its first 20,000 characters, as text. Otherwise a
+    broker could refuse the receipt, and the event would be delivered again.
     """
     value = encode_receipt(receipt)
     if len(value) > CHUNK_BYTES:

@@ -1,4 +1,4 @@
-"""Records of the events that subscribers forward to those downstream."""
+"""Records of the events that a subscriber forwards to a downstream subscriber."""
 
 from dataclasses import replace
 
@@ -9,16 +9,16 @@ from streamer.log.kafka.cluster.producer import ANY_PARTITION, Headers, Producer
 from streamer.log.kafka.records.dead_letters import dead_letter_records
 from streamer.log.records import decode_event, encode_event
 
-# Key, headers and framing of a record.
+# Room for the key, headers and framing of a record.
 _OVERHEAD_BYTES = 2_048
 
 
 def forwarded_records(forwarded: Forwarded, names: Names, *, limit: int) -> list[ProducerRecord]:
-    """Return the record of a forwarded event, with the event's own key.
+    """Return the record of a forwarded event; its key is the event's key.
 
-    An event that brokers would refuse, because it takes more than `limit` bytes
-    with its receipts, must not hold up its upstream subscriber: it becomes a
-    dead letter of the subscriber downstream.
+    An event that takes more than `limit` bytes with its receipts becomes a dead
+    letter of the downstream subscriber. Brokers would refuse the event, and its
+    upstream subscriber would wait forever.
     """
     event = forwarded.event
     value, key = encode_event(event), event.key.encode()
@@ -29,7 +29,7 @@ def forwarded_records(forwarded: Forwarded, names: Names, *, limit: int) -> list
 
 
 def decode_forwarded(key: bytes | None, value: bytes | None, headers: Headers | None) -> Event:  # noqa: ARG001 - as for other events
-    """Return the event of a record; raises `UnreadableEvent`."""
+    """Return the event of a forwarded record; raises `UnreadableEvent`."""
     try:
         return decode_event(value or b"")
     except LogMisconfigured as exc:
@@ -44,7 +44,7 @@ def _too_large(forwarded: Forwarded, limit: int) -> DeadLetter:
         channel=event.channel,
         reason="too_large",
         error=f"The event and the receipts of its upstream subscribers take more than {limit} bytes.",
-        hint="It can't be forwarded: send it to the target by hand, then discard this letter.",
+        hint="It can't be forwarded: send it to the target by hand, then discard this dead letter.",
         failed_at=forwarded.at,
         first_failed_at=forwarded.at,
         replay_id=event.replay_id,

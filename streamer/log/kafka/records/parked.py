@@ -1,7 +1,8 @@
 """Records of a subscriber's parked topic.
 
-A lane has one small record, its setback, and each of its events has one for
-every chunk of its body. So a retry replaces a few bytes and never a body.
+A lane has one small record with its setback. Each event of the lane has one record
+for every chunk of its body. So a retry replaces only a few bytes, and never an
+event body.
 """
 
 from collections.abc import Sequence
@@ -21,14 +22,14 @@ _PARTS = "parts"
 _JSON = b"application/json"
 _LEAST_FIELDS = 3
 _MOST_FIELDS = 5
-# A header must not decide how much memory is taken. An event has 4 MB at most.
+# A header must not decide how much memory Streamer allocates. An event has 4 MB at most.
 _MOST_CHUNKS = 64
 
 
 class ParkedRecordKey(NamedTuple):
-    """Key of a record: a lane of a source partition, or a chunk of one of its events.
+    """Key of a record: it names a lane of a source partition, or a chunk of an event in the lane.
 
-    It is written as a JSON array without its trailing defaults.
+    The key is written as a JSON array without trailing default values.
     """
 
     topic: str
@@ -44,7 +45,7 @@ class ParkedRecordKey(NamedTuple):
 
     @classmethod
     def decode(cls, key: bytes | None) -> "ParkedRecordKey":
-        """Return the key that `encode` wrote; raises `ValueError` for any other."""
+        """Return the key that `encode` wrote; raises `ValueError` for any other bytes."""
         fields = orjson.loads(key or b"")
         if not isinstance(fields, list) or not _LEAST_FIELDS <= len(fields) <= _MOST_FIELDS:
             raise ValueError("its key is not a list of three to five fields")
@@ -55,24 +56,24 @@ class ParkedRecordKey(NamedTuple):
             and (found.offset is None or type(found.offset) is int)
             and 0 <= found.chunk < _MOST_CHUNKS
         ):
-            raise ValueError("a field of its key is of another type")
+            raise ValueError("a field of its key has another type")
         return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedTopic:
-    """The parked topic of one subscriber, of so many `partitions`."""
+    """The parked topic of one subscriber; `partitions` is its number of partitions."""
 
     name: str
     partitions: int
 
     @classmethod
     def of(cls, settings: KafkaLogSettings, subscriber: SubscriberName) -> "ParkedTopic":
-        """Return the topic that `settings` ask for."""
+        """Return the parked topic that follows from `settings`."""
         return cls(name=Names.of(settings).parked(subscriber), partitions=settings.parked_partitions)
 
     def home(self, source: Partition) -> int:
-        """Return the partition that holds all records of a source partition, for each of its owners."""
+        """Return the partition that holds all records of the partition `source`, for every owner."""
         return partition_of(f"{source.topic}/{source.number}".encode(), self.partitions)
 
     def lane(self, source: Partition, lane: str, setback: Setback) -> ProducerRecord:
@@ -83,7 +84,7 @@ class ParkedTopic:
         )
 
     def event(self, entry: Entry, lane: str) -> list[ProducerRecord]:
-        """Return the records of an event, one for each chunk of its body."""
+        """Return the records of a parked event, one for each chunk of its body."""
         chunks = split(encode_event(entry.event))
         about = {_PARTS: b"%d" % len(chunks), "content-type": _JSON}
         home = self.home(entry.partition)
@@ -105,18 +106,18 @@ def lane_key(source: Partition, lane: str) -> bytes:
 
 
 def event_keys(source: Partition, lane: str, offset: int, chunks: int) -> list[bytes]:
-    """Return the keys of the records of an event with so many chunks."""
+    """Return the keys of the records of an event with this many chunks."""
     return [
         ParkedRecordKey(source.topic, source.number, lane, offset, chunk).encode() for chunk in range(chunks)
     ]
 
 
 def chunk_count(headers: Headers | None) -> int:
-    """Return the number of an event's chunks, from the headers of one of them.
+    """Return the number of an event's chunks, from the headers of one chunk.
 
     Raises `ValueError`.
     """
     chunks = int(dict(headers or ()).get(_PARTS, b"1"))
     if not 1 <= chunks <= _MOST_CHUNKS:
-        raise ValueError(f"it claims to be one of {chunks} parts")
+        raise ValueError(f"its header claims {chunks} parts")
     return chunks

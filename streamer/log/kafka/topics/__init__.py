@@ -1,1 +1,1 @@
-"""Topics: created with the right settings, or checked."""
+"""Creation and checks of the topics and their settings."""

@@ -1,4 +1,4 @@
-"""Admin client: topics, offsets and settings of the brokers."""
+"""Admin client for topics, offsets, groups and broker settings."""
 
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
@@ -32,11 +32,12 @@ _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call] # confluent-kafka
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicState:
-    """A topic as the brokers describe it.
+    """State of a topic, as the brokers describe it.
 
-    `authorized_operations` are the operations that we are allowed on it, by
-    Kafka's names, or `None` where the brokers do not tell. `settings` are those
-    in effect; empty where we are not allowed to read them.
+    `authorized_operations` has Kafka's names of the operations that this client is
+    allowed to do on the topic; `None` if the brokers do not say. `settings` has the
+    topic's effective settings; it is empty if this client is not allowed to read
+    them.
     """
 
     name: str
@@ -47,28 +48,28 @@ class TopicState:
 
     @property
     def is_hidden(self) -> bool:
-        """True when the brokers do not even tell whether it exists."""
+        """True when the brokers do not even say whether the topic exists."""
         return not self.partitions
 
 
 class KafkaAdmin:
-    """Describes and creates topics through the brokers. Blocking; any thread can call.
+    """Describes and creates topics; blocking, for any thread.
 
     Raises `LogUnavailable`, `LogMisconfigured`, `CredentialsRefused`.
     """
 
     def __init__(self, clients: Clients) -> None:
-        """Connect lazily."""
+        """Create a client that connects on demand."""
         self._errors = KafkaErrors(clients.settings)
         self._client = RenewedAdminClient(clients, self._errors)
 
     def cluster(self, timeout_s: float = CALL_TIMEOUT_S) -> ClusterMetadata:
-        """Return the live brokers and the topics that we are allowed to see."""
+        """Return the live brokers, and the topics that this client is allowed to see."""
         with self._explained("listing", "topics"):
             return self._client.live.list_topics(timeout=timeout_s)
 
     def create(self, topics: Collection[NewTopic], timeout_s: float = CALL_TIMEOUT_S) -> None:
-        """Create `topics`, unless another process was quicker."""
+        """Create `topics`; do nothing for a topic that another process has created."""
         created = self._client.live.create_topics(
             list(topics), operation_timeout=timeout_s, request_timeout=timeout_s
         )
@@ -77,7 +78,7 @@ class KafkaAdmin:
                 _await_creation(outcome, timeout_s)
 
     def states(self, topics: Collection[str], timeout_s: float = CALL_TIMEOUT_S) -> dict[str, TopicState]:
-        """Return the state of each of `topics` that every broker knows."""
+        """Return the state of each of `topics`, by name, without topics that a broker does not know yet."""
         if not topics:
             return {}
         described = self._client.live.describe_topics(
@@ -92,7 +93,7 @@ class KafkaAdmin:
         return self._with_settings(found, timeout_s)
 
     def broker_settings(self, broker: int, timeout_s: float = CALL_TIMEOUT_S) -> Mapping[str, str]:
-        """Return the settings of a broker; empty if it does not answer or we are not allowed to read them."""
+        """Return the settings of a broker; empty if the broker does not answer or forbids the request."""
         resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
         (outcome,) = self._client.live.describe_configs([resource], request_timeout=timeout_s).values()
         try:
@@ -101,7 +102,7 @@ class KafkaAdmin:
             return {}
 
     def cluster_operations(self, timeout_s: float = CALL_TIMEOUT_S) -> frozenset[str] | None:
-        """Return our allowed operations on the cluster, `None` if the brokers do not tell."""
+        """Return this client's allowed operations on the cluster; `None` if the brokers do not say."""
         asked = self._client.live.describe_cluster(
             include_authorized_operations=True, request_timeout=timeout_s
         )
@@ -109,9 +110,9 @@ class KafkaAdmin:
             return _operations(asked.result(timeout_s + _GRACE_S))
 
     def group_operations(self, name: str, timeout_s: float = CALL_TIMEOUT_S) -> frozenset[str] | None:
-        """Return our allowed operations on a consumer group, `None` if its coordinator does not tell.
+        """Return this client's allowed operations on a consumer group.
 
-        Raises `KafkaException`.
+        Returns `None` if the coordinator does not say. Raises `KafkaException`.
         """
         asked = self._client.live.describe_consumer_groups(
             [name], include_authorized_operations=True, request_timeout=timeout_s
@@ -119,13 +120,13 @@ class KafkaAdmin:
         try:
             return _operations(_answer(asked[name], timeout_s))
         except KafkaException as exc:
-            # The coordinator answers, and the group has never had members.
+            # The coordinator answers, but the group has never had members.
             if kafka_error(exc).code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return None
             raise
 
     def owners(self, group: str, topic: str, timeout_s: float = CALL_TIMEOUT_S) -> dict[int, str]:
-        """Return which member of a consumer group owns each partition of `topic`: its host and its id.
+        """Return the host and the id of the group member that owns each partition of `topic`.
 
         A group without members owns nothing. Raises `KafkaException`.
         """
@@ -146,7 +147,7 @@ class KafkaAdmin:
     def bounds(
         self, topic: str, partitions: Collection[int], timeout_s: float = CALL_TIMEOUT_S
     ) -> dict[int, tuple[int, int]]:
-        """Return the first offset and the end of each partition, open transactions included.
+        """Return the first and the end offset of each partition; the end includes open transactions.
 
         Raises `KafkaException`.
         """
@@ -178,13 +179,13 @@ class KafkaAdmin:
         self._client.close()
 
     def wait(self, seconds: float) -> None:
-        """Pause, and serve the client's callbacks meanwhile."""
+        """Pause, and serve the client's callbacks in the meantime."""
         self._client.live.poll(seconds)
 
     def _offsets(
         self, places: Collection[TopicPartition], which: OffsetSpec, timeout_s: float
     ) -> "dict[TopicPartition, Future[Any]]":
-        # A newly elected leader does not answer before it knows which records are replicated.
+        # A newly elected leader answers only when it knows which records are replicated.
         return self._client.live.list_offsets(
             dict.fromkeys(places, which),
             isolation_level=IsolationLevel.READ_UNCOMMITTED,
@@ -196,7 +197,7 @@ class KafkaAdmin:
         try:
             yield
         except KafkaException:
-            # The client keeps asking the leaders that it knows; this makes it look them up again.
+            # The client would ask the same leaders again; this request makes it look them up.
             try:
                 for topic in topics:
                     self._client.live.list_topics(topic, timeout=timeout_s)
@@ -240,7 +241,7 @@ def _await_creation(outcome: "Future[None]", timeout_s: float) -> None:
     try:
         outcome.result(timeout_s + _GRACE_S)
     except KafkaException as exc:
-        # Another process was quicker, which is fine.
+        # If another process has created the topic, nothing is left to do.
         if kafka_error(exc).code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
 

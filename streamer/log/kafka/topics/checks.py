@@ -1,4 +1,4 @@
-"""Checks of our topics before we rely on them, and of what the brokers tell about them."""
+"""Checks of the topics that Streamer relies on, by the brokers' descriptions."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,17 +18,17 @@ from streamer.log.kafka.topics.specs import TopicSpecs, described
 from streamer.settings import KafkaLogSettings
 
 MANY_BROKERS = 3
-"""Number of brokers from which one can die without loss, if topics have copies."""
+"""With this many brokers, one broker can die without loss of data, if the topics have copies."""
 
 SAFE_MINIMUM = 2
-"""Number of copies that must hold a record before it is acknowledged, on a cluster of many brokers."""
+"""Number of copies that must hold a record before a cluster of `MANY_BROKERS` acknowledges it."""
 
 _SAFE_REPLICAS = 3
 _SALESFORCE_KEEPS_H = 72
 _HOUR_MS = 3_600_000
 _MAX_NAMED = 5
 _REQUIRED_OPERATIONS = ("READ", "WRITE", "DESCRIBE_CONFIGS")
-# The brokers' default. Larger values are written in chunks, and no batch is larger.
+# The brokers' default. Streamer writes larger values in chunks, and no batch is larger.
 _DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 _LIMITS = ("retention.ms", "retention.bytes")
 _EVENT_OPERATIONS = {"WRITE": "no event can be appended to it", "READ": "no subscriber can read it"}
@@ -36,7 +36,7 @@ _EVENT_OPERATIONS = {"WRITE": "no event can be appended to it", "READ": "no subs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicWarning:
-    """A topic setting that works now and can lose events later: a log event and its sentence."""
+    """A topic setting that works now but can lose events later; `event` names the line in the log output."""
 
     event: str
     topics: tuple[str, ...]
@@ -44,7 +44,7 @@ class TopicWarning:
 
 
 class TopicChecks:
-    """Checks topics by the brokers' descriptions; each fault is one sentence with its remedy."""
+    """Checks topics by the brokers' descriptions; describes each fault and its remedy in one sentence."""
 
     def __init__(self, settings: KafkaLogSettings) -> None:
         self._names = Names.of(settings)
@@ -54,7 +54,7 @@ class TopicChecks:
         self._principal = principal(settings)
 
     def refusals(self, states: Collection[TopicState]) -> Iterator[str]:
-        """Yield the reasons why Streamer's own topics, as far as they exist, can't be used."""
+        """Yield the reasons why Streamer's own topics can't be used; `states` has the topics that exist."""
         yield from self._permissions(states)
         for state in states:
             if not state.is_hidden:
@@ -64,7 +64,7 @@ class TopicChecks:
                 yield from self._size(state)
 
     def warnings(self, states: Collection[TopicState], *, brokers: int) -> Iterator[TopicWarning]:
-        """Yield the unsafe settings of any topics, on a cluster of so many `brokers`."""
+        """Yield the unsafe settings of topics; `brokers` is the number of brokers in the cluster."""
         if brokers >= MANY_BROKERS:
             yield from self._replicas(states, brokers)
         events = [state for state in states if not self._names.is_internal(state.name)]
@@ -75,7 +75,7 @@ class TopicChecks:
     def _permissions(self, states: Collection[TopicState]) -> Iterator[str]:
         for needed, names in _by_missing_operations(states, _REQUIRED_OPERATIONS).items():
             yield (
-                f"Kafka does not allow {self._principal} what Streamer needs: grant {' and '.join(needed)} "
+                f"{self._principal} lacks permissions in Kafka: grant {' and '.join(needed)} "
                 f"on {_topics(names)}"
             )
 
@@ -85,17 +85,17 @@ class TopicChecks:
             if "compact" in policy:
                 yield (
                     f"topic {state.name} has cleanup.policy={policy}, so a record would replace an "
-                    "earlier one of its key: set it to delete"
+                    "earlier record with the same key: set cleanup.policy to delete"
                 )
         elif state.name not in {self._names.continuity, self._names.audit}:
             if policy != "compact":
                 yield (
                     f"topic {state.name} has cleanup.policy={policy}, so the broker would delete records "
-                    "that must stay: set it to compact"
+                    "that must stay: set cleanup.policy to compact"
                 )
         elif "delete" in policy and any(state.settings.get(name) != "-1" for name in _LIMITS):
             yield (
-                f"topic {state.name} is deleted by age or size, and its records must stay: set its "
+                f"topic {state.name} deletes records by age or size, but its records must stay: set its "
                 f"{' and '.join(_LIMITS)} to -1"
             )
 
@@ -104,13 +104,13 @@ class TopicChecks:
         if self._names.is_forwarded(state.name):
             if limit < self._largest_record:
                 yield (
-                    f"topic {state.name} accepts at most {limit} bytes in a batch, and an event with its "
-                    f"receipts takes up to {self._largest_record}: set its max.message.bytes to that, or "
-                    "log.kafka.options.message.max.bytes to less"
+                    f"topic {state.name} accepts at most {limit} bytes in a batch, but an event with its "
+                    f"receipts takes up to {self._largest_record}: set the topic's max.message.bytes to "
+                    "this size, or set log.kafka.options.message.max.bytes to less"
                 )
         elif limit < _DEFAULT_MAX_MESSAGE_BYTES:
             yield (
-                f"topic {state.name} accepts at most {limit} bytes in a batch, and Streamer writes up to a "
+                f"topic {state.name} accepts at most {limit} bytes in a batch, but Streamer writes up to a "
                 f"megabyte: set its max.message.bytes to {_DEFAULT_MAX_MESSAGE_BYTES} or more"
             )
 
@@ -123,8 +123,9 @@ class TopicChecks:
             return
         if state.partitions != wanted:
             yield (
-                f"topic {state.name} has {state.partitions} partitions and {setting} is {wanted}: set "
-                f"log.kafka.{setting} to {state.partitions}, because {what} were placed by that number"
+                f"topic {state.name} has {state.partitions} partitions, but {setting} is {wanted}: set "
+                f"log.kafka.{setting} to {state.partitions}, because {what} are "
+                f"distributed over {state.partitions} partitions"
             )
 
     def _replicas(self, states: Collection[TopicState], brokers: int) -> Iterator[TopicWarning]:
@@ -133,7 +134,7 @@ class TopicChecks:
             yield TopicWarning(
                 event="log.unsafe_topics",
                 topics=tuple(single),
-                sentence=f"{_topics(single)} have one copy on {brokers} brokers and are lost with its "
+                sentence=f"{_topics(single)} have one copy on {brokers} brokers, and are lost with that "
                 f"broker: give them {_SAFE_REPLICAS} copies with kafka-reassign-partitions.sh",
             )
         unsafe = [
@@ -150,24 +151,25 @@ class TopicChecks:
             )
 
     def _event_permissions(self, events: Collection[TopicState]) -> Iterator[TopicWarning]:
-        # A process that only ingests, or only dispatches, does not need both.
+        # A process that only ingests or only dispatches does not need both operations.
         for operation, consequence in _EVENT_OPERATIONS.items():
             for names in _by_missing_operations(events, [operation]).values():
                 yield TopicWarning(
                     event="log.permission_missing",
                     topics=tuple(names),
                     sentence=f"Kafka does not allow {self._principal} to {operation} {_topics(names)}, so "
-                    f"{consequence} here: grant it, unless this process must not do so",
+                    f"{consequence} from this process: grant this permission, if the process needs it",
                 )
 
 
 def _by_missing_operations(
     states: Collection[TopicState], needed: Collection[str]
 ) -> Mapping[tuple[str, ...], list[str]]:
-    """Return the names of topics by the operations of `needed` that are not allowed on them."""
+    """Group the names of topics by the `needed` operations that the client lacks on the topics."""
     by_missing: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for state in states:
-        # Where brokers do not tell our operations, the settings show a little.
+        # If the brokers do not say which operations are allowed, readable settings show one of
+        # them.
         granted = (
             state.authorized_operations
             if state.authorized_operations is not None
@@ -194,7 +196,7 @@ def _retention(events: Collection[TopicState]) -> Iterator[TopicWarning]:
             event="log.retention_short",
             topics=tuple(short),
             sentence=f"{_topics(short)} keep events for less than the {_SALESFORCE_KEEPS_H} h of Salesforce, "
-            f"and a subscriber that is down for longer loses some: set retention.ms to {limit_ms} or more",
+            f"so a subscriber that is down for longer loses events: set retention.ms to {limit_ms} or more",
         )
 
 
@@ -218,7 +220,7 @@ _IN_SYNC = "min.insync.replicas"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicsFound:
-    """Topics that exist, and those that a start would create, in words."""
+    """Topics that exist, and descriptions of the topics that a start would create."""
 
     states: Sequence[TopicState]
     missing: Sequence[str]
@@ -227,14 +229,14 @@ class TopicsFound:
 
 
 class TopicInspector:
-    """Reads what the brokers tell. It creates no topic, joins no group and writes no record. Blocking.
+    """Inspects topics, and creates no topic, joins no group and writes no record; blocking.
 
     Every method raises `LogUnavailable`, `LogMisconfigured` or
     `CredentialsRefused`.
     """
 
     def __init__(self, settings: KafkaLogSettings, clock: Clock, *, timeout_s: float) -> None:
-        """Connect lazily; each call takes about `timeout_s` seconds at most."""
+        """Connect on demand; each call takes at most about `timeout_s` seconds."""
         clients = Clients(settings=settings, clock=clock)
         self._settings = settings
         self._names = Names.of(settings)
@@ -249,8 +251,8 @@ class TopicInspector:
         self._admin.close()
 
     def brokers(self) -> ClusterMetadata:
-        """Return the live brokers, and the topics that we are allowed to see."""
-        # A call reports a refusal only when its own time is over.
+        """Return the live brokers, and the topics that this client is allowed to see."""
+        # A call reports a refusal only after its time-out.
         retry = RetryPolicy(
             clock=self._clock,
             limit_s=self._timeout_s,
@@ -265,7 +267,10 @@ class TopicInspector:
         subscribers: Collection[SubscriberName],
         after: Collection[SubscriberName],
     ) -> TopicsFound:
-        """Return the state of our topics, with those for `subscribers`; some of these come `after` others."""
+        """Return the state of Streamer's topics for these `subscribers`.
+
+        Subscribers in `after` also have a topic of forwarded events.
+        """
         specs = TopicSpecs(settings=self._settings)
         wanted = specs.internal()
         wanted |= {each.topic: each for each in map(specs.parked, subscribers)}
@@ -281,17 +286,17 @@ class TopicInspector:
         )
 
     def may_create(self) -> bool | None:
-        """Return whether we can create topics anywhere in the cluster; `None` if the brokers do not tell."""
+        """Return whether this client can create topics in the cluster; `None` if the brokers do not say."""
         operations = self._admin.cluster_operations(self._timeout_s)
         return None if operations is None else bool(operations & {"CREATE", "ALL"})
 
     def unwritable(self, cluster: ClusterMetadata, found: TopicsFound) -> Iterator[str]:
-        """Yield why no record could ever be acknowledged, by the number of copies that must hold it."""
+        """Yield each reason why no write can succeed: more copies must hold a record than exist."""
         for state in found.states:
             minimum = int(state.settings.get(_IN_SYNC, 1))
             if not state.is_hidden and minimum > state.replicas:
                 yield (
-                    f"topic {state.name} has {_copies(state.replicas)} and {_IN_SYNC}={minimum}, so that no "
+                    f"topic {state.name} has {_copies(state.replicas)} and {_IN_SYNC}={minimum}, so no "
                     f"write to it succeeds: set its {_IN_SYNC} to {state.replicas}, or give it more copies"
                 )
         broker = self._admin.broker_settings(next(iter(cluster.brokers)), self._timeout_s)
@@ -301,27 +306,27 @@ class TopicInspector:
         brokers = len(cluster.brokers)
         if copies > brokers:
             yield (
-                f"a new topic would have {_copies(copies)}, and only {brokers} of the brokers answer: "
+                f"a new topic would have {_copies(copies)}, but only {brokers} of the brokers answer: "
                 "set log.kafka.replication_factor to less, or start more brokers"
             )
         minimum = int(broker.get(_IN_SYNC, 1))
         if minimum > copies:
             yield (
-                f"a new topic would have {_copies(copies)}, and the brokers' {_IN_SYNC} is {minimum}, so "
-                "that no write to it succeeds: set log.kafka.replication_factor to more"
+                f"a new topic would have {_copies(copies)}, but the brokers' {_IN_SYNC} is {minimum}, so "
+                "no write to it succeeds: set log.kafka.replication_factor to more"
             )
 
     def coordinator_refusals(self) -> Sequence[StreamerError]:
-        """Return why no transaction or no group works.
+        """Return the reasons why transactions or groups do not work.
 
-        Begins a producer under the transactional id of the start-up check, as
-        every start does; no daemon uses that id for anything else.
+        Like every start, it initialises a producer with the transactional id of the
+        start-up check; no daemon uses this id for anything else.
         """
         return list(self._coordinators.refusals(self._clock.monotonic() + self._timeout_s))
 
     @property
     def principal(self) -> str:
-        """Who the brokers take us for, in words."""
+        """Name by which the brokers know this client, in words."""
         return principal(self._settings)
 
 

@@ -1,4 +1,4 @@
-"""Start-up check: both coordinators answer."""
+"""Start-up check that both of Kafka's coordinators answer."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,14 +14,14 @@ from streamer.log.kafka.cluster.transactions import Transactions
 from streamer.log.kafka.topics.admin import KafkaAdmin
 
 _LAST_CALL_S = 0.5
-# A request sent before there is a coordinator can stay without an answer for ever.
+# A request that is sent before a coordinator exists can stay unanswered forever.
 _ASK_S = 1.0
 _PAUSE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Coordinator:
-    """One of Kafka's coordinators: its subject, its topic, and the setting of that topic's copies."""
+    """One of Kafka's coordinators, with its topic and the setting of that topic's copies."""
 
     subject: str
     topic: str
@@ -41,7 +41,7 @@ _GROUPS = _Coordinator(
 
 
 class Coordinators:
-    """Tries both coordinators once, as every append and every consumer will need them. Blocking."""
+    """Tries both coordinators once, because every append and every consumer needs them; blocking."""
 
     def __init__(self, clients: Clients, admin: KafkaAdmin) -> None:
         self._clients = clients
@@ -51,15 +51,15 @@ class Coordinators:
         self._errors = KafkaErrors(clients.settings)
 
     def refusals(self, deadline: float) -> Iterator[StreamerError]:
-        """Yield the reasons why no transaction or no group can work, by `deadline` at the latest.
+        """Yield the reasons why transactions or groups can't work, by `deadline` at the latest.
 
-        A coordinator that does not exist yet is reported as `LogUnavailable`.
+        If a coordinator does not exist yet, the reason is `LogUnavailable`.
         """
         yield from self._transactions(deadline)
         yield from self._groups(deadline)
 
     def _transactions(self, deadline: float) -> Iterator[StreamerError]:
-        # One id for all processes: the brokers remember each for a week.
+        # All processes use the same id, because the brokers remember each id for a week.
         configuration = {
             "transactional.id": self._names.trial_transactions,
             "transaction.timeout.ms": round(self._clients.settings.transaction_timeout_s * 1000),
@@ -74,7 +74,7 @@ class Coordinators:
         finally:
             transactions.discard()
         if is_fencing(error):
-            # Another process checks at the same moment.
+            # Another process makes the same check at the same moment.
             return
         if error.retriable() and self._errors.refusal is None:
             yield self._unavailable(_TRANSACTIONS)
@@ -110,20 +110,21 @@ class Coordinators:
 
     def _operations(self, consumer: Consumer, group: str, deadline: float) -> frozenset[str] | None:
         if self._has_committed(consumer, deadline):
-            # Whoever commits has the right to. So most starts ask no admin client, which could abort them.
+            # A group that has committed offsets has the permission. So most starts need no
+            # admin client, which could abort the process.
             return None
         return self._admin.group_operations(group, min(_ASK_S, self._remaining(deadline)))
 
     def _has_committed(self, consumer: Consumer, deadline: float) -> bool:
         """Return whether the group has owned a channel before; raises `KafkaException`."""
-        # An admin client aborts the process when a connection breaks while it waits for
-        # a coordinator (librdkafka issue 4605). So a consumer waits until there is one.
+        # An admin client aborts the process when a connection breaks while it waits for a
+        # coordinator (librdkafka issue 4605). So a consumer waits for the coordinator first.
         count = self._clients.settings.checkpoint_partitions
         places = [TopicPartition(self._names.checkpoints, number) for number in range(count)]
         try:
             found = consumer.committed(places, timeout=min(_ASK_S, self._remaining(deadline)))
         except KafkaException as exc:
-            # The call reports a time-out; a refusal arrives by polling.
+            # The call reports only a time-out; a refusal arrives by polling.
             reported = consumer.poll(0)
             raise KafkaException((reported and reported.error()) or kafka_error(exc)) from exc
         return any(place.offset >= 0 for place in found)
@@ -136,8 +137,8 @@ class Coordinators:
         setting = coordinator.replication_setting
         if not exists and int(broker.get(setting, 0)) > brokers:
             return LogMisconfigured(
-                f"the brokers can't keep {coordinator.subject}: {setting} is {broker[setting]}, and only "
-                f"{brokers} of them answer: start more, or lower it on every broker"
+                f"the brokers can't serve {coordinator.subject}: {setting} is {broker[setting]}, but only "
+                f"{brokers} of the brokers answer: start more brokers, or lower the setting on every broker"
             )
         return LogUnavailable(
             f"the brokers answer, but no coordinator for {coordinator.subject} does: if this lasts, check "

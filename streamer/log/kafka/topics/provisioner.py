@@ -1,4 +1,4 @@
-"""Provisioner of our topics: creates or checks them before they are used."""
+"""Provisioner of Streamer's topics, which creates or checks topics before their use."""
 
 import threading
 from collections.abc import Collection, Iterator, Mapping
@@ -27,9 +27,9 @@ _PROPAGATION_S = 2.0
 
 
 class TopicProvisioner:
-    """Creates missing topics, or reports them if it must not create any. Blocking; any thread can call.
+    """Creates missing topics, or reports them if it must not create topics; blocking, for any thread.
 
-    Call `prepare` first: it finds out which settings topics need on these
+    Call `prepare` first; it determines the settings that topics need on these
     brokers.
     """
 
@@ -46,14 +46,14 @@ class TopicProvisioner:
 
     @property
     def admin(self) -> KafkaAdmin:
-        """The admin client."""
+        """Admin client of this log."""
         return self._admin
 
     def prepare(self) -> None:
         """Connect, create or check Streamer's own topics, and warn of unsafe settings.
 
-        Raises `CredentialsRefused` or `LogMisconfigured` when an operator must
-        act, with all errors at once, and `LogUnavailable` within 10 s when no
+        Raises `CredentialsRefused` or `LogMisconfigured` when an operator must act;
+        the error lists all problems. Raises `LogUnavailable` within 10 s when no
         broker answers.
         """
         deadline = self._clock.monotonic() + _PREPARE_S
@@ -65,7 +65,8 @@ class TopicProvisioner:
         if missing := {name: topic for name, topic in internal.items() if name not in states}:
             try:
                 self._retry(deadline).call(lambda: self._create(missing, self._remaining(deadline)))
-                # Another process can have created them meanwhile, so check them like the others.
+                # Another process can have created these topics in the meantime, so check them
+                # like all others.
                 states |= self._await_known(missing.keys(), deadline)
             except LogMisconfigured as exc:
                 errors.append(str(exc))
@@ -78,7 +79,7 @@ class TopicProvisioner:
         self._known.update(internal)
 
     def ensure(self, topics: Collection[str], timeout_s: float = CALL_TIMEOUT_S) -> None:
-        """Create those of `topics`, all event topics, that are missing; known topics cost nothing.
+        """Create the event topics in `topics` that are missing; a known topic needs no request.
 
         Raises `LogMisconfigured` and `LogUnavailable`.
         """
@@ -93,21 +94,21 @@ class TopicProvisioner:
     def ensure_parked(self, subscriber: SubscriberName, *, has_begun: bool) -> None:
         """Check the parked topic of `subscriber`; create it for a subscriber that has not begun yet.
 
-        Raises `LogMisconfigured`, above all when a subscriber that has begun
-        lacks it: its parked events would be lost silently. Raises
+        Raises `LogMisconfigured`, in particular when the topic is missing although
+        the subscriber has begun: its parked events would be lost silently. Raises
         `LogUnavailable`.
         """
         topic = self._specs.parked(subscriber)
         deadline = self._clock.monotonic() + _PROPAGATION_S
         states = self._admin.states([topic.topic])
         while not states and has_begun and self._clock.monotonic() < deadline:
-            # Another process can have just created it, and not every broker knows it yet.
+            # Another process can have just created the topic, and not every broker knows it yet.
             self._admin.wait(_PAUSE_S)
             states = self._admin.states([topic.topic])
         if not states and has_begun:
             raise LogMisconfigured(
-                f"topic {topic.topic} is missing although subscriber {subscriber} has started before, and "
-                "its parked events are lost with it: restore it, or accept the loss by creating "
+                f"topic {topic.topic} is missing although subscriber {subscriber} has started before, so "
+                "its parked events are lost: restore the topic, or accept the loss by creating "
                 f"{described(topic)}"
             )
         if not states:
@@ -132,13 +133,13 @@ class TopicProvisioner:
             raise LogMisconfigured("; ".join(errors))
 
     def forget(self, topics: Collection[str]) -> None:
-        """Check these topics again before the next write; somebody may have removed them. Never waits."""
-        # One step of the interpreter, so it needs no lock.
+        """Check these topics again before the next write, because they can have been removed; never waits."""
+        # This is one step of the interpreter, so it needs no lock.
         self._known.difference_update(topics)
 
     @contextmanager
     def _exclusive(self, timeout_s: float) -> Iterator[None]:
-        """Admit one thread at a time; while a broker keeps it waiting, the others soon give up."""
+        """Admit one thread at a time; a thread that waits too long gets `LogUnavailable`."""
         if not self._lock.acquire(timeout=timeout_s):
             raise LogUnavailable("another channel is still waiting for a broker's list of topics")
         try:
@@ -193,7 +194,7 @@ class TopicProvisioner:
         self._admin.create(missing.values(), timeout_s)
 
     def _durability_on(self, cluster: ClusterMetadata) -> dict[str, str]:
-        """Return the settings by which a new topic survives the death of any one broker."""
+        """Return the settings with which a new topic survives the loss of any one broker."""
         if len(cluster.brokers) < MANY_BROKERS:
             return {}
         broker = self._admin.broker_settings(next(iter(cluster.brokers)))

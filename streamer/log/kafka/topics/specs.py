@@ -1,4 +1,4 @@
-"""Specifications of our topics, and expressions of the topics that hold wanted events."""
+"""Specifications of Streamer's topics, and expressions that match the topics of wanted events."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,8 +14,8 @@ from streamer.settings import KafkaLogSettings
 _HOUR_MS = 3_600_000
 _LIMIT = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
 _BY_ID = {"cleanup.policy": "compact"}
-# A topic of many small records is read quickly to its end only if its segments
-# are small and the cleaner is eager.
+# A topic of many small records can be read quickly only if its segments are small and
+# compaction starts early.
 _QUICKLY_READ = {
     "cleanup.policy": "compact",
     "segment.bytes": str(16 * 1024 * 1024),
@@ -27,26 +27,27 @@ _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicSpecs:
-    """The topics as they are created, or as an operator is asked to create them.
+    """Specifications with which Streamer, or an operator on its request, creates topics.
 
-    With the settings `durability`, a topic on these brokers survives the death
-    of any one of them.
+    With the settings in `durability`, a topic on these brokers survives the loss of
+    any one broker.
     """
 
     settings: KafkaLogSettings
     durability: Mapping[str, str] = field(default_factory=dict)
 
     def internal(self) -> dict[str, NewTopic]:
-        """Return the topics of Streamer's own that always exist, by name."""
-        # Dead letters are kept by id until an operator removes them; the last
-        # state of each continuity record, and the audit, are kept for ever.
+        """Return Streamer's own topics that always exist, by name."""
+        # Dead letters stay until an operator removes them. The newest state of each continuity
+        # record and all audit records stay forever.
         topics = (
             self._topic(self._names.checkpoints, self.settings.checkpoint_partitions, _QUICKLY_READ),
             self._topic(self._names.dead_letters, 1, _BY_ID),
             self._topic(self._names.continuity, 1, _QUICKLY_READ),
             self._topic(self._names.control, 1, _QUICKLY_READ),
             self._topic(self._names.audit, 1, _FOR_EVER),
-            # As many partitions as events have, so that one key has the same number in both.
+            # Receipts have as many partitions as event topics, so a key has the same partition
+            # number in both.
             self._topic(self._names.receipts, self.settings.partitions, _BY_AGE | self._retention()),
         )
         return {topic.topic: topic for topic in topics}
@@ -82,7 +83,7 @@ class TopicSpecs:
 
 
 def described(topic: NewTopic) -> str:
-    """Return `topic` in words, for the operator who is to create it."""
+    """Return the description of `topic` for an operator who must create it."""
     settings = " ".join(f"{name}={value}" for name, value in (topic.config or {}).items())
     return f"{topic.topic} ({topic.num_partitions} partitions, {settings})"
 
@@ -97,14 +98,14 @@ _NAME = 2
 
 
 def topic_expressions(patterns: Sequence[str], template: str) -> tuple[str, ...]:
-    """Return anchored regular expressions, as librdkafka subscribes to them, for event-type `patterns`.
+    """Return the regular expressions to subscribe to for event-type `patterns`, anchored for librdkafka.
 
-    `template` names topics, with `{kind}` and `{name}`. A matching topic can
-    hold no wanted event, but every wanted event is in a matching topic. A
-    pattern that names its entity gives one topic, as an expression too: a plain
-    topic that is missing would be an error.
+    `template` is the name of topics with `{kind}` and `{name}`. Every wanted event
+    is in a matching topic, but a matching topic can hold unwanted events only. A
+    pattern that names its entity also becomes an expression, because librdkafka
+    reports an error for a plain topic that does not exist.
     """
-    # Of the characters allowed in a template, only the dot is special.
+    # The dot is the only special character that a template can contain.
     escaped = template.replace(".", r"\.")
     found = (
         "^" + escaped.replace("{kind}", kind).replace("{name}", name) + "$"
@@ -114,12 +115,12 @@ def topic_expressions(patterns: Sequence[str], template: str) -> tuple[str, ...]
 
 
 def matching(topics: Iterable[str], expressions: Sequence[str]) -> Iterator[str]:
-    """Yield those of `topics` that match any of `expressions`."""
+    """Yield the topics in `topics` that match any of `expressions`."""
     return (topic for topic in topics if any(re.match(expression, topic) for expression in expressions))
 
 
 def _kind_and_name(pattern: str) -> tuple[str, str] | None:
-    """Return expressions of the kinds and the names whose types can match, `None` when none can."""
+    """Return expressions for the kinds and the names that `pattern` matches; `None` if there are none."""
     literal, star, _ = pattern.partition(_STAR)
     parts = literal.split(".")
     head_matches = parts[0] == _TYPE_HEAD or (star and len(parts) == 1 and _TYPE_HEAD.startswith(parts[0]))
@@ -133,6 +134,6 @@ def _kind_and_name(pattern: str) -> tuple[str, str] | None:
 def _expression(parts: Sequence[str], number: int, star: bool) -> str:  # noqa: FBT001 - read next to its callers
     if number >= len(parts):
         return _ANY_NAME
-    # A part followed by a dot is complete; the star can continue the last one.
+    # A part that is followed by a dot is complete; the star can continue only the last part.
     whole = number < len(parts) - 1 or not star
     return parts[number] if whole else parts[number] + _CHARACTERS

@@ -1,4 +1,4 @@
-"""Translation of SQLite's errors into ours, by what the caller does about them."""
+"""Translates SQLite's errors into Streamer's errors, which say what the caller does."""
 
 import sqlite3
 from pathlib import Path
@@ -9,7 +9,7 @@ _PRIMARY_CODE = 0xFF
 
 _WAIT = {
     sqlite3.SQLITE_FULL: "the disk that holds {path} is full: free some space",
-    sqlite3.SQLITE_BUSY: "another program holds {path} locked: close what has it open",
+    sqlite3.SQLITE_BUSY: "another program has locked {path}: close the program that has the file open",
     sqlite3.SQLITE_IOERR: "{path} can't be read or written: check the disk ({error})",
 }
 _STOP = {
@@ -22,7 +22,7 @@ _STOP = {
 
 
 def translated(exc: sqlite3.Error, path: Path) -> LogUnavailable | LogMisconfigured:
-    """Return our error for `exc`: `LogMisconfigured` where a retry would not help."""
+    """Return Streamer's error for `exc`; it is `LogMisconfigured` if a retry would not help."""
     code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY_CODE
     if code in _STOP:
         return LogMisconfigured(_STOP[code].format(path=path))

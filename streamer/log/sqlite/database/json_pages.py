@@ -1,7 +1,8 @@
 """Pages of JSON bodies from any table.
 
-A page leaves SQLite as one row with a line for each body, for the same reason
-as events do (`rows/pages.py`). JSON as we write it has no line breaks.
+SQLite returns a page as one row with a line for each body, for the same reason as
+with events (`rows/pages.py`). The JSON that Streamer writes contains no line
+breaks.
 """
 
 import sqlite3
@@ -15,10 +16,10 @@ _PAGE_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyQuery:
-    """Selects bodies from the `column` of `table`, by a `where` clause and its `parameters`.
+    """Query for bodies in the `column` of `table`, with a `where` clause and its `parameters`.
 
-    `latest` begins with the highest numbers; at most `count` bodies are
-    selected.
+    With `latest`, the query begins with the highest numbers. It selects at most
+    `count` bodies.
     """
 
     table: str
@@ -31,14 +32,14 @@ class BodyQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyPage:
-    """Bodies with their rising numbers; `is_whole` is true when no selected body is left."""
+    """Bodies with their numbers, in rising order; `is_whole` is true when no selected body is left."""
 
     rows: Sequence[tuple[int, bytes]]
     is_whole: bool
 
 
 def read_bodies(connection: sqlite3.Connection, query: BodyQuery) -> BodyPage:
-    """Return the first page of a query, bounded in rows and bytes; one body always fits."""
+    """Return the first page of a query, limited in rows and bytes; a page has at least one body."""
     order = "seq DESC" if query.latest else "seq"
     count = min(query.count, PAGE_ROWS)
     statement = f"""

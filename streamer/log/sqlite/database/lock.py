@@ -1,4 +1,4 @@
-"""Lock that keeps a log file to one process, and the check that it lies on a local disk."""
+"""Lock that gives the log's file to one process, and the check that the file is on a local disk."""
 
 import fcntl
 import os
@@ -11,12 +11,13 @@ from streamer.errors import LogMisconfigured
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold `path` for this process alone, by a lock on `path` + `.lock`.
+    """Reserve `path` for this process, by a lock on the file `path` + `.lock`.
 
-    The lock file stays, because removing it would let two processes lock two
-    files of one name; the lock itself ends with the process, however it ends.
-    The lock, and a folder that is made here, are their owner's alone. Raises
-    `LogMisconfigured`, for a lock in use with the owner's process id.
+    The lock file stays, because removing it would let two processes lock two files
+    with the same name. The lock itself ends with the process, however the process
+    ends. Only the owner has rights to the lock file and to a folder that is created
+    here. Raises `LogMisconfigured`; if the lock is in use, the message has the
+    process id of its owner.
     """
     lock_path = path.with_name(path.name + ".lock")
     try:
@@ -24,7 +25,7 @@ def locked(path: Path) -> Iterator[None]:
         descriptor = _opened(lock_path)
     except OSError as exc:
         raise LogMisconfigured(
-            f"{lock_path} can't be made ({exc.strerror}): check the folder and the rights of this user, "
+            f"{lock_path} can't be created ({exc.strerror}): check the folder and the rights of this user, "
             "or name another path for the log"
         ) from exc
     try:
@@ -35,9 +36,9 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def holder(path: Path) -> str | None:
-    """Return the process id of the process that holds `path`, or `None` when none does.
+    """Return the process id of the process that has locked `path`, or `None`.
 
-    Makes nothing and changes nothing. Raises `OSError` for a lock that can't be
+    It creates and changes nothing. Raises `OSError` for a lock file that can't be
     read.
     """
     try:
@@ -45,7 +46,7 @@ def holder(path: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        # Shared, and for a moment: readers of the lock do not meet each other.
+        # This lock is shared and brief, so that two readers of the lock do not block each other.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return _holder(descriptor)
@@ -62,10 +63,11 @@ def _make_folder(folder: Path) -> None:
 
 
 def _opened(path: Path) -> int:
-    """Open `path`, made where it is missing, for its owner alone, whatever the umask."""
-    # A link in place of the lock would let somebody else choose the file that we write to.
+    """Open or create `path` with rights for its owner only, whatever the umask."""
+    # If the lock file were a link, another user could choose the file that Streamer writes to.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    # A file of another owner, in a volume of a group, can be ours to use and not to change.
+    # In a volume that a group shares, the file can belong to another user, and its rights can't
+    # be changed.
     with suppress(PermissionError):
         os.fchmod(descriptor, 0o600)
     return descriptor
@@ -76,7 +78,7 @@ def _acquire(descriptor: int, path: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
         raise LogMisconfigured(
-            f"{path} is in use by process {_holder(descriptor)}: stop that one first, or name another path "
+            f"{path} is in use by process {_holder(descriptor)}: stop that process, or name another path "
             "for this log"
         ) from exc
     os.ftruncate(descriptor, 0)
@@ -94,8 +96,8 @@ _MOUNTS = Path("/proc/self/mountinfo")
 def check_local(path: Path) -> None:
     """Raise `LogMisconfigured` if `path` lies on a network file system.
 
-    SQLite's write-ahead log needs shared memory and locks that such file
-    systems don't give. Where mounts can't be listed, nothing is checked.
+    SQLite's write-ahead log needs shared memory and locks, which such file systems
+    do not provide. If mounts can't be listed, the check is skipped.
     """
     try:
         mounts = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
@@ -116,7 +118,7 @@ def file_system_type(path: Path, mounts: str) -> str:
         before, _, after = line.partition(" - ")
         fields = before.split()
         point = Path(_unescaped(fields[4]))
-        # Of two mounts on one point, the later one hides the earlier.
+        # If two mounts have the same mount point, the later mount hides the earlier one.
         if path.is_relative_to(point) and len(point.parts) >= best:
             best, kind = len(point.parts), after.split()[0]
     return kind

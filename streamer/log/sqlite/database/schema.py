@@ -1,7 +1,8 @@
-"""Connections to a log file, and upgrades of its schema.
+"""Connections to the log's file, and upgrades of its schema.
 
 SQLite up to 3.51.2 can corrupt a write-ahead log when two connections write or
-checkpoint at once, so one connection does both and all others only read.
+checkpoint at the same time. So one connection does both, and all other connections
+only read.
 """
 
 import os
@@ -19,8 +20,7 @@ from streamer.log.sqlite.database.errors import translated
 
 APPLICATION_ID = 0x53747265  # "Stre"
 
-# AUTOINCREMENT, so that no offset is used twice, even after retention emptied
-# the table.
+# AUTOINCREMENT ensures that no offset is used twice, even after retention has emptied the table.
 _EVENTS = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE events (
@@ -45,12 +45,10 @@ PRAGMA user_version = 1;
 COMMIT;
 """
 
-# Parked events keep the offsets at which they were read, and a retry rewrites
-# their lane's setback alone. A restart reads only the second index, so it reads
-# no bodies.
-#
-# Dead letters get a number that is never used twice, so that they can be listed
-# in pages while others come and go; the earlier key did not promise that.
+# A parked event keeps the offset at which it was read, and a retry rewrites only the setback of
+# its lane. A restart reads only the second index, and so reads no bodies.  A dead letter gets a
+# number that is never used twice. So dead letters can be listed in pages while others are added
+# and removed; the earlier key did not allow that.
 _DELIVERY = """
 BEGIN IMMEDIATE;
 CREATE TABLE parked_events (
@@ -85,8 +83,8 @@ PRAGMA user_version = 2;
 COMMIT;
 """
 
-# Forwarded events lie between the others, so that they share offsets, pages and
-# retention. The column is the last one: it costs nothing where it is empty.
+# Forwarded events are rows of the same table, so that they share offsets, pages and retention.
+# The column comes last, because an empty last column takes no space.
 _FORWARDED = """
 BEGIN IMMEDIATE;
 ALTER TABLE events ADD COLUMN forwarded_to TEXT;
@@ -94,9 +92,9 @@ PRAGMA user_version = 3;
 COMMIT;
 """
 
-# A record keeps its row and the time at which it was recorded first, while its
-# states replace each other. Those of the former format, which had no id and
-# named no time beside their bodies, are all in a final state.
+# A continuity record keeps its row and the time at which it was first recorded, while new
+# states replace its body. Records of the former format have no id, and no time outside of their
+# bodies; all of them are in a final state.
 _CONTINUITY = """
 BEGIN IMMEDIATE;
 ALTER TABLE continuity RENAME TO former_continuity;
@@ -121,7 +119,7 @@ PRAGMA user_version = 5;
 COMMIT;
 """
 
-# A checkpoint of a former version has no time.
+# A checkpoint of an earlier version has no time.
 _POSITIONS = """
 BEGIN IMMEDIATE;
 CREATE TABLE positions (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
@@ -130,8 +128,8 @@ PRAGMA user_version = 6;
 COMMIT;
 """
 
-# The head stands before the body, so that a list of heads reads no page of a
-# large body. `letter_head` is a function of ours.
+# The head comes before the body, so that a list of heads reads no page of a large body.
+# `letter_head` is a function that Streamer defines.
 _LETTER_HEADS = """
 BEGIN IMMEDIATE;
 ALTER TABLE dead_letters RENAME TO former_dead_letters;
@@ -149,7 +147,7 @@ COMMIT;
 """
 
 UPGRADES = (_EVENTS, _DELIVERY, _FORWARDED, _CONTINUITY, _SNAPSHOTS, _POSITIONS, _LETTER_HEADS)
-"""Scripts that upgrade a file from version n to n + 1, each in a transaction of its own."""
+"""Scripts that upgrade a file from version n to n + 1, each in its own transaction."""
 
 VERSION = len(UPGRADES)
 _BUSY_S = 5.0
@@ -159,7 +157,7 @@ _log = structlog.get_logger()
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
-    """Return the one connection that writes and checkpoints, on a file with our tables.
+    """Return the only connection that writes and checkpoints; create or upgrade the tables first.
 
     Raises `LogUnavailable`, or `LogMisconfigured` for a foreign file.
     """
@@ -180,20 +178,20 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 
 def _check_kind(path: Path) -> None:
-    """Raise `LogMisconfigured` for a pipe, a device or a folder: we would take its rights from others."""
+    """Raise `LogMisconfigured` for a pipe, a device or a folder, because its rights must not be changed."""
     try:
         regular_files.check_kind(path)
     except (FileNotFoundError, PermissionError):
-        # It is made, or SQLite reports it.
+        # A missing file is created later; SQLite reports a missing permission.
         return
     except OSError as exc:
         raise LogMisconfigured(f"{path} can't be the log's file ({exc.strerror}): name another path") from exc
 
 
 def _make_private(path: Path) -> None:
-    """Make the file its owner's alone, whatever the umask; SQLite gives those beside it the same rights."""
+    """Give rights to the file's owner only; SQLite gives its companion files the same rights."""
     with suppress(FileExistsError):
-        # Only a new one: closing a file drops the locks that this process has on it.
+        # Open only a new file, because closing a file drops the locks that this process has on it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     path.chmod(0o600)
 
@@ -207,11 +205,11 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def open_shared(path: Path) -> sqlite3.Connection:
-    """Return a connection that only reads, for a process that does not own the file.
+    """Return a read-only connection for a process that does not own the file.
 
-    SQLite opens the file itself for reading alone, so that this connection can
-    neither checkpoint the write-ahead log nor remove it when it is the last one
-    to close. Raises `LogMisconfigured` for a file of another schema.
+    SQLite opens the file itself read-only. So this connection can't checkpoint the
+    write-ahead log. It also can't remove the write-ahead log when it closes as the
+    last connection. Raises `LogMisconfigured` for a file with another schema.
     """
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?mode=ro", timeout=_BUSY_S, isolation_level=None, uri=True
@@ -229,7 +227,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         _check_ours(connection, path)
         if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise LogMisconfigured(
-                f"the file system of {path} can't carry a write-ahead log: name a path on a local disk"
+                f"the file system of {path} does not support a write-ahead log: name a path on a local disk"
             )
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_IDLE_WAL}")
@@ -248,7 +246,7 @@ def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _check_ours(connection: sqlite3.Connection, path: Path) -> int:
-    """Return the version of the schema, 0 for an empty file."""
+    """Return the version of the schema; 0 for an empty file."""
     application, version, tables = (
         connection.execute(query).fetchone()[0]
         for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
@@ -258,7 +256,7 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> int:
     if version > VERSION:
         raise LogMisconfigured(
             f"{path} was written by a newer Streamer (schema {version}, this one knows {VERSION}): "
-            "run that one, or name another path"
+            "run the newer Streamer, or name another path"
         )
     return int(version)
 
@@ -268,5 +266,5 @@ def _check_current(connection: sqlite3.Connection, path: Path) -> None:
     if version < VERSION:
         raise LogMisconfigured(
             f"{path} was written by an older Streamer (schema {version}, this one knows {VERSION}): start "
-            "the daemon of this one first, which upgrades it"
+            "the daemon of this Streamer first, which upgrades the file"
         )

@@ -1,4 +1,4 @@
-"""Worker thread that owns a SQLite connection, and its bulk statements."""
+"""Worker thread that owns a SQLite connection, and functions for bulk statements."""
 
 import asyncio
 import sqlite3
@@ -29,14 +29,14 @@ class _Job:
 
 
 class Worker:
-    """One thread with its connection; runs jobs in the order in which they were submitted.
+    """Thread with its own connection, which runs jobs in the order of submission.
 
-    After a failure the connection is closed, and opened again for the next job:
-    only then is the effect of a failed commit certain.
+    After a failure, the worker closes the connection and opens it again for the
+    next job. Only then is the outcome of a failed commit certain.
     """
 
     def __init__(self, path: Path, connect: _Connect, *, group_weight: int, atomic: bool) -> None:
-        """Run jobs in groups of up to `group_weight`; `atomic` puts each group in one transaction."""
+        """Run jobs in groups of a weight up to `group_weight`; `atomic` makes a group one transaction."""
         self._path = path
         self._connect = connect
         self._group_weight = group_weight
@@ -45,13 +45,13 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._connection: sqlite3.Connection | None = None
         self._closed = False
-        # Those that have no result yet, and the error that has ended the thread.
+        # Futures without a result yet, and the error that ended the thread.
         self._open: set[asyncio.Future[Any]] = set()
         self._failure: Exception | None = None
 
     @classmethod
     def writing(cls, path: Path, *, group_weight: int, pulses: Pulses) -> AbstractAsyncContextManager[Self]:
-        """Return the writing worker, with its group commit."""
+        """Return the worker that writes, which commits jobs in groups."""
         return cls(path, open_writer, group_weight=group_weight, atomic=True).running("log.writer", pulses)
 
     @classmethod
@@ -71,10 +71,10 @@ class Worker:
 
     @asynccontextmanager
     async def running(self, name: str, pulses: Pulses) -> AsyncIterator[Self]:
-        """Run the thread inside the context; leaving finishes submitted jobs and closes the connection.
+        """Run the thread inside the context; leaving it finishes submitted jobs and closes the connection.
 
-        The loop turns while the connection closes, which can copy all of the
-        write-ahead log into the file.
+        The event loop keeps running while the connection closes, because closing
+        can copy the whole write-ahead log into the file.
         """
         thread = ServiceThread(name, self._serve, pulses=pulses, failed=self._break_off)
         thread.start()
@@ -88,7 +88,7 @@ class Worker:
 
     @property
     def is_closed(self) -> bool:
-        """True once no job can be submitted any more."""
+        """True when no job can be submitted any more."""
         return self._closed
 
     def submit(
@@ -98,11 +98,11 @@ class Worker:
         weight: int = 1,
         then: Callable[[_Result], None] | None = None,
     ) -> asyncio.Future[_Result]:
-        """Submit `work`; the future holds its result once that is durable.
+        """Submit `work`; the future gets its result when the result is durable.
 
-        `then` is called on the loop with the result before the future has it,
-        also when the future was cancelled. The future can raise
-        `LogUnavailable` or `LogMisconfigured`. Raises `LogUnavailable` once
+        `then` is called with the result on the loop, before the future gets it,
+        even if the future was cancelled. The future can raise `LogUnavailable` or
+        `LogMisconfigured`. `submit` raises `LogUnavailable` when the worker is
         closed.
         """
         if self._closed:
@@ -127,7 +127,7 @@ class Worker:
                 pulse.beat()
                 results, failure = self._run_group(group)
                 self._loop.call_soon_threadsafe(_resolve, group, results, failure)
-                # At rest until the next job.
+                # The thread rests until the next job.
                 pulse.rest()
         finally:
             self._close_connection()
@@ -164,7 +164,7 @@ class Worker:
         except sqlite3.Error as exc:
             self._close_connection()
             return (), translated(exc, self._path)
-        except Exception as exc:  # noqa: BLE001 - the job's future raises it, and this thread goes on
+        except Exception as exc:  # noqa: BLE001 - the job's future raises it, and this thread continues
             return (), exc
 
     def _close_connection(self) -> None:
@@ -176,7 +176,7 @@ class Worker:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit the statements of the body together, or none of them."""
+    """Context manager: commit all statements of the body in one transaction, or none."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -203,13 +203,13 @@ def _resolve(group: Sequence[_Job], results: Sequence[Any], failure: Exception |
 def _failure_of(job: _Job, result: Any) -> Exception | None:
     try:
         job.then(result)
-    except Exception as exc:  # noqa: BLE001 - the job's future raises it, and the others have their results
+    except Exception as exc:  # noqa: BLE001 - the job's future raises it, and the other jobs have their results
         return exc
     return None
 
 
 async def _joined(thread: ServiceThread) -> None:
-    """Wait for the thread's end, also when cancelled: the next owner of the file must find it free."""
+    """Wait for the end of the thread, even when cancelled, so that the next owner finds the file free."""
     cancelled: asyncio.CancelledError | None = None
     while not thread.has_ended:
         try:
@@ -229,16 +229,16 @@ def _ignore(_: object) -> None:
 
 
 _ROWS_AT_ONCE = 1_000
-# SQLite before 3.32 takes fewer.
+# SQLite before 3.32 takes fewer parameters.
 _PARAMETERS = 999 if sqlite3.sqlite_version_info < (3, 32) else 32_766
 
 
 def insert_rows(
     connection: sqlite3.Connection, insert: str, rows: Sequence[tuple[Any, ...]], *, conflict: str = ""
 ) -> None:
-    """Run the statement `insert`, without its values, for all `rows`, which have one width.
+    """Run the statement `insert`, given without its values, for all `rows`; all rows have the same width.
 
-    `conflict` is the clause after the values.
+    `conflict` is an SQL clause that follows the values.
     """
     if not rows:
         return
@@ -256,9 +256,9 @@ def delete_rows(
     *,
     parameters: Sequence[Any] = (),
 ) -> None:
-    """Run the statement `delete`, which ends with a column, for all `keys` of that column.
+    """Run the statement `delete`, which ends with a column's name, for all `keys` in this column.
 
-    `parameters` belong to the statement itself.
+    `parameters` are the parameters of the statement before its column.
     """
     for batch in _batches(keys, min(_ROWS_AT_ONCE, _PARAMETERS - len(parameters))):
         connection.execute(f"{delete} IN ({','.join('?' * len(batch))})", (*parameters, *batch))
@@ -271,7 +271,7 @@ def _batches(items: Iterable[Any], size: int) -> Iterator[Sequence[Any]]:
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:
-    """Return the bytes of the file in use; SQLite uses freed pages again before the file grows."""
+    """Return the number of bytes that the file uses; SQLite reuses freed pages before the file grows."""
     pages, free, size = (
         connection.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("page_count", "freelist_count", "page_size")

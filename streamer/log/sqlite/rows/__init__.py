@@ -1,1 +1,1 @@
-"""Rows of each table: how they are written and read."""
+"""Functions that write and read the rows of each table."""

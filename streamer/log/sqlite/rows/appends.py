@@ -1,4 +1,4 @@
-"""Rows of appends."""
+"""Rows of appended events, and of checkpoints."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ EventRow = tuple[int, str, int, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendRows:
-    """An append as rows."""
+    """Rows of one append."""
 
     channel: str
     checkpoint: bytes
@@ -32,7 +32,7 @@ class AppendRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendedEnd:
-    """End of the log (exclusive) after an append, and its size."""
+    """End offset of the log (exclusive) after an append, and the size of the file."""
 
     end: int
     used_bytes: int
@@ -46,7 +46,7 @@ def encode(
     *,
     now: float,
 ) -> AppendRows:
-    """Return an append as rows; `now`, the time of its commit, is in epoch seconds."""
+    """Return an append as rows; `now` is the time of its commit in epoch seconds."""
     return AppendRows(
         channel=str(checkpoint.channel),
         checkpoint=encode_checkpoint(checkpoint),
@@ -60,7 +60,7 @@ def encode(
 def event_row(event: Event, now_s: int) -> EventRow:
     """Return the row of `event`; raises `TypeError` if JSON can't hold its data.
 
-    `now_s`, the time of the append, is in epoch seconds.
+    `now_s` is the time of the append in epoch seconds.
     """
     body = encode_event(event)
     return now_s, event.type, len(body), body
@@ -70,7 +70,7 @@ def write(connection: sqlite3.Connection, append: AppendRows) -> AppendedEnd:
     """Insert the rows of `append`; return the new end and size of the log."""
     insert_rows(connection, "INSERT INTO events (appended_at, type, size, body)", append.events)
     if append.redriven:
-        # Before the others: a redriven event can be set aside again under the same id.
+        # Remove first, because a redriven event can be set aside again under the same id.
         remove_letters(connection, append.redriven)
     if append.dead_letters:
         write_letters(connection, append.dead_letters)
@@ -95,14 +95,14 @@ def read_orgs(connection: sqlite3.Connection, foreign: ForeignRecords) -> frozen
 
 
 def read_checkpoints(connection: sqlite3.Connection, foreign: ForeignRecords) -> list[Checkpoint]:
-    """Return the checkpoints of all channels, without foreign rows."""
+    """Return the checkpoints of all channels; foreign rows are skipped."""
     return [stored.checkpoint for stored in read_stored(connection, "", foreign)]
 
 
 def read_stored(
     connection: sqlite3.Connection, owner: str, foreign: ForeignRecords
 ) -> list[StoredCheckpoint]:
-    """Return the checkpoints of all channels, which the process `owner` reads, without foreign rows."""
+    """Return the checkpoints of all channels, with `owner` as their owner; foreign rows are skipped."""
     rows = connection.execute("SELECT channel, body, stored_at FROM checkpoints").fetchall()
     return [
         StoredCheckpoint(checkpoint=checkpoint, stored_at=stored_at, owner=owner)
@@ -112,10 +112,10 @@ def read_stored(
 
 
 def read_checkpoint(connection: sqlite3.Connection, channel: Channel) -> Checkpoint | None:
-    """Return the checkpoint of `channel`, `None` if it has none."""
+    """Return the checkpoint of `channel`, or `None`."""
     row = connection.execute("SELECT body FROM checkpoints WHERE channel = ?", (str(channel),)).fetchone()
     try:
         return None if row is None else decode_checkpoint(row[0])
     except ForeignRecord as exc:
-        # A channel that began again would leave a hole without a word.
+        # A channel that began again would silently leave a hole.
         raise ForeignRecord(f"{exc}: it is row {channel} of the table checkpoints") from exc

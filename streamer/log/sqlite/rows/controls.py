@@ -1,4 +1,4 @@
-"""Rows of controls, orders, audit and continuity records, and the control state in memory."""
+"""Rows of controls, orders, audit records and continuity records, and the control state in memory."""
 
 import asyncio
 import sqlite3
@@ -30,25 +30,25 @@ from streamer.log.sqlite.rows.pages import sound
 
 _Row = tuple[str, bytes]
 NEWEST = 2**63 - 1
-"""Number above those of all rows."""
+"""A number above the number of every row."""
 
 
 class SharedControls:
-    """The control state of the file, in memory: no other process can change it."""
+    """Copy of the file's control state in memory, which only this process can change."""
 
     def __init__(self) -> None:
         self._board = ControlState()
         self._changed = asyncio.Event()
 
     def show(self, board: ControlState) -> None:
-        """Replace the board and notify its readers of a change."""
+        """Replace the control state, and notify its readers if it has changed."""
         if board != self._board:
             self._board = board
             changed, self._changed = self._changed, asyncio.Event()
             changed.set()
 
     async def boards(self) -> AsyncGenerator[ControlState, None]:
-        """Yield the board, and again after each change."""
+        """Yield the control state, and again after each change."""
         while True:
             changed = self._changed
             yield self._board
@@ -71,7 +71,7 @@ def write_control(connection: sqlite3.Connection, row: _Row) -> None:
 
 
 def write_redrive(connection: sqlite3.Connection, row: _Row) -> None:
-    """Write a redrive; it replaces the row with its id."""
+    """Write a redrive, replacing the row with the same id."""
     connection.execute("INSERT OR REPLACE INTO redrives VALUES (?, ?)", row)
 
 
@@ -81,14 +81,14 @@ def forget_redrive(connection: sqlite3.Connection, id_: str) -> None:
 
 
 def leave_out(connection: sqlite3.Connection, id_: str, letters: Collection[str]) -> None:
-    """Add to the letters that a redrive skips, if it is open."""
+    """Let a redrive skip these dead letters too, if the redrive is open."""
     row = connection.execute("SELECT body FROM redrives WHERE id = ?", (id_,)).fetchone()
     if row is not None:
         write_redrive(connection, redrive_row(decode_redrive(row[0]).without(letters)))
 
 
 def order_snapshot(connection: sqlite3.Connection, order: SnapshotOrder) -> None:
-    """Write an order of a snapshot, replacing the row with its id, or remove the row of an ended one."""
+    """Write a snapshot order, replacing the row with the same id, or remove an ended order."""
     row = printable(order.id), encode_snapshot_order(order)
     if order.ended_at is None:
         connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?)", row)
@@ -97,7 +97,7 @@ def order_snapshot(connection: sqlite3.Connection, order: SnapshotOrder) -> None
 
 
 def order_position(connection: sqlite3.Connection, order: PositionOrder) -> None:
-    """Write an order of a position, or remove an ended one."""
+    """Write a position order, or remove an ended order."""
     row = printable(order.id), encode_position_order(order)
     if order.ended_at is None:
         connection.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", row)
@@ -106,7 +106,10 @@ def order_position(connection: sqlite3.Connection, order: PositionOrder) -> None
 
 
 def read_board(connection: sqlite3.Connection, foreign: ForeignRecords) -> ControlState:
-    """Return the control state without foreign rows; raises `LogMisconfigured` for a newer Streamer's row."""
+    """Return the control state; foreign rows are skipped.
+
+    Raises `LogMisconfigured` for a row of a newer Streamer.
+    """
     controls = sound(_all(connection, "subscriber", "controls"), decode_control, "controls", foreign)
     redrives = sound(_all(connection, "id", "redrives"), decode_redrive, "redrives", foreign)
     snapshots = sound(_all(connection, "id", "snapshots"), decode_snapshot_order, "snapshots", foreign)
@@ -131,10 +134,10 @@ def write_audit(connection: sqlite3.Connection, body: bytes, now: float) -> None
 def read_audit(
     connection: sqlite3.Connection, count: int, foreign: ForeignRecords, before: int = NEWEST
 ) -> tuple[list[AuditRecord], int]:
-    """Return some of the last `count` audit records numbered below `before`, and the lowest number.
+    """Return a page of the last `count` audit records with numbers below `before`, and the lowest number.
 
-    They come oldest first, without foreign rows. A page without a number below
-    `before` is the end.
+    The page has the oldest record first, and foreign rows are skipped. If the
+    lowest number equals `before`, no more rows exist.
     """
     wanted = BodyQuery(table="audit", where="seq < ?", parameters=(before,), latest=True, count=count)
     rows = read_bodies(connection, wanted).rows
@@ -148,7 +151,10 @@ ContinuityRow = tuple[str, float, bool, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContinuityPage:
-    """Readable records of some rows, oldest first, and the `lowest` number of the rows, 0 without any."""
+    """Readable records of a page of rows, oldest first.
+
+    `lowest` is the lowest row number of the page, or 0 without rows.
+    """
 
     records: Sequence[ContinuityRecord]
     lowest: int
@@ -163,7 +169,7 @@ def continuity_rows(records: Iterable[ContinuityRecord]) -> list[ContinuityRow]:
 
 
 def write_continuity(connection: sqlite3.Connection, rows: Sequence[ContinuityRow]) -> None:
-    """Add continuity records; one with a known id replaces the former state in its row."""
+    """Write continuity records; a record with a known id replaces the earlier state in its row."""
     insert_rows(
         connection,
         "INSERT INTO continuity (id, recorded_at, is_open, body)",
@@ -173,7 +179,7 @@ def write_continuity(connection: sqlite3.Connection, rows: Sequence[ContinuityRo
 
 
 def read_open(connection: sqlite3.Connection, foreign: ForeignRecords) -> list[ContinuityRecord]:
-    """Return the open records, oldest first."""
+    """Return the open continuity records, oldest first."""
     return list(
         _read_continuity(connection.execute(f"{_SELECT_CONTINUITY} WHERE is_open ORDER BY seq"), foreign)
     )
@@ -182,7 +188,7 @@ def read_open(connection: sqlite3.Connection, foreign: ForeignRecords) -> list[C
 def read_by_ids(
     connection: sqlite3.Connection, ids: Collection[str], foreign: ForeignRecords
 ) -> list[ContinuityRecord]:
-    """Return the records of `ids`."""
+    """Return the continuity records with these ids."""
     rows = (
         connection.execute(f"{_SELECT_CONTINUITY} WHERE id = ?", (printable(each),)).fetchone()
         for each in ids
@@ -191,7 +197,7 @@ def read_by_ids(
 
 
 def read_before(connection: sqlite3.Connection, before: int, foreign: ForeignRecords) -> ContinuityPage:
-    """Return the last records whose rows are numbered below `before`."""
+    """Return a page of the last continuity records with row numbers below `before`."""
     rows = connection.execute(
         f"{_SELECT_CONTINUITY} WHERE seq < ? ORDER BY seq DESC LIMIT {_PAGE_ROWS}", (before,)
     ).fetchall()
@@ -206,5 +212,6 @@ def _read_continuity(rows: Iterable[tuple[Any, ...]], foreign: ForeignRecords) -
         except LogMisconfigured as error:
             foreign.set_aside("continuity", f"row {seq} of the table continuity", error)
             continue
-        # The row keeps the time of the first state; those of the former format have it in the body alone.
+        # The row keeps the time of the first state. In the former format, only the body has
+        # this time.
         yield record if recorded_at is None else replace(record, recorded_at=recorded_at)

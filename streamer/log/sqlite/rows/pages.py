@@ -1,8 +1,8 @@
-"""Pages of events for one subscriber, without foreign rows.
+"""Pages of events for one subscriber, and an iterator that skips foreign rows.
 
-A page leaves SQLite as one row, and is parsed at once: reading row by row, a
-thread that competes with a busy loop got 1,500 events a second where this gets
-68,000.
+SQLite returns a page as one row, which is parsed in one step. Reading row by row, a
+thread that competed with a busy event loop got 1,500 events a second; this way, it
+gets 68,000.
 """
 
 import sqlite3
@@ -26,10 +26,11 @@ _OFFSETS_COUNTED = 50_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetRange:
-    """The events to read: from `begin` to `end` (exclusive), of the types that match one of SQLite's `globs`.
+    """Range of events to read: from `begin` to `end` (exclusive), with types that match one of `globs`.
 
-    They are those that were forwarded to a subscriber, or else those that were
-    forwarded to none.
+    With `forwarded_to`, the range has only events that were forwarded to this
+    subscriber; otherwise, only events that were not forwarded. `globs` have the
+    syntax of SQLite's GLOB.
     """
 
     begin: int
@@ -41,8 +42,8 @@ class OffsetRange:
 def read_page(connection: sqlite3.Connection, window: OffsetRange) -> tuple[list[Entry], int]:
     """Return the first entries of `window`, and the offset up to which it was read.
 
-    A page is bounded in events, in bytes (though one event always fits) and in
-    the scanned offsets.
+    A page is limited in events, in bytes (though one event always fits) and in
+    scanned offsets.
     """
     stop = min(window.end, window.begin + _OFFSETS_SCANNED)
     either = " OR ".join(["type GLOB ?"] * len(window.globs)) or "FALSE"
@@ -75,8 +76,8 @@ def read_page(connection: sqlite3.Connection, window: OffsetRange) -> tuple[list
 class FirstAppended:
     """Offset of the first event that was appended since a time.
 
-    `is_cut_at` is the time of that event where earlier ones that belong to it
-    can have been deleted, `None` otherwise.
+    `is_cut_at` is the time of this event if earlier events since that time can have
+    been deleted, and `None` otherwise.
     """
 
     offset: int
@@ -84,12 +85,12 @@ class FirstAppended:
 
 
 def first_appended(connection: sqlite3.Connection, at: float) -> FirstAppended:
-    """Return the first event that was appended since `at`, by halving: rows have rising times."""
+    """Return the first event that was appended since `at`, by binary search over the rising times."""
     low, high = bounds(connection, "events")
     first = low
     while low < high:
         middle = (low + high) // 2
-        # Rows are missing between others where a transaction was given up.
+        # Row numbers can be missing, because a transaction was rolled back.
         row = connection.execute(
             "SELECT seq, appended_at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,)
         ).fetchone()
@@ -102,8 +103,8 @@ def first_appended(connection: sqlite3.Connection, at: float) -> FirstAppended:
 
 
 def bounds(connection: sqlite3.Connection, table: str) -> tuple[int, int]:
-    """Return the number of the first row of `table`, and one behind the last; zeros for an empty one."""
-    # In one query over both, SQLite would read the whole table.
+    """Return the number of the first row of `table`, and the last number plus one; zeros if it is empty."""
+    # Two subqueries are needed: for min and max in one query, SQLite would read the whole table.
     first, last = connection.execute(
         f"SELECT (SELECT min(seq) FROM {table}), (SELECT max(seq) FROM {table})"  # noqa: S608 - names of ours
     ).fetchone()
@@ -113,7 +114,8 @@ def bounds(connection: sqlite3.Connection, table: str) -> tuple[int, int]:
 def count_appended(connection: sqlite3.Connection, at: float, patterns: Sequence[str]) -> int:
     """Return how many events were appended since `at`, of types that match `patterns`.
 
-    Of more than some tens of thousands, all types are counted, which needs no reading.
+    Above some tens of thousands of events, it counts events of all types, because
+    this needs no reading.
     """
     first = first_appended(connection, at).offset
     last = connection.execute("SELECT ifnull(max(seq) + 1, 0) FROM events").fetchone()[0]
@@ -153,7 +155,7 @@ def sound(
     table: str,
     foreign: ForeignRecords,
 ) -> Iterator[_Value]:
-    """Yield the values of rows of `table`, which are keys and bodies; set aside those that are foreign."""
+    """Yield the decoded bodies of `rows` of `table`; skip and log foreign rows."""
     for key, body in rows:
         try:
             yield decode(body)

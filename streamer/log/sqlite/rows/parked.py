@@ -1,7 +1,7 @@
 """Rows of parked lanes and of dead letters.
 
-The body of an event is written once, when it is parked; a retry writes only its
-lane's setback. An event is identified by its offset.
+The body of an event is written once, when the event is parked. A retry writes only
+the setback of its lane. The offset identifies an event.
 """
 
 import sqlite3
@@ -29,7 +29,7 @@ _LANES_AT_ONCE = 200
 
 @dataclass(slots=True, kw_only=True)
 class ParkedRows:
-    """The rows that changes of lanes add up to; a lane without a setback is removed."""
+    """Rows that result from changes of lanes; a lane without a setback is removed."""
 
     subscriber: SubscriberName
     joined: dict[int, tuple[str, bytes]] = field(default_factory=dict)
@@ -38,14 +38,14 @@ class ParkedRows:
 
     @classmethod
     def of(cls, subscriber: SubscriberName, changes: Sequence[LaneChange]) -> "ParkedRows":
-        """Return the sum of `changes`, applied one after the other."""
+        """Return the rows that result from all `changes`, applied in order."""
         rows = cls(subscriber=subscriber)
         for change in changes:
             rows._add(change)
         return rows
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Apply the changes; doing so twice changes nothing more."""
+        """Write the rows; writing them twice has no further effect."""
         parameters = (self.subscriber,)
         delete_rows(
             connection,
@@ -86,9 +86,9 @@ class ParkedRows:
 def read_lanes(
     connection: sqlite3.Connection, subscriber: SubscriberName, after: str | None
 ) -> tuple[list[ParkedLane], str | None]:
-    """Return some of the parked lanes with names after `after`, and the last name among them.
+    """Return a page of the parked lanes with names after `after`, and the last name of the page.
 
-    An empty page is the end.
+    An empty page means that no more lanes exist.
     """
     begin, named = ("", ()) if after is None else ("AND lane > ?", (after,))
     lines = connection.execute(
@@ -108,7 +108,7 @@ def read_lanes(
 
 
 def read_lane(connection: sqlite3.Connection, subscriber: SubscriberName, lane: str) -> ParkedLane | None:
-    """Return one parked lane of a subscriber, or `None`."""
+    """Return the parked lane with this name of a subscriber, or `None`."""
     row = connection.execute(
         """
         SELECT setback, (
@@ -126,7 +126,7 @@ def read_lane(connection: sqlite3.Connection, subscriber: SubscriberName, lane: 
 def read_parked(
     connection: sqlite3.Connection, subscriber: SubscriberName, offsets: Sequence[int]
 ) -> tuple[list[Entry], Sequence[int]]:
-    """Return some of the parked events at `offsets`, which rise, and the offsets left to read."""
+    """Return some of the parked events at `offsets`, and the offsets left to read; `offsets` must rise."""
     asked, later = offsets[:PAGE_ROWS], offsets[PAGE_ROWS:]
     wanted = BodyQuery(
         table="parked_events",
@@ -157,7 +157,7 @@ def parked_among(
 
 
 def count_parked(connection: sqlite3.Connection) -> dict[SubscriberName, int]:
-    """Return the number of parked events of each subscriber that has any."""
+    """Return the number of parked events of each subscriber that has parked events."""
     rows = connection.execute("SELECT subscriber, count(*) FROM parked_events GROUP BY subscriber")
     return {SubscriberName(name): count for name, count in rows.fetchall()}
 
@@ -185,12 +185,12 @@ def letter_rows(letters: Iterable[DeadLetter]) -> list[LetterRow]:
 
 
 def letter_key(id_: str) -> str:
-    """Return the id of a dead letter as the table holds it."""
+    """Return the id of a dead letter in the form that the table has."""
     return id_.encode("utf-8", "backslashreplace").decode()
 
 
 def write_letters(connection: sqlite3.Connection, rows: Sequence[LetterRow]) -> None:
-    """Add dead letters; one with a known id replaces the earlier one in its row."""
+    """Write dead letters; a dead letter with a known id replaces the earlier dead letter in its row."""
     insert_rows(
         connection,
         "INSERT INTO dead_letters (id, failed_at, body, head)",
@@ -206,7 +206,7 @@ def remove_letters(connection: sqlite3.Connection, keys: Iterable[str]) -> None:
 
 
 def last_letter(connection: sqlite3.Connection) -> int:
-    """Return the number of the newest dead letter; later ones get higher numbers."""
+    """Return the number of the newest dead letter; later dead letters get higher numbers."""
     return int(connection.execute("SELECT coalesce(max(seq), 0) FROM dead_letters").fetchone()[0])
 
 
@@ -218,9 +218,10 @@ def count_letters(connection: sqlite3.Connection) -> int:
 def read_heads(
     connection: sqlite3.Connection, after: int, last: int, foreign: ForeignRecords
 ) -> tuple[list[LetterHead], int]:
-    """Return some heads of letters numbered above `after` up to `last`, and the highest number among them.
+    """Return a page of heads of dead letters, and the highest number of the page.
 
-    Bodies are not read. An empty page is the end.
+    The page has dead letters with numbers above `after`, up to `last`. It reads no
+    bodies. An empty page means that no more dead letters exist.
     """
     wanted = BodyQuery(
         table="dead_letters", column="head", where="seq > ? AND seq <= ?", parameters=(after, last)
@@ -233,10 +234,10 @@ def read_heads(
 def read_letters(
     connection: sqlite3.Connection, keys: Sequence[str], after: int, foreign: ForeignRecords
 ) -> tuple[list[DeadLetter], int | None]:
-    """Return some of the letters with these keys, a page of them at most, that are numbered above `after`.
+    """Return a page of the dead letters that have one of `keys` and a number above `after`.
 
-    Beside them is the highest number among them, or `None` when no others
-    follow.
+    The second result is the highest number of the page, or `None` if no more dead
+    letters follow. `keys` has at most `PAGE_ROWS` keys.
     """
     wanted = BodyQuery(
         table="dead_letters", where=f"seq > ? AND id {_among(keys)}", parameters=(after, *keys)
@@ -247,7 +248,7 @@ def read_letters(
 
 
 def kept_letters(connection: sqlite3.Connection, keys: Sequence[str]) -> frozenset[str]:
-    """Return the `keys` (a page of them at most) that belong to letters."""
+    """Return the keys in `keys` that belong to dead letters; `keys` has at most `PAGE_ROWS` keys."""
     rows = connection.execute(f"SELECT id FROM dead_letters WHERE id {_among(keys)}", keys)  # noqa: S608 - only placeholders
     return frozenset(id_ for (id_,) in rows)
 

@@ -1,8 +1,8 @@
-"""Search in the rows of events and of receipts.
+"""Search in the rows of events and receipts.
 
-SQLite looks for texts in the bodies without parsing them, a few hundred thousand
-rows a second. So appends need no index for it. Its hits are parsed and compared
-once more.
+SQLite searches for texts in the bodies without parsing them, at a few hundred
+thousand rows a second. So appends need not maintain an index. The rows found are
+then parsed and compared again.
 """
 
 import sqlite3
@@ -23,7 +23,7 @@ from streamer.log.sqlite.rows.pages import PARTITION, bounds, sound
 from streamer.ports import EventSearch, LoggedEvent
 
 ROWS_AT_ONCE = 10_000
-"""Most rows that one query looks at, so that other readers have their turn."""
+"""Most rows that one query examines, so that other readers need not wait long."""
 
 _PAGE_ROWS = 500
 _PAGE_BYTES = 4 * 1024 * 1024
@@ -33,7 +33,7 @@ _TIME_LENGTH = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundPage:
-    """Rows that can match, in rising order, of the offsets from `begin` to `end` (excluded)."""
+    """Rows with offsets from `begin` to `end` (excluded) that can match, in rising order."""
 
     events: Sequence[LoggedEvent]
     begin: int
@@ -42,16 +42,17 @@ class FoundPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Condition:
-    """Condition of SQL with its parameters."""
+    """SQL condition with its parameters."""
 
     text: str
     parameters: Sequence[object]
 
 
 def read_found(connection: sqlite3.Connection, asked: EventSearch, begin: int, end: int) -> FoundPage:
-    """Return rows from `begin` to `end` (excluded) that can match, from the side where the search begins.
+    """Return a page of rows that can match, at the side of the range where the search begins.
 
-    A page is bounded in events and in bytes, though one event always fits.
+    The range is from `begin` to `end` (excluded). A page is limited in events and
+    bytes, though one event always fits.
     """
     order = "ASC" if asked.oldest_first else "DESC"
     condition = _condition(asked)
@@ -83,13 +84,13 @@ def read_found(connection: sqlite3.Connection, asked: EventSearch, begin: int, e
 
 
 def read_at(connection: sqlite3.Connection, offset: int) -> LoggedEvent | None:
-    """Return the event in the row `offset`, forwarded ones included, or `None`."""
+    """Return the event in the row `offset`, even a forwarded event, or `None`."""
     row = connection.execute("SELECT size, appended_at, body FROM events WHERE seq = ?", (offset,)).fetchone()
     return None if row is None else _events(b"[[%d,%d,%d,%b]]" % (offset, row[0], row[1], row[2]))[0]
 
 
 def appended_at(connection: sqlite3.Connection, offset: int) -> float | None:
-    """Return the time of the first row from `offset` on, in epoch seconds, or `None` behind the end."""
+    """Return the time of the first row from `offset` on, in epoch seconds, or `None` after the last row."""
     row = connection.execute(
         "SELECT appended_at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1", (offset,)
     ).fetchone()
@@ -97,7 +98,7 @@ def appended_at(connection: sqlite3.Connection, offset: int) -> float | None:
 
 
 def receipt_bounds(connection: sqlite3.Connection, at: float) -> tuple[int, int]:
-    """Return the number of the first receipt that was recorded since `at`, and one behind the last."""
+    """Return the number of the first receipt recorded since `at`, and the last receipt's number plus one."""
     low, end = bounds(connection, "receipts")
     high = end
     while low < high:
@@ -105,7 +106,7 @@ def receipt_bounds(connection: sqlite3.Connection, at: float) -> tuple[int, int]
         row = connection.execute(
             "SELECT seq, recorded_at FROM receipts WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,)
         ).fetchone()
-        # Recorded in whole seconds.
+        # The time of a receipt is in whole seconds.
         if row is not None and row[1] < int(at):
             low = row[0] + 1
         else:
@@ -116,7 +117,7 @@ def receipt_bounds(connection: sqlite3.Connection, at: float) -> tuple[int, int]
 def read_receipts(
     connection: sqlite3.Connection, event_id: EventId, begin: int, end: int, foreign: ForeignRecords
 ) -> list[Receipt]:
-    """Return the receipts of an event among the sound rows from `begin` to `end` (excluded)."""
+    """Return the receipts of an event in the rows from `begin` to `end` (excluded); skip foreign rows."""
     wanted = BodyQuery(
         table="receipts",
         where="seq >= ? AND seq < ? AND instr(body, ?)",
@@ -127,7 +128,7 @@ def read_receipts(
 
 
 def parked_lane_of(connection: sqlite3.Connection, subscriber: SubscriberName, offset: int) -> str | None:
-    """Return the name of the lane in which an event is parked, or `None`."""
+    """Return the name of the lane in which the event at `offset` is parked, or `None`."""
     row = connection.execute(
         "SELECT lane FROM parked_events WHERE subscriber = ? AND seq = ?", (subscriber, offset)
     ).fetchone()
@@ -143,7 +144,8 @@ def _condition(asked: EventSearch) -> _Condition:
             texts.append("instr(body, ?)")
             parameters.append(_member(name, value))
     if asked.key is not None:
-        # As subject, as key or elsewhere: to look for both would take twice as long.
+        # This finds the text as subject, key or anything else; two precise conditions would
+        # take twice as long.
         texts.append("instr(body, ?)")
         parameters.append(_text(asked.key))
     for comparison, at in ((">=", asked.since), ("<", asked.until)):
@@ -156,7 +158,7 @@ def _condition(asked: EventSearch) -> _Condition:
 
 
 def _member(name: str, value: str) -> bytes:
-    """Return a member of an object as `orjson` writes it; it writes no other bytes for the same text."""
+    """Return a member of a JSON object in the only form in which `orjson` writes it."""
     return b'"%b":%b' % (name.encode(), _text(value))
 
 

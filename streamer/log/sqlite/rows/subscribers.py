@@ -34,12 +34,12 @@ _ForwardedRow = tuple[int, str, int, bytes, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPosition:
-    """The stored position of `subscriber`.
+    """Stored position of `subscriber`.
 
-    `not_before` is the time of the oldest event that the subscriber wants; it
-    is empty unless the subscriber started at a moment. `expired` counts the
-    offsets that retention deleted before the subscriber read them, and
-    `settlements` counts those recorded.
+    `not_before` is the time of the oldest event that the subscriber wants, or empty
+    if the subscriber did not start at a time. `expired` is the number of offsets
+    that retention deleted before the subscriber read them. `settlements` is the
+    number of recorded settlements.
     """
 
     subscriber: SubscriberName
@@ -50,7 +50,7 @@ class StoredPosition:
 
 
 def window_of(subscription: Subscription, *, begin: int, end: int) -> OffsetRange:
-    """Return the subscriber's window from `begin` to `end` (exclusive)."""
+    """Return the range of the subscriber's events from `begin` to `end` (exclusive)."""
     return OffsetRange(
         begin=begin,
         end=end,
@@ -60,10 +60,11 @@ def window_of(subscription: Subscription, *, begin: int, end: int) -> OffsetRang
 
 
 def find_place(connection: sqlite3.Connection, subscription: Subscription) -> StoredPosition:
-    """Return the subscriber's position; a new one begins at its `start`, which is stored.
+    """Return the subscriber's position; for a new subscriber, store and return its `start`.
 
-    Those downstream get a position too, so that retention keeps what is
-    forwarded to them. Nothing was forwarded to a new one yet.
+    Downstream subscribers get a position too, so that retention keeps the events
+    that are forwarded to them. No event was forwarded yet to a new downstream
+    subscriber, so it begins at the end.
     """
     for downstream in subscription.downstream:
         if known_place(connection, downstream) is None:
@@ -94,7 +95,7 @@ def _begin(connection: sqlite3.Connection, name: SubscriberName, begin: int, not
 
 
 def known_place(connection: sqlite3.Connection, name: SubscriberName) -> StoredPosition | None:
-    """Return the position of a subscriber, `None` for an unknown one."""
+    """Return the position of a subscriber; `None` if the subscriber is unknown."""
     row = connection.execute(
         "SELECT not_before, next_offset, settled_above, settlements FROM subscribers WHERE name = ?", (name,)
     ).fetchone()
@@ -113,10 +114,10 @@ def known_place(connection: sqlite3.Connection, name: SubscriberName) -> StoredP
 def write_progress(
     connection: sqlite3.Connection, name: SubscriberName, progress: SettledOffsets | None, *, settlement: int
 ) -> bool:
-    """Record a subscriber's progress with `settlement`, the number of the settlement that it belongs to.
+    """Record a subscriber's progress with the number of its settlement; return whether it was new.
 
-    Progress of `None` changes nothing. Returns false, and changes nothing, if that
-    settlement is recorded already.
+    If this settlement is recorded already, nothing changes, and the result is
+    false. `None` records only the number.
     """
     return bool(
         connection.execute(
@@ -139,7 +140,7 @@ def write_progress(
 def mark_absent(
     connection: sqlite3.Connection, configured: Collection[SubscriberName], now: float
 ) -> list[SubscriberName]:
-    """Record the time since which each subscriber is not in `configured`; return the newly absent ones."""
+    """Mark subscribers that are not in `configured` as absent since `now`; return the newly absent ones."""
     names = [row[0] for row in connection.execute("SELECT name FROM subscribers WHERE absent_since IS NULL")]
     absent = [SubscriberName(name) for name in names if name not in configured]
     connection.executemany(
@@ -151,7 +152,7 @@ def mark_absent(
 def slowest(connection: sqlite3.Connection, *, absent_before: float) -> tuple[SubscriberName, int] | None:
     """Return the subscriber that is furthest behind, and its offset.
 
-    A subscriber that was absent before `absent_before` does not count.
+    A subscriber that has been absent since before `absent_before` does not count.
     """
     row = connection.execute(
         "SELECT name, next_offset FROM subscribers"
@@ -167,7 +168,7 @@ def _first(connection: sqlite3.Connection) -> int:
 
 
 def encode_offsets(offsets: Iterable[int]) -> str:
-    """Return `offsets` as a JSON array of the first and last of each run: lanes settle many side by side."""
+    """Return `offsets` as a JSON array with the first and the last offset of each run."""
     bounds: list[int] = []
     for offset in sorted(offsets):
         if bounds and offset == bounds[-1] + 1:
@@ -189,9 +190,9 @@ def _offsets(bounds: list[int]) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trimmed:
-    """The rows that one step deleted, and the size it left.
+    """Result of one step of deletion: the number of deleted rows, and the remaining size.
 
-    `held_by` is the subscriber that needs the oldest event that stays.
+    `held_by` is the subscriber that still needs the oldest remaining event.
     """
 
     deleted: int
@@ -200,10 +201,11 @@ class Trimmed:
 
 
 def trim(connection: sqlite3.Connection, *, older_than: float | None, absent_before: float) -> Trimmed:
-    """Delete some of the oldest events that every subscriber has settled; parked ones have a copy.
+    """Delete some of the oldest events that every subscriber has settled.
 
-    `older_than` spares events appended since then; `None` spares none.
-    Subscribers that have been absent since before `absent_before` don't count.
+    Only events appended before `older_than` are deleted; `None` sets no limit. A
+    subscriber that has been absent since before `absent_before` does not count. A
+    parked event stays deliverable, because it has its own copy.
     """
     held_by, floor = slowest(connection, absent_before=absent_before) or (None, None)
     first = connection.execute("SELECT min(seq) FROM events").fetchone()[0]
@@ -222,7 +224,7 @@ def trim(connection: sqlite3.Connection, *, older_than: float | None, absent_bef
 
 
 def trim_records(connection: sqlite3.Connection, table: str, *, older_than: float | None) -> Trimmed:
-    """Delete some of the oldest `RECEIPTS` or `AUDIT`; `older_than` spares those recorded since then."""
+    """Delete some of the oldest rows of `RECEIPTS` or `AUDIT` that were recorded before `older_than`."""
     deleted = connection.execute(
         f"DELETE FROM {table} "  # noqa: S608 - one of two names of our own
         f"WHERE seq < (SELECT min(seq) FROM {table}) + ? AND recorded_at < ?",
@@ -237,7 +239,7 @@ def _latest(older_than: float | None) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedSettlement:
-    """A settlement as rows; `number` counts those of its subscriber."""
+    """Settlement as rows; `number` is its number among the settlements of the subscriber."""
 
     subscriber: SubscriberName
     number: int
@@ -250,7 +252,7 @@ class EncodedSettlement:
 
     @property
     def weight(self) -> int:
-        """Approximate number of its rows."""
+        """Approximate number of rows to write."""
         rows = (self.dead_letters, self.receipts, self.redriven, self.forwarded)
         parked = 0 if self.parked is None else len(self.parked.joined) + len(self.parked.setbacks)
         return 1 + sum(map(len, rows)) + parked
@@ -273,9 +275,10 @@ def encode_settlement(
 
 
 def write_settlement(connection: sqlite3.Connection, settlement: EncodedSettlement) -> AppendedEnd | None:
-    """Record all of `settlement`, unless it is recorded already.
+    """Record the whole settlement, unless it is recorded already.
 
-    Returns the end and the size of the log if it can have grown.
+    Returns the end and the size of the log if the settlement forwarded events, and
+    otherwise `None`.
     """
     is_new = write_progress(
         connection, settlement.subscriber, settlement.progress, settlement=settlement.number
@@ -288,7 +291,7 @@ def write_settlement(connection: sqlite3.Connection, settlement: EncodedSettleme
 
 
 def _write(connection: sqlite3.Connection, settlement: EncodedSettlement) -> None:
-    # Remove first: a redriven event can have been set aside again in this settlement.
+    # Remove first, because a redriven event can have been set aside again in this settlement.
     if settlement.redriven:
         remove_letters(connection, settlement.redriven)
     if settlement.dead_letters:

@@ -289,7 +289,7 @@ async def test_redrive_on_one_way_alone_comes_too_late(world: World) -> None:
         await world.turn(1)
 
     [letter] = world.log.letters
-    assert letter.error == "it came by a redrive, and what credit had forwarded was settled without it"
+    assert letter.error == "it came by a redrive, but the halves from credit were settled without it"
 
 
 @pytest.mark.parametrize("outcome", ["rejected", "skipped"])

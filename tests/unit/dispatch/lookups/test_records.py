@@ -293,5 +293,5 @@ async def test_call_in_flight_ends_with_its_lookups() -> None:
         await world.clock.turn(0.005)
         turning = asyncio.ensure_future(world.clock.turn(2))
     await turning
-    with pytest.raises(RetryLater, match="broken off"):
+    with pytest.raises(RetryLater, match="the look-up was cancelled"):
         await looking_up

@@ -197,5 +197,5 @@ def test_cursor_that_would_be_too_long_is_none() -> None:
 @given(st.one_of(st.text(), st.binary().map(lambda raw: raw.decode("latin-1"))))
 def test_any_other_text_is_no_cursor(text: str) -> None:
     """It is refused in one way, whatever it is."""
-    with pytest.raises(ValueError, match="not that of a search"):
+    with pytest.raises(ValueError, match="belongs to a search with other options"):
         decode_cursor(text, oldest_first=False)

@@ -55,8 +55,8 @@ def test_arguments_become_elements_of_the_class() -> None:
         ({"n:a": 1}, "'n:a' is not a name"),
         ({"\u00e4": 1}, "is not a name"),
         ({"a": {"@b": 1}}, "'@b' is not a name"),
-        ({"a": "\x00"}, r"a holds the character U\+0000"),
-        ({"a": [[1]]}, "a holds a list"),
+        ({"a": "\x00"}, r"a contains the character U\+0000"),
+        ({"a": [[1]]}, "a is a list"),
     ],
 )
 def test_what_apex_can_not_take_is_refused(arguments: dict[str, Any], named: str) -> None:

@@ -448,7 +448,7 @@ async def test_cancelled_delivery_keeps_its_packet_id() -> None:
 @pytest.mark.parametrize(
     ("properties", "settings", "kind", "words"),
     [
-        ("27 00000020", {}, Reject, "and the broker takes 32"),
+        ("27 00000020", {}, Reject, "but the limit is 32"),
         ("24 00", {"qos": 1}, Hold, "set a lower qos"),
         ("25 00", {"retain": True}, Hold, "set retain: false"),
     ],

@@ -32,9 +32,9 @@ URL = "mqtts://broker.example.com"
         ({"topic": "x" * 65_536}, "is longer than 65,535 bytes"),
         ({"topic": "{city}"}, "{city} is not a placeholder"),
         ({"password": "hunter22"}, "username is missing"),
-        ({"username": "a\0"}, "username is longer than 65,535 bytes, is no UTF-8, or holds a NUL"),
+        ({"username": "a\0"}, "username is longer than 65,535 bytes, is not UTF-8, or contains a NUL"),
         # As an environment variable in another encoding is read.
-        ({"username": "a", "password": "\udcfc"}, "password is longer than 65,535 bytes, is no UTF-8"),
+        ({"username": "a", "password": "\udcfc"}, "password is longer than 65,535 bytes, is not UTF-8"),
         ({"version": "3.1.1", "content_mode": "binary"}, "content_mode: binary needs version 5"),
         ({"version": "3.1.1", "expiry_s": 5}, "expiry_s needs version 5"),
         ({"version": "4"}, "'5' or '3.1.1'"),

@@ -45,7 +45,7 @@ def test_setting_that_exactly_once_rests_on_is_refused() -> None:
         ("enable.ssl.certificate.verification", "log.kafka.security.ca_file"),
         ("group.id", "log.kafka.prefix"),
         ("isolation.level", "exactly-once"),
-        ("plugin.library.paths", "loads no code"),
+        ("plugin.library.paths", "must not load code"),
         ("sasl.mechanisms", "log.kafka.security.mechanism"),
         ("sasl.oauthbearer.config", "log.kafka.security"),
         ("security.protocol", "log.kafka.security.protocol"),

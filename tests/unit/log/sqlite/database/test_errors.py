@@ -55,7 +55,7 @@ async def test_file_that_another_program_holds_is_unavailable(log_file: LogFile)
         await pragma(log, "busy_timeout = 1")
         with closing(sqlite3.connect(log_file.settings.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(LogUnavailable, match="another program holds"):
+            with pytest.raises(LogUnavailable, match="another program has locked"):
                 await append_to(log, an_append(an_event(1)))
         await append_to(log, an_append(an_event(1)))
 
