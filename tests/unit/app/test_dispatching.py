@@ -109,7 +109,7 @@ class World:
         target.answers["0"].append(Reject(reason="422"))
         target.hang()
         await self.happen(1)
-        self.log.down = True
+        self.log.faults.down = True
         target.release()
         await self.quiet()
 
@@ -240,7 +240,7 @@ async def test_pause_of_our_own_outlasts_what_was_switched_before(world: World) 
     async with world.running(world.plan(ONE, OTHER, guard={"consecutive": 1})):
         await world.switch(ONE, Switch.RUNNING)
         await world.reject_while_the_log_is_down(ONE)
-        world.log.down = False
+        world.log.faults.down = False
         await world.switch(OTHER, Switch.PAUSED)
         await world.happen(2)
         assert world.delivered(ONE) == 0
@@ -254,7 +254,7 @@ async def test_pause_is_written_as_soon_as_the_log_is_back(world: World) -> None
     async with world.running(world.plan(ONE, guard={"consecutive": 1})):
         await world.reject_while_the_log_is_down(ONE)
         assert not (await world.board()).controls
-        world.log.down = False
+        world.log.faults.down = False
         await world.clock.turn(2)
         await world.quiet()
         assert (await world.board()).controls[ONE].by == "guard"
@@ -288,7 +288,7 @@ async def test_new_configuration_leaves_others_alone(world: World) -> None:
         await world.happen(2)
         assert (world.delivered(ONE), world.delivered(OTHER)) == (2, 4)
         assert (world.targets[ONE].entered, world.targets[OTHER].entered) == (0, 1)
-        assert world.log.expected == {OTHER}
+        assert world.log.consumers.expected == {OTHER}
 
 
 async def test_mistake_that_only_opening_finds_stops_no_daemon_at_work(world: World) -> None:
