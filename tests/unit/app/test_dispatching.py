@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import pytest
 
+from streamer.admin.subscribers import deliver_trial, trial_event
 from streamer.app.dispatching import Dispatching
 from streamer.app.observers import Observers
 from streamer.app.plan import Plan
@@ -192,6 +193,16 @@ async def test_plugin_that_exits_or_cancels_ends_no_other(target: ScriptedTarget
 
         assert (world.delivered(ONE), world.delivered(OTHER)) == (3, 3)
         assert failed._value.get() == failures
+
+
+async def test_trial_whose_plugin_exits_later_ends_nothing() -> None:
+    """The operator's trial runs outside of the dispatcher, in the same event loop."""
+    world = World(targets={ONE: ExitsLater()})
+    async with world.running(world.plan(ONE)) as dispatching:
+        outcome = await deliver_trial(dispatching, ONE, trial_event(world.clock.now(), None), world.clock)
+        task: asyncio.Task[None] = world.targets[ONE].task  # type: ignore[attr-defined] # it was started
+        await task
+        assert outcome["outcome"] == "delivered"
 
 
 async def test_foreign_record_stops_one_subscriber_alone() -> None:
