@@ -272,9 +272,11 @@ class Workers:
 
     async def _work(self, lane: Lane | None, ticket: Ticket, feed: Feed) -> None:
         """Try one lane after another, until the next lane would have to wait."""
+        # A cancellation that is not ours is undone, so the number stays.
+        before = cancellations()
         try:
             while lane is not None:
-                await self._attempt(lane, ticket, feed)
+                await self._attempt(lane, ticket, feed, before)
                 lane = self._next_at_once()
                 if lane is not None:
                     ticket = self._begin(lane)
@@ -299,8 +301,8 @@ class Workers:
         self.state.in_flight.begin(lane)
         return self.admission.begin(lane.full_name)
 
-    async def _attempt(self, lane: Lane, ticket: Ticket, feed: Feed) -> None:
-        before = cancellations()
+    async def _attempt(self, lane: Lane, ticket: Ticket, feed: Feed, before: int) -> None:
+        """Try the head of `lane`; the task was asked `before` so often to end."""
         try:
             ending = await self.head.ending(lane, feed)
             self.settling.ended(lane, ticket, ending)

@@ -1,13 +1,15 @@
 """Events with their positions in the log, a subscriber's progress, and its parked lanes."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from streamer.events.event import Event
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Partition:
+class Partition(NamedTuple):
     """One ordered part of the log; processes share the work by partitions."""
+
+    # A tuple, because a delivery looks ten times for something by its partition.
 
     topic: str
     number: int
