@@ -188,10 +188,11 @@ class Intake:
         state.ledger.opened(entry)
         for note in self.on_read:
             note(event)
-        if self.attempts.skips(event):
+        admitted = self.attempts.admitted(entry)
+        if admitted is None:
             state.ledger.skip(entry, *self.attempts.forwarded(event, None))
         else:
-            state.queue(entry, None if self.joining is None else self.joining.is_awaited)
+            state.queue(admitted, None if self.joining is None else self.joining.is_awaited)
 
     async def _give_up(self, partitions: frozenset[Partition], feed: Feed) -> None:
         """Wait briefly for the attempts in flight in `partitions`, and record their results.

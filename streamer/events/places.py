@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from streamer.events.event import Event
+from streamer.events.event import Event, value_of_every_event
 
 
 class Partition(NamedTuple):
@@ -15,14 +15,19 @@ class Partition(NamedTuple):
     number: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_of_every_event
 class Entry:
-    """Event with its position in the log; `size` is its size there in bytes."""
+    """Event with its position in the log; `size` is its size there in bytes.
+
+    `is_admitted` is true once the process that reads it has found that it is for
+    the target.
+    """
 
     partition: Partition
     offset: int
     event: Event
     size: int = field(default=0, compare=False)
+    is_admitted: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

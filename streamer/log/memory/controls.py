@@ -154,7 +154,9 @@ class ParkedEvents:
         """Apply `changes` of lanes."""
         for change in changes:
             name = change.partition, change.lane
-            self._entries[name].update((entry.offset, entry) for entry in change.joined)
+            # A real log keeps of an entry what it can write.
+            joined = (replace(entry, is_admitted=False) for entry in change.joined)
+            self._entries[name].update((entry.offset, entry) for entry in joined)
             for offset in change.left:
                 self._entries[name].pop(offset, None)
             if change.setback is None:
