@@ -80,12 +80,12 @@ class Answer:
 
     @property
     def json(self) -> JsonObject | None:
-        """Body as a JSON object; `None` when it is anything else."""
+        """Body as a JSON object; `None` if it is not an object."""
         return self.value if isinstance(self.value, dict) else None
 
     @property
     def complaint(self) -> str:
-        """The target's own words on the request; empty when it gives only a code."""
+        """The target's own error message; empty if the answer has only a code."""
         words = complaint(self.value)
         return "" if _word(words) == self.code and " " not in words else words
 

@@ -126,9 +126,9 @@ class Attempts:
         return self._skip(event) is None
 
     def admitted(self, entry: Entry) -> Entry | None:
-        """Return `entry`, which was read, or log that it is not for this target and return `None`.
+        """Return `entry`, or notify the observer and return `None` if its event is not for this target.
 
-        It is marked as admitted once nothing that comes later can change that.
+        The returned entry is marked as admitted if no look-up or other half can change the verdict.
         """
         event = entry.event
         try:

@@ -71,7 +71,7 @@ class MemoryLog:
 
     @property
     def letters(self) -> list[DeadLetter]:
-        """Dead letters, the latest of each id."""
+        """Newest dead letter of each id."""
         return list(self.controls.letters.values())
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:

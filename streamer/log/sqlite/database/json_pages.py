@@ -1,7 +1,8 @@
 """Pages of JSON bodies from any table.
 
-A page leaves SQLite as one row with a line for each body, for the same reason
-as events do (`rows/subscribers.py`). JSON as we write it has no line breaks.
+SQLite returns a page as one row with a line for each body, for the same reason as
+with events (`rows/subscribers.py`). The JSON that Streamer writes contains no line
+breaks.
 """
 
 import sqlite3

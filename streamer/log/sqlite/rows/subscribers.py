@@ -38,10 +38,11 @@ _ForwardedRow = tuple[int, str, int, bytes, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetRange:
-    """The events to read: from `begin` to `end` (exclusive), of the types that match one of SQLite's `globs`.
+    """Range of events to read: from `begin` to `end` (exclusive), with types that match one of `globs`.
 
-    They are those that were forwarded to a subscriber, or else those that were
-    forwarded to none.
+    With `forwarded_to`, the range has only events that were forwarded to this
+    subscriber; otherwise, only events that were not forwarded. `globs` have the
+    syntax of SQLite's GLOB.
     """
 
     begin: int
@@ -175,8 +176,8 @@ def _first(connection: sqlite3.Connection) -> int:
 def read_page(connection: sqlite3.Connection, window: OffsetRange) -> tuple[list[Entry], int]:
     """Return the first entries of `window`, and the offset up to which it was read.
 
-    A page is bounded in events, in bytes (though one event always fits) and in
-    the scanned offsets.
+    A page is limited in events, in bytes (though one event always fits) and in
+    scanned offsets.
     """
     stop = min(window.end, window.begin + _OFFSETS_SCANNED)
     either = " OR ".join(["type GLOB ?"] * len(window.globs)) or "FALSE"

@@ -14,9 +14,9 @@ ROWS_AT_ONCE = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trimmed:
-    """The rows that one step deleted, and the size it left.
+    """Result of one step of deletion: the number of deleted rows, and the remaining size.
 
-    `held_by` is the subscriber that needs the oldest event that stays.
+    `held_by` is the subscriber that still needs the oldest remaining event.
     """
 
     deleted: int
@@ -25,10 +25,11 @@ class Trimmed:
 
 
 def trim(connection: sqlite3.Connection, *, older_than: float | None, absent_before: float) -> Trimmed:
-    """Delete some of the oldest events that every subscriber has settled; parked ones have a copy.
+    """Delete some of the oldest events that every subscriber has settled.
 
-    `older_than` spares events appended since then; `None` spares none.
-    Subscribers that have been absent since before `absent_before` don't count.
+    Only events appended before `older_than` are deleted; `None` sets no limit. A
+    subscriber that has been absent since before `absent_before` does not count. A
+    parked event stays deliverable, because it has its own copy.
     """
     held_by, floor = slowest(connection, absent_before=absent_before) or (None, None)
     first = connection.execute("SELECT min(seq) FROM events").fetchone()[0]
@@ -47,7 +48,7 @@ def trim(connection: sqlite3.Connection, *, older_than: float | None, absent_bef
 
 
 def trim_records(connection: sqlite3.Connection, table: str, *, older_than: float | None) -> Trimmed:
-    """Delete some of the oldest `RECEIPTS` or `AUDIT`; `older_than` spares those recorded since then."""
+    """Delete some of the oldest rows of `RECEIPTS` or `AUDIT` that were recorded before `older_than`."""
     deleted = connection.execute(
         f"DELETE FROM {table} "  # noqa: S608 - one of two names of our own
         f"WHERE seq < (SELECT min(seq) FROM {table}) + ? AND recorded_at < ?",
@@ -63,7 +64,7 @@ def _latest(older_than: float | None) -> float:
 def slowest(connection: sqlite3.Connection, *, absent_before: float) -> tuple[SubscriberName, int] | None:
     """Return the subscriber that is furthest behind, and its offset.
 
-    A subscriber that was absent before `absent_before` does not count.
+    A subscriber that has been absent since before `absent_before` does not count.
     """
     row = connection.execute(
         "SELECT name, next_offset FROM subscribers"
