@@ -6,8 +6,8 @@ import itertools
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -35,6 +35,16 @@ _RUN_OF_A_CALLBACK = asyncio.Handle._run.__code__  # noqa: SLF001 - compared, no
 
 SUBSCRIBER: ContextVar[str] = ContextVar("subscriber", default="")
 """Subscriber that the running code delivers for; tasks that its plugin starts inherit the value."""
+
+
+@contextmanager
+def calling(name: SubscriberName) -> Iterator[None]:
+    """Let the code inside the context, and the tasks that it starts, deliver for the subscriber `name`."""
+    token = SUBSCRIBER.set(name)
+    try:
+        yield
+    finally:
+        SUBSCRIBER.reset(token)
 
 
 def subscriber_of(thread: int) -> str:

@@ -22,6 +22,7 @@ from streamer.admin.schemas import (
     body_of,
     query_of,
 )
+from streamer.blocking import calling
 from streamer.clock import Clock
 from streamer.controls import AuditRecord, Control, ControlState, Switch
 from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
@@ -85,7 +86,8 @@ async def deliver_trial(daemon: DaemonState, name: SubscriberName, event: Event,
         except StreamerError as error:
             return {"outcome": "unopened", "reason": str(error)}
         shaped = await attempts.shaped(lane, tuple)
-        attempt = shaped if isinstance(shaped, AttemptResult) else await attempts.delivered(lane, shaped)
+        with calling(name):
+            attempt = shaped if isinstance(shaped, AttemptResult) else await attempts.delivered(lane, shaped)
     return {**_outcome_json(attempt.outcome), "seconds": round(attempt.seconds, 3)}
 
 

@@ -188,10 +188,11 @@ class Intake:
         state.ledger.opened(entry)
         for note in self.on_read:
             note(event)
-        if self.attempts.skips(event):
+        admitted = self.attempts.admitted(entry)
+        if admitted is None:
             state.ledger.skip(entry, *self.attempts.forwarded(event, None))
         else:
-            state.queue(entry, None if self.joining is None else self.joining.is_awaited)
+            state.queue(admitted, None if self.joining is None else self.joining.is_awaited)
 
     async def _give_up(self, partitions: frozenset[Partition], feed: Feed) -> None:
         """Wait briefly for the attempts in flight in `partitions`, and record their results.
@@ -272,9 +273,11 @@ class Workers:
 
     async def _work(self, lane: Lane | None, ticket: Ticket, feed: Feed) -> None:
         """Try one lane after another, until the next lane would have to wait."""
+        # A cancellation that is not ours is undone, so the number stays.
+        before = cancellations()
         try:
             while lane is not None:
-                await self._attempt(lane, ticket, feed)
+                await self._attempt(lane, ticket, feed, before)
                 lane = self._next_at_once()
                 if lane is not None:
                     ticket = self._begin(lane)
@@ -299,8 +302,8 @@ class Workers:
         self.state.in_flight.begin(lane)
         return self.admission.begin(lane.full_name)
 
-    async def _attempt(self, lane: Lane, ticket: Ticket, feed: Feed) -> None:
-        before = cancellations()
+    async def _attempt(self, lane: Lane, ticket: Ticket, feed: Feed, before: int) -> None:
+        """Try the head of `lane`; the task was asked `before` so often to end."""
         try:
             ending = await self.head.ending(lane, feed)
             self.settling.ended(lane, ticket, ending)

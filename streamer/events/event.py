@@ -45,7 +45,7 @@ _Class = TypeVar("_Class")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
-def _value_of_every_event(cls: type[_Class]) -> type[_Class]:
+def value_of_every_event(cls: type[_Class]) -> type[_Class]:
     """Make `cls` a dataclass that is frozen only for the type checker.
 
     Python sets each field of a frozen dataclass with a call. That would take 1 µs
@@ -54,7 +54,7 @@ def _value_of_every_event(cls: type[_Class]) -> type[_Class]:
     return dataclass(slots=True, kw_only=True)(cls)
 
 
-@_value_of_every_event
+@value_of_every_event
 class Event:
     """One change to one record, or one message: a CloudEvents 1.0 event.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from streamer.events.event import Event, EventId, SubscriberName
+from streamer.events.event import Event, EventId, SubscriberName, value_of_every_event
 
 
 class FailureClass(StrEnum):
@@ -118,7 +118,7 @@ class Content:
     type: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_of_every_event
 class Delivery:
     """One event on its way to one target.
 

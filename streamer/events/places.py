@@ -1,26 +1,33 @@
 """Events with their positions in the log, a subscriber's progress, and its parked lanes."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from streamer.events.event import Event
+from streamer.events.event import Event, value_of_every_event
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Partition:
+class Partition(NamedTuple):
     """One ordered part of the log; processes share the work by partitions."""
+
+    # A tuple, because a delivery looks ten times for something by its partition.
 
     topic: str
     number: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_of_every_event
 class Entry:
-    """Event with its position in the log; `size` is its size there in bytes."""
+    """Event with its position in the log; `size` is its size there in bytes.
+
+    `is_admitted` is true once the process that reads it has found that it is for
+    the target.
+    """
 
     partition: Partition
     offset: int
     event: Event
     size: int = field(default=0, compare=False)
+    is_admitted: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

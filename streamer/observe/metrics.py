@@ -323,7 +323,8 @@ class Metrics:
         return Gauge(f"streamer_{name}", says, labels, registry=self.registry)
 
     def _histogram(self, name: str, says: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(f"streamer_{name}", says, labels, buckets=buckets, registry=self.registry)
+        name = f"streamer_{name}"
+        return series.BucketHistogram(name, says, labels, buckets=buckets, registry=self.registry)
 
     def _session(self) -> series.SessionMetrics:
         return series.SessionMetrics(

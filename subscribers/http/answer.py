@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from functools import cached_property
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -41,7 +41,7 @@ _BY_HUNDREDS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """HTTP response with at most `READ_BYTES` of its `body`, and with the unparsed `retry_after`.
 
@@ -52,6 +52,13 @@ class Answer:
     body: bytes = b""
     retry_after: str | None = None
     is_cut: bool = False
+    value: Any = field(default=None, init=False, repr=False, compare=False)
+    """Body as a JSON value; `None` when it is none."""
+
+    def __post_init__(self) -> None:
+        if self.body:
+            with suppress(orjson.JSONDecodeError):
+                object.__setattr__(self, "value", exact_value(self.body))
 
     @property
     def status_line(self) -> str:
@@ -71,24 +78,15 @@ class Answer:
         """Beginning of the body as text, at most `EXCERPT_BYTES` long."""
         return self.body[:EXCERPT_BYTES].decode(errors="ignore")
 
-    @cached_property
+    @property
     def json(self) -> JsonObject | None:
         """Body as a JSON object; `None` if it is not an object."""
-        return self._value if isinstance(self._value, dict) else None
-
-    @cached_property
-    def _value(self) -> Any:
-        if not self.body:
-            return None
-        try:
-            return exact_value(self.body)
-        except orjson.JSONDecodeError:
-            return None
+        return self.value if isinstance(self.value, dict) else None
 
     @property
     def complaint(self) -> str:
         """The target's own error message; empty if the answer has only a code."""
-        words = complaint(self._value)
+        words = complaint(self.value)
         return "" if _word(words) == self.code and " " not in words else words
 
     @property

@@ -14,7 +14,7 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.events import ContinuityRecord, DeadLetter, Event, Receipt
-from streamer.log.memory import MemoryHistory, MemoryLog
+from streamer.log.memory import MemoryFaults, MemoryHistory, MemoryLog
 from streamer.log.records import decode_continuity, decode_dead_letter, decode_receipt
 from streamer.log.sqlite import SqliteHistory, SqliteLog
 from streamer.ports import (
@@ -67,7 +67,7 @@ class MemoryWorld:
 
     def __init__(self) -> None:
         """Refuse the event that `refused_event` returns."""
-        self._log = MemoryLog(refuse=lambda event: event == self.refused_event())
+        self._log = MemoryLog(faults=MemoryFaults(refuse=lambda event: event == self.refused_event()))
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Log]:

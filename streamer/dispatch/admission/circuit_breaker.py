@@ -88,19 +88,19 @@ class _Window(Generic[LaneT]):
 
     def add(self, ended: _Ended[LaneT], *, since: float) -> None:
         """Add an attempt; drop attempts that ended before `since`, and attempts above the limit."""
-        self._attempts.append(ended)
-        self._weigh(ended, 1)
-        while self._attempts[0].at < since or self.weight > self._size + _ROUNDING:
-            self._weigh(self._attempts.popleft(), -1)
+        attempts = self._attempts
+        attempts.append(ended)
+        self.weight += ended.share
+        self.failed_weight += ended.share * ended.failed
+        while attempts[0].at < since or self.weight > self._size + _ROUNDING:
+            oldest = attempts.popleft()
+            self.weight -= oldest.share
+            self.failed_weight -= oldest.share * oldest.failed
 
     def clear(self) -> None:
         """Drop all attempts."""
         self._attempts.clear()
         self.weight = self.failed_weight = 0.0
-
-    def _weigh(self, ended: _Ended[LaneT], sign: int) -> None:
-        self.weight += sign * ended.share
-        self.failed_weight += sign * ended.share * ended.failed
 
 
 class CircuitBreaker(Generic[LaneT]):

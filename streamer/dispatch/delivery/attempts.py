@@ -125,16 +125,25 @@ class Attempts:
         """
         return self._skip(event) is None
 
-    def skips(self, event: Event) -> bool:
-        """Return true, and notify the observer, if `event` is not for this target."""
+    def admitted(self, entry: Entry) -> Entry | None:
+        """Return `entry`, or notify the observer and return `None` if its event is not for this target.
+
+        The returned entry is marked as admitted if no look-up or other half can change the verdict.
+        """
+        event = entry.event
         try:
             skip = self._skip(event)
         except BrokenRoute:
             # The event stays queued, and its attempt then sets it aside.
-            return False
+            return entry
         if skip is not None:
             self.observer.attempted(event, skip, None)
-        return skip is not None
+            return None
+        if self.route.when is None or self.upstream.joins:
+            return entry
+        return Entry(
+            partition=entry.partition, offset=entry.offset, event=event, size=entry.size, is_admitted=True
+        )
 
     def redriven(self, event: Event) -> Event:
         """Return `event`, which was a dead letter, in the form for downstream subscribers."""
@@ -173,8 +182,9 @@ class Attempts:
             lane.retries.first_tried_at = self.plugin.clock.now()
         entry = lane.head
         try:
-            # Check this first, so that an event that is not for the target needs no look-up.
-            shaped: Delivery | Skip | Reject | None = self._skip(entry.event)
+            # An event that is not for the target costs no look-up. The log returns parked events without
+            # the mark: they can have been read with another configuration.
+            shaped: Delivery | Skip | Reject | None = None if entry.is_admitted else self._skip(entry.event)
             if shaped is None:
                 names = await self.enrichment.names(entry.event, ahead) if self.enrichment else None
                 shaped = self._shaped(entry.event, lane.retries.attempts + 1, names)

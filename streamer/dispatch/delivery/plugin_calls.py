@@ -18,7 +18,6 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import islice
 from traceback import extract_tb
@@ -26,6 +25,7 @@ from typing import Any, TypeVar, cast, get_args
 
 import structlog
 
+from streamer.blocking import SUBSCRIBER, calling
 from streamer.clock import Clock
 from streamer.dispatch.delivery.foreign_values import (
     bounded,
@@ -56,20 +56,9 @@ from streamer.ports import BatchSubscriber, Subscriber
 
 _log = structlog.get_logger()
 
-_CALLED: ContextVar[SubscriberName | None] = ContextVar("called_plugin", default=None)
 Given = TypeVar("Given")
 
 _KINDS = frozenset(get_args(Outcome))
-
-
-@contextmanager
-def calling(name: SubscriberName) -> Iterator[None]:
-    """Mark the tasks that code inside the context starts, directly or not, as the plugin's tasks."""
-    token = _CALLED.set(name)
-    try:
-        yield
-    finally:
-        _CALLED.reset(token)
 
 
 @contextmanager
@@ -89,8 +78,8 @@ def exits_contained(exited: Callable[[SubscriberName], None]) -> Iterator[None]:
         /,
         **options: Any,
     ) -> "asyncio.Future[Any]":
-        name = _CALLED.get()
-        if name is not None and asyncio.iscoroutine(coro):
+        name = SubscriberName(SUBSCRIBER.get())
+        if name and asyncio.iscoroutine(coro):
             coro = _contained(coro, name, exited)
         return former(loop, coro, **options) if former else asyncio.Task(coro, loop=loop, **options)
 
@@ -246,7 +235,10 @@ def undo_cancellations(before: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginCalls:
-    """Calls one subscriber's plugin, each time within `timeout_s` seconds; its errors become outcomes."""
+    """Calls one subscriber's plugin, each time within `timeout_s` seconds; its errors become outcomes.
+
+    Code that delivers has to run as the subscriber: see `calling`.
+    """
 
     name: SubscriberName
     subscriber: Subscriber
@@ -295,8 +287,7 @@ class PluginCalls:
         before = cancellations()
         try:
             async with self.clock.timeout(self.timeout_s):
-                with calling(self.name):
-                    return await call(given)
+                return await call(given)
         except TimeoutError:
             return Retry(reason=f"no answer within {self.timeout_s:g} s", failure=FailureClass.TIMEOUT)
         except asyncio.CancelledError:

@@ -110,7 +110,9 @@ class Lane:
             self.parked.popleft()
         if self.entries:
             self.entries.popleft()
-        self.retries = RetryState(due_at=self.retries.due_at)
+        # Most lanes end with their only event.
+        if self.entries or self.parked:
+            self.retries = RetryState(due_at=self.retries.due_at)
         self.halves.awaited = None
 
 

@@ -52,17 +52,9 @@ class MemoryLetterCursor:
 class MemoryControls:
     """Controls, orders, audit records, dead letters and continuity records of one log in memory."""
 
-    def __init__(
-        self,
-        letters: dict[str, DeadLetter],
-        continuity: Sequence[ContinuityRecord],
-        check_up: Callable[[], None],
-    ) -> None:
-        """Begin without controls; `letters` and `continuity` belong to the log.
-
-        `check_up` raises `LogUnavailable` while the log is down.
-        """
-        self._letters = letters
+    def __init__(self, continuity: Sequence[ContinuityRecord], check_up: Callable[[], None]) -> None:
+        """Begin empty beside the `continuity` of the log; `check_up` raises while it is down."""
+        self.letters: dict[str, DeadLetter] = {}
         self._continuity = continuity
         self._check_up = check_up
         self._board = ControlState()
@@ -128,7 +120,7 @@ class MemoryControls:
 
     def letter_cursor(self) -> MemoryLetterCursor:
         """Return a new cursor over the dead letters."""
-        return MemoryLetterCursor(self._letters, self._check_up)
+        return MemoryLetterCursor(self.letters, self._check_up)
 
     async def continuity(self, chosen: ContinuityFilter, *, last: int) -> Sequence[ContinuityRecord]:
         """Return the `last` newest continuity records that `chosen` admits."""
@@ -139,7 +131,7 @@ class MemoryControls:
         """Remove dead letters."""
         await self.note(audit)
         for letter in letters:
-            self._letters.pop(letter, None)
+            self.letters.pop(letter, None)
 
     def _has_changed_since(self, version: int) -> bool:
         return self._version != version
@@ -162,7 +154,9 @@ class ParkedEvents:
         """Apply `changes` of lanes."""
         for change in changes:
             name = change.partition, change.lane
-            self._entries[name].update((entry.offset, entry) for entry in change.joined)
+            # A real log keeps of an entry what it can write.
+            joined = (replace(entry, is_admitted=False) for entry in change.joined)
+            self._entries[name].update((entry.offset, entry) for entry in joined)
             for offset in change.left:
                 self._entries[name].pop(offset, None)
             if change.setback is None:

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from streamer.errors import Fenced
 from streamer.events import Entry, ParkedLane, Partition, SettledOffsets, Start, SubscriberName
+from streamer.log.memory.faults import MemoryFaults
+from streamer.log.memory.partitions import MemoryPartitions
 from streamer.log.patterns import wants
 from streamer.normalise.malformed import as_event_time
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
@@ -25,7 +27,8 @@ class LogState(Protocol):
         """Progress of each subscriber in each partition."""
         ...
 
-    def partition(self, partition: Partition) -> Sequence[Entry]:
+    @property
+    def partitions(self) -> MemoryPartitions:
         """Return the entries of a partition; the index of an entry is its offset."""
         ...
 
@@ -43,8 +46,9 @@ class LogState(Protocol):
         """Return parked events of a subscriber."""
         ...
 
-    def check_up(self) -> None:
-        """Raise `LogUnavailable` while the log is down."""
+    @property
+    def faults(self) -> MemoryFaults:
+        """Faults that a test has set."""
         ...
 
 
@@ -72,7 +76,7 @@ class MemoryFeed:
         """Wait for the next page or change of assignment, and return it."""
         self._read_again.set()
         while True:
-            self._log.check_up()
+            self._log.faults.check_up()
             self._woken.clear()
             if self._changes:
                 return self._next_change()
@@ -176,7 +180,7 @@ class MemoryFeed:
         through: dict[Partition, int] = {}
         behind = 0
         for partition, cursor in self._cursors.items():
-            kept = self._log.partition(partition)
+            kept = self._log.partitions.of(partition)
             room = 0 if partition in self._paused else PAGE_EVENTS - len(entries)
             taken = kept[cursor : cursor + room]
             behind += len(kept) - cursor - len(taken)
@@ -195,13 +199,13 @@ async def settled_events(
     log: LogState, subscription: Subscription, begin: Mapping[Partition, int]
 ) -> AsyncGenerator[Entry, None]:
     """Yield the settled entries of a subscriber in `log`, from the offsets in `begin` on."""
-    log.check_up()
+    log.faults.check_up()
     subscriber, wanted = subscription.subscriber, wants(subscription.patterns)
     settled = log.settled.get(subscriber, {})
     for partition in begin.keys() & settled.keys():
         progress = settled[partition]
         parked = {offset for lane in log.parked(subscriber, partition) for offset in lane.offsets}
-        for entry in log.partition(partition)[begin[partition] :]:
+        for entry in log.partitions.of(partition)[begin[partition] :]:
             is_finished = progress.covers(entry.offset) and entry.offset not in parked
             if is_finished and wanted(entry.event.type):
                 yield entry

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from streamer.events import Channel, Checkpoint, Entry, Event, Partition, Receipt, SubscriberName
+from streamer.events import Channel, Checkpoint, Event, Partition, Receipt, SubscriberName
 from streamer.log.memory.feed import LogState, first_offset, forwarded_to, is_forwarded, partition_of
 from streamer.log.patterns import change_type_stem
 from streamer.log.search.chunks import Chunk, Collector, Room, Span, epoch_s, matcher
@@ -35,22 +35,8 @@ class KeptLog(LogState, Protocol):
         ...
 
     @property
-    def entries(self) -> Sequence[Entry]:
-        """All events, in the order in which they were appended."""
-        ...
-
-    @property
     def receipts(self) -> Sequence[Receipt]:
         """All receipts."""
-        ...
-
-    @property
-    def partitions(self) -> Sequence[Partition]:
-        """All partitions, including partitions of forwarded events."""
-        ...
-
-    async def grown(self, beyond: int) -> None:
-        """Wait until the log has more than `beyond` entries."""
         ...
 
 
@@ -62,22 +48,22 @@ class MemoryHistory:
 
     async def checkpoints(self) -> Sequence[Checkpoint]:
         """Return the checkpoints of all channels."""
-        self._log.check_up()
+        self._log.faults.check_up()
         return list(self._log.checkpoints.values())
 
     async def start(self, entity: str, at: float, /) -> HistoryStart:
         """Return the offset of the first event since `at`."""
-        self._log.check_up()
+        self._log.faults.check_up()
         partition = partition_of(change_type_stem(entity))
-        kept = self._log.partition(partition)
+        kept = self._log.partitions.of(partition)
         return HistoryStart(offsets={partition: first_offset(kept, datetime.fromtimestamp(at, UTC))})
 
     async def changes(self, entity: str, start: HistoryStart, /) -> AsyncGenerator[HistoryPage, None]:
         """Yield the events from `start` on."""
         stem = change_type_stem(entity)
         for partition, begin in start.offsets.items():
-            self._log.check_up()
-            kept = self._log.partition(partition)
+            self._log.faults.check_up()
+            kept = self._log.partitions.of(partition)
             end = len(kept)
             for place in range(begin, end, _PAGE_EVENTS):
                 page = kept[place : min(place + _PAGE_EVENTS, end)]
@@ -86,20 +72,20 @@ class MemoryHistory:
 
     async def find(self, asked: EventSearch, /) -> FoundEvents:
         """Return the events that a search matches."""
-        self._log.check_up()
+        self._log.faults.check_up()
         return await search(asked, _Partitions(log=self._log, asked=asked))
 
     async def at(self, partition: Partition, offset: int, /) -> LoggedEvent | None:
         """Return the event at `offset`."""
         await asyncio.sleep(0)
-        self._log.check_up()
-        kept = self._log.partition(partition)
+        self._log.faults.check_up()
+        kept = self._log.partitions.of(partition)
         return LoggedEvent(entry=kept[offset]) if 0 <= offset < len(kept) else None
 
     async def receipts(self, event: Event, since: float, /) -> FoundReceipts:  # noqa: ARG002 - all receipts are in memory
         """Return the receipts of an event."""
         await asyncio.sleep(0)
-        self._log.check_up()
+        self._log.faults.check_up()
         return FoundReceipts(receipts=[each for each in self._log.receipts if each.event_id == event.id])
 
     async def place(
@@ -107,7 +93,7 @@ class MemoryHistory:
     ) -> SubscriberPlace:
         """Return the progress of a subscriber, and the parked lane that holds `offset`."""
         await asyncio.sleep(0)
-        self._log.check_up()
+        self._log.faults.check_up()
         lanes = self._log.parked(subscriber, partition)
         return SubscriberPlace(
             progress=self._log.settled.get(subscriber, {}).get(partition),
@@ -116,13 +102,13 @@ class MemoryHistory:
 
     async def appended(self) -> AsyncGenerator[AppendedPage, None]:
         """Yield the events that are appended from now on."""
-        begin = len(self._log.entries)
+        begin = len(self._log.partitions.entries)
         yield AppendedPage(events=[])
         while True:
-            await self._log.grown(begin)
-            self._log.check_up()
-            skipped = max(0, len(self._log.entries) - begin - _MOST_BEHIND)
-            page = self._log.entries[begin + skipped : begin + skipped + _PAGE_EVENTS]
+            await self._log.partitions.grown(begin)
+            self._log.faults.check_up()
+            skipped = max(0, len(self._log.partitions.entries) - begin - _MOST_BEHIND)
+            page = self._log.partitions.entries[begin + skipped : begin + skipped + _PAGE_EVENTS]
             begin += skipped + len(page)
             yield AppendedPage(events=[LoggedEvent(entry=entry) for entry in page], skipped=skipped)
 
@@ -137,7 +123,7 @@ class _Partitions:
     async def spans(self) -> Mapping[Partition, Span]:
         to = self.asked.forwarded_to
         return {
-            partition: (0, len(self.log.partition(partition)))
+            partition: (0, len(self.log.partitions.of(partition)))
             for partition in self.log.partitions
             if (partition == forwarded_to(to) if to else not is_forwarded(partition))
         }
@@ -151,7 +137,7 @@ class _Partitions:
             begin=begin, end=end, room=Room(events=asked.limit), oldest_first=asked.oldest_first
         )
         matches = matcher(asked)
-        for entry in self.log.partition(partition)[begin:end]:
+        for entry in self.log.partitions.of(partition)[begin:end]:
             collector.saw(epoch_s(entry.event))
             if matches(entry.event):
                 collector.add(LoggedEvent(entry=entry))

@@ -13,13 +13,15 @@ from streamer.errors import Fenced, LogUnavailable
 from streamer.events import Entry, ParkedLane, Partition
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.rows.appends import AppendedEnd
-from streamer.log.sqlite.rows.pages import PARTITION, OffsetRange, read_page
+from streamer.log.sqlite.rows.offsets import PARTITION
 from streamer.log.sqlite.rows.parked import parked_among, read_lanes, read_parked
 from streamer.log.sqlite.rows.subscribers import (
     EncodedSettlement,
+    OffsetRange,
     StoredPosition,
     encode_settlement,
     known_place,
+    read_page,
     window_of,
     write_settlement,
 )

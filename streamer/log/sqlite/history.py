@@ -16,7 +16,7 @@ from streamer.log.search.chunks import ANY_TYPE, Chunk, Collector, Room, Span, m
 from streamer.log.search.merge import search
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.rows.appends import end, read_checkpoints
-from streamer.log.sqlite.rows.pages import PARTITION, OffsetRange, first_appended, read_page
+from streamer.log.sqlite.rows.offsets import PARTITION, first_appended
 from streamer.log.sqlite.rows.parked import read_lane
 from streamer.log.sqlite.rows.search import (
     ROWS_AT_ONCE,
@@ -27,7 +27,7 @@ from streamer.log.sqlite.rows.search import (
     read_receipts,
     receipt_bounds,
 )
-from streamer.log.sqlite.rows.subscribers import known_place
+from streamer.log.sqlite.rows.subscribers import OffsetRange, known_place, read_page
 from streamer.observe.process import Pulses
 from streamer.ports import (
     AppendedPage,

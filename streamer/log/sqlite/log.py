@@ -45,7 +45,7 @@ from streamer.log.sqlite.rows.appends import (
     write,
 )
 from streamer.log.sqlite.rows.controls import read_by_ids, read_open
-from streamer.log.sqlite.rows.pages import count_appended
+from streamer.log.sqlite.rows.offsets import count_appended
 from streamer.log.sqlite.rows.parked import count_parked, letter_key
 from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
 from streamer.observe.process import Pulses

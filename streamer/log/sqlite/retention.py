@@ -25,9 +25,9 @@ from streamer.log.records import (
     decode_snapshot_order,
 )
 from streamer.log.sqlite.database.worker import Worker
-from streamer.log.sqlite.rows.pages import sound
+from streamer.log.sqlite.rows.offsets import sound
 from streamer.log.sqlite.rows.parked import count_letters, count_parked
-from streamer.log.sqlite.rows.subscribers import AUDIT, RECEIPTS, Trimmed, trim, trim_records
+from streamer.log.sqlite.rows.trimming import AUDIT, RECEIPTS, Trimmed, trim, trim_records
 from streamer.observe.process import Pulses
 from streamer.ports import LogRoom
 from streamer.settings import SqliteLogSettings

@@ -115,9 +115,11 @@ async def _route(event: Event, subscribers: Sequence[_Subscriber]) -> int:
     """Return for how many of `subscribers` the event was shaped."""
     shaped = 0
     for each in subscribers:
-        if not each.wants(event.type) or each.attempts.skips(event):
+        if not each.wants(event.type):
             continue
-        entry = Entry(partition=_DEALS, offset=0, event=event, size=0)
+        entry = each.attempts.admitted(Entry(partition=_DEALS, offset=0, event=event, size=0))
+        if entry is None:
+            continue
         lane = Lane(partition=_DEALS, name=event.key, entries=deque([entry]))
         shaped += isinstance(await each.attempts.shaped(lane, _none), Delivery)
     return shaped

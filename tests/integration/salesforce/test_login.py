@@ -16,7 +16,7 @@ from streamer.app.ingest.ingesting import Ingesting
 from streamer.app.observers import Observers
 from streamer.clock import SystemClock, TurnedClock
 from streamer.errors import ConfigurationError, CredentialsRefused, OrgChanged, SalesforceUnavailable
-from streamer.log.memory import MemoryLog
+from streamer.log.memory import MemoryFaults, MemoryLog
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.auth.tokens import Tokens
@@ -291,7 +291,7 @@ async def test_org_that_is_named_is_checked_without_the_log() -> None:
             logins=Logins(clock),
         )
         with pytest.raises(OrgChanged):
-            await ingesting.run(MemoryLog(down=True))  # type: ignore[arg-type] # it needs no condition here
+            await ingesting.run(MemoryLog(faults=MemoryFaults(down=True)))  # type: ignore[arg-type] # it needs no condition here
 
 
 async def test_salesforces_clock_is_known_from_its_answers(http: aiohttp.ClientSession) -> None:

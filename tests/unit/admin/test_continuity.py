@@ -88,7 +88,7 @@ async def test_mistake_in_a_query_is_named(ask: Asking, query: str, place: str) 
 
 async def test_log_that_is_down_is_told(world: World, ask: Asking) -> None:
     """The caller tries again."""
-    world.log.down = True
+    world.log.faults.down = True
 
     assert (await ask.get("/continuity"))[0] == 503
 

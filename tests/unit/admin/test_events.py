@@ -155,7 +155,7 @@ async def test_redrives_that_can_have_covered_it_are_told(world: World, ask: Ask
 
 async def test_log_that_is_down_is_told(world: World, ask: Asking) -> None:
     """As for every other resource."""
-    world.log.down = True
+    world.log.faults.down = True
     for path in ("/events", "/events/1"):
         status, body = await ask.get(path)
         assert (status, "the log is down" in body["error"]) == (503, True)

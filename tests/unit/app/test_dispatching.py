@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import pytest
 
+from streamer.admin.subscribers import deliver_trial, trial_event
 from streamer.app.dispatching import Dispatching
 from streamer.app.observers import Observers
 from streamer.app.plan import Plan
@@ -109,7 +110,7 @@ class World:
         target.answers["0"].append(Reject(reason="422"))
         target.hang()
         await self.happen(1)
-        self.log.down = True
+        self.log.faults.down = True
         target.release()
         await self.quiet()
 
@@ -194,6 +195,16 @@ async def test_plugin_that_exits_or_cancels_ends_no_other(target: ScriptedTarget
         assert failed._value.get() == failures
 
 
+async def test_trial_whose_plugin_exits_later_ends_nothing() -> None:
+    """The operator's trial runs outside of the dispatcher, in the same event loop."""
+    world = World(targets={ONE: ExitsLater()})
+    async with world.running(world.plan(ONE)) as dispatching:
+        outcome = await deliver_trial(dispatching, ONE, trial_event(world.clock.now(), None), world.clock)
+        task: asyncio.Task[None] = world.targets[ONE].task  # type: ignore[attr-defined] # it was started
+        await task
+        assert outcome["outcome"] == "delivered"
+
+
 async def test_foreign_record_stops_one_subscriber_alone() -> None:
     """The others deliver, readiness names the record, and it is looked at again later."""
     world = World(log=SpoiltLog())
@@ -240,7 +251,7 @@ async def test_pause_of_our_own_outlasts_what_was_switched_before(world: World) 
     async with world.running(world.plan(ONE, OTHER, guard={"consecutive": 1})):
         await world.switch(ONE, Switch.RUNNING)
         await world.reject_while_the_log_is_down(ONE)
-        world.log.down = False
+        world.log.faults.down = False
         await world.switch(OTHER, Switch.PAUSED)
         await world.happen(2)
         assert world.delivered(ONE) == 0
@@ -254,7 +265,7 @@ async def test_pause_is_written_as_soon_as_the_log_is_back(world: World) -> None
     async with world.running(world.plan(ONE, guard={"consecutive": 1})):
         await world.reject_while_the_log_is_down(ONE)
         assert not (await world.board()).controls
-        world.log.down = False
+        world.log.faults.down = False
         await world.clock.turn(2)
         await world.quiet()
         assert (await world.board()).controls[ONE].by == "guard"
@@ -288,7 +299,7 @@ async def test_new_configuration_leaves_others_alone(world: World) -> None:
         await world.happen(2)
         assert (world.delivered(ONE), world.delivered(OTHER)) == (2, 4)
         assert (world.targets[ONE].entered, world.targets[OTHER].entered) == (0, 1)
-        assert world.log.expected == {OTHER}
+        assert world.log.consumers.expected == {OTHER}
 
 
 async def test_mistake_that_only_opening_finds_stops_no_daemon_at_work(world: World) -> None:

@@ -52,10 +52,10 @@ async def test_order_reaches_its_channel_and_is_removed_after_it() -> None:
     assert (changes.has_order, other.has_order, world.retried) == (True, False, [CHANGES])
     assert await changes.begin() == ORDER
 
-    world.log.down = True
+    world.log.faults.down = True
     changes.recorded({ORDER.id: RECORD})
     await world.clock.turn(5)
-    world.log.down = False
+    world.log.faults.down = False
     assert await world.open_orders() == [ORDER.id]
     await world.clock.turn(60)
 

@@ -314,9 +314,9 @@ async def test_redrive_goes_on_after_a_crash(world: World) -> None:
 async def test_log_that_is_away_delays_a_redrive(world: World) -> None:
     """It goes on when the log is back."""
     async with redriving(world, ordered(world)) as task:
-        world.log.down = True
+        world.log.faults.down = True
         await world.turn(30)
-        world.log.down = False
+        world.log.faults.down = False
         await world.turn_until(task.done)
 
     assert len(world.target.delivered) == BAD
@@ -371,12 +371,12 @@ async def test_letters_are_compared_anew_when_their_partition_comes_back(world: 
     order = ordered(world, per_second=0.5)
     async with redriving(world, order) as task:
         await world.turn(3)
-        world.log.reassign(TARGET, [ACCOUNTS], to=None)
+        world.log.consumers.reassign(TARGET, [ACCOUNTS], to=None)
         await world.quiet()
         await world.append("newer", key="k1")
         async with world.running():
             await world.turn(2)
-        world.log.reassign(TARGET, [ACCOUNTS], to=world.log._feeds[0])
+        world.log.consumers.reassign(TARGET, [ACCOUNTS], to=world.log.consumers.feeds[0])
         await world.turn_until(task.done)
 
     delivered = world.target.delivered

@@ -70,7 +70,7 @@ async def test_only_sampled_events_leave_spans() -> None:
 async def test_refused_event_ends_with_its_receipt() -> None:
     """Its trace says that it is a dead letter."""
     traced = Traced(world(batch(change(1, "001A"), change(2, "001B"))))
-    traced.world.log.refuse = lambda event: event.key == "001A"
+    traced.world.log.faults.refuse = lambda event: event.key == "001A"
     await traced.run()
 
     assert [(span.name, span.error) for span in traced.tracer.spans] == [
@@ -83,11 +83,11 @@ async def test_refused_event_ends_with_its_receipt() -> None:
 async def test_append_that_failed_leaves_no_span() -> None:
     """The next run reads the events again, with the same trace."""
     traced = Traced(world(batch(change(1, "001A"))))
-    traced.world.log.down = True
+    traced.world.log.faults.down = True
     with pytest.raises(LogUnavailable):
         await traced.run()
     assert not traced.tracer.spans
-    traced.world.log.down = False
+    traced.world.log.faults.down = False
     await traced.run()
 
     assert [span.name for span in traced.tracer.spans] == [f"receive {CHANGES.path}", "append"]

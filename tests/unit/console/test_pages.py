@@ -173,7 +173,7 @@ async def test_reader_who_has_not_signed_in_sees_a_preview(browser: Browser, wha
 
 async def test_log_that_is_away_leaves_the_overview(world: World, browser: Browser) -> None:
     """An operator looks there first; other pages say why they are empty."""
-    world.api.log.down = True
+    world.api.log.faults.down = True
     overview, channels = await browser.get(""), await browser.get("/channels")
 
     assert (overview.status, channels.status) == (200, 200)

@@ -64,7 +64,7 @@ async def test_gap_that_waits_keeps_no_values() -> None:
 async def test_gap_of_any_header_makes_a_small_record(header: dict[str, Any]) -> None:
     """It waits, or its hole stays; another's is repaired."""
     world = gaps.World()
-    world.log.refuse = _is_no_json
+    world.log.faults.refuse = _is_no_json
     world.records.error = RetryLater("503")
     await world.read(batch(of_gap(**header), gaps.gap(2, EVE)))
 

@@ -348,11 +348,11 @@ async def test_event_that_the_log_refused_is_appended_again() -> None:
         event=replace(event, data={}),
     )
     await world.keep(stored)
-    world.log.refuse = lambda refused: refused.id == event.id
+    world.log.faults.refuse = lambda refused: refused.id == event.id
     await world.redrive()
     assert [each.reason for each in world.log.letters] == ["refused_by_log"]
 
-    world.log.refuse = lambda _: False
+    world.log.faults.refuse = lambda _: False
     again = order(before=world.clock.now() + 1)
     await world.order(replace(again, id="r2"))
     async with world.running():
@@ -399,7 +399,7 @@ async def test_crash_after_the_commit_repeats_nothing() -> None:
     world = World()
     await world.keep(*(letter(each) for each in range(1, 10)))
     await world.order(order(per_second=2.0))
-    world.log.fail_after_commit = True
+    world.log.faults.fail_after_commit = True
     with pytest.raises(ExceptionGroup):
         async with world.running():
             await world.until(lambda: len(world.log.events) > 10)

@@ -431,9 +431,9 @@ async def test_order_for_another_channel_is_not_ours(world: World) -> None:
 async def test_log_that_is_down_delays_the_beginning(world: World) -> None:
     """No snapshot begins while the log can't say if it has ended."""
     await world.order()
-    world.log.down = True
+    world.log.faults.down = True
     assert (await world.readings.step(POSITION)).again_in_s > 0
-    world.log.down = False
+    world.log.faults.down = False
     await world.work()
 
     assert world.told == IDS
@@ -444,11 +444,11 @@ async def test_removal_is_repeated_until_the_log_takes_it(world: World) -> None:
     await world.order()
     while Repair.FULL not in {each.state for each in world.log.continuity}:
         await world.work(1)
-    world.log.down = True
+    world.log.faults.down = True
     await world.readings.step(POSITION)
     await world.settle()
     assert await world.ordered() == {ORDER.id}
-    world.log.down = False
+    world.log.faults.down = False
     await world.clock.turn(60)
     await world.settle()
 

@@ -11,7 +11,7 @@ from streamer.dispatch.progress import ledger
 from streamer.dispatch.state import Limits
 from streamer.errors import LogUnavailable
 from streamer.events import Delivered, Delivery, Hold, Outcome, Partition, SubscriberName
-from streamer.log.memory import MemoryLog, feed
+from streamer.log.memory import MemoryFaults, MemoryLog, feed
 from streamer.ports import Recorded, Settlement
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, ScriptedTarget, World, middle, route
@@ -129,7 +129,7 @@ async def test_partition_that_was_lost_makes_room_for_the_others(small: World) -
         await small.append("contact", entity="Contact")
         await small.quiet()
         assert small.feed._paused == {ACCOUNTS, CONTACTS}
-        small.log.reassign(TARGET, [ACCOUNTS], to=None)
+        small.log.consumers.reassign(TARGET, [ACCOUNTS], to=None)
         await small.quiet()
         small.target.release()
         await small.quiet()
@@ -183,7 +183,7 @@ async def test_events_that_are_left_out_may_come_again(small: World, deaf: Deaf)
 
 async def test_partition_that_the_log_calls_crowded_is_read_no_further(small: World) -> None:
     """Until its failing event is settled; other partitions go on."""
-    small.log = MemoryLog(room=20)
+    small.log = MemoryLog(faults=MemoryFaults(room=20))
     slow = asyncio.Event()
     small.target.answers["0"].append(answering(slow))
     await small.append(*range(100))

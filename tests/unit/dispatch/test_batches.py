@@ -240,10 +240,10 @@ async def test_lane_that_is_lost_while_its_batch_is_filled_is_not_sent(world: Wo
         await world.append("a")
         await world.quiet()
         feed, held = world.feed, world.feed.holds
-        world.log.reassign(TARGET, held, to=None)
+        world.log.consumers.reassign(TARGET, held, to=None)
         await world.turn(WAIT_S)
         assert not world.target.batches
-        world.log.reassign(TARGET, held, to=feed)
+        world.log.consumers.reassign(TARGET, held, to=feed)
         await world.turn(WAIT_S)
         assert world.target.batches == [["a"]]
 
@@ -360,11 +360,11 @@ async def test_batch_is_not_sent_while_its_partitions_can_be_lost(world: World) 
     async with world.running():
         await world.append("a")
         await world.quiet()
-        world.log.down = True
+        world.log.faults.down = True
         world.clock.jump(10)
         await world.turn(1)
         assert not world.target.batches
-        world.log.down = False
+        world.log.faults.down = False
         await world.turn(3)
         assert world.target.batches == [["a"]]
 
@@ -386,13 +386,13 @@ async def test_batch_that_is_cancelled_while_it_waits_for_the_log_is_tried_again
     async with world.running():
         await world.append("a", "b")
         await world.quiet()
-        world.log.down = True
+        world.log.faults.down = True
         world.clock.jump(10)
         await world.turn(1)
         cancel_others()
         await world.turn(1)
         assert not world.target.batches
-        world.log.down = False
+        world.log.faults.down = False
         await world.turn(3)
         await world.append("c", "d", "e", "f")
         await world.turn(WAIT_S)

@@ -24,7 +24,7 @@ def recorded(world: World) -> set[str]:
     """Return the ids of what the log holds as settled."""
     found: set[str] = set()
     for partition, progress in world.log.settled.get(TARGET, {}).items():
-        for entry in world.log.partition(partition):
+        for entry in world.log.partitions.of(partition):
             if progress.covers(entry.offset):
                 found.add(entry.event.id)
     return found
@@ -47,11 +47,11 @@ async def test_no_event_is_lost_and_no_recorded_one_repeated(
         await world.append(number, key=key, entity="Account" if key < "c" else "Contact")
     for run, (rounds, turned) in enumerate(crashes):
         settled, began = recorded(world), len(world.target.began)
-        world.log.fail_after_commit = run in outages
+        world.log.faults.fail_after_commit = run in outages
         await world.run_and_crash(rounds)
         await world.turn(turned)
         assert not settled & set(world.target.began[began:])
-    world.log.fail_after_commit = False
+    world.log.faults.fail_after_commit = False
     async with world.running():
         await world.turn_until(lambda: len(recorded(world)) == len(keys))
 

@@ -271,11 +271,11 @@ async def test_dead_letter_and_its_offset_are_recorded_together(world: World) ->
     world.target.closed = True
     await world.append(1)
     async with world.running():
-        world.log.down = True
+        world.log.faults.down = True
         world.target.release()
         await world.turn(5)
         assert (world.letters, world.progress) == ([], SettledOffsets(next_offset=0))
-        world.log.down = False
+        world.log.faults.down = False
         await world.turn(2)
 
         assert len(world.letters) == 1

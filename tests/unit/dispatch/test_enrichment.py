@@ -299,12 +299,12 @@ async def test_event_that_went_to_another_process_meanwhile_is_not_delivered(des
     async with desk.world.running():
         await desk.append(a_deal(1))
         log, held = desk.world.log, desk.world.feed.holds
-        log.reassign(TARGET, held, to=None)
+        log.consumers.reassign(TARGET, held, to=None)
         await desk.world.turn(3)
         desk.org.records.open.set()
         await desk.world.turn(5)
         assert desk.bodies == {}
-        log.reassign(TARGET, held, to=desk.world.feed)
+        log.consumers.reassign(TARGET, held, to=desk.world.feed)
         await desk.world.turn(5)
     assert desk.world.target.delivered == ["1"]
 
@@ -315,12 +315,12 @@ async def test_event_waits_for_its_partition_after_a_standstill(desk: Desk) -> N
     desk.org.records.open.clear()
     async with desk.world.running():
         await desk.append(a_deal(1))
-        desk.world.log.down = True
+        desk.world.log.faults.down = True
         desk.world.clock.jump(10)
         desk.org.records.open.set()
         await desk.world.turn(20)
         assert desk.bodies == {}
-        desk.world.log.down = False
+        desk.world.log.faults.down = False
         await desk.world.turn_until(lambda: len(desk.bodies) == 1)
 
 

@@ -124,12 +124,12 @@ class Machine(RuleBasedStateMachine):
     @rule(down=st.sampled_from([True, False, False]))
     def log_fails(self, *, down: bool) -> None:
         """The log is away, or back."""
-        self.world.log.down = down
+        self.world.log.faults.down = down
 
     @rule()
     def answer_is_lost(self) -> None:
         """The next record takes effect, and nobody hears so."""
-        self.world.log.fail_after_commit = True
+        self.world.log.faults.fail_after_commit = True
 
     @rule(seconds=st.sampled_from([0.5, 2, 10, 60]))
     def time_goes_by(self, seconds: float) -> None:
@@ -171,17 +171,17 @@ class Machine(RuleBasedStateMachine):
         """The next process takes over."""
         self.do(self._start())
 
-    @precondition(lambda self: self.process is not None and not self.world.log.down)
+    @precondition(lambda self: self.process is not None and not self.world.log.faults.down)
     @rule(seconds=st.sampled_from([1, 3]))
     def rebalance(self, seconds: float) -> None:
         """All partitions go away without being asked, also for longer than attempts are waited for."""
         log = self.world.log
-        if log._feeds:
-            [feed] = log._feeds
+        if log.consumers.feeds:
+            [feed] = log.consumers.feeds
             held = feed.holds
-            log.reassign(TARGET, held, to=None)
+            log.consumers.reassign(TARGET, held, to=None)
             self.do(self.world.clock.turn(seconds))
-            log.reassign(TARGET, held, to=feed)
+            log.consumers.reassign(TARGET, held, to=feed)
             self.do(asyncio.sleep(0))
             self.crashes += 1
 
@@ -190,7 +190,7 @@ class Machine(RuleBasedStateMachine):
         """Each settled event was delivered or set aside, or is parked."""
         for partition, progress in self.world.log.settled.get(TARGET, {}).items():
             parked = {n for lane in self.world.log.parked(TARGET, partition) for n in lane.offsets}
-            for entry in self.world.log.partition(partition):
+            for entry in self.world.log.partitions.of(partition):
                 if progress.covers(entry.offset):
                     assert entry.event.id in self._ended or entry.offset in parked, entry
 
@@ -221,7 +221,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def log_knows_what_is_parked(self) -> None:
         """Whoever comes next has the same events, attempts and times."""
-        if self.process is None or not self.world.log._feeds:
+        if self.process is None or not self.world.log.consumers.feeds:
             return
         lanes, ledger = self.process.dispatcher.state.lanes, self.process.dispatcher.state.ledger
         # Unrecorded changes, and partitions that come or go, can differ.
@@ -255,7 +255,7 @@ class Machine(RuleBasedStateMachine):
 
     def _heal(self) -> None:
         self.target.moods.clear()
-        self.target.down = self.world.log.down = self.world.log.fail_after_commit = False
+        self.target.down = self.world.log.faults.down = self.world.log.faults.fail_after_commit = False
         self.target.release()
         if self.process is None:
             self.do(self._start())
@@ -278,7 +278,7 @@ class Machine(RuleBasedStateMachine):
     def parked_heads(self) -> Mapping[str, Setback]:
         """Return what the log says of the heads of parked lanes, by their events."""
         return {
-            self.world.log.partition(partition)[lane.offsets[0]].event.id: lane.setback
+            self.world.log.partitions.of(partition)[lane.offsets[0]].event.id: lane.setback
             for partition in self.world.log.settled.get(TARGET, {})
             for lane in self.world.log.parked(TARGET, partition)
         }
@@ -302,7 +302,7 @@ class Machine(RuleBasedStateMachine):
     async def _start(self) -> None:
         stopping = asyncio.Event()
         dispatcher = self.world.dispatcher()
-        if self.world.log.down:
+        if self.world.log.faults.down:
             return
         task = asyncio.create_task(dispatcher.run(stopping), name="process")
         self.process = Process(task=task, stopping=stopping, dispatcher=dispatcher)

@@ -261,7 +261,7 @@ async def test_event_that_the_log_lost_is_set_aside_and_its_lane_goes_on(world: 
 
 def forget(log: MemoryLog, offset: int) -> None:
     """Remove what a parked event holds, as somebody might who cleans up a topic."""
-    for entries in log._parked[TARGET]._entries.values():
+    for entries in log.consumers.parked[TARGET]._entries.values():
         entries.pop(offset, None)
 
 

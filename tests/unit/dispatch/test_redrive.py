@@ -63,12 +63,12 @@ async def test_letter_that_is_listed_again_before_it_is_recorded_is_delivered_on
     """The log can list it for as long as it takes no record."""
     async with world.running() as dispatcher:
         letter = await with_letter(world)
-        world.log.down = True
+        world.log.faults.down = True
         for _ in range(3):
             assert taken(dispatcher, letter)
             await world.turn(1)
         assert world.target.delivered == ["bad"]
-        world.log.down = False
+        world.log.faults.down = False
         await world.turn(10)
 
         assert world.target.delivered == ["bad"]
@@ -188,13 +188,13 @@ async def test_what_was_delivered_just_before_the_comparison_supersedes_too(worl
         world.target.hang()
         await world.append("next", key="k")
         await world.quiet()
-        world.log.down = True
+        world.log.faults.down = True
         world.target.release()
         await world.quiet()
         comparing = asyncio.create_task(dispatcher.redelivery.superseded([letter], LetterPlaces([letter])))
         await world.quiet()
         assert not comparing.done()
-        world.log.down = False
+        world.log.faults.down = False
         await world.turn(5)
 
         assert await comparing == {letter.id}
@@ -206,11 +206,11 @@ async def test_letter_is_not_compared_while_the_log_is_away(world: World) -> Non
         letter = await with_letter(world)
         await world.append("next", key="k")
         await world.turn(5)
-        world.log.down = True
+        world.log.faults.down = True
         with pytest.raises(LogUnavailable):
             await dispatcher.redelivery.superseded([letter], LetterPlaces([letter]))
         assert not dispatcher.state.latest.watches(letter)
-        world.log.down = False
+        world.log.faults.down = False
 
         assert await dispatcher.redelivery.superseded([letter], LetterPlaces([letter])) == {letter.id}
 
@@ -219,10 +219,10 @@ async def test_letter_of_another_process_is_not_ours_to_redrive(world: World) ->
     """Whoever has its partition does it."""
     async with world.running() as dispatcher:
         letter = await with_letter(world)
-        world.log.reassign(TARGET, [ACCOUNTS], to=None)
+        world.log.consumers.reassign(TARGET, [ACCOUNTS], to=None)
         await world.quiet()
         assert not taken(dispatcher, letter)
-        world.log.reassign(TARGET, [Partition(topic=ACCOUNTS.topic, number=0)], to=world.feed)
+        world.log.consumers.reassign(TARGET, [Partition(topic=ACCOUNTS.topic, number=0)], to=world.feed)
         await world.quiet()
         assert taken(dispatcher, letter)
         await world.quiet()

@@ -70,12 +70,12 @@ async def test_doubt_explains_a_standstill_until_it_is_over(world: World) -> Non
     world.target.answers["2"].append(asyncio.Event().wait)
     await world.append(1, 2, 3)
     async with world.running() as dispatcher:
-        world.log.down = True
+        world.log.faults.down = True
         world.clock.jump(10)
         world.target.release()
         await world.turn(20)
         assert (world.target.began, dispatcher.stalled_since) == (["1"], None)
-        world.log.down = False
+        world.log.faults.down = False
         await world.turn(5)
         assert 0 < world.clock.monotonic() - (dispatcher.stalled_since or 0.0) <= 5
 
@@ -85,7 +85,7 @@ async def test_log_that_takes_no_record_explains_a_standstill(world: World) -> N
     world.in_flight, world.limits = 2, Limits(waiting=3)
     await world.append(1)
     async with world.running() as dispatcher:
-        world.log.down = True
+        world.log.faults.down = True
         await world.turn(100)
         assert dispatcher.stalled_since is None
-        world.log.down = False
+        world.log.faults.down = False

@@ -69,11 +69,11 @@ async def test_stop_waits_for_the_log_to_take_the_record(world: World) -> None:
     """It is for the grace period to end that wait."""
     await world.append(1)
     running = await stopped_while_open(world)
-    world.log.down = True
+    world.log.faults.down = True
     world.target.release()
     await world.turn(5)
     assert not running.done()
-    world.log.down = False
+    world.log.faults.down = False
     await world.turn(2)
 
     assert running.done()
@@ -88,7 +88,7 @@ async def test_partition_that_is_lost_while_draining_does_not_hold_up_the_stop(w
     world.target.release()
     while world.target.open:  # noqa: ASYNC110 - the very round of the loop matters
         await asyncio.sleep(0)
-    world.log.reassign(TARGET, [ACCOUNTS], to=None)
+    world.log.consumers.reassign(TARGET, [ACCOUNTS], to=None)
     await world.turn(3)
 
     assert running.done()

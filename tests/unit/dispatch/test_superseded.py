@@ -64,9 +64,9 @@ async def among(
 
 async def read(log: MemoryLog, follower: Follower, *keys: str, what: str = ACCOUNT) -> list[Entry]:
     """Append one event for each of `keys`, named by its number in the log, and read them."""
-    first = len(log.entries)
+    first = len(log.partitions.entries)
     await append_to(log, an_append(*(an_event(first + n, key=key, what=what) for n, key in enumerate(keys))))
-    await follower.read_until(str(len(log.entries) - 1))
+    await follower.read_until(str(len(log.partitions.entries) - 1))
     return follower.entries[first:]
 
 

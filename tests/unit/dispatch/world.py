@@ -274,7 +274,7 @@ class World:
     @property
     def feed(self) -> MemoryFeed:
         """The place of the dispatcher that runs."""
-        return self.log._feeds[-1]
+        return self.log.consumers.feeds[-1]
 
     @property
     def progress(self) -> SettledOffsets:

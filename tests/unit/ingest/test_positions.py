@@ -310,16 +310,16 @@ async def test_kill_before_the_commit_leaves_order_and_position() -> None:
     before = world.log.checkpoints[CHANGES]
     positions = world.positions(replace(ORDER, repeat=True))
     ingest = world.ingest(positions)
-    world.log.down = False
-    refused = world.log.refuse
+    world.log.faults.down = False
+    refused = world.log.faults.refuse
 
     def down(_: object) -> bool:
         raise LogUnavailable("killed")
 
-    world.log.refuse = down
+    world.log.faults.refuse = down
     with pytest.raises(LogUnavailable):
         await ingest.run()
-    world.log.refuse = refused
+    world.log.faults.refuse = refused
 
     assert (world.log.checkpoints[CHANGES], world.told, world.ended) == (before, [], [])
     await world.run(replace(ORDER, repeat=True))
@@ -330,7 +330,7 @@ async def test_lost_answer_to_the_commit_repeats_nothing() -> None:
     """The record in the log shows that it was carried out."""
     world = await read()
     order = replace(ORDER, repeat=True)
-    world.log.fail_after_commit = True
+    world.log.faults.fail_after_commit = True
     with pytest.raises(LogUnavailable):
         await world.run(order)
     await world.run(order)

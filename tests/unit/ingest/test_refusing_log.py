@@ -8,7 +8,7 @@ from streamer.events import Checkpoint, Event, ReplayId
 from streamer.ingest.read_batch import ReadBatch
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.relay import GrowingAppend
-from streamer.log.memory import MemoryLog
+from streamer.log.memory import MemoryFaults, MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from tests.messages import CHANGES, change, events_of
@@ -23,7 +23,7 @@ def refuse_without_names(_: Event) -> bool:
 
 async def test_refusal_that_names_no_event_is_for_an_operator() -> None:
     """Nothing can be set aside, so the channel stops with the log's reason, and the others go on."""
-    log, clock = MemoryLog(refuse=refuse_without_names), TurnedClock()
+    log, clock = MemoryLog(faults=MemoryFaults(refuse=refuse_without_names)), TurnedClock()
     growing = GrowingAppend(
         append=log.begin(CHANGES),
         quarantine=Quarantine(clock=clock),

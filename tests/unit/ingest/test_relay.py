@@ -184,11 +184,11 @@ def positions(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 async def test_refused_batch_is_read_again_after_restart() -> None:
     """A batch that the log did not take is not checkpointed, so the next run repeats it."""
     one = world(batch(change(1, "001A")), batch(change(2, "001B")))
-    one.log.down = True
+    one.log.faults.down = True
     with pytest.raises(LogUnavailable):
         await one.run()
 
-    one.log.down = False
+    one.log.faults.down = False
     await one.run()
 
     assert one.records == ["001A", "001B"]
@@ -197,7 +197,7 @@ async def test_refused_batch_is_read_again_after_restart() -> None:
 async def test_append_that_happened_although_it_failed_is_not_repeated() -> None:
     """An uncertain commit is settled by the checkpoint in the log."""
     one = world(batch(change(1, "001A"), change(2, "001B")), batch(change(2, "001C"), change(3, "001D")))
-    one.log.fail_after_commit = True
+    one.log.faults.fail_after_commit = True
     with pytest.raises(LogUnavailable):
         await one.run()
     await one.run()
@@ -254,13 +254,13 @@ async def test_crash_between_any_two_batches_repeats_and_skips_nothing(
     batches = [batch(*messages[a:b]) for a, b in itertools.pairwise(cuts)]
     one = world(*batches)
     for _ in range(len(batches) + 1):
-        one.log.fail_after_commit = True
+        one.log.faults.fail_after_commit = True
         try:
             await one.run()
         except LogUnavailable:
             continue
         break
-    one.log.fail_after_commit = False
+    one.log.faults.fail_after_commit = False
     await one.run()
 
     assert one.records == [f"001{rid}{part}" for rid, parts in enumerate(splits) for part in range(parts)]
@@ -294,7 +294,7 @@ async def test_piece_that_is_not_json_is_set_aside() -> None:
 async def test_event_that_the_log_refuses_becomes_a_dead_letter() -> None:
     """The others of its batch are appended, and the checkpoint covers all of them."""
     one = world(batch(change(1, "001A"), change(2, "BIG", Text="x" * 100), change(3, "001C")))
-    one.log.refuse = lambda event: event.key == "BIG"
+    one.log.faults.refuse = lambda event: event.key == "BIG"
     await one.run()
 
     assert one.records == ["001A", "001C"]
@@ -310,7 +310,7 @@ async def test_refused_events_with_the_same_id_have_a_dead_letter_each() -> None
     header = second["data"]["payload"]["ChangeEventHeader"]
     header["transactionKey"] = first["data"]["payload"]["ChangeEventHeader"]["transactionKey"]
     one = world(batch(first, second))
-    one.log.refuse = lambda event: event.key == "BIG"
+    one.log.faults.refuse = lambda event: event.key == "BIG"
     await one.run()
 
     ids, names = zip(*((letter.id, letter.raw) for letter in one.log.letters), strict=True)
@@ -324,7 +324,7 @@ async def test_deep_event_that_the_log_refuses_becomes_a_dead_letter() -> None:
     for _ in range(400):
         deep = [deep]
     one = world(batch(change(1, "001A"), change(2, "DEEP", Text=deep)))
-    one.log.refuse = lambda event: event.key == "DEEP"
+    one.log.faults.refuse = lambda event: event.key == "DEEP"
     await one.run()
 
     assert one.records == ["001A"]

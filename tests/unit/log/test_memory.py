@@ -4,7 +4,7 @@ import pytest
 
 from streamer.errors import LogUnavailable
 from streamer.events import Start, SubscriberName
-from streamer.log.memory import MemoryLog, partition_of
+from streamer.log.memory import MemoryFaults, MemoryLog, partition_of
 from streamer.ports import Assigned, Page, Recorded, Revoked, Subscription
 from tests.contracts.follower import Follower
 from tests.contracts.values import CHANGES, a_checkpoint, a_receipt, an_append, an_event, append_to
@@ -21,7 +21,7 @@ def test_kinds_of_change_share_the_partition_of_their_entity() -> None:
 
 async def test_log_that_is_down_takes_nothing() -> None:
     """Appending fails and leaves no trace while the log is down."""
-    log = MemoryLog(down=True)
+    log = MemoryLog(faults=MemoryFaults(down=True))
     with pytest.raises(LogUnavailable):
         await append_to(log, an_append(an_event(1)))
 
@@ -30,7 +30,7 @@ async def test_log_that_is_down_takes_nothing() -> None:
 
 async def test_lost_answer_leaves_the_append_in_effect() -> None:
     """The result is uncertain to the caller, and certain in the log."""
-    log = MemoryLog(fail_after_commit=True)
+    log = MemoryLog(faults=MemoryFaults(fail_after_commit=True))
     with pytest.raises(LogUnavailable):
         await append_to(log, an_append(an_event(1)))
 
@@ -45,7 +45,7 @@ async def test_receipt_is_found_though_the_answer_was_lost() -> None:
     async with log.follow(TARGET) as feed:
         follower = Follower(feed)
         await follower.read_until("1")
-        log.fail_after_commit = True
+        log.faults.fail_after_commit = True
 
         assert await follower.settle(receipts=[a_receipt("1")]) == Recorded(partitions=frozenset([ACCOUNTS]))
     assert log.receipts == [a_receipt("1")]
@@ -59,8 +59,8 @@ async def test_partition_that_comes_back_has_a_new_assignment_and_its_progress()
         follower = Follower(feed)
         await follower.read_until("2")
         await follower.settle(but=["2"])
-        log.reassign(TARGET.subscriber, [ACCOUNTS], to=None)
-        log.reassign(TARGET.subscriber, [ACCOUNTS], to=feed)
+        log.consumers.reassign(TARGET.subscriber, [ACCOUNTS], to=None)
+        log.consumers.reassign(TARGET.subscriber, [ACCOUNTS], to=feed)
 
         revoked, assigned, page = [await feed.read() for _ in range(3)]
 
@@ -78,7 +78,7 @@ async def test_partition_that_moved_is_not_among_those_recorded() -> None:
     async with log.follow(TARGET) as feed:
         follower = Follower(feed)
         await follower.read_until("1", "2")
-        log.reassign(TARGET.subscriber, [ACCOUNTS], to=None)
+        log.consumers.reassign(TARGET.subscriber, [ACCOUNTS], to=None)
 
         contacts = partition_of("salesforce.cdc.Contact.updated")
         assert await follower.settle() == Recorded(partitions=frozenset([contacts]))
@@ -86,7 +86,7 @@ async def test_partition_that_moved_is_not_among_those_recorded() -> None:
 
 async def test_partition_with_more_than_there_is_room_for_is_crowded() -> None:
     """It stays so until its open offsets are settled."""
-    log = MemoryLog(room=1)
+    log = MemoryLog(faults=MemoryFaults(room=1))
     await append_to(log, an_append(an_event(1), an_event(2), an_event(3)))
     async with log.follow(TARGET) as feed:
         follower = Follower(feed)
@@ -105,7 +105,7 @@ async def test_feed_that_closes_hands_its_partitions_over() -> None:
         await first.read_until("1")
         async with log.follow(TARGET) as other:
             assert not other.holds
-            log.reassign(TARGET.subscriber, [ACCOUNTS], to=other)
+            log.consumers.reassign(TARGET.subscriber, [ACCOUNTS], to=other)
             assert await Follower(other).read_until("1") == ["1"]
         await first.step()
         await first.step()

@@ -1,9 +1,11 @@
 """Counters and their names."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry, Histogram
 
 from streamer.clock import TurnedClock
 from streamer.events import (
@@ -26,7 +28,7 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.observe.metrics import Metrics
-from streamer.observe.series import LabelValues
+from streamer.observe.series import BucketHistogram, LabelValues
 from streamer.ports import Appended
 
 INVOICE = SubscriberName("invoice")
@@ -296,3 +298,21 @@ def test_series_of_a_removed_subscriber_go(metrics: Metrics) -> None:
 
     samples = [sample for family in metrics.registry.collect() for sample in family.samples]
     assert [each.name for each in samples if "invoice" in each.labels.values()] == []
+
+
+def test_value_is_counted_in_the_bucket_of_the_library() -> None:
+    """The bounds included; a sampled value leaves its exemplar."""
+    registries = CollectorRegistry(), CollectorRegistry()
+    kinds: tuple[type[Histogram], ...] = (Histogram, BucketHistogram)
+    for kind, registry in zip(kinds, registries, strict=True):
+        seconds = kind("seconds", "A time.", ["name"], buckets=(0.5, 1.0, 2.5), registry=registry).labels("a")
+        for value in (-1.0, 0.0, 0.5, 0.6, 1.0, 2.4, 2.5, 2.6, 1e9, math.inf):
+            seconds.observe(value)
+        seconds.observe(0.7, {"trace_id": "1"})
+    library, ours = (
+        [(each.name, each.labels, each.value) for metric in registry.collect() for each in metric.samples]
+        for registry in registries
+    )
+
+    assert ours == library
+    assert len(ours) == 6

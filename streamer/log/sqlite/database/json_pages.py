@@ -1,7 +1,7 @@
 """Pages of JSON bodies from any table.
 
 SQLite returns a page as one row with a line for each body, for the same reason as
-with events (`rows/pages.py`). The JSON that Streamer writes contains no line
+with events (`rows/subscribers.py`). The JSON that Streamer writes contains no line
 breaks.
 """
 

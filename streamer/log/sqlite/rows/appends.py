@@ -10,7 +10,7 @@ from streamer.log.foreign_records import ForeignRecords
 from streamer.log.records import decode_checkpoint, encode_checkpoint, encode_event
 from streamer.log.sqlite.database.worker import insert_rows, used_bytes
 from streamer.log.sqlite.rows.controls import ContinuityRow, continuity_rows, write_continuity
-from streamer.log.sqlite.rows.pages import sound
+from streamer.log.sqlite.rows.offsets import sound
 from streamer.log.sqlite.rows.parked import LetterRow, letter_rows, remove_letters, write_letters
 from streamer.ports import StoredCheckpoint
 

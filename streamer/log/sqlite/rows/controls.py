@@ -26,7 +26,7 @@ from streamer.log.records import (
 from streamer.log.records.events import printable
 from streamer.log.sqlite.database.json_pages import BodyQuery, read_bodies
 from streamer.log.sqlite.database.worker import insert_rows
-from streamer.log.sqlite.rows.pages import sound
+from streamer.log.sqlite.rows.offsets import sound
 
 _Row = tuple[str, bytes]
 NEWEST = 2**63 - 1

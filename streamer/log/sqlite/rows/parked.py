@@ -21,7 +21,7 @@ from streamer.log.records import (
 )
 from streamer.log.sqlite.database.json_pages import PAGE_ROWS, BodyQuery, read_bodies
 from streamer.log.sqlite.database.worker import delete_rows, insert_rows
-from streamer.log.sqlite.rows.pages import PARTITION, sound
+from streamer.log.sqlite.rows.offsets import PARTITION, sound
 from streamer.ports import LaneChange
 
 _LANES_AT_ONCE = 200

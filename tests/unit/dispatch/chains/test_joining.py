@@ -97,9 +97,9 @@ async def test_halves_meet_where_their_partition_goes(world: World) -> None:
     async with world.running():
         await forward(world, INVOICE, "0", "1")
         feed = world.feed
-        world.log.reassign(TARGET, [HALVES], to=None)
+        world.log.consumers.reassign(TARGET, [HALVES], to=None)
         await forward(world, CREDIT, "0")
-        world.log.reassign(TARGET, [HALVES], to=feed)
+        world.log.consumers.reassign(TARGET, [HALVES], to=feed)
         await world.turn(20)
         assert world.target.delivered == ["0"]
         await forward(world, CREDIT, "1")
@@ -115,7 +115,7 @@ async def test_partition_moves_while_a_joined_event_is_delivered(world: World) -
         await forward(world, INVOICE, "0")
         await forward(world, CREDIT, "0")
         feed = world.feed
-        moving = asyncio.create_task(world.log.hand_over(TARGET, [HALVES], to=feed))
+        moving = asyncio.create_task(world.log.consumers.hand_over(TARGET, [HALVES], to=feed))
         await world.quiet()
         world.target.release()
         await world.turn(1)

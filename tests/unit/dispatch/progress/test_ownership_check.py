@@ -29,12 +29,12 @@ async def test_log_is_asked_once_more_when_a_partition_is_to_go(world: World) ->
     world.target.closed = True
     await world.append(1)
     async with world.running():
-        log.down = True
+        log.faults.down = True
         world.target.release()
         await world.quiet()
-        log.down = False
+        log.faults.down = False
         before = len(log.asked)
-        log.reassign(TARGET, [ACCOUNTS], to=None)
+        log.consumers.reassign(TARGET, [ACCOUNTS], to=None)
         await world.quiet()
 
         assert [each.assignment for each in log.asked[before:]] == [1]
@@ -45,7 +45,7 @@ async def test_attempt_under_way_may_end_before_its_partition_goes(world: World)
     world.target.closed = True
     await world.append(1, 2)
     async with world.running():
-        moving = asyncio.create_task(world.log.hand_over(TARGET, [ACCOUNTS], to=world.feed))
+        moving = asyncio.create_task(world.log.consumers.hand_over(TARGET, [ACCOUNTS], to=world.feed))
         await world.turn(1)
         assert not moving.done()
         world.target.release()
@@ -61,7 +61,7 @@ async def test_attempt_that_does_not_end_holds_up_no_other_partition(world: Worl
     world.target.closed = True
     await world.append(1)
     async with world.running():
-        moving = asyncio.create_task(world.log.hand_over(TARGET, [ACCOUNTS], to=None))
+        moving = asyncio.create_task(world.log.consumers.hand_over(TARGET, [ACCOUNTS], to=None))
         await world.append("contact", entity="Contact")
         await world.turn(3)
         await moving
@@ -80,13 +80,13 @@ async def test_completion_after_a_revocation_is_dropped(world: World) -> None:
     world.target.closed = True
     await world.append(1, 2)
     async with world.running():
-        world.log.reassign(TARGET, [ACCOUNTS], to=None)
+        world.log.consumers.reassign(TARGET, [ACCOUNTS], to=None)
         await world.quiet()
         world.target.release()
         await world.quiet()
         assert world.target.delivered == ["1", "2"]
         assert world.progress == SettledOffsets(next_offset=0)
-        world.log.reassign(TARGET, [ACCOUNTS], to=world.feed)
+        world.log.consumers.reassign(TARGET, [ACCOUNTS], to=world.feed)
         await world.quiet()
 
         assert world.target.delivered == ["1", "2", "1", "2"]
@@ -99,9 +99,9 @@ async def test_attempt_that_outlived_its_partition_leaves_no_receipt(world: Worl
     world.target.hang()
     await world.append(1)
     async with world.running():
-        world.log.reassign(TARGET, [ACCOUNTS], to=None)
+        world.log.consumers.reassign(TARGET, [ACCOUNTS], to=None)
         await world.turn(3)
-        world.log.reassign(TARGET, [ACCOUNTS], to=world.feed)
+        world.log.consumers.reassign(TARGET, [ACCOUNTS], to=world.feed)
         await world.quiet()
         assert world.target.began == ["1", "1"]
         world.target.release()
@@ -117,7 +117,7 @@ async def test_rejection_after_a_revocation_sets_nothing_aside(world: World) -> 
     world.target.closed = True
     await world.append(1)
     async with world.running():
-        world.log.reassign(TARGET, [ACCOUNTS], to=None)
+        world.log.consumers.reassign(TARGET, [ACCOUNTS], to=None)
         world.target.release()
         await world.quiet()
 
@@ -129,7 +129,7 @@ async def test_retry_of_a_lost_partition_is_forgotten(world: World) -> None:
     world.target.answers["1"].append(Retry(reason="500"))
     await world.append(1)
     async with world.running():
-        world.log.reassign(TARGET, [ACCOUNTS], to=None)
+        world.log.consumers.reassign(TARGET, [ACCOUNTS], to=None)
         await world.turn(100)
 
         assert world.target.began == ["1"]
@@ -146,7 +146,7 @@ async def test_partition_that_is_kept_loses_no_dead_letter_to_one_that_is_lost(w
         while len(world.target.delivered) < 1 or world.target.open:
             await world.clock.sleep(0)
         # Before the log has answered, and before reading hears of it.
-        world.log.reassign(TARGET, [CONTACTS], to=None)
+        world.log.consumers.reassign(TARGET, [CONTACTS], to=None)
         await world.turn(2)
 
         assert [letter.id for letter in world.letters] == ["account:target"]
@@ -157,10 +157,10 @@ async def test_partition_that_is_lost_while_reading_is_paused_comes_back_unpause
     """A pause belongs to the assignment that was known when it was made."""
     await world.append(1)
     async with world.running():
-        world.log.reassign(TARGET, [ACCOUNTS], to=None)
+        world.log.consumers.reassign(TARGET, [ACCOUNTS], to=None)
         # Reading has not heard of the loss yet.
         world.feed.pause(frozenset([ACCOUNTS]))
-        world.log.reassign(TARGET, [ACCOUNTS], to=world.feed)
+        world.log.consumers.reassign(TARGET, [ACCOUNTS], to=world.feed)
         await world.append(2)
         await world.quiet()
 

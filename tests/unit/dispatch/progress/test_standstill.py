@@ -20,7 +20,7 @@ async def test_nothing_is_sent_for_a_partition_that_moved_meanwhile(world: World
     async with world.running():
         world.target.release()
         world.clock.jump(10)
-        world.log.reassign(TARGET, [ACCOUNTS], to=None)
+        world.log.consumers.reassign(TARGET, [ACCOUNTS], to=None)
         await world.turn(10)
 
         assert world.target.began == ["1"]
@@ -32,11 +32,11 @@ async def test_retry_that_fell_due_meanwhile_is_not_sent_either(world: World) ->
     await world.append(1)
     async with world.running():
         world.clock.jump(10)
-        world.log.down = True
+        world.log.faults.down = True
         await world.turn(10)
 
         assert world.target.began == ["1"]
-        world.log.down = False
+        world.log.faults.down = False
 
 
 async def test_delivery_goes_on_once_the_log_has_taken_a_record(world: World) -> None:
@@ -45,10 +45,10 @@ async def test_delivery_goes_on_once_the_log_has_taken_a_record(world: World) ->
         await world.append(1)
         await world.quiet()
         recorded = world.progress
-        world.log.down = True
+        world.log.faults.down = True
         world.clock.jump(10)
         await world.turn(5)
-        world.log.down = False
+        world.log.faults.down = False
         await world.append(2)
         await world.turn(2)
 
@@ -59,7 +59,7 @@ async def test_plugin_that_blocks_the_loop_freezes_it(world: World) -> None:
     """The next event waits, though nobody but the worker has run since."""
 
     async def block() -> Outcome:
-        world.log.down = True
+        world.log.faults.down = True
         world.clock.jump(10)
         return Delivered()
 
@@ -68,7 +68,7 @@ async def test_plugin_that_blocks_the_loop_freezes_it(world: World) -> None:
     async with world.running():
         await world.turn(3)
         assert world.target.began == ["1"]
-        world.log.down = False
+        world.log.faults.down = False
         await world.turn(2)
 
         assert world.target.began == ["1", "2"]
@@ -81,8 +81,8 @@ async def test_partition_that_moved_and_came_back_is_delivered(world: World) -> 
     async with world.running():
         world.target.release()
         world.clock.jump(10)
-        world.log.reassign(TARGET, [ACCOUNTS], to=None)
-        world.log.reassign(TARGET, [ACCOUNTS], to=world.feed)
+        world.log.consumers.reassign(TARGET, [ACCOUNTS], to=None)
+        world.log.consumers.reassign(TARGET, [ACCOUNTS], to=world.feed)
         await world.turn(1)
 
         assert world.target.delivered == ["1", "1", "2"]
@@ -98,13 +98,13 @@ async def test_short_pause_and_log_of_one_owner_raise_no_doubt(
     world.target.closed = True
     await world.append(1, 2)
     async with world.running():
-        world.log.down = True
+        world.log.faults.down = True
         world.target.release()
         world.clock.jump(frozen_s)
         await world.quiet()
 
         assert world.target.delivered == ["1", "2"]
-        world.log.down = False
+        world.log.faults.down = False
 
 
 async def test_nothing_is_sent_once_the_log_has_taken_no_record_for_a_session(world: World) -> None:
@@ -118,11 +118,11 @@ async def test_nothing_is_sent_once_the_log_has_taken_no_record_for_a_session(wo
         world.target.answers[str(number)].append(take_a_second)
     await world.append(*range(20))
     async with world.running():
-        world.log.down = True
+        world.log.faults.down = True
         for _ in range(30):
             await world.turn(1)
         sent = len(world.target.began)
-        world.log.down = False
+        world.log.faults.down = False
         await world.turn_until(lambda: len(world.target.delivered) == 20)
 
     # One was under way when the first was to be recorded, and one when the session was over.

@@ -7,7 +7,7 @@ import pytest
 
 from streamer.errors import LogMisconfigured
 from streamer.log.sqlite import SqliteHistory, SqliteLog
-from streamer.log.sqlite.rows.pages import PARTITION
+from streamer.log.sqlite.rows.offsets import PARTITION
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 from tests.unit.log.sqlite.room import HOUR_S, turned_until

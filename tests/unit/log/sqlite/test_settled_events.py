@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from streamer.events import Entry, SubscriberName
 from streamer.log.sqlite import SqliteLog
-from streamer.log.sqlite.rows.pages import PARTITION
+from streamer.log.sqlite.rows.offsets import PARTITION
 from streamer.ports import Subscription
 from tests.contracts.follower import following
 from tests.contracts.parking import joining

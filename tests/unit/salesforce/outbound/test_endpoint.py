@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from streamer.clock import TurnedClock
 from streamer.events import Channel, Checkpoint
-from streamer.log.memory import MemoryLog
+from streamer.log.memory import MemoryFaults, MemoryLog
 from streamer.log.memory.log import MemoryAppend
 from streamer.salesforce.outbound import endpoint
 from streamer.settings import OutboundMessageSettings, OutboundSettings
@@ -62,10 +62,10 @@ async def test_log_that_is_down_leaves_salesforce_to_repeat() -> None:
     """Nothing is acknowledged that is not in the log, and the repeat is one event."""
     log = MemoryLog()
     async with receiving(log) as receiver:
-        log.down = True
+        log.faults.down = True
         status, answer = await receiver.post(envelope(notification(1)))
         assert (status, "soapenv:Server" in answer, _ACK in answer) == (503, True, False)
-        log.down = False
+        log.faults.down = False
 
         async def is_taken() -> bool:
             return (await receiver.post(envelope(notification(1))))[0] == 200
@@ -77,7 +77,7 @@ async def test_log_that_is_down_leaves_salesforce_to_repeat() -> None:
 
 async def test_answer_lost_after_the_commit_is_one_event() -> None:
     """The log took them, but said so to nobody: the repeat finds them there."""
-    log = MemoryLog(fail_after_commit=True)
+    log = MemoryLog(faults=MemoryFaults(fail_after_commit=True))
     async with receiving(log) as receiver:
         assert (await receiver.post(envelope(notification(1))))[0] == 503
 
@@ -184,7 +184,7 @@ async def test_one_unreadable_notification_costs_only_itself() -> None:
 
 async def test_event_that_the_log_refuses_is_set_aside_and_acknowledged() -> None:
     """It is too large for the log, and a repeat would be as large."""
-    log = MemoryLog(refuse=lambda event: event.id == notification_id(1))
+    log = MemoryLog(faults=MemoryFaults(refuse=lambda event: event.id == notification_id(1)))
     async with receiving(log) as receiver:
         assert (await receiver.post(envelope(notification(1), notification(2))))[0] == 200
         assert (await receiver.post(envelope(notification(1), notification(2))))[0] == 200

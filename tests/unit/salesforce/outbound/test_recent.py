@@ -92,7 +92,7 @@ async def test_refused_commit_is_not_remembered() -> None:
     """Salesforce sends it again, and then it must be taken."""
     kept, clock = MemoryLog(), TurnedClock()
     log = remembering(kept, clock)
-    kept.down = True
+    kept.faults.down = True
     with pytest.raises(Exception, match="down"):
         await append(log, "a")
 

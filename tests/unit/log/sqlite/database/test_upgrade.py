@@ -29,7 +29,7 @@ from streamer.log.records import (
     encode_redrive,
     encode_setback,
 )
-from streamer.log.sqlite.rows.pages import PARTITION
+from streamer.log.sqlite.rows.offsets import PARTITION
 from tests.contracts.follower import coming_after, following
 from tests.contracts.parking import KEY, TWICE, lane_of, letters, park
 from tests.contracts.values import (

@@ -1,75 +1,17 @@
-"""Pages of events for one subscriber, and an iterator that skips foreign rows.
-
-SQLite returns a page as one row, which is parsed in one step. Reading row by row, a
-thread that competed with a busy event loop got 1,500 events a second; this way, it
-gets 68,000.
-"""
+"""Offsets of the events by the time of their append, and sound rows of any table."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from streamer.errors import ForeignRecord, LogMisconfigured
-from streamer.events import Entry, Partition, SubscriberName
-from streamer.exact_json import exact_value
+from streamer.errors import ForeignRecord
+from streamer.events import Partition
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.patterns import glob
-from streamer.log.records import event_from_json
 
 PARTITION = Partition(topic="log", number=0)
-PAGE_EVENTS = 500
-_PAGE_BYTES = 4 * 1024 * 1024
-_OFFSETS_SCANNED = 10_000
 _OFFSETS_COUNTED = 50_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OffsetRange:
-    """Range of events to read: from `begin` to `end` (exclusive), with types that match one of `globs`.
-
-    With `forwarded_to`, the range has only events that were forwarded to this
-    subscriber; otherwise, only events that were not forwarded. `globs` have the
-    syntax of SQLite's GLOB.
-    """
-
-    begin: int
-    end: int
-    globs: Sequence[str]
-    forwarded_to: SubscriberName | None = None
-
-
-def read_page(connection: sqlite3.Connection, window: OffsetRange) -> tuple[list[Entry], int]:
-    """Return the first entries of `window`, and the offset up to which it was read.
-
-    A page is limited in events, in bytes (though one event always fits) and in
-    scanned offsets.
-    """
-    stop = min(window.end, window.begin + _OFFSETS_SCANNED)
-    either = " OR ".join(["type GLOB ?"] * len(window.globs)) or "FALSE"
-    query = f"""
-        WITH found AS (
-          SELECT seq, size FROM events
-          WHERE seq >= ? AND seq < ? AND forwarded_to IS ? AND ({either}) ORDER BY seq LIMIT ?
-        ), summed AS (
-          SELECT seq, size, sum(size) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS through FROM found
-        )
-        SELECT (SELECT count(*) FROM found),
-          CAST('[' || group_concat('[' || seq || ',' || size || ',' || body || ']') || ']' AS BLOB)
-        FROM (
-          SELECT seq, summed.size AS size, body FROM summed JOIN events USING (seq)
-          WHERE through - summed.size < ? ORDER BY seq
-        )
-        """  # noqa: S608 - nothing but placeholders for the patterns
-    found, page = connection.execute(
-        query,
-        (window.begin, stop, window.forwarded_to, *window.globs, PAGE_EVENTS, _PAGE_BYTES),
-    ).fetchone()
-    if page is None:
-        return [], stop
-    entries = _entries(page)
-    whole = len(entries) == found < PAGE_EVENTS
-    return entries, stop if whole else entries[-1].offset + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,21 +71,6 @@ def count_appended(connection: sqlite3.Connection, at: float, patterns: Sequence
 def _appended_at(connection: sqlite3.Connection, offset: int) -> float:
     row = connection.execute("SELECT appended_at FROM events WHERE seq = ?", (offset,)).fetchone()
     return float(row[0])
-
-
-def _entries(page: bytes) -> list[Entry]:
-    try:
-        entries = [
-            Entry(partition=PARTITION, offset=seq, event=event_from_json(event), size=size)
-            for seq, size, event in exact_value(page)
-        ]
-    except (LookupError, TypeError, ValueError) as exc:
-        raise LogMisconfigured(
-            "the log holds an event that Streamer did not write: restore the file from a backup"
-        ) from exc
-    # SQLite promises no order inside an aggregate.
-    entries.sort(key=lambda entry: entry.offset)
-    return entries
 
 
 _Value = TypeVar("_Value")
