@@ -110,7 +110,7 @@ async def test_story_tells_what_became_of_each_event(tmp_path: Path) -> None:
     assert behind in second["subscribers"][0]["said"][0]
 
     assert listed.count(ORDER) == 2
-    assert "Not the whole log" in listed
+    assert "Only a part of the log" in listed
     assert (unknown.status, "holds no event of that id" in unknown.error) == (1, True)
 
 

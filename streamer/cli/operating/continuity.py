@@ -66,8 +66,8 @@ async def list_(
 ) -> None:
     """Show the latest holes, the newest last, and whether they were repaired.
 
-    STATE is open (its repair waits or is under way), full (nothing is
-    missing), partial (something stays missing) or none (nothing repairs it).
+    STATE is open (the repair waits or runs), full (no event is missing any more),
+    partial (some events stay missing) or none (no repair is possible).
     """
     answer = await where.api().get("/continuity", **asdict(holes), last=last)
     if as_json:

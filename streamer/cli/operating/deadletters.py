@@ -48,8 +48,8 @@ deadletters = typer.Typer(
 )
 
 _OLD_EVENTS = (
-    "Their events enter the log now, behind newer ones of the same records. They say so in `data.redriven`, "
-    "and a record of a change event is told once more, as it is now."
+    "Their events enter the log now, behind newer events of the same records. Each carries "
+    "`data.redriven`. A change event is followed by an event with the record's present state."
 )
 
 PerSecond = Annotated[
@@ -58,7 +58,7 @@ PerSecond = Annotated[
         min=0.01,
         max=1_000,
         metavar="NUMBER",
-        help="Most letters a second, for each subscriber in each process.",
+        help="Most dead letters per second, for each subscriber in each process.",
     ),
 ]
 
@@ -72,7 +72,10 @@ class LetterOptions:
         typer.Option(
             "--channel",
             metavar="PATH",
-            help="Set aside by ingest in this channel, such as /data/ChangeEvents.  [default: any]",
+            help=(
+                "Only events that ingest set aside in this channel, such as /data/ChangeEvents.  "
+                "[default: any]"
+            ),
             autocompletion=channel_paths,
         ),
     ] = None
@@ -129,7 +132,7 @@ class ChosenLetterOptions(LetterOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmationOptions(OperatorOptions):
-    """Options of a command that can't be undone: it counts first, asks, and is audited."""
+    """Options of a command that can't be undone: the command counts first, asks, and is audited."""
 
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the counts.")] = False
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
@@ -153,7 +156,7 @@ async def list_(
     ] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the latest dead letters, the newest last, and their number for each reason."""
+    """Show the latest dead letters, the newest last, and the number for each reason."""
     answer = await where.api().get("/dead-letters", **asdict(letters), last=last)
     if as_json:
         print_json(answer)
@@ -205,20 +208,20 @@ async def redrive(
         bool,
         typer.Option(
             "--include-superseded",
-            help="Include letters although a later event of their key was delivered.",
+            help="Include dead letters whose key has a later delivered event.",
         ),
     ] = False,
     wait: Annotated[bool, typer.Option(help="Show the progress until the end.")] = True,
 ) -> None:
     """Deliver dead letters again, in order per key, and within the target's limits.
 
-    With --channel, ingest reads the letters again that it has set aside in that
-    channel. Their events enter the log after newer ones; a letter that still
-    can't be read stays. The command first counts the letters, and asks. It covers
-    only the letters that it counted; an event that fails again becomes a new dead
-    letter. The processes that own the partitions carry out the redrive, each at
+    With --channel, ingest reads the dead letters of that channel again. Their
+    events enter the log after newer events. A dead letter that is still unreadable
+    stays. The command first counts the dead letters, and asks. The redrive covers
+    only the dead letters that were counted; an event that fails again becomes a new
+    dead letter. Each process redrives the dead letters of its own partitions, at
     the given rate. Ctrl-C ends the display, not the redrive; `cancel` ends the
-    redrive. Also exits 1 if an operator cancels the redrive meanwhile.
+    redrive. The command also exits 1 if an operator cancels the redrive.
     """
     asked = asdict(letters) | {"per_second": per_second, "include_superseded": include_superseded}
     asked["by"] = confirmation.name
@@ -246,7 +249,8 @@ async def cancel(
 ) -> None:
     """Cancel an open redrive, in every process.
 
-    Letters that are already redriven are still delivered; the others stay dead letters.
+    Events that were already redriven are still delivered; the remaining dead
+    letters stay.
     """
     done = await where.api().post(f"/redrives/{order}/cancel", by=operator.name)
     if as_json:
@@ -254,7 +258,7 @@ async def cancel(
         return
     console().print(
         f"Redrive {done['id']} is cancelled, in every process, with {counted(done['left'], 'dead letter')} "
-        "left. Letters that it has redriven before are delivered."
+        "left. Events that were already redriven are still delivered."
     )
 
 
@@ -263,8 +267,8 @@ async def cancel(
 async def discard(letters: ChosenLetterOptions, where: ApiOptions, confirmation: ConfirmationOptions) -> None:
     """Remove dead letters for good, unless an open redrive covers them.
 
-    The command first counts the letters, and asks. It covers only the letters
-    that it counted. The audit names the operator.
+    The command first counts the dead letters, and asks. It removes only the dead
+    letters that it counted. The audit names the operator.
     """
     asked = {**asdict(letters), "by": confirmation.name}
     with sentences_aside(confirmation.as_json):
@@ -290,7 +294,7 @@ async def _discard(api: Api, asked: JsonObject, confirmation: ConfirmationOption
 async def _redrive(
     api: Api, asked: JsonObject, confirmation: ConfirmationOptions, *, wait: bool
 ) -> tuple[JsonObject, bool]:
-    """Count, ask, order and follow a redrive; return the API's last answer, and false for a cancelled one."""
+    """Count, ask, order and follow a redrive; return the API's last answer, and false if it was cancelled."""
     with working("Counting"):
         counts = await api.for_long_requests.post("/dead-letters/redrive", **asked, dry_run=True)
     question = _previewed(asked["channel"], counts, asked["per_second"])
@@ -301,7 +305,7 @@ async def _redrive(
             "/dead-letters/redrive", **{**asked, "until": counts["until"]}
         )
     if not found["redrives"]:
-        console().print("Nothing is left to deliver: the letters were redriven or discarded meanwhile.")
+        console().print("Nothing is left to deliver: the dead letters were redriven or discarded meanwhile.")
     elif wait:
         ordered = found["deliverable"] - found["superseded"]
         if not await followed(api, found["redrives"], ordered, SystemClock()):
@@ -309,7 +313,7 @@ async def _redrive(
         if asked["channel"] is not None:
             await _tell_unread(api, asked["channel"], counts["until"])
     else:
-        console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` shows the end.")
+        console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` shows the result.")
     return found, True
 
 
@@ -363,12 +367,12 @@ def _read_again(channel: str, counts: JsonObject) -> list[JsonObject]:
 
 
 async def _tell_unread(api: Api, channel: str, since: str) -> None:
-    """Say how many letters were read in vain since a redrive was ordered."""
+    """Print how many dead letters are still unreadable since a redrive was ordered."""
     unread = (await api.get("/dead-letters", channel=channel, since=since, last=1))["total"]
     if unread:
         console().print(
-            f"{counted(unread, 'dead letter')} still can't be read or stored, or are new: "
-            f"`streamer deadletters list --channel {channel}` shows why."
+            f"{counted(unread, 'dead letter')} still can't be read or stored, or are new: `streamer "
+            f"deadletters list --channel {channel}` shows the reasons."
         )
 
 

@@ -107,7 +107,10 @@ def test_help_names_what_options_take_in_words(invoke: Invoke, command: tuple[st
             "'--state': 'lost' is not one of 'open', 'full', 'partial'",
         ),
         (("demo", "--report", "/nowhere/at/all.json"), "'--report': /nowhere/at/all.json can't be written"),
-        (("demo", "--svg", "/"), "'--svg': / can't be written: name a file in a folder of yours"),
+        (
+            ("demo", "--svg", "/"),
+            "'--svg': / can't be written: name a file in a folder that you can write to",
+        ),
         (("run", "-c", "x", "--role", "both"), "'--role': 'both' is not one of 'all', 'ingest', 'dispatch'"),
     ],
 )
@@ -280,9 +283,9 @@ def test_second_sandbox_is_refused_in_a_sentence(invoke: Invoke, option: str) ->
         (("--host", "192.0.2.1"), "Cannot assign requested address)"),
         (("--tls", "--tls-folder", "/proc/x"), "/proc/x (No such file or directory); choose another --tls-f"),
         (("--port", "99999"), "must be at most 65535"),
-        (("--callback", "nonsense"), "--callback: nonsense: must be a whole address"),
-        (("--callback", "https://[::1"), "--callback: https://[::1: must be a whole address"),
-        (("--callback", "https://app.example/#x"), "must be a whole address without #"),
+        (("--callback", "nonsense"), "--callback: nonsense: must be an absolute URL"),
+        (("--callback", "https://[::1"), "--callback: https://[::1: must be an absolute URL"),
+        (("--callback", "https://app.example/#x"), "must be an absolute URL without #"),
     ],
 )
 def test_address_that_the_sandbox_cannot_take_is_named(

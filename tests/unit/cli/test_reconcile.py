@@ -112,7 +112,7 @@ async def test_absent_records_alone_are_no_order() -> None:
     orders = Orders()
     order = await ordered_repair(orders, replace(SOME, counts={DriftKind.ABSENT: 2}), by="anna")
     assert not orders.asked
-    assert order.sentence == "No order was given: 2 absent records are beyond it."
+    assert order.sentence == "No repair was ordered: 2 absent records are beyond it."
 
 
 def test_bar_takes_any_progress(capsys: pytest.CaptureFixture[str]) -> None:

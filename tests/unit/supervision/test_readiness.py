@@ -179,7 +179,7 @@ def test_failing_subscriber_is_told_of_with_its_last_error(status: Status) -> No
     assert readiness(status) == []
     assert says(status, "subscribers") == (
         "sales: 3 attempts failed, last at 2025-01-01T00:00:00Z (http_5xx): the target answered 503, "
-        "password=***, next try at 2025-01-01T00:01:00Z"
+        "password=***, next attempt at 2025-01-01T00:01:00Z"
     )
 
 
