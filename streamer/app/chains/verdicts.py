@@ -90,7 +90,7 @@ class Verdicts:
         for before in upstream.missing(self._event):
             verdict = self.of(before)
             if not verdict.matches and not (verdict.error and upstream.runs_rejected):
-                return f"{before}, after which it comes, does not get this event"
+                return f"{before}, which this subscriber comes after, does not get this event"
         return upstream.exclusion(self._event)
 
     def _of_expressions(self, name: SubscriberName) -> RouteVerdict:

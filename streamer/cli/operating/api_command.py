@@ -173,7 +173,7 @@ Name = Annotated[
 
 
 def _listed(context: typer.Context, what: str, member: str = "") -> list[JsonObject]:
-    """Return the list `member` of the API's answer at the path `what`; `member` defaults to `what`."""
+    """Return the list `member` of the API's answer at the path `what`. Its default name is the path."""
     given = context.params
     try:
         where = ApiOptions(config=given.get("config"), url=given.get("url"), token=given.get("token"))

@@ -288,7 +288,7 @@ class Input:
             stop.cancel()
 
     def _begin(self) -> "asyncio.Future[bytes]":
-        """Begin to read on a daemon thread, because a read from a terminal can wait for ever."""
+        """Start a daemon thread that reads, because a read from a terminal can wait for ever."""
         loop = asyncio.get_running_loop()
         reading: asyncio.Future[bytes] = loop.create_future()
 

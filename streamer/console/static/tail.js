@@ -32,7 +32,7 @@
     const parts = [`${told.shown} new ${told.shown === 1 ? "event" : "events"} shown`];
     if (waiting.length) parts.push(`${waiting.length} wait`);
     parts.push(`${told.dropped} dropped, because they came too fast`);
-    parts.push(`about ${told.skipped} places of the log skipped`);
+    parts.push(`about ${told.skipped} offsets of the log skipped`);
     if (told.failed) parts.push(`the expression fails on ${told.failed}: ${told.error}`);
     counts.textContent = `${parts.join("; ")}.`;
   };

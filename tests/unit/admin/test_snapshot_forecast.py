@@ -162,8 +162,8 @@ def test_rate_is_the_middle_one_of_the_latest_whole_snapshots() -> None:
         ({"entity": "Kontakt"}, "check its API name, and that the user of org.auth can see it."),
         ({"fields": ["Fone"]}, "the fields: Contact has no field Fone that can be selected: correct them"),
         ({"where": "Nome = 1"}, "the condition: unexpected token: Nome = 1: correct it."),
-        ({"since": "2030-01-01T00:00:00Z"}, "since: must be a time from 1970 on that is not in the future."),
-        ({"since": "1969-01-01T00:00:00Z"}, "since: must be a time from 1970 on"),
+        ({"since": "2030-01-01T00:00:00Z"}, "since: must be a time since 1970 that is not in the future."),
+        ({"since": "1969-01-01T00:00:00Z"}, "since: must be a time since 1970"),
         ({"since": "2024-01-01T00:00:00"}, "since"),
     ],
 )
@@ -199,7 +199,7 @@ async def test_org_that_gives_no_count_leaves_the_cost_unknown(
     await world.clock.turn(60)
 
     assert (await asked)["unknown"] == (
-        "HTTP 503" if error else "Salesforce has not counted the records in 60 s"
+        "HTTP 503" if error else "Salesforce did not count the records within 60 s"
     )
 
 

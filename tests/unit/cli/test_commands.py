@@ -143,7 +143,7 @@ def test_rule_that_protects_nothing_is_a_warning(invoke: Invoke, config: Path) -
 
     assert answer.exit_code == 0
     assert "Warning: " in answer.stderr
-    assert "which no channel carries, so it protects nothing" in re.sub(r"\s+", " ", answer.stderr)
+    assert "which no channel carries, so the rule protects nothing" in re.sub(r"\s+", " ", answer.stderr)
     assert "The configuration is good" in answer.stdout
 
 

@@ -162,7 +162,7 @@ async def test_tail_shows_events_and_what_is_left_out(capsys: pytest.CaptureFixt
         "About 30,000 offsets of the log were left out",
         "3 events were left out, because --where fails on them: when fails",
         "the brokers are away.",
-        "has stopped, or closed its log. Trying again",
+        "has stopped, or closed its log. Retrying until",
         "`streamer events find --since ",
     ):
         assert part in messages
