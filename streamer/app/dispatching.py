@@ -33,7 +33,7 @@ _REOPEN_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
-    """Subscriber that delivers until `stop` is set; it was made from the settings `made_of`."""
+    """Subscriber that delivers until `stop` is set. `made_of` are the settings that it was made from."""
 
     made_of: object
     task: asyncio.Task[None]
@@ -75,7 +75,8 @@ class Dispatching:
         async with asyncio.TaskGroup() as group:
             control_follower = self._control_follower(log.controls, group)
             following = group.create_task(control_follower.run(), name="controls")
-            # It waits for the control state: no delivery to a target that was paused before this start.
+            # Waiting for the control state prevents deliveries to a target that was paused before
+            # this start.
             applying = group.create_task(self._follow_plan(group, log, control_follower), name="subscribers")
             await stopping.wait()
             applying.cancel()
@@ -84,11 +85,11 @@ class Dispatching:
             control_follower.close()
 
     def enrichment(self, name: SubscriberName) -> Enrichment | None:
-        """Return a subscriber's look-ups of records; all subscribers share their calls and cache."""
+        """Return a subscriber's look-ups, or `None`. All subscribers share calls and cache."""
         return self.plan.enrichment(name, self._lookups)
 
     def verdict(self, name: SubscriberName, event: Event) -> RouteVerdict:
-        """Return a subscriber's verdict on `event` by the configuration in effect, without look-ups."""
+        """Return a subscriber's verdict on `event` under the current configuration, without look-ups."""
         return Verdicts(self.plan, event, {}).of(name)
 
     def report_configured(self) -> None:
@@ -183,7 +184,7 @@ class Dispatching:
                 _log.warning("subscriber.recovering", subscriber=name, reason=str(next(leaves(group))))
                 await self._wait(stop, _RESTART_S)
             except* ForeignRecord as records:
-                # The other subscribers and the ingest continue.
+                # Only this subscriber stops; other subscribers and ingest continue.
                 await self._refuse(name, str(next(leaves(records))), stop)
             except* ConfigurationError as mistakes:
                 # An error that appears only on opening stops a start, but not a running daemon.
@@ -192,9 +193,9 @@ class Dispatching:
                 await self._refuse(name, str(next(leaves(mistakes))), stop)
 
     async def _isolated(self, name: SubscriberName, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
-        """Run `dispatcher` in a task of its own, so that its plugin can cancel nothing but that one.
+        """Run `dispatcher` in its own task, so that its plugin can cancel only this task.
 
-        Raises `RetryLater` when the plugin did so.
+        Raises `RetryLater` if the plugin cancelled the task.
         """
         async with asyncio.TaskGroup() as group:
             running = group.create_task(dispatcher.run(stop), name=f"run {name}")
@@ -217,7 +218,7 @@ class Dispatching:
                 await stop.wait()
 
     def _report_blocked(self, name: SubscriberName, failure: BaseExceptionGroup[RetryLater]) -> None:
-        # If not the log, then the plugin waits for its target.
+        # If the log is open, then the plugin waits for its target.
         if failure.subgroup(LogUnavailable) is None:
             self.condition.blocked(name, str(next(leaves(failure))))
         else:

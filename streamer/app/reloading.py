@@ -31,11 +31,11 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationChanges:
-    """Differences between the configuration in effect and a new one.
+    """Differences between the current and a new configuration.
 
-    `changes_source` is true when Salesforce must be read in another way, and
-    `changes_protection` when the protected fields, or their treatment, change.
-    `waiting` are the changed sections that take effect at the next start.
+    `changes_source` is true when the org, its channels or the way to read them
+    change. `changes_protection` is true when protected fields or their treatment
+    change. `waiting` are the changed sections that take effect at the next start.
     """
 
     added: tuple[SubscriberName, ...]
@@ -162,22 +162,22 @@ _LOOK_S = 2.0
 
 @dataclass(slots=True, kw_only=True)
 class ConfigurationFiles:
-    """Files of the configuration; `document` was read last, and `read` reads them again."""
+    """Files of the configuration. `document` is the last content; `read` reads the files again."""
 
     document: Document
     read: Callable[[], Document]
     is_unread: bool = field(default=False, init=False)
-    """True after an attempt to read them failed: a file that is not watched yet can be missing."""
+    """True after reading the files failed, because a missing file is not watched yet."""
     _seen: Fingerprints = field(default_factory=dict, init=False)
 
     async def have_changed(self) -> bool:
-        """Return true when the files differ and have been the same twice: no process writes them."""
+        """Return true when the files have changed and are no longer being written."""
         seen = await asyncio.to_thread(fingerprints, self.document.fingerprints)
         is_steady, self._seen = seen == self._seen, seen
         return is_steady and seen != self.document.fingerprints
 
     def reread(self) -> Document:
-        """Read them again; raises `ConfigurationError`."""
+        """Read the files again; raises `ConfigurationError`."""
         self.is_unread = True
         self.document = document = self.read()
         self.is_unread = False
@@ -186,10 +186,10 @@ class ConfigurationFiles:
 
 @dataclass(slots=True, kw_only=True)
 class Reloading:
-    """Applies the configuration when its files have changed, secrets included, or on request.
+    """Applies the configuration when its files change, including secrets, or on request.
 
-    It is checked to the last expression before any of it is applied. A mistake
-    is logged, and the configuration in effect stays.
+    The whole configuration is checked before any part is applied. After a mistake,
+    the log names the mistake, and the current configuration stays in effect.
     """
 
     files: ConfigurationFiles
@@ -234,20 +234,20 @@ class Reloading:
         except ConfigurationError as error:
             self._refuse(str(error), was_asked=was_asked)
         except Exception as error:  # noqa: BLE001 - the one in effect works on
-            # Its text can repeat the files, which hold secrets.
-            self._refuse(f"checking it raised {type(error).__name__}", was_asked=was_asked)
+            # The error's text can repeat the files, which hold secrets.
+            self._refuse(f"checking the files raised {type(error).__name__}", was_asked=was_asked)
         else:
             if self._refusal:
-                _log.info("configuration.restored", reason="the files have no mistake any more")
+                _log.info("configuration.restored", reason="the files no longer have a mistake")
             self._refusal = ""
             # First: Salesforce can refuse it while it is applied, and that must not be overwritten.
             self.metrics.configuration_applied()
             await self.apply(checked)
 
     def _refuse(self, reason: str, *, was_asked: bool) -> None:
-        # The same mistake is logged once, and again on request.
+        # A repeated mistake is logged only on request.
         if was_asked or reason != self._refusal:
-            _log.error("configuration.refused", reason=reason, in_effect="the former one")
+            _log.error("configuration.refused", reason=reason, in_effect="the previous configuration")
         self._refusal = reason
         self.metrics.configuration_refused()
 

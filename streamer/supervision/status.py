@@ -23,7 +23,7 @@ class Status:
         self.reading = ReadingCondition(self.log)
 
     def stop_requested(self) -> None:
-        """Report that the process drains and ends."""
+        """Report that the process drains and then ends."""
         self._stops = True
 
     @property

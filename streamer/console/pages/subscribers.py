@@ -1,4 +1,4 @@
-"""Subscribers: their states, and the changes that an operator can make."""
+"""Pages of subscribers: states, and changes that an operator can make."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -92,7 +92,7 @@ class SubscriberPages:
 
 
 def state_of(subscriber: Mapping[str, Any]) -> SubscriberState:
-    """Return the state of a subscriber from the API's answer."""
+    """Return a subscriber's state from the API's answer."""
     here = subscriber["here"]
     if subscriber["switch"] == Switch.PAUSED:
         return SubscriberState("paused", "waits")

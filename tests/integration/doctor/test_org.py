@@ -334,9 +334,12 @@ async def test_mistake_of_the_configuration_is_one_line(tmp_path: Path) -> None:
         (0o640, None),
         (
             0o644,
-            "warning .*secret: every user of this machine can read it .*0644.*client_secret.*-> chmod o-rwx",
+            (
+                "warning .*secret: every user of this machine can read this file .*0644.*client_secret"
+                ".*-> chmod o-rwx"
+            ),
         ),
-        (None, "failed .*secret: org.auth.client_secret names it, and it can't be read: No such file"),
+        (None, "failed .*secret: org.auth.client_secret names this file, but it can't be read: No such file"),
     ],
 )
 async def test_secret_that_others_can_read_is_one_line(

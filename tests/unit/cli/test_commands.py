@@ -273,7 +273,7 @@ def test_second_sandbox_is_refused_in_a_sentence(invoke: Invoke, option: str) ->
         port = taken.getsockname()[1]
         answer = invoke("sandbox", "--port", 0, option, port)
 
-    sentence = f"localhost:{port} is in use already; choose another {option} (0 takes a free one) or --host."
+    sentence = f"localhost:{port} is already in use; choose another {option} (0 takes a free one) or --host."
     assert (answer.exit_code, answer.stderr) == (2, f"streamer: {sentence}\n")
 
 
@@ -315,7 +315,7 @@ async def test_port_in_use_is_one_sentence(config: Path, section: str) -> None:
         log = f"log: {{sqlite: {{path: {config.parent / 'log.db'}}}}}"
         answer = await run_with(config, f"{GOOD}{log}\n{written}")
 
-    told = f"{section}: 127.0.0.1:{port} is in use already; choose another {section}.port"
+    told = f"{section}: 127.0.0.1:{port} is already in use; choose another {section}.port"
     said = list(map(json.loads, answer.error.splitlines()))
     assert answer.status == 2
     assert [each["reason"] for each in said if each["event"] == "daemon.failed"] == [

@@ -172,7 +172,7 @@ def test_plugin_that_takes_no_content_is_named(write: Write) -> None:
     )
     [line] = told(write(text))
 
-    assert line.endswith("subscribers.sales.content: slack sends no content of its own: use body")
+    assert line.endswith("subscribers.sales.content: slack does not support content: use body")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_plugin_that_sends_no_text_refuses_one(write: Write, uses: str, settings
     text = subscriber("text: x").replace("uses: erp", f"uses: {uses}")
     [line] = told(write(text.replace('{url: "https://erp.acme.com/api"}', settings)))
 
-    assert line.endswith(f": text: {uses} does not send it: use {instead}")
+    assert line.endswith(f": text: {uses} does not send text: use {instead}")
 
 
 def test_tables_come_from_the_configuration_and_from_files(write: Write, tmp_path: Path) -> None:

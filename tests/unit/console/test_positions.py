@@ -91,7 +91,7 @@ async def test_order_is_audited_shown_and_cancelled(world: World, browser: Brows
     assert ordered.place == "/console/channels?done=position-ordered"
     assert waiting == [(ChannelPosition.EARLIEST, True)]
     assert "earliest, by Anna" in channels.text
-    assert "An order waits" in position.text
+    assert "Waiting order" in position.text
     assert cancelled.place == "/console/channels?done=position-cancelled"
     assert await positions(world) == []
     assert [(each.what, each.by) for each in records] == [
