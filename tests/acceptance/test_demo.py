@@ -40,12 +40,12 @@ STORY = (
     "the ERP is down",
     "invoice: key 006\\w{15} is parked in the log",
     "invoice: the breaker opens",
-    "fulfilment refuses one shipment for good",
+    "fulfilment rejects one shipment for good",
     "shipment: dead letter, the target answered 422",
-    "the opportunity says why its shipment was refused: the target answered 422",
+    "the opportunity in the org shows why the shipment was refused: the target answered 422",
     "the ERP is back",
     "invoice: the breaker closes",
-    "invoice: nothing is parked any more",
+    "invoice: no event is parked any more; at most",
 )
 _NONE_MS = Latency(p50=0.0, p99=0.0)
 _TAKEN = Counter(["t1:1:006A:invoice"])
