@@ -105,7 +105,11 @@ class LetterResource:
         async with aclosing(cursor.letters([id_] if is_there else [])) as letters:
             async for letter in letters:
                 return letter_detail(letter)
-        raise ApiError(404, "No dead letter has that id; perhaps it was redriven or discarded.")
+        raise ApiError(
+            404,
+            f"No dead letter has the id {id_}: see `streamer deadletters list`. Perhaps it was redriven or "
+            "discarded.",
+        )
 
     async def discard(self, asked: Chosen) -> JsonObject:
         """Remove the dead letters that match a filter for good, or only count them.

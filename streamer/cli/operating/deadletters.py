@@ -42,8 +42,8 @@ deadletters = typer.Typer(
 
     The log holds the dead letters, so you can ask any process.
 
-    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
-    for a mistake in the arguments.
+    Exits 0 when it is done, 1 when an id is unknown, or the daemon refuses or
+    can't be reached, 2 for a mistake in the arguments.
     """,
 )
 
@@ -281,6 +281,7 @@ async def _discard(api: Api, asked: JsonObject, confirmation: ConfirmationOption
     """Count, ask and discard; return the API's last answer."""
     with working("Counting"):
         counts = await api.post("/dead-letters/discard", **asked, dry_run=True)
+        await _check_ids(api, asked["ids"], counts["total"])
     print_table(map(_discarded, counts["by_subscriber"].items()), empty="No dead letters match.")
     console().print("By reason: ", plain(by_reason(counts["by_reason"])), sep="")
     if not confirmation.given(f"Remove {counted(counts['total'], 'dead letter')} for good?", counts["total"]):
@@ -297,6 +298,7 @@ async def _redrive(
     """Count, ask, order and follow a redrive; return the API's last answer, and false if it was cancelled."""
     with working("Counting"):
         counts = await api.for_long_requests.post("/dead-letters/redrive", **asked, dry_run=True)
+        await _check_ids(api.for_long_requests, asked["ids"], counts["matching"])
     question = _previewed(asked["channel"], counts, asked["per_second"])
     if not confirmation.given(question, counts["deliverable"] - counts["superseded"]):
         return counts, True
@@ -315,6 +317,14 @@ async def _redrive(
     else:
         console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` shows the result.")
     return found, True
+
+
+async def _check_ids(api: Api, ids: list[str] | None, matching: int) -> None:
+    """Raise `ApiRefused` for an unknown id. An id that the other options exclude is not unknown."""
+    # Each look reads the heads of all dead letters, so the usual case does without.
+    if ids and matching < len(set(ids)):
+        for each in dict.fromkeys(ids):
+            await api.get(f"/dead-letters/{each}")
 
 
 def _line(letter: JsonObject) -> JsonObject:

@@ -48,9 +48,8 @@ async def put(world: World, *orders: SnapshotOrder) -> None:
 
 
 async def run(ask: Asking, *arguments: str) -> Result:
-    """Call the command in another thread, while this one serves the API."""
-    given = ["snapshot", *arguments, "--url", str(ask.client.make_url("/"))]
-    return await asyncio.to_thread(CliRunner(env={"NO_COLOR": "1"}).invoke, app, given)
+    """Call a command about snapshots."""
+    return await ask.command("snapshot", *arguments)
 
 
 @pytest.mark.parametrize(
