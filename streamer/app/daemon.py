@@ -42,7 +42,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """One daemon, with the parts that `App.of` makes from a plan."""
+    """One daemon, with the parts that `App.of` creates from a plan."""
 
     role: Role
     clock: Clock
@@ -57,7 +57,7 @@ class App:
     def of(
         cls, plan: Plan, clock: Clock, role: Role = Role.ALL, options: DaemonOptions | None = None
     ) -> Self:
-        """Return a daemon that follows `plan`; no I/O happens yet."""
+        """Return a daemon that follows `plan`, without any I/O."""
         options = options or DaemonOptions()
         metrics, status = Metrics(clock=clock), Status()
         in_effect = PlanInEffect(plan=plan)
@@ -97,7 +97,7 @@ class App:
         )
 
     def reload(self) -> None:
-        """Read the configuration again, and apply it if it has no mistake."""
+        """Request that the daemon reads the configuration again, and applies it if it has no mistake."""
         if self.supervising.reloading is not None:
             self.supervising.reloading.request()
 

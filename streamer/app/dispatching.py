@@ -42,10 +42,10 @@ class _Running:
 
 @dataclass(slots=True, kw_only=True)
 class Dispatching:
-    """Runs a dispatcher for each subscriber of the plan in effect.
+    """Runs a dispatcher for each subscriber of the current plan.
 
-    A new plan starts, ends and replaces dispatchers; those with unchanged settings
-    keep running.
+    A new plan starts, ends and replaces dispatchers. Dispatchers with unchanged
+    settings keep running.
     """
 
     in_effect: PlanInEffect
@@ -63,7 +63,7 @@ class Dispatching:
 
     @property
     def plan(self) -> Plan:
-        """Plan in effect."""
+        """Current plan."""
         return self.in_effect.plan
 
     async def run(self, log: ControlledLog, stopping: asyncio.Event) -> None:
@@ -187,7 +187,7 @@ class Dispatching:
                 # Only this subscriber stops; other subscribers and ingest continue.
                 await self._refuse(name, str(next(leaves(records))), stop)
             except* ConfigurationError as mistakes:
-                # An error that appears only on opening stops a start, but not a running daemon.
+                # An error on opening a plugin ends a daemon that starts, but not a running daemon.
                 if not self.in_effect.is_reconfigured:
                     raise
                 await self._refuse(name, str(next(leaves(mistakes))), stop)

@@ -1,6 +1,4 @@
-"""Plugins: from an entry point to a subscriber with checked settings.
-
-Also checks that need a library.
+"""Plugins: finds entry points, checks plugins' settings, and creates subscribers.
 
 A plugin is foreign code, and can raise any exception: an imported script can raise
 `SystemExit`, and a library's time-out can be a `BaseException`.

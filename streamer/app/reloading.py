@@ -85,10 +85,11 @@ def reloadable(old: Settings, new: Settings) -> Settings:
 
 @dataclass(slots=True, kw_only=True)
 class PlanInEffect:
-    """Plan that the daemon follows, and the protection of what is read by its rules.
+    """Plan that the daemon follows, and the protection by the plan's rules.
 
-    `replaced` is set with each new plan, and `source_replaced` when the new one
-    reads Salesforce in another way. From then on the plan `is_reconfigured`.
+    `replaced` is set by each new plan. `source_replaced` is set if the new plan
+    changes the org, its channels or the way to read them. After the first new plan,
+    `is_reconfigured` is true.
     """
 
     plan: Plan
@@ -102,22 +103,22 @@ class PlanInEffect:
 
     @property
     def settings(self) -> Settings:
-        """Settings in effect."""
+        """Current settings."""
         return self.plan.settings
 
     def apply(self, wanted: Plan) -> ConfigurationChanges:
-        """Follow the part of `wanted` that a running process can follow; return all that differs."""
+        """Adopt the part of `wanted` that a running process can follow, and return all differences."""
         changes = ConfigurationChanges.between(self.settings, wanted.settings)
         self._replace(replace(wanted, settings=reloadable(self.settings, wanted.settings)))
-        # Before anything else is read: no later event is stored by the former rules.
+        # Protection comes first: no event from now on may be stored under the old rules.
         self._protect()
         if changes.changes_source:
             self.source_replaced.set()
         return changes
 
     def return_to(self, former: Settings) -> None:
-        """Take the org and the channels of `former`, because the new ones were refused."""
-        # The subscribers that use the org use the one that lets them in.
+        """Restore the org and the channels of `former`, because Salesforce refused the new ones."""
+        # Subscribers that use the org must also use the org that accepts their login.
         self._replace(self.plan.with_source(former))
 
     def _replace(self, plan: Plan) -> None:
@@ -126,7 +127,7 @@ class PlanInEffect:
         self.replaced.set()
 
     def _protect(self) -> None:
-        """Protect what is read from now on by the plan's rules."""
+        """Apply the plan's protection rules to all events from now on."""
         self.protection.apply(self.settings.protect, self.settings.protection)
         for warning in self.plan.warnings:
             _log.warning("configuration.doubtful", reason=warning)
@@ -134,7 +135,7 @@ class PlanInEffect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applying:
-    """Applies a new configuration to the daemon, and notes it in the audit."""
+    """Applies a new configuration to the daemon, and writes an audit record."""
 
     in_effect: PlanInEffect
     monitor: Monitor
@@ -202,7 +203,7 @@ class Reloading:
 
     @classmethod
     def of(cls, read: Callable[[], Document], applying: Applying) -> Self:
-        """Return the reloading of the files that `read` reads, from the plan that is in effect."""
+        """Return the reloading of the files that `read` reads, beginning with the current plan."""
         plan = applying.in_effect.plan
         return cls(
             files=ConfigurationFiles(document=plan.document, read=read),
@@ -240,7 +241,8 @@ class Reloading:
             if self._refusal:
                 _log.info("configuration.restored", reason="the files no longer have a mistake")
             self._refusal = ""
-            # First: Salesforce can refuse it while it is applied, and that must not be overwritten.
+            # Recorded first, because Salesforce can refuse the configuration during `apply`, which
+            # records the refusal.
             self.metrics.configuration_applied()
             await self.apply(checked)
 

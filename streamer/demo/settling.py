@@ -48,7 +48,7 @@ async def settle(world: World, clock: Clock) -> None:
 
 
 async def evidence_of(world: World, clock: Clock) -> FlowState:
-    """Return what the log holds, and what the daemon has still to read and to deliver."""
+    """Return the log's events, and the events that the daemon has not read or delivered yet."""
     async with open_history(world.daemon.in_effect.settings.log, clock) as history:
         unread = await _unread(world, history)
         # Read after the position, so the log already holds all events before the position.

@@ -64,7 +64,7 @@ class World:
         return f"http://localhost:{self.daemon.supervising.ports.admin}/console"
 
     def observe(self) -> None:
-        """Add to the timeline what has changed since the last call."""
+        """Add the changes since the last call to the timeline."""
         self.timeline.observe(self.daemon.dispatching.dispatchers, self.accounts.tally.dead_letters.values())
         for said in map(self._said_of_shipment, sorted(self.accounts.poisoned)):
             if said:

@@ -205,7 +205,7 @@ def _words(names: Sequence[str]) -> str:
 
 
 def files() -> Iterator[tuple[Path, str]]:
-    """Yield the file that is made, and its text."""
+    """Yield the path and the text of the generated file."""
     yield PAGE, text()
 
 

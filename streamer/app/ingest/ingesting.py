@@ -63,7 +63,7 @@ class Ingesting:
         settings, metrics = self.settings, self.observers.metrics
         await self.status.subscribers.followed(self.clock, within_s=_FOLLOWED_WITHIN_S)
         outbound = OutboundSource(self.clock, metrics.outbound)
-        # Before the login, so that an address that can't be used is told at once.
+        # The endpoint opens before the login, so that an unusable address is reported at once.
         async with self._receiving(outbound), self.logins.opened(settings.org) as (tokens, http):
             org = await self._authenticated(tokens)
             # With org.id, the checkpoints in the log do not decide about the org.

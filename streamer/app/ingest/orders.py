@@ -24,14 +24,14 @@ Order = TypeVar("Order", PositionOrder, Redrive, SnapshotOrder)
 
 
 def _leave_waiting(_: Channel) -> None:
-    """Let a channel that has failed wait."""
+    """Do not retry a failed channel early."""
 
 
 @dataclass(slots=True, kw_only=True)
 class ChannelOrders(ABC, Generic[Order]):
     """Orders of one `kind` in the log, for the channels of this process.
 
-    An order that is carried out is ended in the log.
+    The log records the end of an order that is carried out.
     """
 
     kind: ClassVar[str]
@@ -57,8 +57,8 @@ class ChannelOrders(ABC, Generic[Order]):
     async def run(self, retry_now: Callable[[Channel], None] = _leave_waiting) -> None:
         """Follow the orders until cancelled.
 
-        `retry_now` is called with a channel whose orders change: it can be one
-        that has failed, and waits to be tried again.
+        `retry_now` is called with a channel whose orders change, because a failed
+        channel can be waiting for its next try.
         """
         async with asyncio.TaskGroup() as group:
             group.create_task(self._end_orders(), name=f"ended orders: {self.kind}")
@@ -192,7 +192,7 @@ class SnapshotOrders(ChannelOrders[SnapshotOrder]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorOrders:
-    """Orders of all kinds to the channels that this process owns; a kind that is `None` is not followed."""
+    """Orders of all kinds for this process's channels. A kind that is `None` is not followed."""
 
     snapshots: SnapshotOrders
     redrives: RedriveOrders | None = None

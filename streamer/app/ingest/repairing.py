@@ -45,7 +45,7 @@ class RepairedLog(RecordedHoles, ControlledLog, Protocol):
 
 
 def readers_of(rest: Rest, clock: Clock) -> OrgReaders:
-    """Return what reads the entities of the org that `rest` asks."""
+    """Return the readers of the org's entities, over `rest`."""
     records = RestRecords(rest)
     return OrgReaders(
         queries=RestQueries(rest, clock),
@@ -56,7 +56,7 @@ def readers_of(rest: Rest, clock: Clock) -> OrgReaders:
 
 
 async def carried_entities(rest: Rest, channel: Channel) -> Sequence[str]:
-    """Return the entities whose changes `channel` carries; raises what `Tooling` raises."""
+    """Return the entities whose changes `channel` carries. Raises the errors of `Tooling`."""
     if entity := changed_entity(channel.path):
         return [entity]
     setup = await Tooling(rest, api_version=rest.api_version).setup()
@@ -65,7 +65,7 @@ async def carried_entities(rest: Rest, channel: Channel) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repairing:
-    """Makes the repairs of an org's channels: see `EntityReader` for the limits and the sizes.
+    """Creates the repairs of an org's channels. `EntityReader` explains the limits and the sizes.
 
     `entities` returns the entities whose changes a channel carries.
     """

@@ -75,7 +75,7 @@ class QueuedTracer:
 
     @asynccontextmanager
     async def sending(self) -> AsyncIterator[None]:
-        """Send inside the context; leaving it sends what waits, for two seconds at most."""
+        """Send spans inside the context. On exit, send the waiting spans, for at most two seconds."""
         # Nobody judges its pulse: a collector can take any time.
         pulses = Pulses(SystemClock())
         thread = ServiceThread("traces", self._serve, pulses=pulses, failed=self._fail)
