@@ -84,12 +84,16 @@ Types = Annotated[
     typer.Option(
         "--type",
         metavar="PATTERN",
-        help="Of this type, with * for any characters; can be given several times.  [default: any]",
+        help=(
+            "Only events of this type, with * for any characters; can be given several times.  [default: any]"
+        ),
     ),
 ]
 Channel = Annotated[
     str | None,
-    typer.Option(metavar="PATH", help="Of this channel, such as /data/ChangeEvents.  [default: any]"),
+    typer.Option(
+        metavar="PATH", help="Only events of this channel, such as /data/ChangeEvents.  [default: any]"
+    ),
 ]
 
 
@@ -100,13 +104,17 @@ class SpanOptions:
     since: Annotated[
         str | None,
         typer.Option(
-            parser=moment, metavar="TIME", help="Changed since 2h ago, or an ISO time.  [default: ever]"
+            parser=moment,
+            metavar="TIME",
+            help="Only changes since 2h ago, or since an ISO time.  [default: all]",
         ),
     ] = None
     until: Annotated[
         str | None,
         typer.Option(
-            parser=moment, metavar="TIME", help="Changed before 30m ago, or an ISO time.  [default: now]"
+            parser=moment,
+            metavar="TIME",
+            help="Only changes before 30m ago, or before an ISO time.  [default: now]",
         ),
     ] = None
 
@@ -156,7 +164,7 @@ async def find(
         str | None,
         typer.Argument(
             metavar="RECORD_ID",
-            help="Of this record, by 15 or 18 characters, or of this key.  [default: any]",
+            help="Only events of this record (15 or 18 characters) or this key.  [default: any]",
         ),
     ] = None,
     as_json: AsJson = False,

@@ -29,7 +29,7 @@ async def tail(
         str | None,
         typer.Option(
             metavar="RECORD_ID",
-            help="Of this record, by 15 or 18 characters, or of this key.  [default: any]",
+            help="Only events of this record (15 or 18 characters) or this key.  [default: any]",
         ),
     ] = None,
     expression: Annotated[

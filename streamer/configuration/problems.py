@@ -1,4 +1,4 @@
-"""Mistakes in the words of the configuration: values that pydantic refuses."""
+"""Messages about values that pydantic refuses, in the configuration's terms."""
 
 import difflib
 from collections.abc import Mapping, Sequence

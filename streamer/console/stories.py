@@ -10,7 +10,7 @@ from streamer.events import JsonObject
 
 _MOST_NAMED = 20
 _LONGEST = 200
-# A search includes one second around the event's time, because texts can have different precision.
+# A search includes one second around the event's time, because `_text` cuts times to milliseconds.
 _MARGIN = timedelta(seconds=1)
 
 

@@ -43,7 +43,7 @@ _CERTIFICATE_BEGIN = b"-----BEGIN CERTIFICATE-----"
 def certificate_verdict(pem: bytes, key: str, *, now: float) -> CheckResult | None:
     """Return the result for the first certificate in `pem`, which the setting `key` names.
 
-    Returns `None` without a certificate. `now` is in epoch seconds.
+    Returns `None` if `pem` has no certificate. `now` is in epoch seconds.
     """
     if _CERTIFICATE_BEGIN not in pem:
         return None

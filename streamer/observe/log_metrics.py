@@ -42,7 +42,7 @@ class LogMetrics:
     def set_letters(self, letters: Mapping[tuple[str, str], int]) -> None:
         """Record the number of dead letters by subscriber and reason.
 
-        Earlier series without a number get zero.
+        A series whose dead letters are all gone stays, with the value zero.
         """
         counts = Counts[tuple[str, str]]()
         for (subscriber, reason), number in letters.items():

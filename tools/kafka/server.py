@@ -48,7 +48,7 @@ class Server:
         return self._process.pid
 
     def runs(self) -> bool:
-        """Return true until the process has ended."""
+        """Return true while the process runs."""
         return self._process.poll() is None
 
     def send(self, number: signal.Signals) -> None:

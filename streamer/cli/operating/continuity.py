@@ -33,22 +33,28 @@ class HoleOptions:
         str | None,
         typer.Option(
             metavar="PATH",
-            help="Of this channel, such as /data/ChangeEvents.  [default: any]",
+            help="Only records of this channel, such as /data/ChangeEvents.  [default: any]",
             autocompletion=channels_with_holes,
         ),
     ] = None
     cause: Annotated[
         HoleCause | None,
-        typer.Option(metavar="WORD", help=f"With this cause: {', '.join(HoleCause)}.  [default: any]"),
+        typer.Option(
+            metavar="WORD", help=f"Only records with this cause: {', '.join(HoleCause)}.  [default: any]"
+        ),
     ] = None
     state: Annotated[
         Repair | None,
-        typer.Option(metavar="WORD", help=f"In this state: {', '.join(Repair)}.  [default: any]"),
+        typer.Option(
+            metavar="WORD", help=f"Only records in this state: {', '.join(Repair)}.  [default: any]"
+        ),
     ] = None
     since: Annotated[
         str | None,
         typer.Option(
-            parser=moment, metavar="TIME", help="Recorded since 2h ago, or an ISO time.  [default: ever]"
+            parser=moment,
+            metavar="TIME",
+            help="Only records written since 2h ago, or since an ISO time.  [default: all]",
         ),
     ] = None
 

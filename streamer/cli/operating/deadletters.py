@@ -85,33 +85,47 @@ class LetterOptions:
             "--subscriber",
             "-s",
             metavar="NAME",
-            help="Of this subscriber.  [default: any]",
+            help="Only dead letters of this subscriber.  [default: any]",
             autocompletion=subscriber_names,
         ),
     ] = None
     key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Of this key, such as a record's id.  [default: any]")
+        str | None,
+        typer.Option(
+            metavar="KEY", help="Only dead letters of this key, such as a record's id.  [default: any]"
+        ),
     ] = None
     reason: Annotated[
         str | None,
         typer.Option(
-            metavar="WORD", help="With this reason, as list shows it, such as rejected.  [default: any]"
+            metavar="WORD",
+            help=(
+                "Only dead letters with this reason, such as rejected; list shows the reasons.  "
+                "[default: any]"
+            ),
         ),
     ] = None
     error: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="With this text in the error, in any case.  [default: any]"),
+        typer.Option(
+            metavar="TEXT",
+            help="Only dead letters with this text in the error, ignoring case.  [default: any]",
+        ),
     ] = None
     since: Annotated[
         str | None,
         typer.Option(
-            parser=moment, metavar="TIME", help="Failed since 2h ago, or an ISO time.  [default: ever]"
+            parser=moment,
+            metavar="TIME",
+            help="Only events that failed since 2h ago, or since an ISO time.  [default: all]",
         ),
     ] = None
     until: Annotated[
         str | None,
         typer.Option(
-            parser=moment, metavar="TIME", help="Failed before 30m ago, or an ISO time.  [default: now]"
+            parser=moment,
+            metavar="TIME",
+            help="Only events that failed before 30m ago, or before an ISO time.  [default: now]",
         ),
     ] = None
 
@@ -124,7 +138,10 @@ class ChosenLetterOptions(LetterOptions):
         list[str] | None,
         typer.Argument(
             metavar="ID",
-            help="The dead letters' ids, as list shows them.  [default: all that the options select]",
+            help=(
+                "The dead letters' ids, as list shows them.  [default: all dead letters that match the "
+                "options]"
+            ),
             autocompletion=letter_ids,
         ),
     ] = None

@@ -45,7 +45,7 @@ def bar() -> Iterator[Observe]:
 
 
 def printed(found: Reconciled) -> None:
-    """Print the differences as a table, then the counts, then the records that could not be compared."""
+    """Print the differences as a table, then the counts, then notes about the limits of the comparison."""
     print_table(map(_line, found.drift), empty="No differences.", whole="RECORD")
     told = len(found.drift)
     total = sum(found.counts.values())

@@ -226,12 +226,12 @@ async def list_parked(
         str | None,
         typer.Argument(
             metavar="SUBSCRIBER",
-            help="Of this subscriber.  [default: any]",
+            help="Only keys of this subscriber.  [default: any]",
             autocompletion=subscriber_names,
         ),
     ] = None,
     key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Of this key, such as a record's id.  [default: any]")
+        str | None, typer.Option(metavar="KEY", help="Only this key, such as a record's id.  [default: any]")
     ] = None,
     first: Annotated[
         int, typer.Option("--first", "-n", min=1, max=1_000, metavar="NUMBER", help="Most keys.")
