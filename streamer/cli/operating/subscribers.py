@@ -122,7 +122,7 @@ async def probe(name: Name, where: ApiOptions, operator: OperatorOptions, *, as_
         console().print(plain(f"{name} is tried now. Before, deliveries waited: {answer['was_held']}"))
         console().print("`streamer subscribers list` shows the result.")
     else:
-        console().print(f"Deliveries to {name} do not wait in this process.")
+        console().print(f"Nothing delays deliveries to {name} in this process.")
 
 
 @subscribers.command("test", cls=HelpfulCommand)

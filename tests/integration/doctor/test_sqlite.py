@@ -73,9 +73,9 @@ def in_another_programs_file(folder: Path) -> dict[str, Any]:
         (at_a_pipe, "failed SQLite folder: .* is a pipe or a device, but the log needs a file -> set log"),
         (
             where_no_file_can_be_made,
-            "failed SQLite folder: .*takes no files, so that .* can't be made -> set",
+            "failed SQLite folder: .*accepts no new files, so .* can't be created -> set",
         ),
-        (larger_than_the_disk, "warning SQLite free space: .* are free .*-> make room, or set"),
+        (larger_than_the_disk, "warning SQLite free space: .* are free .*-> free some space, or lower"),
         (in_another_programs_file, "failed checkpoints: .*another program's database -> name another path"),
     ],
 )
