@@ -143,7 +143,7 @@ class Assembly:
 
 
 class Log(EventLog, RecordedHoles, RecordedPositions, KnownOrgs, Ownership, ControlledLog, LogView, Protocol):
-    """Every port of a log in one."""
+    """Combined interface of all of a log's ports."""
 
 
 @asynccontextmanager

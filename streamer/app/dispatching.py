@@ -93,7 +93,7 @@ class Dispatching:
         return Verdicts(self.plan, event, {}).of(name)
 
     def report_configured(self) -> None:
-        """Report which subscribers will follow the log."""
+        """Report the subscribers that will follow the log."""
         self.condition.expect(self.plan.settings.subscribers)
 
     def cancel_deliveries(self) -> None:
@@ -207,7 +207,7 @@ class Dispatching:
         self.observers.metrics.subscriber(name).plugin_failed()
 
     async def _refuse(self, name: SubscriberName, reason: str, stop: asyncio.Event) -> None:
-        """Report that `name` cannot deliver until somebody acts, and wait before the next try."""
+        """Report that `name` can't deliver until an operator acts, and wait before the next try."""
         self.condition.blocked(name, reason)
         _log.error("subscriber.refused", subscriber=name, reason=reason)
         await self._wait(stop, _REOPEN_S)

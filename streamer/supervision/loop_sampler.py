@@ -14,7 +14,7 @@ from streamer.observe.metrics import Metrics
 
 _log = structlog.get_logger()
 
-# Their calls end where a plugin's own part of the stack begins.
+# The stack below the last call in these files belongs to the plugin.
 _CALLERS = frozenset({plugin_calls.__file__, foreign_values.__file__})
 _LIMIT_S = 1.0
 # Each look wakes two threads of an idle process: the loop and the sampler.

@@ -117,7 +117,7 @@ class Monitor:
 
     @property
     def _verified_at(self) -> Mapping[Channel, float]:
-        """Time up to which no event of a channel is missing, where Salesforce's retention bounds it."""
+        """Time until which no event is missing, for each channel with a retention."""
         supervisor = self._status.reading.supervisor
         times = supervisor.verified_at if supervisor else {}
         # Salesforce itself repeats an outbound message until Streamer acknowledges it.

@@ -75,7 +75,7 @@ class ChannelPages:
 
 
 def channel_rows(context: PageContext) -> Sequence[ChannelRow]:
-    """Return a row for each configured channel, in the order of the configuration."""
+    """Return a row for each configured channel, in the configuration's order."""
     owned = {channel.path: channel for channel in context.daemon.status.reading.channels}
     return [_channel_row(context, path, owned.get(path)) for path in context.daemon.configured.paths]
 
@@ -96,7 +96,7 @@ def _channel_row(context: PageContext, path: str, channel: Channel | None) -> Ch
         is_subscribed = path in reading.subscribed
         word, level = ("reading", "good") if is_subscribed else ("subscribing", "quiet")
     verified_at = reading.supervisor.verified_at.get(channel) if reading.supervisor else None
-    # Salesforce itself repeats an outbound message until it is taken.
+    # Salesforce itself repeats an outbound message until Streamer acknowledges it.
     is_retained = verified_at is not None and ChannelKind.of(path) is not ChannelKind.OUTBOUND
     return ChannelRow(
         path=path,
