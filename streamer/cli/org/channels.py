@@ -104,8 +104,8 @@ async def add(
         typer.Option(
             "--filter",
             metavar="EXPRESSION",
-            help="Events to send, such as \"Industry = 'Energy'\"; an empty text removes the filter.  "
-            "[default: no change]",
+            help="Filter for the events to send, such as \"Industry = 'Energy'\"; an empty text removes "
+            "the filter.  [default: no change]",
         ),
     ] = None,
     enrich: Annotated[

@@ -136,8 +136,8 @@ def test_lookup_in_a_service_needs_no_org(tmp_path: Path) -> None:
     ("written", "instead", "expected"),
     [
         ("id: data.fields.ERP_Id__c, ", "", "id: is missing: for example data.fields.ERP_Id__c"),
-        ("fields: [name]", "fields: [name], sobject: Account", "sobject: http reads no object of the org"),
-        ("[name]", "[name, Name]", "fields: two names differ by their case alone: name and Name"),
+        ("fields: [name]", "fields: [name], sobject: Account", "sobject: has no effect with http"),
+        ("[name]", "[name, Name]", "fields: two names differ only in their case: name and Name"),
         ("/c/{id}", "/c", "url does not contain {id}: add it, or set batch"),
         ("/c/{id}", "/{c}/{id}", "url must contain {id} once, in its path or query, and no other braces"),
         ("crm.acme.com/c/{id}", "{id}.acme.com/c", "url must contain {id} once, in its path or query"),
