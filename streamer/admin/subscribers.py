@@ -58,7 +58,7 @@ def trial_event(now: float, data: JsonObject | None) -> Event:
 
 
 async def deliver_trial(daemon: DaemonState, name: SubscriberName, event: Event, clock: Clock) -> JsonObject:
-    """Deliver `event` once, whatever `when` says, and return the outcome as JSON.
+    """Deliver `event` once, regardless of `when`, and return the outcome as JSON.
 
     The test opens a new plugin. So it also tries the login, and works while the
     subscriber is paused or runs in another process.

@@ -127,7 +127,7 @@ COMMANDS = {
     ),
     "parked": Listed(
         "streamer.cli.operating.subscribers:parked",
-        "List parked keys: keys whose events wait in the log because the first one keeps failing.",
+        "List parked keys: keys whose events wait in the log because the first event keeps failing.",
     ),
     "checkpoint": Listed(
         "streamer.cli.checkpoints:checkpoint",

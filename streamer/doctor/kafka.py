@@ -88,7 +88,7 @@ class KafkaChecks:
         if await asyncio.to_thread(self._inspector.may_create) is False:
             return warning(
                 f"{what}, but {self._inspector.principal} has no cluster-wide right to create topics",
-                "grant Create on topics, at least on those that begin with "
+                "grant Create on topics, at least on topics that begin with "
                 f"'{self._kafka.prefix}.', or create {listed}{more}",
             )
         return ok(f"{what}; the first run creates them")

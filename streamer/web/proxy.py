@@ -140,7 +140,7 @@ def refused_by(proxy: Proxy, status: int, host: str | None) -> ProxyFailed:
         )
     refused = "refused our" if proxy.authorization else "requires a"
     return ProxyFailed(
-        f"the proxy {proxy.address} {refused} user and password (HTTP 407): check those in {proxy.named_by}"
+        f"the proxy {proxy.address} {refused} user and password (HTTP 407): check both in {proxy.named_by}"
     )
 
 

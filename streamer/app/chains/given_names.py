@@ -16,7 +16,7 @@ from streamer.ports import Preview
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenNames:
-    """Known receipts and looked-up records of one event, and the names of `absent` ones.
+    """Known receipts and looked-up records of one event, and `absent` names.
 
     `absent` uses the names in expressions, such as `receipts.invoice` or `account`.
     """

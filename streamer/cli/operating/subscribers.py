@@ -41,7 +41,7 @@ parked = typer.Typer(
     cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""List parked keys: keys whose events wait in the log because the first one keeps failing.
+    help="""List parked keys: keys whose events wait in the log because the first event keeps failing.
 
     The process that you ask knows only the keys of its own partitions.
 

@@ -29,7 +29,7 @@ _CHECK_S = 20.0
 
 @dataclass(slots=True)
 class _Bundle:
-    """Files of a bundle by name, and the reasons for those that are missing."""
+    """Files of a bundle by name, and the reasons for missing files."""
 
     files: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)

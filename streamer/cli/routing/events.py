@@ -43,7 +43,10 @@ EventFile = Annotated[
 EventType = Annotated[
     str | None,
     typer.Option(
-        "--type", metavar="TYPE", help="Type for events that name no type.", show_default="that of their data"
+        "--type",
+        metavar="TYPE",
+        help="Type for events that name no type.",
+        show_default="derived from the data",
     ),
 ]
 
