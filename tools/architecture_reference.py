@@ -1,8 +1,7 @@
-"""Writes the parts of the page of the architecture that are made: `python -m tools.architecture_reference`.
+"""Writes the generated parts of the architecture page: `python -m tools.architecture_reference`.
 
-The tree in `docs/architecture.md` is made from the docstrings of the packages
-and of the modules beside them, and the picture of the layers from the
-contracts of import-linter.
+The tree in `docs/architecture.md` comes from the docstrings of packages and
+top-level modules. The picture of the layers comes from import-linter's contracts.
 """
 
 import ast
@@ -18,7 +17,7 @@ _END = "\n<!-- end of {} -->"
 
 
 def page() -> str:
-    """Return the page, with the parts between the markers made again."""
+    """Return the page, with new text between the markers."""
     text = PAGE.read_text(encoding="utf-8")
     for name, made in (("tree", tree()), ("layers", layers())):
         before, begin, rest = text.partition(_BEGIN.format(name))
@@ -30,7 +29,7 @@ def page() -> str:
 
 
 def tree() -> str:
-    """Return the packages of `streamer`, indented, and the modules beside them, each with its docstring."""
+    """Return the packages and top-level modules of `streamer` as a tree, each with its docstring."""
     package = ROOT / "streamer"
     modules = [each for each in sorted(package.glob("*.py")) if each.name != "__init__.py"]
     rows = [*_packages(package, 0), *(("  " + each.name, summary(each)) for each in modules)]
@@ -45,7 +44,7 @@ def summary(module: Path) -> str:
 
 
 def layers() -> str:
-    """Return the layers of the whole package, as import-linter proves them, in a box."""
+    """Return the layers of the whole package in a box, from import-linter's contract."""
     contracts = ConfigParser()
     contracts.read(ROOT / ".importlinter", encoding="utf-8")
     proved = contracts["importlinter:contract:streamer"]["layers"].split("\n")

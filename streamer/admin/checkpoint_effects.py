@@ -1,4 +1,4 @@
-"""Effects of another position of a channel, before it is ordered, and the outcome of the order."""
+"""Preview of a channel's move to another position, and the outcome of the order."""
 
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -27,12 +27,12 @@ async def effect_json(
     checkpoint: Checkpoint | None,
     now: float,
 ) -> JsonObject:
-    """Return what `order` would do at `now` (epoch seconds) to a channel with this `checkpoint` in the log.
+    """Return the effect of `order` at `now` (epoch seconds) on a channel with `checkpoint` in the log.
 
-    `repeats` has the number of the events of the log that can be repeated, at
-    most, and the time since when; it is `None` when nothing is. `loses` has the
-    times between which events are missing, and is `None` when none is known to
-    be. Raises `LogUnavailable`.
+    `repeats` gives the largest number of events that can be repeated and their
+    earliest time, or is `None` if no event is repeated. `loses` gives the times
+    between which events will be missing, or is `None` if no loss is known. Raises
+    `LogUnavailable`.
     """
     start = configured_start(rules.start)
     move = move_of(order, channel, checkpoint, start, now)
@@ -69,11 +69,11 @@ def _of_place(order: PositionOrder, move: Move, checkpoint: Checkpoint | None) -
         yield "The log has no checkpoint of this channel: Streamer has not read it yet."
     elif move.lost_from is not None:
         yield f"The log is complete up to {_time(move.lost_from)}."
-    yield f"Reading goes on {move.detail}."
+    yield f"Reading continues {move.detail}."
     if order.place is ChannelPosition.REPLAY_ID and checkpoint is not None:
         yield (
-            "Replay ids can't be compared. If this one lies before what the log holds, nothing changes. "
-            "If it lies behind that, the events between are lost."
+            "Replay ids can't be compared. If this id is before the log's position, nothing changes. If "
+            "this id is after the log's position, the events between them are lost."
         )
 
 
@@ -81,11 +81,11 @@ def _of_repetition(order: PositionOrder, repeats: JsonObject | None) -> Iterator
     if repeats is not None:
         yield (
             f"Repeated: the events that Salesforce retains since {repeats['since'][:19]}Z; the log holds "
-            f"at most {repeats['events']:,} of them. They are appended again with the same ids, and each "
+            f"at most {repeats['events']:,} of them. They are appended again with the same ids. Each "
             "subscriber gets them again, with the same idempotency keys."
         )
     elif not order.repeat:
-        yield "Repeated: nothing. Events in the log are left out."
+        yield "Repeated: nothing. Streamer skips events that the log already holds."
 
 
 def _of_loss(order: PositionOrder, move: Move, channel: Channel, *, is_repaired: bool) -> Iterator[str]:
@@ -94,21 +94,30 @@ def _of_loss(order: PositionOrder, move: Move, channel: Channel, *, is_repaired:
         if not unknown:
             yield "Lost: nothing."
         else:
-            yield "Lost: the events in between, if that id lies further on. A continuity record says so then."
+            yield (
+                "Lost: the events in between, if that id is after the log's position. Then a continuity "
+                "record describes the loss."
+            )
         return
     begin = _time(move.lost_from) if move.lost_from is not None else "the beginning"
     if not move.skips:
         hours = f"{channel.retention_s / _HOUR_S:.0f} hours"
-        yield f"Lost: what happened between {begin} and {_time(move.lost_until)}: Salesforce keeps {hours}."
+        yield (
+            f"Lost: events between {begin} and {_time(move.lost_until)}, because Salesforce keeps only "
+            f"{hours}."
+        )
     elif order.place is ChannelPosition.REPLAY_ID:
-        yield f"Lost: what lies between {begin} and that id, if there is anything."
+        yield f"Lost: any events between {begin} and that id."
     else:
-        yield f"Lost: what happened between {begin} and {_time(move.lost_until)} and is not in the log yet."
-    yield "A continuity record describes it (`streamer continuity list`)."
+        yield f"Lost: events between {begin} and {_time(move.lost_until)} that the log does not hold yet."
+    yield "A continuity record describes the loss (`streamer continuity list`)."
     if is_repaired:
-        yield "The records that have changed since are read from the org."
+        yield "Streamer then reads the records that have changed since from the org."
     elif _has_records(channel):
-        yield "Nothing reads it again. `streamer snapshot start` publishes records as they are now."
+        yield (
+            "Streamer does not read the lost events again. `streamer snapshot start` publishes the "
+            "records' present state."
+        )
 
 
 def _of_cost(move: Move) -> Iterator[str]:
@@ -117,11 +126,14 @@ def _of_cost(move: Move) -> Iterator[str]:
     )
     if reads_all:
         yield (
-            "Salesforce sends all that it retains for this, and each event counts against the day's "
+            "For this move, Salesforce sends all retained events, and each counts against the day's "
             "delivered events."
         )
     if move.with_snapshot:
-        yield "Then the records of the channel's entities are read, as its start says."
+        yield (
+            "Then Streamer reads all records of the channel's entities, because the channel's start "
+            "asks for a snapshot."
+        )
 
 
 def _has_records(channel: Channel) -> bool:
@@ -138,10 +150,10 @@ _LOOKED_AT = 100
 async def outcome_of(
     context: AdminContext, order: PositionOrder, *, within_s: float
 ) -> ContinuityRecord | None:
-    """Return the continuity record of an `order`, or `None` when it is not carried out `within_s`.
+    """Return the continuity record of an `order`, or `None` if no process carries it out `within_s` seconds.
 
-    Any process can carry the order out. Raises `ApiError` 409 when Salesforce
-    has refused it, or when somebody took it back, and `LogUnavailable`.
+    Any process can carry out the order. Raises `ApiError` 409 when Salesforce
+    refuses the position or an operator cancels the order, and `LogUnavailable`.
     """
     record = None
     if within_s:
@@ -149,7 +161,7 @@ async def outcome_of(
             async with context.clock.timeout(within_s):
                 record = await _awaited(context, order)
         except TimeoutError:
-            # The record is in the log a moment before the order is removed.
+            # The log gets the record a moment before the order is removed.
             record = await _record_of(context, order)
     if record is not None and record.cause is HoleCause.POSITION_REFUSED:
         raise ApiError(409, record.detail)
@@ -167,7 +179,7 @@ async def _awaited(context: AdminContext, order: PositionOrder) -> ContinuityRec
             elif is_shown:
                 raise ApiError(
                     409,
-                    f"{order.id} was cancelled or replaced before it was carried out: `streamer audit`.",
+                    f"{order.id} was cancelled or replaced before it was carried out: see `streamer audit`.",
                 )
     return None
 

@@ -1,4 +1,4 @@
-"""Resource of the channels' positions: lists them with their orders, and orders others."""
+"""Resource of the channels' positions: lists positions with waiting orders, and takes new orders."""
 
 import re
 from dataclasses import dataclass, replace
@@ -27,19 +27,19 @@ from streamer.events import (
 from streamer.ports import StoredCheckpoint
 from streamer.settings import ChannelSettings, Settings, Transport
 
-_SEE = "`streamer checkpoint list` shows the stored ones."
+_SEE = "`streamer checkpoint list` shows the stored ids."
 _ID_INTEGER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _BASE64 = "base64:"
 _log = structlog.get_logger()
 
 
 def replay_id_of(text: str, transport: Transport) -> ReplayId:
-    """Return the replay id of `text` for a channel that is read over `transport`.
+    """Return the replay id in `text` for a channel that uses `transport`.
 
-    Over CometD it is an integer of at most 64 bits, as in Salesforce's own
-    client. Over the Pub/Sub API it is opaque: 8 and 10 bytes have been seen, and
-    any number of them up to 256 is taken. Raises `ApiError` 400 with what is
-    expected.
+    Over CometD, a replay id is an integer of at most 64 bits, as in Salesforce's
+    own client. Over the Pub/Sub API, it is opaque: Salesforce has sent 8 and 10
+    bytes, and Streamer accepts 1 to 256. Raises `ApiError` 400 with the expected
+    form.
     """
     if transport is Transport.COMETD:
         return _id_of_integer(text)
@@ -50,8 +50,8 @@ def _id_of_integer(text: str) -> ReplayId:
     if not _ID_INTEGER.fullmatch(text):
         raise ApiError(
             400,
-            "replay_id: must be an integer of at most 19 digits, without zeros in front: the channel is read "
-            f"over CometD. {_SEE} New events and all retained ones have options of their own: `--latest` and "
+            "replay_id: must be an integer of at most 19 digits, without zeros in front: the channel is "
+            f"read over CometD. {_SEE} For new events use `--latest`, and for all retained events "
             "`--earliest`.",
         )
     return ReplayId(text.encode())
@@ -64,27 +64,32 @@ def _id_of_bytes(text: str) -> ReplayId:
         raise ApiError(400, f"{_expected_form()} {_SEE}") from None
     if text.startswith(_BASE64) and 0 < len(replay_id) <= LONGEST_REPLAY_ID:
         if is_of_cometd(replay_id):
-            raise ApiError(400, f"{_expected_form()} These bytes are the digits of an id of CometD. {_SEE}")
+            raise ApiError(
+                400, f"{_expected_form()} These bytes are the digits of a CometD replay id. {_SEE}"
+            )
         return replay_id
     if 0 < len(replay_id) <= LONGEST_REPLAY_ID and not text.isdigit():
-        raise ApiError(400, f"{_expected_form()} If those are its bytes, write {_BASE64}{text}. {_SEE}")
+        raise ApiError(
+            400, f"{_expected_form()} If the text is the id's Base64, write {_BASE64}{text}. {_SEE}"
+        )
     raise ApiError(400, f"{_expected_form()} {_SEE}")
 
 
 def _expected_form() -> str:
     return (
-        f"replay_id: must be {_BASE64}… with 1 to {LONGEST_REPLAY_ID} bytes, as the ids of the Pub/Sub API "
-        "are: the channel is read over pubsub."
+        f"replay_id: must be {_BASE64}… with 1 to {LONGEST_REPLAY_ID} bytes, because the channel uses the "
+        "Pub/Sub API."
     )
 
 
 def checkpoint_json(
     path: str, stored: StoredCheckpoint | None, settings: Settings, order: PositionOrder | None
 ) -> JsonObject:
-    """Return the position of the channel at `path`, and the `order` that waits to change it.
+    """Return the position of the channel at `path`, and the waiting `order` to change it.
 
-    Without `stored`, the log has no checkpoint of it. `transport` comes from the
-    configuration, or from the replay id for a channel that is not configured.
+    `stored` is `None` if the log has no checkpoint of the channel. `transport`
+    comes from the configuration, or from the replay id if the channel is not
+    configured.
     """
     checkpoint = stored.checkpoint if stored else None
     rules = {each.path: each for each in settings.channels}.get(path)
@@ -130,9 +135,9 @@ _REPEATED = frozenset({ChannelPosition.EARLIEST, ChannelPosition.SINCE, ChannelP
 class CheckpointResource:
     """`/checkpoints`.
 
-    An order is written into the log. The process that owns the channel carries
-    it out, and its continuity record, of the same id, tells so. The answer waits
-    some seconds for that.
+    The log stores an order. The process that owns the channel carries out the order
+    and writes a continuity record with the same id. The response waits some seconds
+    for this record.
     """
 
     context: AdminContext
@@ -146,7 +151,7 @@ class CheckpointResource:
         ]
 
     async def positions(self) -> list[JsonObject]:
-        """Return the position of each channel, and the order that waits to change it.
+        """Return the position of each channel, and the waiting order to change it.
 
         Raises `LogUnavailable`.
         """
@@ -157,11 +162,11 @@ class CheckpointResource:
         return [checkpoint_json(path, stored.get(path), settings, orders.get(path)) for path in paths]
 
     async def order(self, asked: PositionRequest) -> JsonObject:
-        """Order another position, instead of an order that waits, or only describe the effect.
+        """Order another position, which replaces a waiting order, or only describe the effect.
 
-        The answer's `outcome` is the order's continuity record, and `None` while
-        it waits. Raises `ApiError`, 409 when Salesforce refuses the position,
-        and `LogUnavailable`.
+        The answer's `outcome` is the order's continuity record, or `None` while the
+        order waits. Raises `ApiError` (409 if Salesforce refuses the position), and
+        `LogUnavailable`.
         """
         rules = self._rules(asked.channel)
         order = self._order(asked, rules)
@@ -182,9 +187,9 @@ class CheckpointResource:
         return {**answer, "outcome": continuity_json(record) if record is not None else None}
 
     async def cancel(self, asked: OfChannel) -> JsonObject:
-        """Cancel the orders that wait for a channel.
+        """Cancel the waiting orders for a channel.
 
-        Raises `ApiError` 404 when there are none, and `LogUnavailable`.
+        Raises `ApiError` 404 without waiting orders, and `LogUnavailable`.
         """
         orders = await self._orders(asked.channel)
         if not orders:
@@ -211,7 +216,7 @@ class CheckpointResource:
         await self.context.log.controls.order_position(replace(order, ended_at=now), audit)
 
     async def _stored(self) -> dict[str, StoredCheckpoint]:
-        """Return the checkpoints by path; of several orgs at one path, that which was stored last."""
+        """Return the checkpoints by path. If several orgs share a path, the latest checkpoint counts."""
         found = list(await self.context.log.stored_checkpoints())
         found.sort(key=lambda each: each.stored_at or 0.0)
         return {each.checkpoint.channel.path: each for each in found}
@@ -227,25 +232,25 @@ class CheckpointResource:
             return channels[path]
         if ChannelKind.of(path) is ChannelKind.OUTBOUND:
             raise ApiError(
-                400, "Outbound messages have no position: Salesforce repeats what was not acknowledged."
+                400, "Outbound messages have no position: Salesforce repeats unacknowledged messages."
             )
         known = ", ".join(channels) or "none"
-        raise ApiError(404, f"There is no channel of that path; configured: {known}.")
+        raise ApiError(404, f"No channel has that path; configured: {known}.")
 
     def _order(self, asked: PositionRequest, rules: ChannelSettings) -> PositionOrder:
         now = self.context.clock.now()
         since = asked.since.timestamp() if asked.since else None
         if (since is not None) is not (asked.place is ChannelPosition.SINCE):
-            raise ApiError(400, "since: goes with the place since, and with no other.")
+            raise ApiError(400, "since: requires the place since, and works with no other place.")
         if since is not None and not 0 < since <= now + CLOCKS_DIFFER_S:
             raise ApiError(400, "since: must be a time since 1970 that is not in the future.")
         if (asked.replay_id is not None) is not (asked.place is ChannelPosition.REPLAY_ID):
-            raise ApiError(400, "replay_id: goes with the place replay_id, and with no other.")
+            raise ApiError(400, "replay_id: requires the place replay_id, and works with no other place.")
         if asked.repeat and asked.place not in _REPEATED:
             raise ApiError(
                 400,
-                "repeat: goes with the earliest event or a time: a replay id does not tell what it would "
-                "repeat, and new events repeat nothing.",
+                "repeat: works only with the earliest event or a time. For a replay id, Streamer does not "
+                "know which events it would repeat; new events repeat nothing.",
             )
         return PositionOrder(
             id=PositionOrder.new_id(),

@@ -1,4 +1,4 @@
-"""Context of the API's resources: the daemon's subscribers, its configuration in effect, and the open log."""
+"""Context of the API's resources: the daemon's subscribers, its current configuration, and the open log."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
@@ -21,19 +21,19 @@ from streamer.settings import Settings, SubscriberSettings
 
 
 class RunningSubscriber(Protocol):
-    """Subscriber for which this process delivers."""
+    """Subscriber that this process delivers to."""
 
     @property
     def status(self) -> SubscriberStatus:
-        """Present status of the subscriber."""
+        """Current status of the subscriber."""
         ...
 
     def probe_now(self) -> None:
-        """Try its target now: end a hold, and let an open breaker probe at once."""
+        """Try the target now: end a hold, and let an open breaker probe at once."""
         ...
 
     def parked(self, most: int, *, key: str | None = None) -> ParkedKeys:
-        """Return the `most` parked keys that are due first; with `key` only its own."""
+        """Return up to `most` parked keys, the earliest due time first; with `key`, only this key."""
         ...
 
 
@@ -56,11 +56,11 @@ class CurrentPlan(Protocol):
         ...
 
     def subscription(self, name: SubscriberName) -> Subscription:
-        """Return what a subscriber selects of the log."""
+        """Return a subscriber's selection of events in the log."""
         ...
 
     def admits(self, name: SubscriberName) -> Callable[[Event], bool]:
-        """Return a test whether an event is for a subscriber, or can be with its look-ups.
+        """Return a test for events that a subscriber gets, or could get depending on its look-ups.
 
         The test raises `BrokenRoute`.
         """
@@ -68,35 +68,35 @@ class CurrentPlan(Protocol):
 
 
 class Verdict(Protocol):
-    """Treatment of an event by one subscriber, under the configuration in effect."""
+    """Treatment of an event by one subscriber, under the current configuration."""
 
     @property
     def matches(self) -> bool:
-        """True when the event is for the subscriber, and its expressions do not fail on it."""
+        """True when the subscriber gets the event, and no expression fails on it."""
         ...
 
     @property
     def why(self) -> str:
-        """Reason why it does not match; empty when it does."""
+        """Reason why the event does not match; empty when it matches."""
         ...
 
     @property
     def error(self) -> str:
-        """Sentence of an expression that fails on the event; empty when none does."""
+        """Error of the expression that fails on the event; empty when no expression fails."""
         ...
 
     @property
     def absent(self) -> Sequence[str]:
-        """Names of receipts and looked-up records that are not known, and on which the verdict depends."""
+        """Names of unknown receipts and looked-up records that the verdict depends on."""
         ...
 
 
 class AdminLog(ControlledLog, RecordedPositions, Protocol):
-    """Log, as operators look at it and control it."""
+    """Log with the operations that operators need."""
 
 
 class DaemonState(Protocol):
-    """Configured subscribers, and those for which this process delivers."""
+    """Configured subscribers, and the dispatchers of this process."""
 
     @property
     def plan(self) -> CurrentPlan:
@@ -104,23 +104,23 @@ class DaemonState(Protocol):
         ...
 
     def enrichment(self, name: SubscriberName) -> Enrichment | None:
-        """Return what looks records up for a subscriber, `None` where it needs none."""
+        """Return the enrichment that looks up a subscriber's records, or `None` without look-ups."""
         ...
 
     def verdict(self, name: SubscriberName, event: Event) -> Verdict:
-        """Return what becomes of an event at a configured subscriber."""
+        """Return a configured subscriber's treatment of an event."""
         ...
 
     @property
     def dispatchers(self) -> Mapping[SubscriberName, RunningSubscriber]:
-        """Subscribers for which this process delivers."""
+        """Subscribers that this process delivers to."""
         ...
 
 
 MOST_SEARCHES = 4
-"""Most searches for events at a time in one process: each holds some MB, and a thread."""
+"""Most simultaneous searches for events in one process. A search takes some MB and a thread."""
 _SWITCHBOARD_TIMEOUT_S = 5.0
-_NOT_OPEN = "The log is not open: the daemon is starting, stopping or waiting for it; see /readyz."
+_NOT_OPEN = "The log is not open: the daemon is starting, stopping or waiting for the log; see /readyz."
 
 
 def _at_once(_board: ControlState) -> bool:
@@ -129,10 +129,10 @@ def _at_once(_board: ControlState) -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class AdminContext:
-    """Subscribers of this process, the log while it is open, and the org while it is read.
+    """Subscribers of this process, the log while it is open, and the forecaster while Salesforce is read.
 
-    `wrong_tokens` are counted for the API and the console together. `diagnose`
-    returns the process's own state, once it is served.
+    `wrong_tokens` counts for the API and the console together. `diagnose` returns
+    this process's state; it is `None` until the state is served.
     """
 
     daemon: DaemonState
@@ -169,9 +169,9 @@ class AdminContext:
 
     @contextmanager
     def searching(self) -> Iterator[None]:
-        """Search for events inside the context. Raises `ApiError` 409 when there are too many searches."""
+        """Reserve one of the searches for events. Raises `ApiError` 409 while too many run."""
         if self._searches >= MOST_SEARCHES:
-            raise ApiError(409, f"{MOST_SEARCHES} searches of this process are under way already: try again.")
+            raise ApiError(409, f"{MOST_SEARCHES} searches already run in this process: try again later.")
         self._searches += 1
         try:
             yield
@@ -180,35 +180,35 @@ class AdminContext:
 
     @property
     def forecaster(self) -> SnapshotForecaster | None:
-        """Forecaster of snapshots while this process reads Salesforce, otherwise `None`."""
+        """Forecaster of snapshots, or `None` while this process does not read Salesforce."""
         return self._forecaster
 
     @property
     def log(self) -> AdminLog:
-        """Open log. Raises `LogUnavailable` while there is none."""
+        """Open log. Raises `LogUnavailable` while no log is open."""
         if self._log is None:
             raise LogUnavailable(_NOT_OPEN)
         return self._log
 
     @property
     def tail(self) -> Tail:
-        """Newest events of the open log. Raises `LogUnavailable` while there is none."""
+        """Newest events of the open log. Raises `LogUnavailable` while no log is open."""
         if self._tail is None:
             raise LogUnavailable(_NOT_OPEN)
         return self._tail
 
     def subscriber_settings(self, name: str) -> SubscriberSettings:
-        """Return the settings of the subscriber `name`. Raises `ApiError` when it is not configured."""
+        """Return the settings of the subscriber `name`. Raises `ApiError` for an unknown subscriber."""
         subscribers = self.daemon.plan.settings.subscribers
         if name not in subscribers:
             known = ", ".join(sorted(subscribers)) or "none"
-            raise ApiError(404, f"There is no subscriber of that name; configured: {known}.")
+            raise ApiError(404, f"No subscriber has that name; configured: {known}.")
         return subscribers[SubscriberName(name)]
 
     async def control_state(self, until: Callable[[ControlState], bool] = _at_once) -> ControlState:
         """Return the first control state for which `until` is true.
 
-        Raises `LogUnavailable` when the log shows none within 5 s.
+        Raises `LogUnavailable` if the log shows no such state within 5 s.
         """
         try:
             async with (
@@ -220,7 +220,7 @@ class AdminContext:
                         return board
         except TimeoutError:
             raise LogUnavailable(
-                f"The log did not show its switches within {_SWITCHBOARD_TIMEOUT_S:g} s. A change that was "
-                "just requested can still take effect."
+                f"The log did not answer within {_SWITCHBOARD_TIMEOUT_S:g} s. A change that you just "
+                "requested can still take effect."
             ) from None
         raise LogUnavailable("The log was closed: the daemon is stopping.")

@@ -33,7 +33,8 @@ from streamer.events import ContinuityRecord, HoleCause, JsonObject, Repair
 _FORECAST_WITHIN_S = 60.0
 _FORMER_SNAPSHOTS = 10
 _NOT_READ = (
-    "this process does not read Salesforce, or has not logged in yet: ask the admin API of one that reads it"
+    "this process does not read Salesforce, or has not logged in yet: ask the admin API of a process "
+    "that reads Salesforce"
 )
 _log = structlog.get_logger()
 
@@ -41,10 +42,10 @@ _log = structlog.get_logger()
 async def forecast_json(
     context: AdminContext, order: SnapshotOrder, former: Iterable[ContinuityRecord]
 ) -> JsonObject:
-    """Return what `order` will cost, and how long it will take at the rate of the `former` snapshots.
+    """Return the cost of `order`, and its duration at the rate of the `former` snapshots.
 
-    `unknown` is the reason why that can't be told, and empty when it is. Raises
-    `ApiError` where Salesforce would refuse the snapshot.
+    `unknown` is the reason for an unknown cost, and empty for a known cost. Raises
+    `ApiError` if Salesforce would refuse the snapshot.
     """
     if context.forecaster is None:
         return _forecast_json(None, None, _NOT_READ)
@@ -54,7 +55,7 @@ async def forecast_json(
         raise ApiError(400, f"Salesforce would refuse this snapshot: {error}.") from None
     except TimeoutError:
         return _forecast_json(
-            None, None, f"Salesforce has not counted the records in {_FORECAST_WITHIN_S:.0f} s"
+            None, None, f"Salesforce did not count the records within {_FORECAST_WITHIN_S:.0f} s"
         )
     except (RetryLater, Stop) as error:
         return _forecast_json(None, None, str(error))
@@ -62,10 +63,11 @@ async def forecast_json(
 
 
 def rate_of(former: Iterable[ContinuityRecord]) -> float | None:
-    """Return the records per second of the latest of the `former` snapshots, oldest first.
+    """Return the median rate, in records per second, of the latest of the `former` snapshots.
 
-    Only whole ones of more than a page count, and the middle one of them: the
-    time of a snapshot is from its order on, and so can hold a pause.
+    `former` is ordered from the oldest. Only complete snapshots of more than a page
+    count. The median is needed because the time since the order can include a
+    pause.
     """
     rates = (
         each.published / (each.updated_at - each.recorded_at)
@@ -85,7 +87,7 @@ async def _forecast_in_time(
     asked = asyncio.create_task(forecaster.forecast(order), name="forecast of a snapshot")
     asked.add_done_callback(_forecast_retrieved)
     async with context.clock.timeout(_FORECAST_WITHIN_S):
-        # A request can renew the token, and a renewal that is broken off can lose it.
+        # A request can renew the token, and an interrupted renewal can lose the token.
         return await asyncio.shield(asked)
 
 
@@ -103,7 +105,7 @@ def _forecast_json(found: SnapshotForecast | None, rate: float | None, unknown: 
 
 
 def _forecast_retrieved(asked: "asyncio.Task[SnapshotForecast]") -> None:
-    # asyncio reports an error that nothing has looked at.
+    # asyncio would report an error that no code has retrieved.
     if not asked.cancelled():
         asked.exception()
 
@@ -119,7 +121,7 @@ class ContinuityResource:
         return [web.get("/continuity", self._list)]
 
     async def records(self, asked: Holes) -> JsonObject:
-        """Return the latest records of a filter, oldest first. Raises `LogUnavailable`."""
+        """Return the latest records that match a filter, the oldest first. Raises `LogUnavailable`."""
         records = await self.context.log.controls.continuity(asked.meant(), last=asked.last)
         return {"records": [continuity_json(record) for record in records]}
 
@@ -129,7 +131,7 @@ class ContinuityResource:
 
 _ALL_CHANGES = "/data/ChangeEvents"
 SNAPSHOT_CHANGES = {"pause": Wanted.PAUSED, "resume": Wanted.RUNNING, "cancel": Wanted.CANCELLED}
-"""Changes of a snapshot, by their names in paths."""
+"""Changes to a snapshot, by their names in paths."""
 _DONE = {Wanted.PAUSED: "snapshot.paused", Wanted.RUNNING: "snapshot.resumed"}
 _CANCELLED = "snapshot.cancelled"
 _ORDERED = "snapshot.ordered"
@@ -139,8 +141,8 @@ _ORDERED = "snapshot.ordered"
 class SnapshotResource:
     """`/snapshots`.
 
-    An order is written into the log. The process that owns the channel carries it
-    out, and its continuity record holds the progress.
+    The log stores an order. The process that owns the channel carries out the
+    order, and the order's continuity record holds the progress.
     """
 
     context: AdminContext
@@ -164,14 +166,14 @@ class SnapshotResource:
             if _means_the_same(order, other) and await self._is_under_way(other):
                 raise ApiError(
                     409,
-                    f"Snapshot {other.id} of the same records is under way: wait for its end, or cancel it "
-                    f"with `streamer snapshot cancel {other.id}`.",
+                    f"Snapshot {other.id} of the same records is running or waiting: wait for its end, or "
+                    f"cancel it with `streamer snapshot cancel {other.id}`.",
                 )
         if asked.dry_run:
             forecast = await forecast_json(self.context, order, (await self._records()).values())
             return {**snapshot_json(order, None), "forecast": forecast}
         await self._write(order, _ORDERED)
-        # The log can need a moment to show it. A small snapshot can have ended by then.
+        # The log can take a moment to show the order. A small snapshot can have ended by then.
         with suppress(LogUnavailable):
             await self.context.control_state(lambda board: order.id in board.snapshots)
         return snapshot_json(order, None)
@@ -179,14 +181,14 @@ class SnapshotResource:
     def _order(self, asked: SnapshotRequest) -> SnapshotOrder:
         paths = [channel.path for channel in self.context.daemon.plan.settings.channels]
         channel = snapshot_channel(asked.entity, asked.channel, paths)
-        # Salesforce's names have no case, and those of types do.
+        # Salesforce's names ignore case, but event types do not.
         entity = changed_entity(channel) or asked.entity
         if mistake := snapshot_mistake(channel, entity, asked.where, asked.fields):
-            raise ApiError(400, f"There can be no such snapshot: {mistake}.")
+            raise ApiError(400, f"This snapshot is impossible: {mistake}.")
         now = self.context.clock.now()
         since = asked.since.timestamp() if asked.since else None
         if since is not None and not 0 <= since <= now + CLOCKS_DIFFER_S:
-            raise ApiError(400, "since: must be a time from 1970 on that is not in the future.")
+            raise ApiError(400, "since: must be a time since 1970 that is not in the future.")
         return SnapshotOrder(
             id=SnapshotOrder.new_id(),
             channel=channel,
@@ -199,18 +201,18 @@ class SnapshotResource:
         )
 
     async def change(self, id_: str, wanted: Wanted, asked: ChangeRequest) -> JsonObject:
-        """Change what is wanted of a snapshot. Raises `ApiError` and `LogUnavailable`."""
+        """Pause, resume or cancel a snapshot. Raises `ApiError` and `LogUnavailable`."""
         order = (await self.context.control_state()).snapshots.get(id_)
         record = (await self._records()).get(id_)
         if order is None and record is None:
-            raise ApiError(404, "There is no snapshot of that id: see `streamer snapshot list`.")
+            raise ApiError(404, "No snapshot has that id: see `streamer snapshot list`.")
         if order is None or _is_final(record):
             raise ApiError(409, f"Snapshot {id_} has ended: see `streamer snapshot list`.")
         if order.wanted is Wanted.CANCELLED:
-            raise ApiError(409, f"Snapshot {id_} was cancelled by {order.by}: start another.")
+            raise ApiError(409, f"Snapshot {id_} was cancelled by {order.by}: start a new snapshot.")
         changed = replace(order, wanted=wanted, by=asked.by, at=self.context.clock.now())
         await self._write(changed, _DONE.get(wanted, _CANCELLED))
-        # The log can need a moment to show it, and the next request must find it.
+        # The log can take a moment to show the change, and the next request must find it.
         await self.context.control_state(lambda board: board.snapshots.get(id_) != order)
         return snapshot_json(changed, record)
 
@@ -224,7 +226,7 @@ class SnapshotResource:
         _log.info(what, snapshot=order.id, channel=order.channel, entity=order.entity, by=order.by)
 
     async def snapshots(self, asked: Last) -> JsonObject:
-        """Return the latest snapshots, those that wait last. Raises `LogUnavailable`."""
+        """Return the latest snapshots, with waiting snapshots at the end. Raises `LogUnavailable`."""
         orders = dict((await self.context.control_state()).snapshots)
         shown = [
             snapshot_json(orders.pop(id_, None), record) for id_, record in (await self._records()).items()
@@ -237,7 +239,7 @@ class SnapshotResource:
         order = (await self.context.control_state()).snapshots.get(id_)
         record = (await self._records()).get(id_)
         if order is None and record is None:
-            raise ApiError(404, "There is no snapshot of that id: see `streamer snapshot list`.")
+            raise ApiError(404, "No snapshot has that id: see `streamer snapshot list`.")
         return json_response(snapshot_json(order, record))
 
     async def _start(self, request: web.Request) -> web.Response:
@@ -262,9 +264,9 @@ class SnapshotResource:
 
 
 def snapshot_channel(entity: str, asked: str | None, paths: Sequence[str]) -> str:
-    """Return the path of the channel for a snapshot: the one that is `asked` for, or that of the entity.
+    """Return the path of a snapshot's channel: `asked`, or else the channel that carries the entity.
 
-    `paths` name the configured channels. Raises `ApiError` when there is none.
+    `paths` are the configured channels. Raises `ApiError` if no channel fits.
     """
     if asked is not None:
         return _checked(entity, asked, paths)
@@ -278,30 +280,30 @@ def snapshot_channel(entity: str, asked: str | None, paths: Sequence[str]) -> st
     if custom:
         raise ApiError(
             400,
-            f"No configured channel carries this object alone, and {_ALL_CHANGES} is not configured: name "
-            f"the channel that shall carry its records: {', '.join(custom)}.",
+            f"No configured channel carries only this object, and {_ALL_CHANGES} is not configured: choose "
+            f"the channel for the records: {', '.join(custom)}.",
         )
     carried = ", ".join(of_changes) or "none"
     raise ApiError(
         400,
-        "No configured channel carries the changes of this object, so its snapshot would grow old at once: "
-        f"configure its channel; those with changes: {carried}.",
+        "No configured channel carries the changes of this object, so its snapshot would be outdated at "
+        f"once: configure the object's channel; configured channels with changes: {carried}.",
     )
 
 
 def _checked(entity: str, path: str, paths: Sequence[str]) -> str:
     if path not in paths:
         known = ", ".join(paths) or "none"
-        raise ApiError(404, f"There is no channel of that path; configured: {known}.")
+        raise ApiError(404, f"No channel has that path; configured: {known}.")
     if ChannelKind.of(path) is not ChannelKind.CHANGES:
         raise ApiError(
             400,
-            f"{path} carries no changes of records: snapshots exist for channels of Change Data Capture "
-            "(/data/…) alone, not for platform events, PushTopics, generic channels or outbound messages.",
+            f"{path} carries no changes of records: only channels of Change Data Capture (/data/…) have "
+            "snapshots, not platform events, PushTopics, generic channels or outbound messages.",
         )
     carried = changed_entity(path)
     if carried is not None and not _is_named(entity, carried):
-        raise ApiError(400, f"{path} carries {carried} alone: name another channel, or none.")
+        raise ApiError(400, f"{path} carries only {carried}: name another channel, or no channel.")
     return path
 
 

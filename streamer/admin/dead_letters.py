@@ -1,4 +1,4 @@
-"""Resource of the dead letters: lists, shows and discards them."""
+"""Resource that lists, shows and discards dead letters."""
 
 import heapq
 import itertools
@@ -38,7 +38,7 @@ class LetterCounts:
         self.subscribers[letter.subscriber or ""] += 1
 
     def as_json(self) -> JsonObject:
-        """Return the counts; the subscriber of letters that ingest set aside is empty."""
+        """Return the counts. The subscriber's name is empty for dead letters that ingest set aside."""
         return {
             "total": self.total,
             "by_reason": dict(self.reasons),
@@ -47,7 +47,7 @@ class LetterCounts:
 
 
 class LatestLetters:
-    """The `count` latest of any number of dead letters; keeps their summaries only."""
+    """Summaries of the `count` latest dead letters, out of any number that are added."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -55,7 +55,7 @@ class LatestLetters:
         self._order = itertools.count()
 
     def add(self, letter: LetterHead) -> None:
-        """Keep the summary of `letter` while it is among the latest."""
+        """Keep the summary of `letter` as long as it is among the latest."""
         if len(self._kept) < self._count:
             heapq.heappush(self._kept, (letter.failed_at, next(self._order), letter_summary(letter)))
         elif letter.failed_at > self._kept[0][0]:
@@ -68,7 +68,7 @@ class LatestLetters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterResource:
-    """`/dead-letters`, except redriving."""
+    """`/dead-letters`, except for redrives."""
 
     context: AdminContext
 
@@ -81,7 +81,10 @@ class LetterResource:
         ]
 
     async def letters(self, asked: Listing) -> JsonObject:
-        """Return the counts of a filter's letters, and the latest of them. Raises `LogUnavailable`."""
+        """Return counts of the dead letters that match a filter, and the latest matches.
+
+        Raises `LogUnavailable`.
+        """
         latest, counts = LatestLetters(asked.last), LetterCounts()
         admits = asked.meant(self.context.clock.now()).admits
         async with aclosing(self.context.log.controls.letter_cursor().heads()) as heads:
@@ -92,17 +95,24 @@ class LetterResource:
         return {**counts.as_json(), "letters": latest.lines()}
 
     async def letter(self, id_: str) -> JsonObject:
-        """Return all of one letter. Raises `ApiError` when it is not there, and `LogUnavailable`."""
+        """Return all fields of one dead letter.
+
+        Raises `ApiError` 404 for an unknown id, and `LogUnavailable`.
+        """
         cursor = self.context.log.controls.letter_cursor()
         async with aclosing(cursor.heads()) as heads:
             is_there = any([head.id == id_ async for head in heads])
         async with aclosing(cursor.letters([id_] if is_there else [])) as letters:
             async for letter in letters:
                 return letter_detail(letter)
-        raise ApiError(404, "There is no dead letter of that id; perhaps it was redriven or discarded.")
+        raise ApiError(
+            404,
+            f"No dead letter has the id {id_}: see `streamer deadletters list`. Perhaps it was redriven or "
+            "discarded.",
+        )
 
     async def discard(self, asked: Chosen) -> JsonObject:
-        """Remove the letters of a filter for good, or only count them.
+        """Remove the dead letters that match a filter for good, or only count them.
 
         Raises `ApiError` and `LogUnavailable`.
         """
@@ -111,7 +121,8 @@ class LetterResource:
         orders = () if asked.dry_run else (await self.context.control_state()).redrives.values()
         counts, ids = await self._count(meant, orders)
         if not asked.dry_run:
-            # Counting many letters takes a while, in which a redrive can be ordered.
+            # Counting many dead letters takes a while, and an operator can order a redrive
+            # meanwhile.
             if (await self.context.control_state()).redrives.keys() - {order.id for order in orders}:
                 raise ApiError(409, "A redrive was ordered during the count: send the request again.")
             await self._discard_all(ids, asked, {"meant": filter_json(meant)})
@@ -153,7 +164,7 @@ class LetterResource:
 
 
 def _check_free(letter: LetterHead, orders: Collection[Redrive]) -> None:
-    # A letter that a redrive is delivering must not be removed.
+    # A dead letter that a redrive is delivering must not be removed.
     for order in orders:
         if order.admits(letter):
-            raise conflict(order, "is open and covers some of these letters")
+            raise conflict(order, "is open and covers some of these dead letters")

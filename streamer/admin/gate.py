@@ -1,4 +1,4 @@
-"""Gate of the API and the console: which token opens what, and how often a peer can guess."""
+"""Gate of the API and the console: checks tokens, and limits how often a peer can guess."""
 
 import hmac
 import ipaddress
@@ -20,7 +20,7 @@ _LONGEST_S = 60.0
 _FORGOTTEN_S = 900.0
 _MOST_PEERS = 1_000
 _LOG_EVERY_S = 60.0
-# One household or server has so many addresses of its own.
+# One household or server usually has a whole IPv6 network of this size.
 _OF_ONE_PEER_V6 = 64
 _BEARER = "Bearer "
 
@@ -29,14 +29,14 @@ class AccessRight(Enum):
     """Access that a token grants."""
 
     READ = "read"
-    """Pages, and what the API answers to GET."""
+    """The console's pages, and GET requests to the API."""
     CHANGE = "change"
     """Everything."""
 
 
 @dataclass(slots=True)
 class _Peer:
-    """Wrong tokens of one peer in a row; times are monotonic seconds."""
+    """Consecutive wrong tokens of one peer; times are monotonic seconds."""
 
     wrong: int = 0
     until: float = 0.0
@@ -45,10 +45,10 @@ class _Peer:
 
 @dataclass(slots=True, kw_only=True)
 class WrongTokens:
-    """Wrong tokens by peer: after five of them each makes the peer wait, up to a minute.
+    """Counts wrong tokens by peer. From the fifth on, each wrong token makes the peer wait, up to a minute.
 
-    The first wrong token is a log line, and after it one line a minute with
-    their number.
+    The log gets a line for the first wrong token, and then at most one line a
+    minute with the number.
     """
 
     clock: Clock
@@ -57,14 +57,14 @@ class WrongTokens:
     _logged_at: float | None = field(default=None, init=False)
 
     def check(self, peer: str) -> None:
-        """Raise `ApiError` 429 while `peer` has to wait; its token is not looked at."""
+        """Raise `ApiError` 429 while `peer` must wait. Meanwhile its tokens are not compared."""
         left = self._peers[peer].until - self.clock.monotonic() if peer in self._peers else 0.0
         if left > 0:
             self._note(peer)
             raise ApiError(429, f"Too many wrong tokens came from {peer}: wait {left:.0f} s.")
 
     def wrong(self, peer: str) -> None:
-        """Take note of a wrong token."""
+        """Count a wrong token of `peer`."""
         now = self.clock.monotonic()
         for each in [name for name, found in self._peers.items() if found.seen_at < now - _FORGOTTEN_S]:
             del self._peers[each]
@@ -72,7 +72,7 @@ class WrongTokens:
         found.wrong, found.seen_at = found.wrong + 1, now
         if found.wrong >= _FREE:
             found.until = now + min(_FIRST_S * 2.0 ** min(found.wrong - _FREE, 30), _LONGEST_S)
-        # At the end, so that the first one is that which was seen longest ago.
+        # Moved to the end, so that the first peer is the peer seen longest ago.
         self._peers[peer] = found
         if len(self._peers) > _MOST_PEERS:
             del self._peers[next(iter(self._peers))]
@@ -92,25 +92,25 @@ class WrongTokens:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """Tells what a request may do by the token that it shows: the operator's `token`, or the `reader`'s."""
+    """Maps a request's token to an access right: the operator's `token`, or the `reader`'s token."""
 
     token: SecretStr | None
     reader: SecretStr | None = None
     wrong_tokens: WrongTokens
 
     def right_of(self, request: web.Request) -> AccessRight | None:
-        """Return what the bearer token of `request` opens, `None` without one or for a wrong one.
+        """Return the access right of the bearer token of `request`, or `None` without a right token.
 
-        Raises `ApiError` 429 while its peer has to wait.
+        Raises `ApiError` 429 while the request's peer must wait.
         """
         shown = request.headers.get("Authorization", "")
         return self.right(request, shown.removeprefix(_BEARER)) if shown.startswith(_BEARER) else None
 
     def right(self, request: web.Request, shown: str) -> AccessRight | None:
-        """Return what the token `shown` opens, and count a wrong one. Raises as `right_of` does."""
+        """Return the access right of the token `shown`, and count a wrong token. Raises like `right_of`."""
         peer = _peer(request)
         self.wrong_tokens.check(peer)
-        # Both are compared, so that the time tells nothing.
+        # Both tokens are always compared, so the duration reveals nothing.
         changes, reads = _is_same(self.token, shown), _is_same(self.reader, shown)
         if not (changes or reads):
             self.wrong_tokens.wrong(peer)

@@ -1,4 +1,4 @@
-"""JSON of the API's answers: times are in UTC, positions and replay ids are text."""
+"""JSON of the API's answers. Times are in UTC; positions and replay ids are text."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -72,7 +72,7 @@ def letter_detail(letter: DeadLetter) -> JsonObject:
 
 
 def logged_json(logged: LoggedEvent) -> JsonObject:
-    """Return an event for a list: its attributes, its position in the log, and its changed fields."""
+    """Return a list entry of an event: its attributes, position in the log, and changed fields."""
     event, entry = logged.event, logged.entry
     changed = event.data.get("changed_fields")
     return {
@@ -90,7 +90,7 @@ def logged_json(logged: LoggedEvent) -> JsonObject:
 
 
 def place_json(logged: LoggedEvent) -> JsonObject:
-    """Return an event's position in the log, and the time of its append if the log keeps it."""
+    """Return an event's position in the log, and the time of its append if the log keeps that time."""
     entry = logged.entry
     return {
         "topic": entry.partition.topic,
@@ -134,8 +134,8 @@ def parked_json(subscriber: SubscriberName, parked: ParkedKey) -> JsonObject:
 def filter_json(letters: LetterFilter) -> JsonObject:
     """Return the set fields of a filter.
 
-    If it has many ids, it returns the first 20, and the number of the others as
-    `further_ids`.
+    Of many ids, the answer has the first 20; `further_ids` is the number of the
+    rest.
     """
     ids = None if letters.ids is None else sorted(letters.ids)
     said: Mapping[str, str | int | Sequence[str] | None] = {
@@ -153,7 +153,7 @@ def filter_json(letters: LetterFilter) -> JsonObject:
 
 
 def redrive_json(redrive: Redrive, *, left: int, begun_with: int | None) -> JsonObject:
-    """Return an order and its progress: `left` letters of `begun_with`."""
+    """Return a redrive with its progress: `left` of `begun_with` dead letters."""
     return {
         "id": redrive.id,
         "subscriber": redrive.letters.subscriber,
@@ -168,9 +168,9 @@ def redrive_json(redrive: Redrive, *, left: int, begun_with: int | None) -> Json
 
 
 def ended_redrive_json(record: AuditRecord, *, superseded: int) -> JsonObject:
-    """Return the end of an order, from its audit `record`; `left` is the number of unreached letters.
+    """Return an ended redrive from its audit `record`; `left` counts the dead letters not reached.
 
-    `superseded` is the number of letters that were left out since the order was given.
+    `superseded` counts the dead letters that were left out since the order.
     """
     left = record.detail.get("left")
     return {
@@ -183,7 +183,7 @@ def ended_redrive_json(record: AuditRecord, *, superseded: int) -> JsonObject:
 
 
 def continuity_json(record: ContinuityRecord) -> JsonObject:
-    """Return a continuity record; `from` and `until` are the ends of the hole, as far as they are known."""
+    """Return a continuity record. `from` and `until` bound the hole; an unknown end is `None`."""
     return {
         "id": record.id,
         "channel": record.channel.path,
@@ -204,7 +204,10 @@ def continuity_json(record: ContinuityRecord) -> JsonObject:
 
 
 def snapshot_json(order: SnapshotOrder | None, record: ContinuityRecord | None) -> JsonObject:
-    """Return a snapshot: its `order` while it stands, and the `record` of its progress once it has begun."""
+    """Return a snapshot from its `order` and its progress `record`.
+
+    `order` is `None` after the end, and `record` is `None` before the start.
+    """
     state = _snapshot_state(order, record)
     return {
         "id": record.id if record else order.id if order else None,
@@ -245,12 +248,12 @@ def audit_json(record: AuditRecord) -> JsonObject:
 
 
 def _waits(record: ContinuityRecord) -> str:
-    """Return the reason why an open repair waits, or an empty text."""
+    """Return the reason why an open repair waits, or an empty text if it does not wait."""
     return reason_of(record.progress) if record.state is Repair.OPEN else ""
 
 
 def optional_time(at: float | None) -> str | None:
-    """Return epoch seconds, if there are any, as `rfc3339` does."""
+    """Return epoch seconds as RFC 3339, and `None` for `None`."""
     return None if at is None else rfc3339(at)
 
 

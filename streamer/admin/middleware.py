@@ -3,8 +3,8 @@
 A page in an operator's browser can't use the API. To send JSON to another site, a
 browser first sends a preflight request, which the API never grants. A page whose
 own host name points to this machine (DNS rebinding) fails the check of the `Host`
-header. Without a token, a page can't keep the daemon busy either: a request that a
-browser marks as coming from another site is refused.
+header. An API without a token also refuses requests that a browser marks as coming
+from another site, so a page can't keep the daemon busy.
 """
 
 import structlog
@@ -25,15 +25,15 @@ _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 STREAM_HEADERS = {**_HEADERS, "Content-Type": "application/x-ndjson"}
 """Headers of a streaming answer of JSON lines."""
 
-INTERNAL_ERROR = "Streamer itself failed; its log holds the error."
-"""Sentence for a mistake of ours."""
+INTERNAL_ERROR = "Internal error; see Streamer's log output."
+"""Sentence for an internal error of Streamer."""
 
 _READING = frozenset({"GET", "HEAD"})
 _STATUS_SENTENCES = {
     404: "There is nothing at this path.",
     405: "This path does not support this method.",
     413: "The body is too large.",
-    503: "Too many requests are at work: ask again in a second.",
+    503: "Too many requests are running: try again in a second.",
 }
 
 
@@ -48,11 +48,11 @@ def json_response(body: object, *, status: int = 200) -> web.Response:
 
 
 def authentication(gate: Gate) -> Middleware:
-    """Return the middleware that admits requests with a token, or to loopback without one.
+    """Return middleware that checks tokens; without configured tokens, it admits requests to loopback.
 
-    An application that is mounted below the API, such as the console, authenticates
-    its requests itself. Raises `ApiError` 401, 403, 429, or 415 for a change whose
-    body is not JSON.
+    An application mounted below the API, such as the console, authenticates its own
+    requests. Raises `ApiError` 401, 403 or 429, and 415 for a change whose body is
+    not JSON.
     """
 
     @web.middleware
@@ -64,7 +64,7 @@ def authentication(gate: Gate) -> Middleware:
         else:
             check_host(request)
             if is_of_another_site(request):
-                raise ApiError(403, "A page of another site sends this.")
+                raise ApiError(403, "This request comes from a page of another site.")
         if request.method not in _READING and request.content_type != "application/json":
             raise ApiError(415, "Send the body as JSON, with Content-Type: application/json.")
         return await handler(request)
@@ -74,7 +74,7 @@ def authentication(gate: Gate) -> Middleware:
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every exception with a sentence as JSON, and a fitting status."""
+    """Turn an exception into a JSON response with a sentence and a fitting status."""
     try:
         return await handler(request)
     except Exception as error:  # noqa: BLE001 - whatever failed, the client waits for an answer
@@ -111,14 +111,18 @@ def _error_response(status: int, sentence: str) -> web.Response:
 def _check_token(request: web.Request, right: AccessRight | None) -> None:
     if right is None:
         raise ApiError(
-            401, "This needs the token of admin.token: Authorization: Bearer …, or STREAMER_ADMIN_TOKEN."
+            401,
+            "This request needs the token in admin.token: send Authorization: Bearer …, or set "
+            "STREAMER_ADMIN_TOKEN.",
         )
     if right is AccessRight.READ and request.method not in _READING:
-        raise ApiError(403, "The token of admin.reader_token only reads: a change needs that of admin.token.")
+        raise ApiError(
+            403, "The token in admin.reader_token only reads: a change needs the token in admin.token."
+        )
 
 
 def is_of_another_site(request: web.Request) -> bool:
-    """Return true if a browser sends the request for a page of another origin, even on this machine."""
+    """Return true if a browser sent the request from a page of another origin, even on this machine."""
     return request.headers.get("Sec-Fetch-Site", "none").lower() not in {"same-origin", "none"}
 
 
@@ -129,4 +133,6 @@ def check_host(request: web.Request) -> None:
     except ValueError:
         host = ""
     if not is_loopback(host):
-        raise ApiError(403, "Without admin.token this answers only to localhost, 127.0.0.1 and [::1].")
+        raise ApiError(
+            403, "Without admin.token, this address answers only as localhost, 127.0.0.1 and [::1]."
+        )

@@ -1,4 +1,4 @@
-"""Resource of the redrives: previews, orders, lists and cancels them."""
+"""Resource that previews, orders, lists and cancels redrives."""
 
 import uuid
 from collections import Counter, defaultdict
@@ -25,17 +25,17 @@ from streamer.controls import (
 from streamer.dispatch.redrive import LetterPlaces, PlacedLetter, pages, superseded
 from streamer.events import JsonObject, LetterHead, SubscriberName
 
-_REMEDY = "narrow the filter, such as by time, or include the superseded ones."
+_REMEDY = "narrow the filter, such as by time, or include superseded dead letters."
 _log = structlog.get_logger()
 
 
 @dataclass(slots=True, kw_only=True)
 class RedrivePreview:
-    """Counts of one subscriber's matching dead letters; `superseded` are the ids of the superseded ones.
+    """Counts of one subscriber's matching dead letters; `superseded` holds the ids of superseded ones.
 
-    `deliverable` counts the letters that a subscriber has read from the log,
-    if the subscriber is still configured. Of a channel's letters, it counts
-    those that ingest can read again, if the channel is still configured.
+    For a configured subscriber, `deliverable` counts the dead letters whose event
+    came from the log. For a configured channel, `deliverable` counts the dead
+    letters that ingest can read again.
     """
 
     matching: int = 0
@@ -59,10 +59,10 @@ class RedrivePreview:
         }
 
     def skipped(self) -> frozenset[str]:
-        """Return the superseded ids, for an order to skip. Raises `ApiError` when they are too many."""
+        """Return the superseded ids that an order skips. Raises `ApiError` if there are too many."""
         if sum(map(len, self.superseded)) > MAX_SKIPPED_CHARACTERS:
             raise ApiError(
-                409, f"{len(self.superseded)} superseded letters are too many for one order: {_REMEDY}"
+                409, f"{len(self.superseded)} superseded dead letters are too many for one order: {_REMEDY}"
             )
         return self.superseded
 
@@ -70,9 +70,9 @@ class RedrivePreview:
 async def redrive_previews(
     context: AdminContext, meant: LetterFilter, *, find_superseded: bool
 ) -> Mapping[SubscriberName | None, RedrivePreview]:
-    """Return a preview for each subscriber; letters without a subscriber are under `None`.
+    """Return a preview for each subscriber; the key `None` has the dead letters of ingest.
 
-    Superseded letters are searched for only with `find_superseded`. Raises
+    The search for superseded dead letters runs only with `find_superseded`. Raises
     `LogUnavailable`.
     """
     found: dict[SubscriberName | None, RedrivePreview] = defaultdict(RedrivePreview)
@@ -96,7 +96,7 @@ def _counted_letter(
     head: LetterHead,
     found: Mapping[SubscriberName | None, RedrivePreview],
 ) -> bool:
-    """Count a letter, and return true if its subscriber can get it again."""
+    """Count a dead letter, and return true if its subscriber can get the event again."""
     settings = context.daemon.plan.settings
     if meant.channel is not None:
         is_read = meant.channel in settings.paths
@@ -128,8 +128,8 @@ _SUPERSEDED = "redrive.superseded"
 class RedriveResource:
     """`/dead-letters/redrive` and `/redrives`.
 
-    An order is written into the log. The processes that own the partitions of
-    its letters, or their channel, carry it out.
+    The log stores an order. The processes that own the partitions, or the channel,
+    of its dead letters carry out the order.
     """
 
     context: AdminContext
@@ -203,13 +203,13 @@ class RedriveResource:
         )
         await self.context.log.controls.order(replace(order, ended_at=now), audit)
         _log.warning(_CANCELLED, redrive=order.id, subscriber=audit.subscriber, by=asked.by, left=left)
-        # The log can need a moment to show the end, and the next request must find it.
+        # The log can take a moment to show the end, and the next request must find the end.
         await self.context.control_state(lambda board: order.id not in board.redrives)
         superseded = _superseded_by_order(await self.context.log.controls.audit(last=MOST_LETTERS))[order.id]
         return {**ended_redrive_json(audit, superseded=superseded), "subscriber": audit.subscriber}
 
     async def redrives(self) -> JsonObject:
-        """Return the open redrives, and the latest that have ended. Raises `LogUnavailable`."""
+        """Return the open redrives and the latest ended redrives. Raises `LogUnavailable`."""
         redrives = (await self.context.control_state()).redrives
         left = await self._left(redrives)
         records = await self.context.log.controls.audit(last=MOST_LETTERS)
@@ -259,13 +259,13 @@ def _open(board: ControlState, id_: str) -> Redrive:
     if id_ not in board.redrives:
         known = ", ".join(sorted(board.redrives)) or "none"
         raise ApiError(
-            404, f"No redrive of that id is open: perhaps it ended, see `streamer audit`; open: {known}."
+            404, f"No open redrive has that id. Perhaps it has ended: see `streamer audit`. Open: {known}."
         )
     return board.redrives[id_]
 
 
 def _superseded_by_order(records: Iterable[AuditRecord]) -> Counter[str | None]:
-    """Count by order how many letters were superseded before their turn came."""
+    """Count the dead letters of each order that were superseded before their turn."""
     counts = Counter[str | None]()
     for each in records:
         if each.what == _SUPERSEDED:

@@ -1,4 +1,4 @@
-"""Schemas of the API's requests, and the errors that refuse them."""
+"""Schemas of the API's requests, and the errors for refused requests."""
 
 from dataclasses import replace
 from typing import Annotated, TypeVar
@@ -11,7 +11,7 @@ from streamer.events import HoleCause, JsonObject, Repair, SubscriberName
 from streamer.known_secrets import KNOWN
 from streamer.validation import mistakes
 
-# Words of an operator are kept for months, and others read them: a pasted secret must not be among them.
+# An operator's words are kept for months, and other people read them. So a pasted secret is masked.
 _Words = Annotated[str, AfterValidator(KNOWN.hidden)]
 
 
@@ -24,7 +24,7 @@ class ApiError(Exception):
 
 
 def conflict(redrive: Redrive, what: str) -> ApiError:
-    """Return the error for a request that conflicts with an open `redrive`; `what` is the predicate."""
+    """Return the error for a request that conflicts with an open `redrive`; `what` completes its sentence."""
     whose = redrive.letters.subscriber or redrive.letters.channel or "all subscribers"
     return ApiError(
         409,
@@ -45,7 +45,7 @@ class RequestModel(BaseModel):
 
 
 class ChangeRequest(RequestModel):
-    """Request that changes something; `by` is the operator's name for the audit."""
+    """Request for a change; `by` is the operator's name for the audit."""
 
     by: _Words = Field(default="operator", min_length=1, max_length=100)
 
@@ -57,19 +57,19 @@ class PauseRequest(ChangeRequest):
 
 
 class TestEventRequest(ChangeRequest):
-    """Request for a test event, with `data` where the subscriber's expressions need some."""
+    """Request for a test event; `data` supplies the fields that the subscriber's expressions read."""
 
     data: JsonObject | None = None
 
 
 class Last(RequestModel):
-    """Number of the latest entries that are wanted."""
+    """Number of latest entries to return."""
 
     last: int = Field(default=50, ge=1, le=MOST_LETTERS)
 
 
 class Parked(RequestModel):
-    """Request for the `first` parked keys, in the order of their due times."""
+    """Request for the `first` parked keys, ordered by due time."""
 
     subscriber: SubscriberName | None = None
     key: str | None = None
@@ -77,7 +77,7 @@ class Parked(RequestModel):
 
 
 class Holes(Last):
-    """Request for the latest continuity records of a filter; `channel` is a path."""
+    """Request for the latest continuity records that match a filter; `channel` is a path."""
 
     channel: str | None = None
     cause: HoleCause | None = None
@@ -95,11 +95,12 @@ class Holes(Last):
 
 
 class SnapshotRequest(ChangeRequest):
-    """Request for a snapshot of the records of `entity`; `dry_run` only finds its channel and its cost.
+    """Request for a snapshot of the records of `entity`; `dry_run` only returns the channel and the cost.
 
-    `where` is a condition of SOQL, and empty for all records. Without `fields` all
-    are read, and without `channel`, a path, it is the entity's. With `since`, only
-    records changed or deleted since then are read.
+    `where` is a SOQL condition; empty means all records. Without `fields`, the
+    snapshot reads all fields. `channel` is a path; the default is the entity's
+    channel. With `since`, the snapshot reads only records changed or deleted since
+    then.
     """
 
     entity: str = Field(min_length=1, max_length=255)
@@ -117,10 +118,10 @@ class OfChannel(ChangeRequest):
 
 
 class PositionRequest(OfChannel):
-    """Request to read a channel on at another place; `dry_run` only tells what that means.
+    """Request to move a channel to another position; `dry_run` only returns the effects.
 
-    `replay_id` is text, and `since` a time, and each goes with its place. The
-    answer waits for `wait_s` at most for the outcome.
+    `replay_id` is text and needs the place `replay_id`; `since` is a time and needs
+    the place `since`. The answer waits at most `wait_s` seconds for the outcome.
     """
 
     place: ChannelPosition
@@ -132,9 +133,10 @@ class PositionRequest(OfChannel):
 
 
 class Letters(RequestModel):
-    """Filter of dead letters; `until` is excluded.
+    """Filter of dead letters; `until` itself is excluded.
 
-    With `channel`, a path, it is of those that ingest has set aside there.
+    `channel` is a path, and selects the dead letters that ingest set aside in that
+    channel.
     """
 
     channel: str | None = None
@@ -146,7 +148,7 @@ class Letters(RequestModel):
     until: AwareDatetime | None = None
 
     def meant(self, now: float) -> LetterFilter:
-        """Return the filter; letters that fail after `now` never match."""
+        """Return the filter; dead letters that fail after `now` never match."""
         until = now if self.until is None else min(now, self.until.timestamp())
         return LetterFilter(
             subscriber=self.subscriber,
@@ -160,25 +162,25 @@ class Letters(RequestModel):
 
 
 class Listing(Letters, Last):
-    """Request for the latest dead letters of a filter."""
+    """Request for the latest dead letters that match a filter."""
 
 
 class Chosen(Letters, ChangeRequest):
-    """Request for a change to dead letters, optionally by `ids`; `dry_run` only counts them."""
+    """Request for a change to dead letters, optionally chosen by `ids`; `dry_run` only counts them."""
 
     ids: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=MOST_LETTERS)
     dry_run: bool = False
 
     def meant(self, now: float) -> LetterFilter:
-        """Return the filter; letters that fail after `now` never match."""
+        """Return the filter; dead letters that fail after `now` never match."""
         return replace(super().meant(now), ids=None if self.ids is None else frozenset(self.ids))
 
 
 class RedriveRequest(Chosen):
     """Request to redrive dead letters, at most `per_second`.
 
-    Letters that a later event of their key has superseded are left out, unless
-    `include_superseded`.
+    Dead letters that a later delivered event of the same key has superseded are
+    left out, unless `include_superseded`.
     """
 
     per_second: float = Field(default=10.0, gt=0, le=1_000)
@@ -188,12 +190,13 @@ class RedriveRequest(Chosen):
 async def body_of(request: web.Request, kind: type[_Model]) -> _Model:
     """Return the body of `request` as `kind`; a missing body is an empty object.
 
-    Raises `ValidationError`, and `ApiError` when the client leaves before it has sent all.
+    Raises `ValidationError`, and `ApiError` when the client disconnects before the
+    end of the body.
     """
     try:
         body = await request.read()
     except ConnectionError:
-        raise ApiError(400, "The body is not whole.") from None
+        raise ApiError(400, "The body is incomplete.") from None
     return kind.model_validate_json(body or b"{}")
 
 
@@ -203,5 +206,5 @@ def query_of(request: web.Request, kind: type[_Model]) -> _Model:
 
 
 def first_mistake(error: ValidationError) -> str:
-    """Return the first mistake as a sentence that repeats no value of the request."""
+    """Return the first mistake as a sentence without values of the request."""
     return mistakes(error)[0]

@@ -1,4 +1,4 @@
-"""Listener and application of the API, with the resources of the audit and of support bundles."""
+"""Listener and application of the API, with the audit and support resources."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,7 +36,7 @@ class AuditResource:
         return [web.get("/audit", self._list)]
 
     async def records(self, asked: Last) -> JsonObject:
-        """Return the latest records, oldest first. Raises `LogUnavailable`."""
+        """Return the latest audit records, the oldest first. Raises `LogUnavailable`."""
         records = await self.context.log.controls.audit(last=asked.last)
         return {"records": [audit_json(record) for record in records]}
 
@@ -56,21 +56,21 @@ class SupportResource:
 
     async def _report(self, _request: web.Request) -> web.Response:
         if self.context.diagnose is None:
-            raise ApiError(503, "The process does not serve its state yet: try again.")
+            raise ApiError(503, "The process does not serve its state yet: try again later.")
         return json_response(await self.context.diagnose())
 
 
 CONSOLE_PATH = "/console"
-"""Path below which the console is served; it authenticates requests by itself."""
+"""Path of the console, which authenticates its own requests."""
 LARGEST_BODY = 64 * 1024
-"""Largest body of a request, in bytes."""
+"""Largest request body, in bytes."""
 
 
 @asynccontextmanager
 async def serving_admin(
     context: AdminContext, settings: AdminSettings | None, console: web.Application | None = None
 ) -> AsyncIterator[int]:
-    """Serve the API and the `console` inside the context; yields the port, or 0 when `settings` is `None`.
+    """Serve the API and the `console` inside the context. Yields the port, or 0 without `settings`.
 
     Raises `ConfigurationError` when the address is not available.
     """
@@ -91,7 +91,7 @@ def gate_of(context: AdminContext, settings: AdminSettings) -> Gate:
 
 
 def application(context: AdminContext, gate: Gate) -> web.Application:
-    """Return the API, for requests that `gate` admits or, without a token, for requests to loopback."""
+    """Return the API. It answers requests that `gate` admits; without a token, requests to loopback."""
     app = web.Application(client_max_size=LARGEST_BODY, middlewares=[errors_as_json, authentication(gate)])
     for resource in (
         SubscriberResource(context=context),

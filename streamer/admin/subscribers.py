@@ -1,4 +1,4 @@
-"""Resource of the subscribers: lists, pauses, resumes and tests them, and lists their parked keys."""
+"""Resource that lists, pauses, resumes, probes and tests subscribers, and lists parked keys."""
 
 import heapq
 import uuid
@@ -35,7 +35,7 @@ from streamer.observe.metrics import Metrics
 from streamer.observe.subscriber_status import LastFailure
 
 TEST_TYPE = "streamer.test"
-"""Type of a test event; no event of Salesforce has it."""
+"""Type of a test event, which no Salesforce event has."""
 
 _ANSWER_LIMIT = 2_000
 _TEST_DATA: JsonObject = {"entity": "StreamerTest", "change": "CREATE", "fields": {}}
@@ -43,7 +43,7 @@ _log = structlog.get_logger()
 
 
 def trial_event(now: float, data: JsonObject | None) -> Event:
-    """Return a new test event, marked in its type, its source and its data."""
+    """Return a new test event; its type, source and data mark it as a test."""
     name = f"streamer-test-{uuid.uuid4()}"
     return Event(
         id=EventId(name),
@@ -59,11 +59,10 @@ def trial_event(now: float, data: JsonObject | None) -> Event:
 
 
 async def deliver_trial(daemon: DaemonState, name: SubscriberName, event: Event, clock: Clock) -> JsonObject:
-    """Deliver `event` once, whatever `when` says, and return the outcome as JSON.
+    """Deliver `event` once, regardless of `when`, and return the outcome as JSON.
 
-    It opens a plugin of its own, so that the login is tried too, and so that a
-    target can be tried while its subscriber is paused or runs in another
-    process.
+    The test opens a new plugin. So it also tries the login, and works while the
+    subscriber is paused or runs in another process.
     """
     plan = daemon.plan
     attempts = Attempts(
@@ -74,7 +73,7 @@ async def deliver_trial(daemon: DaemonState, name: SubscriberName, event: Event,
             clock=clock,
         ),
         route=replace(plan.routes[name], when=None),
-        # Metrics of its own, so that a test is not counted.
+        # Separate metrics keep the test out of the daemon's counts.
         observer=Metrics(clock=clock).subscriber(name),
         enrichment=daemon.enrichment(name),
     )
@@ -122,11 +121,11 @@ class SubscriberResource:
         return {"subscribers": [self._as_json(name, board) for name in names]}
 
     async def pause(self, asked_name: str, asked: PauseRequest) -> JsonObject:
-        """Pause a subscriber. Raises `ApiError` and `LogUnavailable`, as the other changes do."""
+        """Pause a subscriber. Raises `ApiError` and `LogUnavailable`."""
         name = self._named(asked_name)
         board = await self.context.control_state()
         if board.pauses(name):
-            # The reason of the first pause still holds; the second one stands in the audit.
+            # The first pause's reason stays in effect; the audit records the second reason.
             await self.context.log.controls.note(
                 self._audit(name, "subscriber.paused", asked.by, asked.reason)
             )
@@ -135,18 +134,22 @@ class SubscriberResource:
         return {**answer, "was_paused": False}
 
     async def resume(self, name: str, asked: ChangeRequest) -> JsonObject:
-        """Let a paused subscriber deliver again."""
+        """End a subscriber's pause. Raises `ApiError` and `LogUnavailable`."""
         return await self._switched(self._named(name), Switch.RUNNING, by=asked.by)
 
     async def probe(self, asked_name: str, asked: ChangeRequest) -> JsonObject:
-        """Try a target now, whatever is waited for."""
+        """Try a target now, without the remaining wait. Raises `ApiError` and `LogUnavailable`."""
         name = self._named(asked_name)
         board = await self.context.control_state()
         if board.pauses(name):
-            raise ApiError(409, f"{name} is paused, so that nothing is tried: resume it instead.")
+            raise ApiError(
+                409, f"{name} is paused, so a probe would not deliver: resume the subscriber instead."
+            )
         dispatcher = self.context.daemon.dispatchers.get(name)
         if dispatcher is None:
-            raise ApiError(409, f"{name} does not deliver in this process: ask one that does.")
+            raise ApiError(
+                409, f"{name} does not deliver in this process: ask a process that delivers to it."
+            )
         hindrance = dispatcher.status.hindrance
         await self.context.log.controls.note(self._audit(name, "subscriber.probed", asked.by, hindrance))
         _log.info("subscriber.probed", subscriber=name, by=asked.by, held=hindrance)
@@ -157,7 +160,7 @@ class SubscriberResource:
         """Deliver a test event once, and return the outcome."""
         name, context = self._named(asked_name), self.context
         event = trial_event(context.clock.now(), asked.data)
-        # Before it is sent, so that no request leaves without a record.
+        # The audit comes before the request, so no request leaves without a record.
         await context.log.controls.note(
             AuditRecord(
                 at=context.clock.now(),
@@ -218,7 +221,7 @@ class SubscriberResource:
         control = Control(subscriber=name, switch=to, by=by, at=now, reason=reason)
         what = "subscriber.paused" if to is Switch.PAUSED else "subscriber.resumed"
         await self.context.log.controls.switch(control, self._audit(name, what, by, reason))
-        # The log can need a moment to show the switch, and the next request must find it.
+        # The log can take a moment to show the switch, and the next request must find it.
         board = await self.context.control_state(lambda board: board.controls.get(name) == control)
         return self._as_json(name, board)
 

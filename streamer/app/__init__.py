@@ -1,1 +1,1 @@
-"""Composition root: the only package that knows concrete classes."""
+"""Composition root. Only this package knows the concrete classes of logs, sources and plugins."""

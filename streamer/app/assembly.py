@@ -1,4 +1,4 @@
-"""Assembly of subscribers' dispatchers from the settings, with the log and the tracer that they use."""
+"""Assembly of the log, the tracer, and subscribers' dispatchers from the settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -58,7 +58,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """Makes the dispatchers of one plan, for one log."""
+    """Creates the dispatchers of one plan, for one log."""
 
     plan: Plan
     clock: Clock
@@ -69,7 +69,7 @@ class Assembly:
     def dispatcher(
         self, name: SubscriberName, observer: DispatchObserver, on_pause: OnPause, on_breaker: OnBreaker
     ) -> Dispatcher:
-        """Return a new dispatcher; no I/O happens yet."""
+        """Return a new dispatcher, without any I/O."""
         settings = self.plan.settings.subscribers[name]
         subscriber = self.plan.subscribers[name]()
         batching = Batching.of(subscriber)
@@ -113,7 +113,7 @@ class Assembly:
             waiting=settings.max_waiting,
             waiting_bytes=settings.max_waiting_bytes,
             parked=settings.max_parked,
-            # Enough for a log that records in less time than eight deliveries take.
+            # Enough while the log records faster than eight deliveries take.
             finished=max(_LEAST_FINISHED, 8 * settings.in_flight_limit(batch)),
         )
 
@@ -137,20 +137,20 @@ class Assembly:
         )
 
     def _session_s(self) -> float | None:
-        # SQLite's file has one owner, by its lock, so there is no session.
+        # A lock gives SQLite's file a single owner, so no session is needed.
         kafka = self.plan.settings.log.kafka
         return kafka.session_timeout_s if kafka else None
 
 
 class Log(EventLog, RecordedHoles, RecordedPositions, KnownOrgs, Ownership, ControlledLog, LogView, Protocol):
-    """Every port of a log in one."""
+    """Combined interface of all of a log's ports."""
 
 
 @asynccontextmanager
 async def open_log(
     settings: Settings, clock: Clock, pulses: Pulses, tracer: Tracer | None = None
 ) -> AsyncIterator[Log]:
-    """Open the configured log, Kafka or SQLite, inside the context; the other one is not imported."""
+    """Open the configured log, Kafka or SQLite, inside the context. Only the chosen log is imported."""
     traceparent = None if tracer is None else partial(_traceparent, tracer)
     if settings.log.kafka:
         from streamer.log.kafka.log import KafkaLog  # noqa: PLC0415 - costs a fifth of a second
@@ -177,7 +177,7 @@ def _traceparent(tracer: Tracer, event: Event) -> str:
 
 @asynccontextmanager
 async def open_history(settings: LogSettings, clock: Clock) -> AsyncIterator[EventHistory]:
-    """Open the configured log inside the context, for reading beside the processes that own it."""
+    """Open the configured log read-only inside the context, while other processes own it."""
     if settings.kafka:
         from streamer.log.kafka.history.history import KafkaHistory  # noqa: PLC0415 - costs a fifth of a second
 
@@ -194,7 +194,7 @@ _OTEL_MODULES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.h
 
 
 def has_opentelemetry() -> bool:
-    """Return true where the packages of the extra `otel` are installed."""
+    """Return true if the packages of the extra `otel` are installed."""
     try:
         return all(find_spec(name) for name in _OTEL_MODULES)
     except ModuleNotFoundError:
@@ -202,7 +202,7 @@ def has_opentelemetry() -> bool:
 
 
 def tracer_of(settings: TracingSettings | None, metrics: TraceMetrics, role: str) -> QueuedTracer | None:
-    """Return the tracer of a process that serves `role`, or `None` where tracing is off."""
+    """Return the tracer of a process with `role`, or `None` if tracing is off."""
     if settings is None:
         return None
     return QueuedTracer(
@@ -214,7 +214,7 @@ def tracer_of(settings: TracingSettings | None, metrics: TraceMetrics, role: str
 
 
 def _span_exporter(settings: TracingSettings, role: str) -> Exporter:
-    # Half a second, and not installed everywhere.
+    # The import takes half a second, and OpenTelemetry is not always installed.
     from streamer.observe.tracing.otlp import OtlpExporter  # noqa: PLC0415 - as said
 
     resource = {

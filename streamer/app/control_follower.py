@@ -1,4 +1,4 @@
-"""Follower of the switches in the log: pauses and resumes this process's subscribers."""
+"""Follows the control state in the log, and pauses and resumes this process's subscribers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,7 +23,7 @@ _MAX_WRITES = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditedWrites:
-    """Writes to the log that an audit record describes, each in a task that tries until the log takes it."""
+    """Audited writes to the log. Each write is a task that retries until the log accepts it."""
 
     group: asyncio.TaskGroup
     clock: Clock
@@ -31,17 +31,17 @@ class AuditedWrites:
 
     @property
     def is_full(self) -> bool:
-        """True while so many writes wait that a mere note is dropped."""
+        """True while so many writes wait that notes are dropped."""
         return len(self._tasks) >= _MAX_WRITES
 
     def begin(self, audit: AuditRecord, write: Callable[[], Awaitable[None]]) -> None:
-        """Begin to write what `audit` describes."""
+        """Start the task for `write`, which `audit` describes."""
         task = self.group.create_task(self._until_taken(audit, write), name=f"write {audit.what}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
-        """Cancel the writes that wait."""
+        """Cancel the waiting writes."""
         for task in self._tasks:
             task.cancel()
 
@@ -58,7 +58,7 @@ class AuditedWrites:
 
 @dataclass(slots=True, kw_only=True)
 class ControlFollower:
-    """Applies the control state in the log to subscribers, and writes their own changes to it."""
+    """Applies the log's control state to subscribers, and records the changes that subscribers make."""
 
     controls: Controls
     clock: Clock
@@ -78,7 +78,7 @@ class ControlFollower:
             self._loaded.set()
 
     async def loaded(self) -> None:
-        """Wait until the first control state was read."""
+        """Wait until the first control state is read."""
         await self._loaded.wait()
 
     def apply_to(self, name: SubscriberName) -> None:
@@ -88,7 +88,10 @@ class ControlFollower:
             self.dispatchers[name].admission.pause(_reason(control))
 
     def keep_pause(self, name: SubscriberName, by: str, reason: str) -> None:
-        """Write a pause by the subscriber's guard or target, for every process and after a restart."""
+        """Record a pause by the subscriber's guard or target.
+
+        It holds in all processes and after a restart.
+        """
         control = Control(subscriber=name, switch=Switch.PAUSED, by=by, at=self.clock.now(), reason=reason)
         if replaced := self._in_effect.get(name):
             self._replaced[name] = replaced
@@ -97,7 +100,7 @@ class ControlFollower:
         self.writes.begin(audit, partial(self.controls.switch, control, audit))
 
     def record_breaker(self, name: SubscriberName, reason: str) -> None:
-        """Audit that a subscriber's breaker has opened, for `reason`, or has closed, without one."""
+        """Audit that a subscriber's breaker has opened for `reason`; an empty `reason` means closed."""
         audit = self._audit("breaker.opened" if reason else "breaker.closed", "streamer", name, reason)
         if self.writes.is_full:
             _log.warning("audit.not_kept", what=audit.what, subscriber=name)
@@ -111,7 +114,8 @@ class ControlFollower:
 
     def _apply(self, board: ControlState) -> None:
         for name, control in board.controls.items():
-            # Only changes; and a pause of our own can still be on its way into the log.
+            # Only changes count, because this process's own pause can still be on its way
+            # into the log.
             if control in (self._in_effect.get(name), self._replaced.get(name)):
                 continue
             self._in_effect[name] = control

@@ -1,4 +1,4 @@
-"""Daemon: both sides of the log, the probes, the admin API, and the stop."""
+"""Daemon: runs ingest, dispatch, the probes and the admin API, and stops them in order."""
 
 import asyncio
 from asyncio import Task
@@ -33,7 +33,7 @@ _BACKOFF = Backoff(first_s=1.0, limit_s=30.0)
 
 
 class Role(StrEnum):
-    """Side of the log that a process serves."""
+    """Part of the work that a process does: `ingest`, `dispatch` or `all`."""
 
     ALL = "all"
     INGEST = "ingest"
@@ -42,7 +42,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """One daemon, with the parts that `App.of` makes from a plan."""
+    """One daemon, with the parts that `App.of` creates from a plan."""
 
     role: Role
     clock: Clock
@@ -57,7 +57,7 @@ class App:
     def of(
         cls, plan: Plan, clock: Clock, role: Role = Role.ALL, options: DaemonOptions | None = None
     ) -> Self:
-        """Return a daemon that follows `plan`; no I/O happens yet."""
+        """Return a daemon that follows `plan`, without any I/O."""
         options = options or DaemonOptions()
         metrics, status = Metrics(clock=clock), Status()
         in_effect = PlanInEffect(plan=plan)
@@ -97,14 +97,14 @@ class App:
         )
 
     def reload(self) -> None:
-        """Read the configuration again, and apply it if it has no mistake."""
+        """Request that the daemon reads the configuration again, and applies it if it has no mistake."""
         if self.supervising.reloading is not None:
             self.supervising.reloading.request()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Serve until `stopping` is set, then drain for at most the grace period.
 
-        Raises a `Stop`, in an `ExceptionGroup`, when an operator must act.
+        Raises an `ExceptionGroup` with a `Stop` when an operator must act.
         """
         tracer = self.observers.tracer
         async with (
@@ -119,7 +119,7 @@ class App:
         _log.info("daemon.stopped")
 
     async def _serve(self, log: Log, stopping: asyncio.Event) -> None:
-        # A probe can ask between this and the first step of a task.
+        # A probe can arrive before the tasks below take their first step.
         if self.role is not Role.INGEST:
             self.dispatching.report_configured()
         if self.role is not Role.DISPATCH:
@@ -137,7 +137,7 @@ class App:
             reporting.cancel()
 
     async def _open_log(self, stack: AsyncExitStack, stopping: asyncio.Event) -> Log | None:
-        """Open the log as soon as it can be reached; return `None` when `stopping` is set before that."""
+        """Open the log as soon as it is reachable, or return `None` if `stopping` is set first."""
         delays = Delays(_BACKOFF)
         while not stopping.is_set():
             try:
@@ -170,6 +170,7 @@ class App:
                     await asyncio.wait(tasks)
         except TimeoutError:
             _log.warning(
-                "daemon.cancelling", reason="deliveries outlasted the grace period; they are repeated"
+                "daemon.cancelling",
+                reason="deliveries did not end within the grace period; the next run repeats them",
             )
             self.dispatching.cancel_deliveries()

@@ -33,7 +33,7 @@ _REOPEN_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
-    """Subscriber that delivers until `stop` is set; it was made from the settings `made_of`."""
+    """Subscriber that delivers until `stop` is set. `made_of` are the settings that it was made from."""
 
     made_of: object
     task: asyncio.Task[None]
@@ -42,10 +42,10 @@ class _Running:
 
 @dataclass(slots=True, kw_only=True)
 class Dispatching:
-    """Runs a dispatcher for each subscriber of the plan in effect.
+    """Runs a dispatcher for each subscriber of the current plan.
 
-    A new plan starts, ends and replaces dispatchers; those with unchanged settings
-    keep running.
+    A new plan starts, ends and replaces dispatchers. Dispatchers with unchanged
+    settings keep running.
     """
 
     in_effect: PlanInEffect
@@ -63,7 +63,7 @@ class Dispatching:
 
     @property
     def plan(self) -> Plan:
-        """Plan in effect."""
+        """Current plan."""
         return self.in_effect.plan
 
     async def run(self, log: ControlledLog, stopping: asyncio.Event) -> None:
@@ -75,7 +75,8 @@ class Dispatching:
         async with asyncio.TaskGroup() as group:
             control_follower = self._control_follower(log.controls, group)
             following = group.create_task(control_follower.run(), name="controls")
-            # It waits for the control state: no delivery to a target that was paused before this start.
+            # Waiting for the control state prevents deliveries to a target that was paused before
+            # this start.
             applying = group.create_task(self._follow_plan(group, log, control_follower), name="subscribers")
             await stopping.wait()
             applying.cancel()
@@ -84,15 +85,15 @@ class Dispatching:
             control_follower.close()
 
     def enrichment(self, name: SubscriberName) -> Enrichment | None:
-        """Return a subscriber's look-ups of records; all subscribers share their calls and cache."""
+        """Return a subscriber's look-ups, or `None`. All subscribers share calls and cache."""
         return self.plan.enrichment(name, self._lookups)
 
     def verdict(self, name: SubscriberName, event: Event) -> RouteVerdict:
-        """Return a subscriber's verdict on `event` by the configuration in effect, without look-ups."""
+        """Return a subscriber's verdict on `event` under the current configuration, without look-ups."""
         return Verdicts(self.plan, event, {}).of(name)
 
     def report_configured(self) -> None:
-        """Report which subscribers will follow the log."""
+        """Report the subscribers that will follow the log."""
         self.condition.expect(self.plan.settings.subscribers)
 
     def cancel_deliveries(self) -> None:
@@ -183,18 +184,18 @@ class Dispatching:
                 _log.warning("subscriber.recovering", subscriber=name, reason=str(next(leaves(group))))
                 await self._wait(stop, _RESTART_S)
             except* ForeignRecord as records:
-                # The other subscribers and the ingest continue.
+                # Only this subscriber stops; other subscribers and ingest continue.
                 await self._refuse(name, str(next(leaves(records))), stop)
             except* ConfigurationError as mistakes:
-                # An error that appears only on opening stops a start, but not a running daemon.
+                # An error on opening a plugin ends a daemon that starts, but not a running daemon.
                 if not self.in_effect.is_reconfigured:
                     raise
                 await self._refuse(name, str(next(leaves(mistakes))), stop)
 
     async def _isolated(self, name: SubscriberName, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
-        """Run `dispatcher` in a task of its own, so that its plugin can cancel nothing but that one.
+        """Run `dispatcher` in its own task, so that its plugin can cancel only this task.
 
-        Raises `RetryLater` when the plugin did so.
+        Raises `RetryLater` if the plugin cancelled the task.
         """
         async with asyncio.TaskGroup() as group:
             running = group.create_task(dispatcher.run(stop), name=f"run {name}")
@@ -206,7 +207,7 @@ class Dispatching:
         self.observers.metrics.subscriber(name).plugin_failed()
 
     async def _refuse(self, name: SubscriberName, reason: str, stop: asyncio.Event) -> None:
-        """Report that `name` cannot deliver until somebody acts, and wait before the next try."""
+        """Report that `name` can't deliver until an operator acts, and wait before the next try."""
         self.condition.blocked(name, reason)
         _log.error("subscriber.refused", subscriber=name, reason=reason)
         await self._wait(stop, _REOPEN_S)
@@ -217,7 +218,7 @@ class Dispatching:
                 await stop.wait()
 
     def _report_blocked(self, name: SubscriberName, failure: BaseExceptionGroup[RetryLater]) -> None:
-        # If not the log, then the plugin waits for its target.
+        # If the log is open, then the plugin waits for its target.
         if failure.subgroup(LogUnavailable) is None:
             self.condition.blocked(name, str(next(leaves(failure))))
         else:

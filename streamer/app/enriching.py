@@ -1,4 +1,4 @@
-"""Look-ups of subscribers: compiled from settings, and shared by org and by service."""
+"""Subscribers' look-ups: compiled from settings, and shared per org and per service."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,7 +20,7 @@ from streamer.salesforce.auth.flows import Logins
 from streamer.settings import LookupSettings, LookupsSettings, OrgSettings, SubscriberSettings
 
 OWN_RECORD = "record"
-"""Name of the look-up that reads the event's own record unless it names another."""
+"""Name of the look-up that reads the event's own record by default."""
 
 _TAKEN = frozenset({*EVENT_NAMES, LOOKUPS, "receipts"})
 _OF_RECORDS = (Carried(kind="cdc", name=None), Carried(kind="outbound", name=None))
@@ -29,9 +29,9 @@ _OF_RECORDS = (Carried(kind="cdc", name=None), Carried(kind="outbound", name=Non
 def compiled_lookups(
     enrich: Mapping[str, LookupSettings], mistake: Mistake, functions: Functions, more: tuple[str, ...]
 ) -> Iterator[Lookup]:
-    """Yield the look-ups, compiled; raises what `mistake` makes of the first that is wrong.
+    """Yield the compiled look-ups. Raises the error that `mistake` returns for the first mistake.
 
-    Their expressions see `more` names beside those of every event.
+    The expressions see the names in `more` in addition to every event's names.
     """
     above: list[str] = []
     for name, each in enrich.items():
@@ -52,7 +52,7 @@ def compiled_lookups(
 def lookup_mistakes(
     settings: SubscriberSettings, is_sound: Callable[[Keys], bool], mistake: Mistake
 ) -> Iterator[str]:
-    """Yield a message for each mistake between the sound keys of a subscriber's look-ups."""
+    """Yield a message for each mistake between the valid keys of a subscriber's look-ups."""
     below = set(settings.enrich)
     for name, each in settings.enrich.items():
         keys: Keys = ("enrich", name)
@@ -68,30 +68,34 @@ def _mistakes(
     name: str, lookup: LookupSettings, settings: SubscriberSettings, below: set[str]
 ) -> Iterator[tuple[Keys, str, str]]:
     if name in _TAKEN:
-        yield (), "expressions see something else under this name", f"{name}; choose another one"
+        yield (), "expressions already use this name for something else", f"{name}; choose another name"
     if lookup.http is not None:
         yield from _mistakes_of_service(lookup)
     elif name != OWN_RECORD or lookup.sobject or lookup.id:
         for key, example in (("sobject", "Account"), ("id", "data.fields.AccountId")):
             if getattr(lookup, key) is None:
-                detail = f"for example {example}; only {OWN_RECORD} goes without sobject and id"
+                detail = f"for example {example}; only {OWN_RECORD} can leave out sobject and id"
                 yield (key,), "is missing", detail
     elif settings.on and not any(kind.can_match(each) for each in settings.on for kind in _OF_RECORDS):
-        yield (), "the events of on name no record", "set sobject and id"
+        yield (), "the event types in on have no record", "set sobject and id"
     if late := sorted(_read_by(lookup.id) & (below - _TAKEN)):
-        detail = f"{late[0]}; put the look-up that reads it below that one"
-        yield ("id",), "this look-up has not been made yet", detail
+        detail = f"{late[0]}; move this look-up below {late[0]}"
+        yield ("id",), "reads a look-up that runs later", detail
 
 
 def _mistakes_of_service(lookup: LookupSettings) -> Iterator[tuple[Keys, str, str]]:
     if lookup.id is None:
-        yield ("id",), "is missing", "for example data.fields.ERP_Id__c; with http the record has no other"
+        yield (
+            ("id",),
+            "is missing",
+            "for example data.fields.ERP_Id__c; a look-up with http has no default id",
+        )
     if lookup.sobject is not None:
-        yield ("sobject",), "http reads no object of the org", "set one of the two"
+        yield ("sobject",), "has no effect with http", "set one of the two"
     known: dict[str, str] = {}
     for each in lookup.fields:
         if known.setdefault(each.lower(), each) != each:
-            yield ("fields",), "two names differ by their case alone", f"{known[each.lower()]} and {each}"
+            yield ("fields",), "two names differ only in their case", f"{known[each.lower()]} and {each}"
 
 
 def _read_by(expression: str | None) -> frozenset[str]:
@@ -107,7 +111,7 @@ RecordSource = OrgSettings | ServiceSource
 
 @dataclass(slots=True, kw_only=True)
 class _Shared:
-    """Look-ups of one org or service in use, and the number of their users."""
+    """Open look-ups of one org or service, with the number of users."""
 
     lookups: RecordLookups
     resources: AsyncExitStack
@@ -123,7 +127,7 @@ class _Held:
 
 @dataclass(slots=True)
 class _Observers:
-    """Observers of several sources, whose caches they tell as one."""
+    """Adds up the caches of all sources for one observer."""
 
     whole: LookupObserver
     held: dict[RecordSource, _Held] = field(default_factory=dict)
@@ -134,7 +138,7 @@ class _Observers:
         self.told()
 
     def told(self) -> None:
-        """Tell what all caches hold, and whether any look-ups wait."""
+        """Report the total size of all caches, and if any look-ups wait."""
         held = self.held.values()
         self.whole.held(
             entries=sum(each.entries for each in held),
@@ -145,27 +149,27 @@ class _Observers:
 
 @dataclass(frozen=True, slots=True)
 class _SourceObserver:
-    """Observer of one of several sources."""
+    """Observer of one source among several."""
 
     source: RecordSource
     observers: _Observers
 
     def looked_up(self, result: str) -> None:
-        """Tell of a look-up that has ended."""
+        """Report a look-up that has ended."""
         self.observers.whole.looked_up(result)
 
     def asked(self, records: int, seconds: float, result: str) -> None:
-        """Tell of a call."""
+        """Report a call for `records` that took `seconds`."""
         self.observers.whole.asked(records, seconds, result)
 
     def held(self, *, entries: int, size: int, waits: bool) -> None:
-        """Tell what the caches of all sources hold."""
+        """Record the size of this source's cache, and report the total of all sources."""
         self.observers.held[self.source] = _Held(entries, size, waits)
         self.observers.told()
 
 
 class SharedLookups:
-    """Lends the look-ups of orgs and services, so that all subscribers share calls and caches."""
+    """Opens the look-ups of orgs and services, and shares their calls and caches between subscribers."""
 
     def __init__(
         self, logins: Logins, clock: Clock, settings: LookupsSettings, observer: LookupObserver
@@ -176,10 +180,10 @@ class SharedLookups:
         self._observers = _Observers(observer)
         self._shared: dict[RecordSource, _Shared] = {}
         self.on_read: list[Callable[[Event], None]] = []
-        """Called with each event that is read: its record is read again before its next look-up."""
+        """Callback for each event from the log: the next look-up reads the event's record again."""
 
     def enrichment(self, source: EnrichmentSource, org: OrgSettings) -> Enrichment:
-        """Return what makes the look-ups of `source`, in `org` where they name no service."""
+        """Return the enrichment by the look-ups of `source`. Look-ups without a service use `org`."""
         return Enrichment(
             source=source,
             open=partial(self._all_opened, org),
@@ -189,7 +193,10 @@ class SharedLookups:
 
     @asynccontextmanager
     async def opened(self, source: RecordSource) -> AsyncIterator[RecordLookups]:
-        """Lend the look-ups of `source`; raises `ConfigurationError` for an unsafe address or certificate."""
+        """Yield the shared look-ups of `source`.
+
+        Raises `ConfigurationError` for an unsafe address or certificate.
+        """
         shared = self._shared.get(source)
         if shared is None:
             shared = await self._made(source)
@@ -222,7 +229,7 @@ class SharedLookups:
                 limits = replace(self._limits, batch=service.batch, max_in_flight=service.max_in_flight)
                 lookups = RecordLookups(service, self._clock, limits, observer)
             else:
-                # Only a daemon that looks records up needs them.
+                # Only a daemon with look-ups needs these imports.
                 from streamer.salesforce.records import RestRecords  # noqa: PLC0415 - see `streamer.later`
                 from streamer.salesforce.rest import Rest  # noqa: PLC0415 - as said
 

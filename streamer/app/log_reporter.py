@@ -1,4 +1,4 @@
-"""Reporter of what the log holds, and of its room."""
+"""Reports the log's dead letters, its foreign records, and its free space as metrics."""
 
 import asyncio
 import itertools
@@ -18,7 +18,7 @@ from streamer.ports import LetterCursor
 _log = structlog.get_logger()
 
 _EVERY_S = 5.0
-# Letters that are looked for in one round: of more, some are counted for a while after they are gone.
+# Dead letters checked per round. With more, the count drops some rounds after a dead letter has gone.
 _CHECKED_AT_ONCE = 5_000
 
 _Kind = tuple[str, str]
@@ -28,9 +28,10 @@ _Kind = tuple[str, str]
 class LogReporter:
     """Keeps the metrics of the log up to date.
 
-    It reads the heads of the dead letters once, later those that are new, and
-    looks for some of the known ones in each round. So a round costs the same
-    whatever the number of letters, and a scrape reads nothing.
+    The reporter reads the heads of all dead letters once, and afterwards only new
+    heads. Each round also checks if some known dead letters still exist. So the
+    cost of a round does not grow with the number of dead letters, and a scrape
+    reads nothing from the log.
     """
 
     log: Log
@@ -70,7 +71,7 @@ class LogReporter:
         kept = await self._cursor.kept(some) if some else ()
         for id_ in some:
             if id_ in kept:
-                # The next rounds look for the others.
+                # Moved to the end, so that the next rounds check other dead letters.
                 self._letters[id_] = self._letters.pop(id_)
             else:
                 self._forget(id_)

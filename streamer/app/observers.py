@@ -16,24 +16,24 @@ from streamer.ports import Appended
 
 
 class Watcher(Protocol):
-    """Observer of passing events; its methods must neither block nor raise."""
+    """Observer of passing events. Its methods must not block or raise."""
 
     def appended(self, events: Sequence[Event], set_aside: Sequence[DeadLetter]) -> None:
-        """Take note that the log holds these events and dead letters."""
+        """Called after the log has stored these events and dead letters."""
         ...
 
     def attempted(self, subscriber: SubscriberName, event: Event, outcome: Outcome) -> None:
-        """Take note that one attempt at a delivery has ended with `outcome`."""
+        """Called after an attempt at a delivery has ended with `outcome`."""
         ...
 
     def set_aside(self, subscriber: SubscriberName, letter: DeadLetter) -> None:
-        """Take note that an event of a subscriber became a dead letter."""
+        """Called after an event of a subscriber became a dead letter."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
 class WatchedIngest:
-    """Counts appends and shows their events to the watcher."""
+    """Counts appends, and passes their events to the watcher."""
 
     metrics: ChannelMetrics
     watcher: Watcher
@@ -52,7 +52,7 @@ class WatchedIngest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedDispatch:
-    """Counts attempts and shows them to the watcher."""
+    """Counts attempts, and passes them to the watcher."""
 
     name: SubscriberName
     metrics: SubscriberMetrics
@@ -75,7 +75,7 @@ class WatchedDispatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observers:
-    """Metrics of a daemon, the watcher that is shown its events, and the tracer of their spans."""
+    """A daemon's metrics, the watcher of its events, and the tracer of their spans."""
 
     metrics: Metrics
     watcher: Watcher | None = None

@@ -1,4 +1,4 @@
-"""Plan: a configuration that was checked to the last expression."""
+"""Plan: a fully checked configuration."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,11 +26,11 @@ from streamer.settings import ChannelSettings, Settings, SubscriberSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Checked configuration, with what makes its subscribers, and their compiled routes and look-ups.
+    """Checked configuration, with factories of subscribers, and their compiled routes and look-ups.
 
-    The plugins of `org_users`, or their look-ups, use the daemon's org, with
-    the tokens of `logins`. `warnings` are lines about what is allowed, and is
-    likely to be a mistake.
+    The subscribers in `org_users` use the daemon's org, in the plugin or in
+    look-ups, with the tokens of `logins`. `warnings` are lines about allowed values
+    that are probably mistakes.
     """
 
     document: Document
@@ -43,7 +43,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
 
     def with_source(self, former: Settings) -> "Plan":
-        """Return this plan with the org and the channels of `former`, from which its subscribers are made."""
+        """Return this plan with the org and the channels of `former`, also for its subscribers."""
         settings = self.settings.model_copy(
             update={"org": former.org, "channels": former.channels, "outbound": former.outbound}
         )
@@ -52,7 +52,10 @@ class Plan:
         )
 
     def made_of(self, name: SubscriberName) -> tuple[object, ...]:
-        """Return the settings that the subscriber is made from; other settings need another subscriber."""
+        """Return the settings that the subscriber is made from.
+
+        If they change, the subscriber must be replaced.
+        """
         org = self.settings.org if name in self.org_users else None
         subscribers = self.settings.subscribers
         own = subscribers.get(name)
@@ -61,16 +64,16 @@ class Plan:
         return own, org, named, types, forwarding_of(name, subscribers)
 
     def subscription(self, name: SubscriberName) -> Subscription:
-        """Return what the subscriber selects of the log."""
+        """Return the subscriber's selection of events in the log."""
         return subscription(name, self.settings.subscribers)
 
     def enrichment(self, name: SubscriberName, lookups: SharedLookups) -> Enrichment | None:
-        """Return what makes the subscriber's look-ups by `lookups`; `None` where it needs none."""
+        """Return the subscriber's enrichment by `lookups`, or `None` without look-ups."""
         source = self.enrichments.get(name)
         return lookups.enrichment(source, self.settings.org) if source else None
 
     def admits(self, name: SubscriberName) -> Callable[[Event], bool]:
-        """Return a test whether an event is for the subscriber, or can be with its look-ups.
+        """Return a test for events that the subscriber gets, or could get depending on its look-ups.
 
         The test raises `BrokenRoute`.
         """
@@ -79,10 +82,10 @@ class Plan:
 
 
 def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan:
-    """Check all of `document`, including the plugins' settings and the expressions, without any connection.
+    """Check all of `document`, including plugins' settings and expressions, without any connection.
 
-    `logins` belong to the process, if it has some already. Raises
-    `ConfigurationError` with all mistakes, one after the other.
+    `logins` are the process's existing logins, if any. Raises `ConfigurationError`
+    with all mistakes, one per line.
     """
     draft = load_draft(document)
     logins = logins or Logins(clock)
@@ -117,7 +120,7 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
 
 
 def effective(checked: Plan) -> str:
-    """Return the configuration of `checked` as YAML: defaults filled in, secrets masked."""
+    """Return the configuration of `checked` as YAML, with defaults and masked secrets."""
     own = {
         name: checked_settings(each, name, checked.document)
         for name, each in checked.settings.subscribers.items()

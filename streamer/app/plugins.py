@@ -1,7 +1,7 @@
-"""Plugins: from an entry point to a subscriber with checked settings.
+"""Plugins: finds entry points, checks plugins' settings, and creates subscribers.
 
-A plugin is foreign code, and can raise anything: a script that is imported can
-raise `SystemExit`, a library's time-out can be a `BaseException`.
+A plugin is foreign code, and can raise any exception: an imported script can raise
+`SystemExit`, and a library's time-out can be a `BaseException`.
 """
 
 import traceback
@@ -34,23 +34,23 @@ from streamer.settings import (
 )
 
 GROUP = "streamer.subscribers"
-"""Entry-point group in which packages offer plugins."""
+"""Entry-point group of plugins."""
 
 HTTP_LOOKUPS = "http"
-"""Name of the entry point for services that look-ups ask over HTTP, and of the key of `enrich` for them."""
+"""Name of the entry point, and of the key in `enrich`, for services that look-ups query over HTTP."""
 
 _LOOKUPS = "streamer.lookups"
 
 
 def installed() -> Mapping[str, EntryPoint]:
-    """Return the installed plugins, by the names that `uses` takes."""
+    """Return the installed plugins' entry points, by the names for `uses`."""
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
 def settings_models() -> Mapping[str, type[BaseModel]]:
-    """Return the model of each installed plugin's settings, by the names that `uses` takes.
+    """Return the settings' model of each installed plugin, by the names for `uses`.
 
-    Raises `ConfigurationError` that names a plugin that can't be loaded.
+    Raises `ConfigurationError`, which names a plugin that can't be loaded.
     """
     return {name: _settings_model(name, point) for name, point in sorted(installed().items())}
 
@@ -63,14 +63,14 @@ def _settings_model(name: str, point: EntryPoint) -> type[BaseModel]:
     except BaseException as error:
         raise ConfigurationError(
             f"the installed plugin {name} can't be loaded: {type(error).__name__}: {error}; "
-            "mend it, or uninstall its package"
+            "repair or uninstall its package"
         ) from error
 
 
 def checked_settings(settings: SubscriberSettings, name: SubscriberName, document: Document) -> BaseModel:
-    """Return the settings of the plugin that the subscriber `name` uses, defaults included.
+    """Return the plugin's settings of the subscriber `name`, including defaults.
 
-    Raises `ConfigurationError` that names the file, the line and the key.
+    Raises `ConfigurationError` with the file, the line and the key.
     """
     at = ("subscribers", name)
     plugin = _plugin(settings.uses, document, (*at, "uses"))
@@ -78,14 +78,14 @@ def checked_settings(settings: SubscriberSettings, name: SubscriberName, documen
 
 
 def lookup_models() -> Mapping[str, type[BaseModel]]:
-    """Return the model of the settings of services that look-ups ask, by their keys in `enrich`."""
+    """Return the settings' models of services that look-ups query, by their keys in `enrich`."""
     return {HTTP_LOOKUPS: _lookup_plugin().Settings}
 
 
 def service_source(lookup: LookupSettings, document: Document, keys: Keys) -> ServiceSource | None:
-    """Return the service that the look-up at `keys` asks, its settings validated; `None` where it is the org.
+    """Return the service for the look-up at `keys`, with checked settings, or `None` for the org.
 
-    Raises `ConfigurationError` that names the file, the line and the key.
+    Raises `ConfigurationError` with the file, the line and the key.
     """
     own = service_settings(lookup, document, keys)
     if own is None:
@@ -93,13 +93,13 @@ def service_source(lookup: LookupSettings, document: Document, keys: Keys) -> Se
     plugin, keys = _lookup_plugin(), (*keys, HTTP_LOOKUPS)
     if unread := document.unread(keys):
         raise ConfigurationError("\n".join(unread))
-    # The fields read of a record depend on their spelling, so other spellings are another source.
+    # A service's field names are case-sensitive, so each spelling is a separate source.
     key = repr((sorted(lookup.fields), exact_json(lookup.http)))
     return ServiceSource(key=key, make=lambda clock: plugin(own, clock))
 
 
 def service_settings(lookup: LookupSettings, document: Document, keys: Keys) -> BaseModel | None:
-    """Return the validated settings of the service that the look-up at `keys` asks; `None` for the org."""
+    """Return the checked settings of the service for the look-up at `keys`, or `None` for the org."""
     if lookup.http is None:
         return None
     return _validated(_lookup_plugin().Settings, lookup.http, document, (*keys, HTTP_LOOKUPS))
@@ -108,12 +108,14 @@ def service_settings(lookup: LookupSettings, document: Document, keys: Keys) -> 
 def _lookup_plugin() -> LookupPlugin:
     found = entry_points(group=_LOOKUPS, name=HTTP_LOOKUPS)
     if not found:
-        raise ConfigurationError(f"nothing is installed for {HTTP_LOOKUPS} in enrich: install Streamer again")
+        raise ConfigurationError(
+            f"the plugin for {HTTP_LOOKUPS} in enrich is not installed: install Streamer again"
+        )
     return cast("LookupPlugin", found[HTTP_LOOKUPS].load())
 
 
 def uses_org(uses: str) -> bool:
-    """Return true when the plugin asks for the daemon's org; false for one that can't be loaded."""
+    """Return true when the plugin uses the daemon's org; false if the plugin can't be loaded."""
     point = installed().get(uses)
     try:
         return point is not None and bool(getattr(point.load(), "uses_org", False))
@@ -124,9 +126,9 @@ def uses_org(uses: str) -> bool:
 
 
 def make_subscriber(settings: SubscriberSettings, context: PluginContext, document: Document) -> Subscriber:
-    """Return the subscriber `context.name`, its plugin's settings validated; nothing is connected.
+    """Return the subscriber `context.name` with checked plugin settings, without connecting it.
 
-    Raises `ConfigurationError` that names the file, the line and the key.
+    Raises `ConfigurationError` with the file, the line and the key.
     """
     at = ("subscribers", context.name)
     plugin = _plugin(settings.uses, document, (*at, "uses"))
@@ -138,13 +140,13 @@ def make_subscriber(settings: SubscriberSettings, context: PluginContext, docume
     if unfit := [document.mistake(*each) for each in unfit_files(own, keys)]:
         raise ConfigurationError("\n".join(unfit))
     if settings.content is not None and not getattr(plugin, "takes_content", False):
-        refused = document.mistake((*at, "content"), f"{settings.uses} sends no content of its own: use body")
+        refused = document.mistake((*at, "content"), f"{settings.uses} does not support content: use body")
         raise ConfigurationError(refused)
     if settings.text is not None and not getattr(plugin, "takes_text", True):
         instead = "body or content" if getattr(plugin, "takes_content", False) else "body"
-        refused = document.mistake((*at, "text"), f"{settings.uses} does not send it: use {instead}")
+        refused = document.mistake((*at, "text"), f"{settings.uses} does not send text: use {instead}")
         raise ConfigurationError(refused)
-    with _refusing("the plugin can't be made", document, keys):
+    with _refusing("the plugin can't be created", document, keys):
         try:
             made = plugin(own, context)
         except ConfigurationError as error:
@@ -174,7 +176,7 @@ def _refusing(sentence: str, document: Document, keys: Keys) -> Iterator[None]:
     except (ConfigurationError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        # Its text can repeat the settings, which hold secrets.
+        # The error's text can repeat the settings, which hold secrets.
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}, line {last.lineno}"
         raise ConfigurationError(

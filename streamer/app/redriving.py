@@ -1,4 +1,4 @@
-"""Redrives: delivers dead letters again, as ordered."""
+"""Redrives: carries out orders to deliver dead letters again."""
 
 import asyncio
 from collections import defaultdict
@@ -19,7 +19,7 @@ from streamer.ports import Controls, LetterCursor
 
 _log = structlog.get_logger()
 
-# Letters that are in memory together, with their content.
+# Most dead letters with their content in memory at once.
 _MAX_BATCH, _MAX_BATCH_BYTES = 100, 8 * 1024 * 1024
 _CHECKED_AT_ONCE = 100
 _STALE_AFTER_S = 10.0
@@ -28,16 +28,16 @@ _BACKOFF = Backoff(first_s=0.5, limit_s=15.0)
 
 @dataclass(slots=True, kw_only=True)
 class Redriving:
-    """Carries out one order to redrive, for the partitions that this process owns.
+    """Carries out one redrive order, for the partitions that this process owns.
 
-    Every process does so, and the one that finds no letters left ends the order. A
-    letter that is delivered again is no longer a dead letter, so after a crash an
-    order continues where it was. Letters that are superseded before their turn
-    comes are left out, and the order says so.
+    All processes work on the order; the process that finds no dead letters left
+    ends the order. A redriven event is no longer a dead letter, so after a crash
+    the order continues with the rest. Dead letters that are superseded before their
+    turn are left out, and the order lists them.
 
-    The letters' heads are read when the order begins, and again when this process
-    gets partitions whose letters it must compare with later events. Each whole
-    letter is read once, when its turn comes.
+    The process reads the heads of the dead letters when the order begins. It reads
+    them again when it gets partitions whose dead letters it must compare with later
+    events. The full dead letter is read once, at its turn.
     """
 
     order: Redrive
@@ -50,7 +50,7 @@ class Redriving:
     _told: frozenset[str] = field(default=frozenset(), init=False)
 
     async def run(self) -> None:
-        """Redrive until no letters are left."""
+        """Redrive until no dead letters are left."""
         idle = 0
         while True:
             try:
@@ -65,7 +65,7 @@ class Redriving:
             await self.clock.sleep(_BACKOFF.delay_s(1 + idle))
 
     async def _redrive_batch(self) -> int:
-        """Return the number of letters redriven or left out."""
+        """Redrive a batch, and return the number of dead letters redriven or left out."""
         cursor = await self._caught_up()
         taken = self._take()
         if not all(map(self._is_compared, taken)):
@@ -78,25 +78,25 @@ class Redriving:
         return moved + left_out
 
     async def _caught_up(self) -> LetterCursor:
-        """Apply to the plan what has changed since the last pass."""
+        """Apply the changes since the last pass to the plan."""
         if self._cursor is None:
             return await self._begun()
         async with aclosing(self._cursor.heads()) as heads:
             changed = [head async for head in heads if head.id in self._plan or self.order.admits(head)]
         if any(map(self._is_left, changed)):
-            # A process whose clock is slow has set it aside.
+            # A process with a slow clock has set this event aside.
             return await self._begun()
-        # They have failed again, so the order does not cover them any more.
+        # These events have failed again, so the order no longer covers them.
         self._plan.drop(head.id for head in changed)
         self._plan.drop(self.order.skipped)
         kept = await self._cursor.kept(self._plan.taken)
         self._plan.drop({*self._plan.taken}.difference(kept))
-        # The log has not recorded these yet, or their partition was lost before it did.
+        # The log has not recorded these redrives yet, or the partition was lost before.
         self._plan.put_back(kept)
         return self._cursor
 
     async def _begun(self) -> LetterCursor:
-        """Plan all letters that the order covers, and compare those of our partitions with later events."""
+        """Plan all dead letters of the order, and compare the owned partitions' with later events."""
         self._cursor = None
         cursor, letters = self.controls.letter_cursor(), list[PlacedLetter]()
         aside: dict[SubscriberName, LetterPlaces] = defaultdict(LetterPlaces)
@@ -115,7 +115,7 @@ class Redriving:
     async def _compare(
         self, letters: Sequence[PlacedLetter], aside: Mapping[SubscriberName, LetterPlaces]
     ) -> None:
-        """Find out which of `letters` were superseded before this process began to watch their keys."""
+        """Find the `letters` that were superseded before this process began to watch their keys."""
         for name in {
             letter.subscriber for letter in letters if self._holds(letter.subscriber, letter.partition)
         }:
@@ -131,7 +131,7 @@ class Redriving:
         return self.order.admits(head) and head.id not in self._superseded
 
     def _is_compared(self, letter: PlacedLetter | DeadLetter) -> bool:
-        """Return true for a letter that was compared with later events or need not be."""
+        """Return true for a dead letter that was compared with later events, or needs no comparison."""
         dispatcher = self.dispatchers.get(letter.subscriber) if letter.subscriber else None
         return self.order.include_superseded or (
             dispatcher is not None and dispatcher.state.latest.watches(letter)
@@ -151,7 +151,7 @@ class Redriving:
             if letter is None or not self.order.admits(letter):
                 self._plan.drop([place.id])
                 continue
-            # A later letter of a key would overtake one that has to wait.
+            # Skipped, because a later dead letter of the same key must not overtake a waiting one.
             if key in waiting:
                 continue
             match self._redrive(letter):
@@ -167,13 +167,14 @@ class Redriving:
 
     def _redrive(self, letter: DeadLetter) -> Redriven:
         dispatcher = self.dispatchers.get(letter.subscriber) if letter.subscriber else None
-        # The partition can have been lost and assigned again, so its letters must be compared again.
+        # The partition can have been lost and assigned again, so its dead letters must be compared
+        # again.
         if dispatcher is None or not self._is_compared(letter):
             return Redriven.NOT_OURS
         return dispatcher.redelivery.redrive(letter, include_superseded=self.order.include_superseded)
 
     async def _is_over(self) -> bool:
-        """Return true once no letter of the order exists, whichever process owns its partition."""
+        """Return true once the log holds no dead letter of the order, in any partition."""
         if self._cursor is None or self._plan.taken:
             return False
         while ids := self._plan.first(_CHECKED_AT_ONCE):
@@ -184,7 +185,7 @@ class Redriving:
         return True
 
     async def _leave_out(self, number: int) -> None:
-        """Tell all processes which letters are superseded, so that any of them can end the order."""
+        """Publish the superseded dead letters to all processes, so that any process can end the order."""
         told = frozenset(self._superseded)
         skipped = self.order.skipped | told
         if sum(map(len, skipped)) > MAX_SKIPPED_CHARACTERS:
@@ -193,16 +194,16 @@ class Redriving:
             audit = self._audit("redrive.superseded", letters=number)
             await self.controls.leave_out(self.order.id, skipped, audit)
             _log.info("redrive.superseded", redrive=self.order.id, letters=number)
-        # Only after the append: if the log is away, the next pass reports them.
+        # Only after the append: if the log is unavailable, the next pass reports them.
         self._told = told
 
     def _batch_limit(self) -> int:
-        # An operator can discard letters while others are redriven, so a batch must not last long.
+        # An operator can discard dead letters during a redrive, so a batch must be short.
         return max(1, min(_MAX_BATCH, int(self.order.per_second * _STALE_AFTER_S)))
 
     async def _end(self) -> None:
         audit = self._audit("redrive.ended")
-        # Logged first: writing the end cancels this task.
+        # The log line comes first, because writing the end cancels this task.
         _log.info("redrive.ended", redrive=self.order.id)
         await self.controls.order(replace(self.order, ended_at=audit.at), audit)
 
@@ -227,12 +228,12 @@ class Redrives:
     _running: dict[str, tuple[Redriving, asyncio.Task[None]]] = field(default_factory=dict, init=False)
 
     def follow(self, orders: Mapping[str, Redrive]) -> None:
-        """Carry out `orders`, and no others."""
+        """Carry out exactly these `orders`."""
         for name in self._running.keys() - orders.keys():
             self._running.pop(name)[1].cancel()
         for name, order in orders.items():
             if name in self._running:
-                # Another process can have left letters out.
+                # Another process can have left out more dead letters.
                 self._running[name][0].order = order
             else:
                 self._running[name] = self._begun(order)
@@ -245,12 +246,12 @@ class Redrives:
         return redriving, self.group.create_task(redriving.run(), name=f"redrive {order.id}")
 
     def _unwatch(self) -> None:
-        """Let the dispatchers without an order watch no keys."""
+        """Stop watching keys in dispatchers without an order."""
         ordered = {redriving.order.letters.subscriber for redriving, _ in self._running.values()}
         for name, dispatcher in self.dispatchers.items():
             if not ordered & {name, None}:
                 dispatcher.state.latest.clear()
 
     def close(self) -> None:
-        """Cancel all of them; the next process continues."""
+        """Cancel all redrives; the next process continues them."""
         self.follow({})

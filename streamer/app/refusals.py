@@ -1,4 +1,4 @@
-"""Refusals of a start: sound settings that a part of the daemon would refuse all the same."""
+"""Refusals of a start: valid settings that a part of the daemon would still refuse."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,11 +18,11 @@ from streamer.settings import (
 _GIVEN_TO_LIBRDKAFKA = frozenset(
     {"compression", "options", "security", "session_timeout_s", "transaction_timeout_s"}
 )
-"""Keys of `log.kafka` that librdkafka judges by itself."""
+"""Keys of `log.kafka` that only librdkafka can check."""
 
 
 def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
-    """Yield a message for each sound part of `draft` that a start would refuse all the same."""
+    """Yield a message for each valid part of `draft` that a start would still refuse."""
     org = draft.settings.org
     if draft.is_sound("org", "login_url") and draft.is_sound("org", "allow_http"):
         yield from _refused_address(org, document)
@@ -52,7 +52,7 @@ def _refused_kafka(kafka: KafkaLogSettings, document: Document) -> Iterator[str]
     refused = {name: f"librdkafka says: {reason}" for name, reason in clients.refused_options().items()}
     for name, sentence in (refused | reserved).items():
         keys: Keys = ("log", "kafka", "options", name)
-        # librdkafka repeats the value.
+        # librdkafka's reason repeats the value.
         shown = name in reserved or not document.is_secret(keys)
         yield document.mistake(keys, sentence if shown else "librdkafka refuses this option")
     if refused or reserved:
@@ -72,7 +72,7 @@ def _refused_tracing(tracing: TracingSettings, document: Document) -> Iterator[s
         )
     ca_file = tracing.otlp.ca_file
     if ca_file is not None and not ca_file.is_file():
-        yield document.mistake(("tracing", "otlp", "ca_file"), "there is no such file")
+        yield document.mistake(("tracing", "otlp", "ca_file"), "this file does not exist")
 
 
 def _refused_address(org: OrgSettings, document: Document) -> Iterator[str]:
@@ -88,7 +88,7 @@ def _uses_pubsub(draft: Draft) -> bool:
 
 
 def _refused_pubsub(org: OrgSettings, document: Document) -> Iterator[str]:
-    # The import of gRPC costs a tenth of a second, and CometD does not need it.
+    # The import of gRPC takes a tenth of a second, and CometD does not need it.
     from streamer.salesforce.pubsub.options import PubSubOptions  # noqa: PLC0415 - as said
 
     try:
@@ -99,7 +99,7 @@ def _refused_pubsub(org: OrgSettings, document: Document) -> Iterator[str]:
 
 
 def _refused_certificate(outbound: OutboundSettings, document: Document) -> Iterator[str]:
-    # The import of aiohttp costs half a second, and most daemons receive no outbound messages.
+    # The import of aiohttp takes half a second, and most daemons receive no outbound messages.
     from streamer.salesforce.outbound.endpoint import tls_files  # noqa: PLC0415 - as said
 
     files = tls_files(outbound)
@@ -114,7 +114,7 @@ def _refused_certificate(outbound: OutboundSettings, document: Document) -> Iter
 def _refused_key(org: OrgSettings, document: Document, clock: Clock) -> Iterator[str]:
     if not isinstance(org.auth, JwtAuth):
         return
-    # Its cryptography costs a tenth of a second, and the other flows do not need it.
+    # The import of cryptography takes a tenth of a second, and only this flow needs it.
     from streamer.salesforce.auth.flows import token_form  # noqa: PLC0415 - as said
 
     try:
@@ -124,5 +124,5 @@ def _refused_key(org: OrgSettings, document: Document, clock: Clock) -> Iterator
 
 
 def _line(document: Document, keys: Sequence[int | str], error: StreamerError) -> str:
-    """Return the sentence of `error`, which begins with the key, with the place of the key."""
+    """Return the message of `error` with file and line. The key at its beginning is not repeated."""
     return document.mistake(keys, str(error).removeprefix(".".join(map(str, keys))).lstrip(": "))

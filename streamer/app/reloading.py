@@ -31,11 +31,11 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationChanges:
-    """Differences between the configuration in effect and a new one.
+    """Differences between the current and a new configuration.
 
-    `changes_source` is true when Salesforce must be read in another way, and
-    `changes_protection` when the protected fields, or their treatment, change.
-    `waiting` are the changed sections that take effect at the next start.
+    `changes_source` is true when the org, its channels or the way to read them
+    change. `changes_protection` is true when protected fields or their treatment
+    change. `waiting` are the changed sections that take effect at the next start.
     """
 
     added: tuple[SubscriberName, ...]
@@ -85,10 +85,11 @@ def reloadable(old: Settings, new: Settings) -> Settings:
 
 @dataclass(slots=True, kw_only=True)
 class PlanInEffect:
-    """Plan that the daemon follows, and the protection of what is read by its rules.
+    """Plan that the daemon follows, and the protection by the plan's rules.
 
-    `replaced` is set with each new plan, and `source_replaced` when the new one
-    reads Salesforce in another way. From then on the plan `is_reconfigured`.
+    `replaced` is set by each new plan. `source_replaced` is set if the new plan
+    changes the org, its channels or the way to read them. After the first new plan,
+    `is_reconfigured` is true.
     """
 
     plan: Plan
@@ -102,22 +103,22 @@ class PlanInEffect:
 
     @property
     def settings(self) -> Settings:
-        """Settings in effect."""
+        """Current settings."""
         return self.plan.settings
 
     def apply(self, wanted: Plan) -> ConfigurationChanges:
-        """Follow the part of `wanted` that a running process can follow; return all that differs."""
+        """Adopt the part of `wanted` that a running process can follow, and return all differences."""
         changes = ConfigurationChanges.between(self.settings, wanted.settings)
         self._replace(replace(wanted, settings=reloadable(self.settings, wanted.settings)))
-        # Before anything else is read: no later event is stored by the former rules.
+        # Protection comes first: no event from now on may be stored under the old rules.
         self._protect()
         if changes.changes_source:
             self.source_replaced.set()
         return changes
 
     def return_to(self, former: Settings) -> None:
-        """Take the org and the channels of `former`, because the new ones were refused."""
-        # The subscribers that use the org use the one that lets them in.
+        """Restore the org and the channels of `former`, because Salesforce refused the new ones."""
+        # Subscribers that use the org must also use the org that accepts their login.
         self._replace(self.plan.with_source(former))
 
     def _replace(self, plan: Plan) -> None:
@@ -126,7 +127,7 @@ class PlanInEffect:
         self.replaced.set()
 
     def _protect(self) -> None:
-        """Protect what is read from now on by the plan's rules."""
+        """Apply the plan's protection rules to all events from now on."""
         self.protection.apply(self.settings.protect, self.settings.protection)
         for warning in self.plan.warnings:
             _log.warning("configuration.doubtful", reason=warning)
@@ -134,7 +135,7 @@ class PlanInEffect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applying:
-    """Applies a new configuration to the daemon, and notes it in the audit."""
+    """Applies a new configuration to the daemon, and writes an audit record."""
 
     in_effect: PlanInEffect
     monitor: Monitor
@@ -162,22 +163,22 @@ _LOOK_S = 2.0
 
 @dataclass(slots=True, kw_only=True)
 class ConfigurationFiles:
-    """Files of the configuration; `document` was read last, and `read` reads them again."""
+    """Files of the configuration. `document` is the last content; `read` reads the files again."""
 
     document: Document
     read: Callable[[], Document]
     is_unread: bool = field(default=False, init=False)
-    """True after an attempt to read them failed: a file that is not watched yet can be missing."""
+    """True after reading the files failed, because a missing file is not watched yet."""
     _seen: Fingerprints = field(default_factory=dict, init=False)
 
     async def have_changed(self) -> bool:
-        """Return true when the files differ and have been the same twice: no process writes them."""
+        """Return true when the files have changed and are no longer being written."""
         seen = await asyncio.to_thread(fingerprints, self.document.fingerprints)
         is_steady, self._seen = seen == self._seen, seen
         return is_steady and seen != self.document.fingerprints
 
     def reread(self) -> Document:
-        """Read them again; raises `ConfigurationError`."""
+        """Read the files again; raises `ConfigurationError`."""
         self.is_unread = True
         self.document = document = self.read()
         self.is_unread = False
@@ -186,10 +187,10 @@ class ConfigurationFiles:
 
 @dataclass(slots=True, kw_only=True)
 class Reloading:
-    """Applies the configuration when its files have changed, secrets included, or on request.
+    """Applies the configuration when its files change, including secrets, or on request.
 
-    It is checked to the last expression before any of it is applied. A mistake
-    is logged, and the configuration in effect stays.
+    The whole configuration is checked before any part is applied. After a mistake,
+    the log names the mistake, and the current configuration stays in effect.
     """
 
     files: ConfigurationFiles
@@ -202,7 +203,7 @@ class Reloading:
 
     @classmethod
     def of(cls, read: Callable[[], Document], applying: Applying) -> Self:
-        """Return the reloading of the files that `read` reads, from the plan that is in effect."""
+        """Return the reloading of the files that `read` reads, beginning with the current plan."""
         plan = applying.in_effect.plan
         return cls(
             files=ConfigurationFiles(document=plan.document, read=read),
@@ -234,20 +235,21 @@ class Reloading:
         except ConfigurationError as error:
             self._refuse(str(error), was_asked=was_asked)
         except Exception as error:  # noqa: BLE001 - the one in effect works on
-            # Its text can repeat the files, which hold secrets.
-            self._refuse(f"checking it raised {type(error).__name__}", was_asked=was_asked)
+            # The error's text can repeat the files, which hold secrets.
+            self._refuse(f"checking the files raised {type(error).__name__}", was_asked=was_asked)
         else:
             if self._refusal:
-                _log.info("configuration.restored", reason="the files have no mistake any more")
+                _log.info("configuration.restored", reason="the files no longer have a mistake")
             self._refusal = ""
-            # First: Salesforce can refuse it while it is applied, and that must not be overwritten.
+            # Recorded first, because Salesforce can refuse the configuration during `apply`, which
+            # records the refusal.
             self.metrics.configuration_applied()
             await self.apply(checked)
 
     def _refuse(self, reason: str, *, was_asked: bool) -> None:
-        # The same mistake is logged once, and again on request.
+        # A repeated mistake is logged only on request.
         if was_asked or reason != self._refusal:
-            _log.error("configuration.refused", reason=reason, in_effect="the former one")
+            _log.error("configuration.refused", reason=reason, in_effect="the previous configuration")
         self._refusal = reason
         self.metrics.configuration_refused()
 

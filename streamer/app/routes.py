@@ -1,4 +1,4 @@
-"""Routes of subscribers, with every mistake of their expressions and templates."""
+"""Routes of subscribers, with all mistakes in their expressions and templates."""
 
 import difflib
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ _CONTENT: Keys = ("content", "template")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriberRoute:
-    """Expressions and templates of one subscriber, as its sound settings have them."""
+    """Expressions and templates in the valid settings of one subscriber."""
 
     name: SubscriberName
     settings: SubscriberSettings
@@ -41,7 +41,7 @@ class SubscriberRoute:
 
     @property
     def more(self) -> tuple[str, ...]:
-        """Names beside those of every event that the subscriber's expressions see."""
+        """Additional names in the subscriber's expressions, besides every event's names."""
         receipts = (RECEIPTS,) if self.upstream else ()
         return (*receipts, *self._lookups)
 
@@ -75,7 +75,7 @@ class SubscriberRoute:
         )
 
     def mistakes(self) -> Iterator[str]:
-        """Yield a message for each mistake; below one in an expression, a caret points at its column."""
+        """Yield a message for each mistake. In an expression, a caret below the text marks the column."""
         ids = [(("enrich", name, "id"), each.id) for name, each in self.settings.enrich.items()]
         for keys, part in [*ids, (("when",), self.settings.when), *_leaves(("body",), self.settings.body)]:
             if isinstance(part, str) and self._is_sound(keys):
@@ -120,7 +120,7 @@ class SubscriberRoute:
         return self.draft.is_sound("subscribers", self.name, *keys)
 
     def _refused(self, keys: Keys, part: RouteSource) -> list[str]:
-        """Return the message about the part at `keys`, if it is mistaken."""
+        """Return the message about the part at `keys`, if it has a mistake."""
 
         def mistake(_keys: Keys, sentence: str, detail: str) -> ConfigurationError:
             return self._mistake(keys, sentence, detail)
@@ -145,7 +145,7 @@ class SubscriberRoute:
         return str(self._mistake(keys, sentence, pointed_at(expression, position, reason), at=at))
 
     def _mistakes_of_template(self, keys: Keys, text: str, source: RouteSource) -> Iterator[str]:
-        """Yield what is wrong with a template, or else with the names and the calls in it."""
+        """Yield a template's mistakes: its syntax, or else its names and calls."""
         if refused := self._refused(keys, source):
             yield from refused
             return
@@ -164,7 +164,7 @@ class SubscriberRoute:
             yield from self._unknown_receipts(keys, receipts_in_template(text))
 
     def _unknown_receipts(self, keys: Keys, used: Iterator[str]) -> Iterator[str]:
-        """Yield a message for each receipt of a subscriber that is not upstream of this one."""
+        """Yield a message for each receipt whose subscriber is not upstream."""
         for name in sorted(set(used) - self.upstream):
             close = difflib.get_close_matches(name, self.upstream, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
@@ -180,7 +180,7 @@ class SubscriberRoute:
 def functions_of(settings: Settings, document: Document) -> Functions:
     """Return the functions that the expressions of `settings` can call.
 
-    A table or a key with a mistake is known by its name.
+    For a table or a hash key with a mistake, only the name is known.
     """
     keys = {name: key.get_secret_value().encode() for name, key in settings.hash_keys.items()}
     return Functions(
@@ -195,7 +195,7 @@ def _names_in(document: Document, section: str) -> list[str]:
 
 
 def named_by(subscriber: SubscriberSettings, settings: Settings) -> tuple[object, object]:
-    """Return the tables and the keys of `settings`, each if the subscriber's expressions use some."""
+    """Return the tables and the hash keys that the subscriber's expressions can use."""
     ids = [each.id for each in subscriber.enrich.values()]
     written = repr((subscriber.when, subscriber.body, subscriber.text, subscriber.content, ids))
     return (
@@ -207,9 +207,9 @@ def named_by(subscriber: SubscriberSettings, settings: Settings) -> tuple[object
 def mistake_of(
     document: Document, keys: Keys, sentence: str, detail: str, *, at: tuple[int, ...] = (1,)
 ) -> ConfigurationError:
-    """Return an error that names the file, the line and the key of a subscriber; a secret is not shown.
+    """Return an error with the file, the line and the key of a subscriber, without secrets.
 
-    `keys` begin with the subscriber's name. `at` is the line, and perhaps the
+    `keys` begin with the subscriber's name. `at` is the line, with an optional
     column, within the text at `keys`.
     """
     place = ("subscribers", *keys)
@@ -218,11 +218,11 @@ def mistake_of(
 
 
 def _reason(error: ParseError, keys: Keys) -> str:
-    """Return the reason for `error` at `keys`, with the remedy where a template was meant."""
+    """Return the reason for `error` at `keys`, with a remedy if the user wrote a template."""
     if (error.expression or "").lstrip().startswith("{{"):
-        # A body of templates is the first thing that people try.
+        # People often write templates in a body first.
         meant = "; for a text of several parts: join('', [a, b])" if "body" in keys else ""
-        return f"a template's {{{{ }}}} belongs in text or content; write what is between them{meant}"
+        return f"a template's {{{{ }}}} belongs in text or content; write only the part between them{meant}"
     if isinstance(error, LexerError):
         return str(error.message[:1].lower() + error.message[1:])
     if isinstance(error, IncompleteExpressionError) or error.token_type == _END:
@@ -232,15 +232,15 @@ def _reason(error: ParseError, keys: Keys) -> str:
 
 
 def pointed_at(expression: str, position: int, reason: str) -> str:
-    """Return `reason`, and below it the line of `expression` with a caret at `position`.
+    """Return `reason`, followed by the line of `expression` with a caret at `position`.
 
-    Of an expression that looks like a secret, only the column is told.
+    For an expression that looks like a secret, the message gives only the column.
     """
     column = _column(expression, position)
     begin = position - column + 1
     line = expression[begin:].partition("\n")[0]
     if masked(expression) != expression:
-        return f"there is a mistake at its column {column}"
+        return f"mistake at column {column}"
     return f"{reason} (column {column})\n    {line}\n    {' ' * (column - 1)}^"
 
 

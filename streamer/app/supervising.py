@@ -1,4 +1,4 @@
-"""Supervision of a daemon: its probes, metrics, admin API and console, and what runs beside its work."""
+"""Supervision of a daemon: probes, metrics, admin API, console, and reloading."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -27,12 +27,12 @@ _LOOP_LIMIT_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonOptions:
-    """Options of a daemon, beside its plan.
+    """Options of a daemon, in addition to its plan.
 
-    `reread` reads the configuration's files again; without it the daemon does
-    not follow changes. A `watcher` is shown events as they pass. A `watchdog`
-    writes the stacks of a loop that does not turn; it is for a process that
-    serves nothing else. `log_lines` returns its last log lines.
+    `reread` reads the configuration's files again; without `reread`, the daemon
+    does not follow changes. A `watcher` sees passing events. A `watchdog` writes
+    the stacks of a blocked event loop; only a process that runs nothing else may
+    have one. `log_lines` returns the daemon's last log lines.
     """
 
     reread: Callable[[], Document] | None = None
@@ -43,7 +43,7 @@ class DaemonOptions:
 
 @dataclass(slots=True, kw_only=True)
 class ServedPorts:
-    """Ports of a daemon while it is served: of its probes, and of its admin API if that is configured."""
+    """Ports of a running daemon: for its probes, and for its admin API if configured."""
 
     probes: int = 0
     admin: int = 0
@@ -51,7 +51,7 @@ class ServedPorts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supervising:
-    """Watches a daemon, serves what operators ask for, and follows the files of the configuration."""
+    """Watches a daemon, serves the probes and the admin API, and follows the configuration's files."""
 
     in_effect: PlanInEffect
     observers: Observers
@@ -64,7 +64,7 @@ class Supervising:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Watch and serve inside the context."""
+        """Watch the daemon and serve its endpoints inside the context."""
         settings, metrics, clock = self.in_effect.settings, self.observers.metrics, self.admin.clock
         host, port = settings.observe.host or default_host(), settings.observe.port
         heartbeat = Heartbeat(

@@ -1,4 +1,4 @@
-"""Command line: one file for each group of commands, without logic of its own."""
+"""Command line. Each group of commands has a file; the logic lives in other packages."""
 
 from typing import Annotated
 
@@ -34,7 +34,7 @@ def _options(
         typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    """Hold the options that need no command."""
+    """Declare the options that need no command."""
 
 
 __all__ = ["app"]

@@ -13,7 +13,7 @@ from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
 from streamer.known_secrets import MASK
 
-_MASKS = f"{MASK} stands for secrets, and for what the environment or a file gave."
+_MASKS = f"{MASK} replaces secrets and every value that comes from the environment or a file."
 
 
 def check(
@@ -27,9 +27,10 @@ def check(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check a configuration down to the last expression, without a connection.
+    """Check a configuration with all its expressions, without a connection.
 
-    Exits 0 when it is good, warnings or not, and 2 when it has a mistake.
+    Exits 0 when the configuration is good, also with warnings, and 2 when it has a
+    mistake.
     """
     if as_json:
         _check_as_json(config)

@@ -50,7 +50,7 @@ Channel = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceOptions:
-    """Options; one of them names the new position."""
+    """Options for the new position; exactly one must be given."""
 
     replay_id: Annotated[
         str | None,
@@ -80,7 +80,10 @@ class PlaceOptions:
     ] = None
 
     def asked(self) -> JsonObject:
-        """Return the place for the API. Raises `typer.BadParameter` unless there is one."""
+        """Return the chosen position as the API takes it.
+
+        Raises `typer.BadParameter` unless exactly one is given.
+        """
         places: list[JsonObject] = []
         if self.replay_id is not None:
             places.append({"place": "replay_id", "replay_id": self.replay_id})
@@ -110,7 +113,7 @@ class OrderOptions:
             min=0,
             max=300,
             metavar="SECONDS",
-            help="Longest wait for Salesforce's answer; 0 does not wait.",
+            help="Longest wait for the order's result; 0 does not wait.",
         ),
     ] = 10.0
     as_json: AsJson = False
@@ -119,12 +122,11 @@ class OrderOptions:
 @checkpoint.command("list", cls=HelpfulCommand)
 @api_command
 async def list_(api: ApiOptions, *, as_json: AsJson = False) -> None:
-    """Show how far each channel is in the log, and until when reading can resume there.
+    """Show each channel's position in the log, and until when reading can resume there.
 
-    VERIFIED is the last moment at which nothing was missing. After EXPIRES,
+    VERIFIED is the last moment at which no event was missing. After EXPIRES,
     Salesforce can drop the events that follow the position. OWNER is the process
-    that reads the channel. ORDERED is a new position that an operator has
-    ordered.
+    that reads the channel. ORDERED is a new position that an operator has ordered.
     """
     answer = await api.api().get("/checkpoints")
     if as_json:
@@ -142,10 +144,11 @@ async def set_(
     operator: OperatorOptions,
     how: OrderOptions,
 ) -> None:
-    """Move a channel to another position: says which events it repeats or loses, and asks.
+    """Move a channel to another position, after a preview and a question.
 
-    Events in the log are not repeated, except by --repeat together with --earliest or
-    --since. A continuity record describes skipped events as a hole.
+    The preview says which events the move repeats or loses. Events that the log
+    already holds are not appended again, unless you give --repeat with --earliest
+    or --since. A continuity record describes skipped events as a hole.
     """
     asked = {"channel": channel, **place.asked(), "by": operator.name}
     await _order(api.api(), asked, how)
@@ -161,7 +164,8 @@ async def reset(
 ) -> None:
     """Move a channel to its configured start, as if it were new.
 
-    Says which events it repeats or loses, and asks, as `set` does.
+    The command shows which events the move repeats or loses, and asks, as `set`
+    does.
     """
     asked = {"channel": channel, "place": "start", "by": operator.name}
     await _order(api.api(), asked, how)
@@ -184,7 +188,7 @@ async def cancel(
 async def _order(api: Api, asked: JsonObject, how: OrderOptions) -> None:
     asked |= {"repeat": how.repeat}
     if not (how.yes or sys.stdin.isatty()):
-        raise typer.BadParameter("there is no terminal to ask on: give --yes once you know what it does")
+        raise typer.BadParameter("there is no terminal to ask on: add --yes once the preview is right")
     with sentences_aside(how.as_json):
         with working("Asking the log"):
             meant = await api.for_long_requests.post("/checkpoints", **asked, dry_run=True)
@@ -204,9 +208,10 @@ def _said(ordered: JsonObject) -> str:
     if record is not None:
         return f"Done: {record['id']}, {record['state']}. {record['detail']}."
     return (
-        f"Ordered: {ordered['id']}. It is not carried out yet: the process that reads the channel does it "
-        "between two answers, and on a quiet channel the next answer can take some minutes. `streamer "
-        "continuity list` then shows that id. Until then, `streamer checkpoint cancel` takes it back."
+        f"Ordered: {ordered['id']}. The order is not carried out yet. The process that reads the channel "
+        "carries it out after Salesforce's next answer, which can take some minutes on a quiet channel. "
+        "`streamer continuity list` then shows this id. Until then, `streamer checkpoint cancel` cancels "
+        "the order."
     )
 
 

@@ -48,9 +48,9 @@ def seconds(text: str) -> float:
 
 
 def writable(path: Path | None) -> Path | None:
-    """Return `path`. Raises `typer.BadParameter`, before the demo begins, when it can't be written."""
+    """Return `path`. Raises `typer.BadParameter` when the file can't be written, before the demo begins."""
     if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
-        raise typer.BadParameter(f"{path} can't be written: name a file in a folder of yours")
+        raise typer.BadParameter(f"{path} can't be written: name a file in a folder that you can write to")
     return path
 
 
@@ -90,13 +90,14 @@ def demo(
 ) -> None:
     """Show the whole flow on this machine: a local org, the daemon and its targets.
 
-    The demo wins opportunities. Each one gets an invoice in the ERP, then a
-    shipment, and then both numbers. Slack announces large opportunities. After 20
-    seconds, the ERP goes down for ten seconds, and fulfilment refuses one
-    shipment for good; both happen earlier in a short demo. A slow machine wins
-    fewer opportunities. At the end, the demo waits for late deliveries. Exits 0
-    only if every event arrived, no event was in the log twice, no step came before
-    its turn or in a second round, and only that shipment became a dead letter.
+    The demo wins opportunities. Each opportunity gets an invoice in the ERP, then a
+    shipment. Then Salesforce gets the numbers of both. Slack announces large
+    opportunities. After 20 seconds, the ERP goes down for ten seconds, and
+    fulfilment rejects one shipment for good. In a short demo, both happen earlier.
+    A slow machine wins fewer opportunities. At the end, the demo waits for late
+    deliveries. It exits 0 only if every event arrived, the log holds no event
+    twice, every step came in its order and once, and only the rejected shipment
+    became a dead letter.
     """
     logs.configure("auto", "error")
     found: list[DemoReport] = []
@@ -133,7 +134,7 @@ async def _play(options: DemoOptions, display: DisplayOptions, stopping: asyncio
         for task in acting:
             task.cancel()
         await settle(world, clock)
-        # The last frame shows how it ended.
+        # The last frame shows the result.
         await clock.sleep(2 * _FRAME_S)
         drawing.cancel()
     return world.accounts.report()
@@ -143,13 +144,13 @@ async def _show(world: World, clock: SystemClock, display: DisplayOptions, stopp
     console = Console(highlight=False)
     screen = Screen(world, for_s=display.for_s)
     try:
-        # FORCE_COLOR makes rich take a pipe for a terminal.
+        # With FORCE_COLOR, rich treats a pipe as a terminal.
         if sys.stdout.isatty() and not console.is_dumb_terminal:
             await _draw(world, screen, console, clock)
         else:
             await _print_lines(world, screen, console, clock)
     except SystemExit:
-        # Rich asks for it when nobody reads the pipe any more, such as `head`.
+        # Rich raises it when the reader of the pipe has ended, such as `head`.
         stopping.set()
     finally:
         screen.is_over = True
@@ -157,7 +158,8 @@ async def _show(world: World, clock: SystemClock, display: DisplayOptions, stopp
 
 
 async def _draw(world: World, screen: Screen, console: Console, clock: SystemClock) -> None:
-    # On the alternate screen no frame stays when the size changes, and the shell's lines come back.
+    # The alternate screen keeps no old frame after a change of size, and restores the shell's
+    # lines.
     with Live(screen, console=console, auto_refresh=False, screen=True) as live:
         while True:
             world.observe()
@@ -167,7 +169,7 @@ async def _draw(world: World, screen: Screen, console: Console, clock: SystemClo
 
 
 async def _print_lines(world: World, screen: Screen, console: Console, clock: SystemClock) -> None:
-    console.print(f"While the demo runs, this lists dead letters: {world.letters_command}", soft_wrap=True)
+    console.print(f"To list dead letters while the demo runs: {world.letters_command}", soft_wrap=True)
     console.print(f"The web console: {world.console_url}", soft_wrap=True)
     printed, due = 0, clock.monotonic()
     while True:
@@ -203,12 +205,12 @@ def _conclude(report: DemoReport, path: Path | None) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(
         f"{_line(report)}; lost {report.lost}, twice in the log {report.duplicates_in_log}, "
-        f"before their turn {report.early}, in a second round {report.second_rounds}."
+        f"too early {report.early}, repeated chains {report.second_rounds}."
     )
     if report.on_their_way:
         console.print(
-            f"Still on their way: {report.on_their_way}. The log or the org holds them, "
-            "so they are not lost, but nothing has moved for a minute."
+            f"Not delivered yet: {report.on_their_way}. The log or the org still holds these events, so "
+            "none is lost, but no delivery has succeeded for a minute."
         )
     latency = report.append_latency_ms
     console.print(f"From the commit in Salesforce to the log: p50 {latency.p50} ms, p99 {latency.p99} ms.")

@@ -46,17 +46,17 @@ async def doctor(
 ) -> None:
     """Check the configuration, the org, the log and the targets, and say how to fix each fault.
 
-    Changes nothing, and takes nothing from a daemon that runs: it creates no
-    topic and no file, joins no group, reads no event and sends none. It logs in
-    to the org, and to targets that can be tried without an effect.
+    The command changes nothing, and does not disturb a running daemon. It creates
+    no topics or files, joins no consumer group, and neither reads nor sends events.
+    It logs in to the org, and to targets that allow a try without an effect.
 
-    Each check is a line: ok, warning (it works, and can fail or lose something
-    later), failed or skipped. The remedy stands below.
+    Each check prints a line: ok, warning (it works now, but can fail or lose events
+    later), failed or skipped. The line below names the remedy.
 
     Exits 0 when nothing failed, also with warnings; 1 when a check failed; 2
     for a mistake in the arguments or in the configuration.
     """
-    # The findings contain what the parts would log about a fault.
+    # The findings contain the log lines of the parts, so the log stays quiet.
     logs.configure("auto", "error")
     with _bar() as progress:
         areas = frozenset(only or Area)

@@ -23,11 +23,9 @@ _STYLES = {
 
 
 def story_tree(story: JsonObject) -> Tree:
-    """Return the answer of the API as a tree; a subscriber stands below the first one that it comes after."""
+    """Return the API's answer as a tree. A subscriber is shown below the first subscriber that it follows."""
     event = story["event"]
-    title = (
-        f"{event['type']} {event['subject'] or event['key']}" if event else "an event that could not be read"
-    )
+    title = f"{event['type']} {event['subject'] or event['key']}" if event else "unreadable event"
     root = Tree(Text.assemble((plain(title).plain, "bold")))
     if event:
         root.add(plain(f"id {event['id']}"))
@@ -36,7 +34,7 @@ def story_tree(story: JsonObject) -> Tree:
     below: dict[str, Tree] = {}
     waiting = list(story["subscribers"])
     while waiting:
-        # Those before come first, whatever their order in the configuration; a loop is refused there.
+        # Predecessors come first, in any order of the configuration, which refuses a loop.
         ready = [each for each in waiting if not each["after"] or each["after"][0] in below]
         for each in ready or waiting:
             parent = below.get(each["after"][0], root) if each["after"] else root
@@ -78,7 +76,7 @@ events = typer.Typer(
     The log holds the events, so you can ask any process.
 
     Exits 0 when it is done, 1 when the daemon refuses or can't be reached, or
-    the log keeps nothing of an event, 2 for a mistake in the arguments.
+    the log holds nothing about an event, 2 for a mistake in the arguments.
     """,
 )
 Types = Annotated[
@@ -86,12 +84,16 @@ Types = Annotated[
     typer.Option(
         "--type",
         metavar="PATTERN",
-        help="Of this type, with * for any characters; can be given several times.  [default: any]",
+        help=(
+            "Only events of this type, with * for any characters; can be given several times.  [default: any]"
+        ),
     ),
 ]
 Channel = Annotated[
     str | None,
-    typer.Option(metavar="PATH", help="Of this channel, such as /data/ChangeEvents.  [default: any]"),
+    typer.Option(
+        metavar="PATH", help="Only events of this channel, such as /data/ChangeEvents.  [default: any]"
+    ),
 ]
 
 
@@ -102,13 +104,17 @@ class SpanOptions:
     since: Annotated[
         str | None,
         typer.Option(
-            parser=moment, metavar="TIME", help="Changed since 2h ago, or an ISO time.  [default: ever]"
+            parser=moment,
+            metavar="TIME",
+            help="Only changes since 2h ago, or since an ISO time.  [default: all]",
         ),
     ] = None
     until: Annotated[
         str | None,
         typer.Option(
-            parser=moment, metavar="TIME", help="Changed before 30m ago, or an ISO time.  [default: now]"
+            parser=moment,
+            metavar="TIME",
+            help="Only changes before 30m ago, or before an ISO time.  [default: now]",
         ),
     ] = None
 
@@ -130,7 +136,10 @@ class SearchOptions(SpanOptions):
         bool,
         typer.Option(
             "--every-partition",
-            help="For a record, also search the partitions that it used before its topic grew.",
+            help=(
+                "For a record, also search the partitions that held its events before the topic got "
+                "more partitions."
+            ),
         ),
     ] = False
     scan: Annotated[
@@ -139,7 +148,9 @@ class SearchOptions(SpanOptions):
     ] = 100_000
     cursor: Annotated[
         str | None,
-        typer.Option(metavar="CURSOR", help="Go on where an earlier search ended.  [default: begin anew]"),
+        typer.Option(
+            metavar="CURSOR", help="Continue an earlier search from this cursor.  [default: a new search]"
+        ),
     ] = None
 
 
@@ -153,15 +164,15 @@ async def find(
         str | None,
         typer.Argument(
             metavar="RECORD_ID",
-            help="Of this record, by 15 or 18 characters, or of this key.  [default: any]",
+            help="Only events of this record (15 or 18 characters) or this key.  [default: any]",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show events of the log, the newest first.
 
-    A search is bounded. If it ends before the whole log was searched, it says how
-    far it came and how to continue. TIME is the time of the change in Salesforce.
+    A search is bounded. If it stops before the end of the log, it says where it
+    stopped and how to continue. TIME is the time of the change in Salesforce.
     """
     with working("Searching"):
         answer = await where.api().get(
@@ -201,8 +212,8 @@ async def show(
 ) -> None:
     """Show what the log knows about one event: its append, and its outcome at each subscriber.
 
-    A subscriber that comes after another stands below it. The end says what
-    the log does not keep. --json shows the event's data as well.
+    A subscriber that comes after another is shown below it. The last lines name the
+    facts that the log does not keep. --json shows the event's data as well.
     """
     with working("Reading"):
         answer = await where.api().get(
@@ -219,7 +230,7 @@ async def show(
 
 
 def joined(types: Sequence[str] | None) -> str | None:
-    """Return patterns of types as the API takes them."""
+    """Return patterns of event types, joined as the API takes them."""
     return ",".join(types) if types else None
 
 
@@ -239,15 +250,15 @@ def _line(event: JsonObject) -> JsonObject:
 
 
 def _bounds(answer: JsonObject, *, oldest_first: bool) -> list[str]:
-    """Return how far a search came, and how to go on, unless it came to the end."""
+    """Return where an unfinished search stopped, and how to continue it."""
     if answer["is_whole"]:
         return []
     reached = answer["reached"]
     direction = "up" if oldest_first else "back"
     until = f", {direction} to {at(reached)}" if reached else ""
-    said = [f"\nNot the whole log: {counted(answer['scanned'], 'place')} searched{until}."]
+    said = [f"\nOnly a part of the log: {counted(answer['scanned'], 'offset')} searched{until}."]
     if answer["cursor"]:
-        said.append(f"Go on with the same options and --cursor {answer['cursor']}")
+        said.append(f"Continue with the same options and --cursor {answer['cursor']}")
     else:
         said.append("To find more, narrow the search with --type, --since or a record's id.")
     return said

@@ -33,7 +33,7 @@ class NodeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """Channel, pattern of event types or subscriber, with a few words about it and its `when` in one line."""
+    """Channel, pattern of event types, or subscriber. `note` is a short description; `when` is one line."""
 
     kind: NodeKind
     name: str
@@ -43,7 +43,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """Nodes, and the arrows between them as pairs, both in the order of the configuration.
+    """Nodes, and arrows as pairs of nodes, both in the order of the configuration.
 
     The arrows form no cycle. `subscribers` describes the subscribers as JSON.
     """
@@ -53,11 +53,11 @@ class Graph:
     subscribers: Sequence[JsonObject]
 
     def after(self, node: Node) -> list[Node]:
-        """Return the nodes to which arrows go from `node`."""
+        """Return the targets of the arrows that begin at `node`."""
         return [head for tail, head in self.arrows if tail == node]
 
     def before(self, node: Node) -> list[Node]:
-        """Return the nodes from which arrows come to `node`."""
+        """Return the origins of the arrows that end at `node`."""
         return [tail for tail, head in self.arrows if head == node]
 
     def depths(self) -> Mapping[Node, int]:
@@ -89,7 +89,7 @@ def graph(draft: Draft, document: Document) -> Graph:
 
 
 def shortened(text: str) -> str:
-    """Return as much of `text`, in one line, as a drawing has room for."""
+    """Return `text` in one line, cut to the width of a box in the drawing."""
     line = "".join(each if each.isprintable() else " " for each in " ".join(text.split()))
     return line if len(line) <= _MOST_CHARACTERS else line[: _MOST_CHARACTERS - 1] + "…"
 
@@ -130,7 +130,7 @@ def _note(settings: SubscriberSettings) -> str:
     if len(settings.after) > 1:
         told.append(f"after {', '.join(settings.after[:-1])} and {settings.after[-1]}")
     if settings.on_rejected == "run":
-        told.append("also what was rejected")
+        told.append("also rejected events")
     return ", ".join(told)
 
 
@@ -139,7 +139,7 @@ def _is_every_type(pattern: str) -> bool:
 
 
 def _when(name: SubscriberName, draft: Draft, document: Document) -> str | None:
-    """Return the subscriber's `when`, hidden where it can't be read or can be a secret."""
+    """Return the subscriber's `when`, or a placeholder if it is unreadable or can be a secret."""
     keys = ("subscribers", name, "when")
     when = draft.settings.subscribers[name].when
     is_shown = when is None or (draft.is_sound(*keys) and not document.is_secret(keys))
@@ -178,7 +178,7 @@ _ARROW = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Box:
-    """Place of a node, in pixels."""
+    """Position and size of a node, in pixels."""
 
     left: float
     top: float
@@ -208,7 +208,7 @@ def _places(graph: Graph) -> Mapping[Node, _Box]:
     for _, nodes in sorted(columns.items()):
         width = max(_LEAST_WIDTH, *(_width(node) for node in nodes))
         row = 0.0
-        # Beside those that lead to them, where there is room.
+        # A node is drawn at the height of its predecessors, if there is room.
         for height, node in sorted(
             ((_wanted_height(node, graph, boxes), node) for node in nodes), key=_by_height
         ):
@@ -268,8 +268,8 @@ def _svg_box(node: Node, box: _Box) -> Iterator[str]:
 def trees(graph: Graph) -> Iterator[Tree]:
     """Yield a tree for each channel.
 
-    A node with several arrows to it stands with everything after it in the
-    first place, and alone in the others.
+    If several arrows lead to a node, only its first appearance shows the nodes
+    after it.
     """
     drawn: set[Node] = set()
     for node in graph.nodes:
@@ -298,7 +298,7 @@ def flow(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
-    """Draw which events each subscriber gets, and which subscriber it follows, without a connection.
+    """Draw which events each subscriber gets, and which subscribers it waits for, without a connection.
 
     The configuration's secrets can be missing.
 

@@ -1,4 +1,4 @@
-"""Groups of commands: imported when they are called, with help pages without Python's types."""
+"""Groups of commands. A command is imported when it is called; help pages show no Python types."""
 
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -11,18 +11,18 @@ from typer.main import get_command, get_group
 _Parameter = TypeVar("_Parameter")
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
-"""Settings of the outermost command, which its commands inherit."""
+"""Context settings of the outermost command; all other commands inherit them."""
 
 
 class HelpfulCommand(TyperCommand):
-    """Command whose help page shows no type for a switch, and whose refusals are the configuration's."""
+    """Command with plain help and errors: no type beside a switch, and the configuration's error messages."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters, the option for the help included."""
+        """Return the parameters, including `--help`."""
         return _shown(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments; raises `typer.BadParameter` for a value that an option does not take."""
+        """Read the arguments; raises `typer.BadParameter` for a value that an option does not accept."""
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -34,7 +34,7 @@ class HelpfulGroup(TyperGroup):
     """Group of commands whose help page shows no type for a switch."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters, the option for the help included."""
+        """Return the parameters, including `--help`."""
         return _shown(super().get_params(ctx))
 
 
@@ -44,13 +44,14 @@ def _shown(parameters: Iterable[_Parameter]) -> list[_Parameter]:
         if getattr(each, "is_flag", False) and getattr(each, "metavar", None) is None:
             each.metavar = ""  # type: ignore[attr-defined] # of every option
         if isinstance(each, TyperArgument):
-            # Its name says what it takes.
+            # An argument's name already says what the argument takes.
             each.display_type_rich = _nothing  # type: ignore[method-assign] # of this one alone
     return shown
 
 
 def _reason(error: typer.BadParameter) -> str:
-    # Only a mistake needs them: a call to a running daemon must not wait for their import.
+    # Only an error message needs these imports, and they are slow: other calls must not
+    # wait for them.
     from pydantic import ValidationError  # noqa: PLC0415 - see above
 
     from streamer.validation import mistakes  # noqa: PLC0415 - see above
@@ -65,7 +66,7 @@ def _nothing(ctx: Any) -> str:  # noqa: ARG001 - typer's signature
 
 
 class Listed(NamedTuple):
-    """Command as the first help page lists it: its module and attribute, and its summary."""
+    """Entry of a command on the first help page: where to import the command, and its summary."""
 
     place: str
     summary: str
@@ -78,7 +79,7 @@ COMMANDS = {
     ),
     "check": Listed(
         "streamer.cli.check:check",
-        "Check a configuration down to the last expression, without a connection.",
+        "Check a configuration with all its expressions, without a connection.",
     ),
     "doctor": Listed(
         "streamer.cli.doctor:doctor",
@@ -86,11 +87,11 @@ COMMANDS = {
     ),
     "explain": Listed(
         "streamer.cli.routing.render:explain",
-        "Show whether each subscriber gets an event, and why not.",
+        "Show which subscribers get an event, and why others do not.",
     ),
     "render": Listed(
         "streamer.cli.routing.render:render",
-        "Print what a subscriber would send for an event, headers included; *** stands for secrets.",
+        "Print the request that a subscriber would send for an event, with headers; *** hides secrets.",
     ),
     "schema": Listed(
         "streamer.cli.schema:schema",
@@ -98,15 +99,15 @@ COMMANDS = {
     ),
     "asyncapi": Listed(
         "streamer.cli.schema:asyncapi",
-        "Print an AsyncAPI 3.0 document of all topics in Kafka: names, keys, headers, schemas, servers.",
+        "Print an AsyncAPI 3.0 document that describes all Kafka topics, with keys, headers and schemas.",
     ),
     "flow": Listed(
         "streamer.cli.flow:flow",
-        "Draw which events each subscriber gets, and which subscriber it follows, without a connection.",
+        "Draw which events each subscriber gets, and which subscribers it waits for, without a connection.",
     ),
     "publish": Listed(
         "streamer.cli.publishing.command:publish",
-        "Publish platform events to the org of the configuration, in the order of the input.",
+        "Publish platform events to the configured org, in the order of the input.",
     ),
     "sandbox": Listed(
         "streamer.cli.sandbox:sandbox",
@@ -126,7 +127,7 @@ COMMANDS = {
     ),
     "parked": Listed(
         "streamer.cli.operating.subscribers:parked",
-        "List parked keys: keys whose events wait in the log because the first one keeps failing.",
+        "List parked keys: keys whose events wait in the log because the first event keeps failing.",
     ),
     "checkpoint": Listed(
         "streamer.cli.checkpoints:checkpoint",
@@ -138,15 +139,15 @@ COMMANDS = {
     ),
     "reconcile": Listed(
         "streamer.cli.operating.reconcile:reconcile",
-        "Compare the changes in the org with the events in the log, and show the differences.",
+        "Compare the org's changes with the events in the log, and show the differences.",
     ),
     "snapshot": Listed(
         "streamer.cli.operating.snapshots:snapshot",
-        "Publish all records of an object, as they are now, in its channel.",
+        "Publish the current state of all records of an object, in its channel.",
     ),
     "audit": Listed(
         "streamer.cli.operating.audit:audit",
-        "Show who changed what at run time, and when: pauses, redrives, discards.",
+        "Show the changes that operators made at run time: pauses, redrives, discards.",
     ),
     "events": Listed(
         "streamer.cli.events:events",
@@ -162,23 +163,23 @@ COMMANDS = {
     ),
     "org": Listed(
         "streamer.cli.org.commands:org",
-        "Show and change which events the org sends, through Salesforce's Tooling API.",
+        "Show and choose the events that the org sends, through Salesforce's Tooling API.",
     ),
 }
-"""Commands by their names, in the order of the help page."""
+"""Commands by name, in the order of the help page."""
 
 
 class LazyGroup(HelpfulGroup):
     """Group of the commands in `COMMANDS`; a command is imported when it is called.
 
-    A call to a running daemon, the list of commands, or a completion for the
-    shell, must not wait until the daemon, the sandbox and the demo are imported.
+    So a call to a running daemon, the help page, or the shell's completion does not
+    wait for the import of the daemon, the sandbox and the demo.
     """
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self._is_listing = False
-        # For the suggestions after a mistyped name.
+        # Typer suggests similar names after a mistyped one.
         self.commands.update(dict.fromkeys(COMMANDS))  # type: ignore[arg-type] # names alone
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
@@ -186,7 +187,7 @@ class LazyGroup(HelpfulGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - click's signature
-        """Return the command of that name, or `None`."""
+        """Return the command named `cmd_name`, or `None`."""
         if cmd_name not in COMMANDS:
             return None
         if self._is_listing:
@@ -195,7 +196,7 @@ class LazyGroup(HelpfulGroup):
         return _made(cmd_name, getattr(import_module(module), attribute))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help page as plain text: importing rich takes longer than all the rest."""
+        """Write the help page as plain text, because importing rich takes longer than everything else."""
         markup, self.rich_markup_mode = self.rich_markup_mode, None
         super().format_help(ctx, formatter)
         self.rich_markup_mode = markup

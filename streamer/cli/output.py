@@ -1,4 +1,4 @@
-"""Output of commands on a terminal, and the failures and exit status for scripts."""
+"""Output of commands on a terminal, error messages, and exit statuses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from streamer.later import Later
 Config = Annotated[
     list[Path],
     typer.Option(
-        "--config", "-c", metavar="FILE", help="A YAML file; of several, later ones override earlier ones."
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="A YAML file; if you give several files, later files override earlier files.",
     ),
 ]
 
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 else:
     rich = Later("rich")
 
-# Wide enough for every line, because a program reads them.
+# Wide enough for every line, because a program reads the output.
 _PIPE_WIDTH = 10_000
 
 
@@ -45,7 +48,7 @@ _is_json: ContextVar[bool] = ContextVar("is_json", default=False)
 
 @contextmanager
 def sentences_aside(as_json: bool) -> Iterator[None]:  # noqa: FBT001 - it is the option's value
-    """Print on the standard error what `console` prints inside the context, if `as_json`."""
+    """Send `console` output to standard error inside the context, if `as_json`."""
     former = _is_json.set(as_json)
     try:
         yield
@@ -56,7 +59,8 @@ def sentences_aside(as_json: bool) -> Iterator[None]:  # noqa: FBT001 - it is th
 def confirmed(question: str) -> bool:
     """Ask an operator; raises `typer.Abort` unless the answer is yes.
 
-    Raises `ConfigurationError`, with the way out, where there is no answer.
+    Raises `ConfigurationError` without a terminal; the message names the option
+    `--yes`.
     """
     try:
         is_agreed = typer.confirm(question, err=_is_json.get())
@@ -72,7 +76,7 @@ def confirmed(question: str) -> bool:
 
 
 def console() -> rich.console.Console:
-    """Return a console on the standard output; in a file or a pipe it breaks no line."""
+    """Return a console on standard output. In a file or a pipe, it does not break lines."""
     stderr = _is_json.get()
     stream = sys.stderr if stderr else sys.stdout
     return rich.console.Console(
@@ -81,7 +85,7 @@ def console() -> rich.console.Console:
 
 
 def working(what: str) -> rich.status.Status:
-    """Return a context in which a terminal shows `what` as being under way."""
+    """Return a context in which a terminal shows the activity `what` with a spinner."""
     return rich.console.Console(stderr=True).status(f"{what}…")
 
 
@@ -91,10 +95,10 @@ def print_json(answer: JsonObject) -> None:
 
 
 def print_table(rows: Iterable[Mapping[str, object]], *, empty: str, whole: str = "") -> None:
-    """Print `rows`, whose keys are the headings, or the sentence `empty` when there are none.
+    """Print `rows` as a table with their keys as headings, or the sentence `empty` without rows.
 
-    The column `whole` is never broken: on a narrow terminal its values stand
-    above the rest of their rows, so that they can be copied.
+    Values of the column `whole` are never broken, so an operator can copy them. On
+    a narrow terminal, each has a line above the rest of its row.
     """
     lines = list(rows)
     if not lines:
@@ -121,18 +125,18 @@ def _table(lines: Sequence[Mapping[str, object]]) -> rich.table.Table:
 
 
 def plain(value: object) -> rich.text.Text:
-    """Return `value` as text that can neither colour nor control a terminal; targets wrote parts of it."""
+    """Return `value` as text that can neither colour nor control a terminal. Targets wrote parts of it."""
     text = "" if value is None else str(value)
     return rich.text.Text("".join(each if each.isprintable() else " " for each in text))
 
 
 def at(moment: str | None) -> str:
-    """Return a time of an answer, to the second."""
+    """Return an RFC 3339 time to the second, or an empty text for `None`."""
     return "" if moment is None else f"{moment[:10]} {moment[11:19]}Z"
 
 
 def with_reason(said: str, repair: JsonObject) -> str:
-    """Return what is `said` of a repair, with the reason why it waits, if it does."""
+    """Return the sentence `said` about a repair, with the reason if the repair waits."""
     reason = repair.get("waits")
     return f"{said}; it waits: {reason}" if reason else said
 
@@ -149,19 +153,19 @@ def by_reason(counts: Mapping[str, int]) -> str:
 
 
 CONFIGURATION = 2
-"""Exit status for a mistake in the configuration; nothing was connected."""
+"""Exit status for a mistake in the configuration, found before any connection."""
 REFUSED = 1
-"""Exit status for errors on which an operator must act: credentials, permissions, the log's settings."""
+"""Exit status for errors that an operator must fix: credentials, permissions, the log's settings."""
 
 
 def print_failure(sentence: str) -> None:
-    """Print a failure for people, on standard error."""
+    """Print a failure in words, on standard error."""
     typer.echo(f"streamer: {sentence}", err=True)
 
 
 @contextmanager
 def failures_reported(tell: Callable[[str], None] = print_failure) -> Iterator[None]:
-    """Turn the errors that Streamer raises on purpose into sentences for `tell`, and an exit status."""
+    """Report Streamer's own errors as sentences through `tell`, and exit with their status."""
     try:
         yield
     except* StreamerError as group:

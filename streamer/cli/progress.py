@@ -11,15 +11,15 @@ from streamer.clock import Clock
 from streamer.events import JsonObject
 
 _LOOK_S = 0.5
-# The log can need a moment to show an order.
+# An order can take a moment to appear in the log.
 _LOOKS_FOR_A_TRACE = 10
 
 
 async def followed(api: Api, redrives: Sequence[str], letters: int, clock: Clock) -> bool:
     """Show how many of `letters` are redriven, until all `redrives` have ended or Ctrl-C.
 
-    Returns false when one was cancelled. Raises `ApiRefused` when the API no
-    longer answers.
+    Returns false when an operator cancelled a redrive. Raises `ApiRefused` when the
+    API no longer answers.
     """
     try:
         ended = await _shown(api, redrives, letters, clock)
@@ -33,8 +33,8 @@ async def followed(api: Api, redrives: Sequence[str], letters: int, clock: Clock
         console().print(plain(_cancelled(each)))
     if unknown := [id_ for id_ in redrives if id_ not in ended]:
         console().print(
-            f"Redrive {', '.join(unknown)} has ended, but its end is not among the latest audit records: "
-            "`streamer deadletters list` shows what is left."
+            f"Redrive {', '.join(unknown)} has ended, but the latest audit records do not hold its result: "
+            "`streamer deadletters list` shows the dead letters that are left."
         )
     else:
         left_out = sum(each["superseded"] for each in ended.values())
@@ -45,7 +45,7 @@ async def followed(api: Api, redrives: Sequence[str], letters: int, clock: Clock
 
 
 async def _shown(api: Api, redrives: Sequence[str], letters: int, clock: Clock) -> Mapping[str, JsonObject]:
-    """Show the progress, and return the known ends; a redrive without one has left no trace."""
+    """Show the progress, and return the audit record of each ended redrive that has one."""
     columns = TextColumn("redriving"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     ended: dict[str, JsonObject] = {}
     looks = 0
@@ -76,8 +76,10 @@ def _cancelled(end: JsonObject) -> str:
 
 
 def _handed_over(letters: int, superseded: int) -> str:
-    done = f"{counted(letters, 'event')} redriven; `streamer deadletters list` shows those that fail again."
+    done = (
+        f"{counted(letters, 'event')} redriven; `streamer deadletters list` shows the events that fail again."
+    )
     if not superseded:
         return done
     left_out = f"{counted(superseded, 'event')} left out"
-    return f"{done} {left_out}: a later event of the same key was delivered before their turn came."
+    return f"{done} {left_out}: a later event of the same key was delivered before their turn."

@@ -37,13 +37,14 @@ def run(
 ) -> None:
     """Carry events until SIGTERM or Ctrl-C; then drain, record and exit.
 
-    Exits 2 when the configuration has a mistake, 1 when an operator must act
-    first (credentials, permissions, the log), 0 after a clean stop. A second
-    signal stops at once: nothing is lost, but deliveries in flight are repeated.
+    Exits 2 when the configuration has a mistake, 1 when an operator must act first
+    (credentials, permissions, the log), 0 after a clean stop. A second signal stops
+    the daemon at once. No event is lost, but the next run repeats the deliveries
+    that were in flight.
 
-    Changed files, secrets included, are applied within seconds, or at once on
-    SIGHUP; while they hold a mistake, the former configuration stays in effect.
-    Where the terminal that it wrote to is closed, it stops.
+    The daemon applies changed files, including secrets, within seconds, or at once
+    on SIGHUP. If the files have a mistake, the previous configuration stays in
+    effect. If the daemon's terminal is closed, the daemon stops.
     """
     failures = _Failures(as_json=logs.are_json("auto"))
     with failures.told():
@@ -65,13 +66,13 @@ def run(
 
 @dataclass(slots=True, kw_only=True)
 class _Failures:
-    """Tells why the daemon ended: in the log where that is JSON, else in a sentence."""
+    """Reports why the daemon ended: as a log event if the log is JSON, otherwise as a sentence."""
 
     as_json: bool
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """Tell each failure inside the context, a mistake of Streamer's own too, and exit."""
+        """Report a failure inside the context, including an internal error of Streamer, and exit."""
         if self.as_json:
             logs.configure()
         try:
@@ -80,7 +81,7 @@ class _Failures:
         except Exception as error:
             if isinstance(error, typer.Exit) or not self.as_json:
                 raise
-            _log.exception("daemon.failed", reason="Streamer itself failed; please report this.")
+            _log.exception("daemon.failed", reason="Internal error in Streamer; please report it.")
             raise typer.Exit(REFUSED) from None
 
     def _tell(self, sentence: str) -> None:

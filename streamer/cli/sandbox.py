@@ -31,7 +31,7 @@ Names = Annotated[
     list[str] | None,
     typer.Option(
         metavar="HOST",
-        help="Host name by which clients reach the sandbox, besides localhost; can be repeated.",
+        help="Host name that clients use for the sandbox, besides localhost; can be repeated.",
         show_default="none",
     ),
 ]
@@ -39,7 +39,7 @@ Callbacks = Annotated[
     list[str] | None,
     typer.Option(
         metavar="URL",
-        help="Address to which a login in a browser can lead back; can be repeated.",
+        help="Callback address of an app whose users log in with a browser; can be repeated.",
         show_default="any on this machine",
     ),
 ]
@@ -58,7 +58,7 @@ PubSubPort = Annotated[
         max=65_535,
         metavar="PORT",
         help="Port of the Pub/Sub API (gRPC); 0 takes a free port.",
-        show_default=f"{_PUBSUB_PORT}, or a free port if --port is another",
+        show_default=f"{_PUBSUB_PORT}, or a free port if --port is not the default",
     ),
 ]
 SchemaFile = Annotated[
@@ -88,10 +88,10 @@ def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
     *,
     pubsub_port: PubSubPort = None,
     tls: Annotated[
-        bool, typer.Option("--tls", help="Serve https, with the sandbox's own certificate authority.")
+        bool, typer.Option("--tls", help="Serve https with a certificate from the sandbox's own authority.")
     ] = False,
     tls_folder: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Folder that keeps the authority and the certificate.")
+        Path, typer.Option(metavar="FOLDER", help="Folder for the authority and the certificate.")
     ] = Path(".streamer-sandbox"),
 ) -> None:
     """Run a local Salesforce org: OAuth, REST, CometD and Pub/Sub, with faults to inject under /sandbox/."""
@@ -126,8 +126,8 @@ async def _serve(local: Sandbox, files: Certificates | None, stopping: asyncio.E
         address = org.pubsub_address
         console.print(
             f"The Pub/Sub API listens at {address}, {'with' if files else 'without'} TLS: clients use it "
-            "instead of api.pubsub.salesforce.com:7443, Streamer by "
-            f"org.pubsub.endpoint: {address if files else f'http://{address}'}"
+            "instead of api.pubsub.salesforce.com:7443. For Streamer, set org.pubsub.endpoint: "
+            f"{address if files else f'http://{address}'}"
         )
         console.print(
             "Log in with client credentials: client_id [bold]sandbox[/], "
@@ -140,7 +140,7 @@ async def _serve(local: Sandbox, files: Certificates | None, stopping: asyncio.E
 
 
 def _announced(channels: Channels) -> str:
-    names = ", ".join(sorted(channels.selected)) or "nothing, so no change is announced"
+    names = ", ".join(sorted(channels.selected)) or "no entity, so the sandbox announces no changes"
     if channels.is_usual:
         names += ", and every custom object"
     return f"Change Data Capture selects {names}; `streamer org cdc` changes that."
@@ -160,10 +160,10 @@ def _address(callback: str) -> str:
         url = URL(callback)
     except ValueError:
         url = URL()
-    # An app on a telephone has a scheme of its own, such as sfdc://done.
+    # A phone app has its own URL scheme, such as sfdc://done.
     if not url.scheme or not (url.host or url.path) or "#" in callback:
         raise ConfigurationError(
-            f"--callback: {callback}: must be a whole address without #, such as https://app.example/back"
+            f"--callback: {callback}: must be an absolute URL without #, such as https://app.example/back"
         )
     return callback
 

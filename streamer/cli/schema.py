@@ -20,18 +20,22 @@ def schema(
         SchemaName | None,
         typer.Option(
             metavar="NAME",
-            help=f"Describe consumers' records: {', '.join(SchemaName)}; default: the configuration.",
+            help=(
+                f"Print the schema of these records instead: {', '.join(SchemaName)}; default: the "
+                "configuration."
+            ),
         ),
     ] = None,
 ) -> None:
     """Print the JSON Schema of the configuration, or of the records that consumers read.
 
-    That of the configuration has the settings of all installed plugins. Editors
-    complete and check a file whose first line names the schema:
-    `# yaml-language-server: $schema=streamer.schema.json`.
+    The schema of the configuration includes the settings of all installed plugins.
+    Editors complete and check a file whose first line names the schema: `#
+    yaml-language-server: $schema=streamer.schema.json`.
 
-    Those of records follow JSON Schema 2020-12. `events` describes the values of
-    event topics, `cloud-events` those with `content_mode: structured`.
+    The schemas of records follow JSON Schema 2020-12. `events` describes the values
+    in event topics; `cloud-events` describes values with `content_mode:
+    structured`.
     """
     with failures_reported():
         whole = configuration_schema(settings_models(), lookup_models()) if of is None else schemas.schema(of)
@@ -48,16 +52,19 @@ def asyncapi(
             "--config",
             "-c",
             metavar="FILE",
-            help="A YAML file; of several, later ones override; default: no servers, any topics.",
+            help=(
+                "A YAML file; if you give several files, later files override earlier files; default: "
+                "no servers, any topics."
+            ),
         ),
     ] = None,
     *,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML.")] = False,
 ) -> None:
-    """Print an AsyncAPI 3.0 document of all topics in Kafka: names, keys, headers, schemas, servers.
+    """Print an AsyncAPI 3.0 document that describes all Kafka topics, with keys, headers and schemas.
 
-    It connects to nothing, and holds no secret. The configuration's secrets can
-    be missing.
+    The command makes no connection. The document holds no secrets, and the
+    configuration's secrets can be missing.
     """
     with failures_reported():
         interface = Interface.of(load_document(config)) if config else Interface.by_default()

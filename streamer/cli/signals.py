@@ -1,4 +1,4 @@
-"""Stop in two stages: the first signal drains, the second cancels."""
+"""Two-stage shutdown: the first signal drains, the second signal cancels."""
 
 import asyncio
 import os
@@ -16,12 +16,12 @@ _log = structlog.get_logger()
 async def until_signalled(
     work: Callable[[asyncio.Event], Awaitable[None]], *, on_hangup: Callable[[], None] | None = None
 ) -> None:
-    """Run `work` until SIGTERM or SIGINT sets its event, at which it drains and returns.
+    """Run `work` until SIGTERM or SIGINT sets its event; then `work` drains and returns.
 
-    A second signal cancels it: nothing is lost, but the next run repeats the
-    deliveries in flight. SIGHUP calls `on_hangup`; where the output was a
-    terminal that is gone, SIGHUP stops like SIGTERM, since nobody is left to
-    stop an orphan.
+    A second signal cancels `work`. No event is lost, but the next run repeats the
+    deliveries that were in flight. SIGHUP calls `on_hangup`. If the output was a
+    terminal that has closed, SIGHUP stops `work` like SIGTERM, because no one could
+    stop the process from that terminal.
     """
     stopping = asyncio.Event()
     task = asyncio.ensure_future(work(stopping))
@@ -52,5 +52,5 @@ async def until_signalled(
 
 
 def _has_terminal() -> bool:
-    """Return whether the log goes to a terminal that is there. A closed one does not count."""
+    """Return true if the log goes to an open terminal."""
     return os.isatty(sys.stderr.fileno())

@@ -29,7 +29,7 @@ async def tail(
         str | None,
         typer.Option(
             metavar="RECORD_ID",
-            help="Of this record, by 15 or 18 characters, or of this key.  [default: any]",
+            help="Only events of this record (15 or 18 characters) or this key.  [default: any]",
         ),
     ] = None,
     expression: Annotated[
@@ -37,16 +37,19 @@ async def tail(
         typer.Option(
             "--where",
             metavar="EXPRESSION",
-            help="For which this expression is true, written like a subscriber's when.  [default: any]",
+            help=(
+                "Only events for which this expression is true. It is written like a subscriber's when.  "
+                "[default: any]"
+            ),
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show new events as they are appended to the log, until Ctrl-C.
 
-    With --json, each line is an event. Standard error says how many events were
-    dropped because this terminal is too slow, and whether the daemon is gone. The
-    command then tries until the daemon is back.
+    With --json, each line is an event. Standard error reports events that were
+    dropped because this terminal is too slow, and a lost connection to the daemon.
+    After a lost connection, the command retries until the daemon is back.
 
     Exits 0 at Ctrl-C, 1 when the daemon refuses or can't be reached at first,
     2 for a mistake in the arguments.
@@ -66,7 +69,7 @@ async def tail(
 
 
 class Following:
-    """Shows the events of a daemon's tail, and begins again when the connection breaks."""
+    """Shows the events that a daemon appends, and reconnects when the connection breaks."""
 
     def __init__(self, *, api: Api, query: dict[str, str | None], as_json: bool, clock: Clock) -> None:
         self._api = api
@@ -109,13 +112,16 @@ class Following:
             case {"dropped": count}:
                 self._say(f"{count:,} events were left out, because this terminal reads too slowly.")
             case {"skipped": count}:
-                self._say(f"About {count:,} places of the log were left out: there are too many new events.")
+                self._say(
+                    f"About {count:,} offsets of the log were left out, because there are too many new "
+                    "events."
+                )
             case {"failed": count, "error": error}:
                 self._say(f"{count:,} events were left out, because --where fails on them: {error}")
             case {"trouble": sentence}:
                 self._say(str(sentence))
             case _:
-                # A sign of life, or what a newer daemon says.
+                # A heartbeat, or a line that only newer versions know.
                 pass
 
     def _print(self, event: JsonObject) -> None:
@@ -130,8 +136,8 @@ class Following:
         if self._lost_at is not None:
             gone_s = self._clock.now() - self._lost_at
             self._say(
-                f"The daemon is back after {gone_s:.0f} s. Events of that time are not shown here: "
-                f"`streamer events find --since {gone_s + 60:.0f}s` shows them."
+                f"The daemon is back after {gone_s:.0f} s. Events from the interruption are not shown "
+                f"here: `streamer events find --since {gone_s + 60:.0f}s` shows them."
             )
             self._lost_at = None
         elif not self._has_begun:
@@ -141,7 +147,7 @@ class Following:
     def _lost(self, reason: str) -> None:
         if self._lost_at is None:
             self._lost_at = self._clock.now()
-        self._say(f"{reason} Trying again until it answers.")
+        self._say(f"{reason} Retrying until the daemon answers.")
 
     def _say(self, sentence: str) -> None:
         self._stderr.print(plain(f"streamer: {sentence}"))

@@ -1,4 +1,4 @@
-"""Configuration: YAML files become settings; errors name the file, the line and the key."""
+"""Configuration: reads YAML files into settings, and reports mistakes with file, line and key."""
 
 from streamer.configuration.document import Document, Fingerprints, Keys, dotted, fingerprints
 from streamer.configuration.draft import Draft

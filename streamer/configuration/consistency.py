@@ -1,4 +1,4 @@
-"""Mistakes between keys: chains, channels that contain each other, patterns that match nothing."""
+"""Mistakes between keys: chains, overlapping channels, ports, and patterns that match no event."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ Subscribers = Mapping[SubscriberName, SubscriberSettings]
 
 
 def upstream(name: SubscriberName, subscribers: Subscribers) -> frozenset[SubscriberName]:
-    """Return the subscribers that an event has passed before it comes to `name`."""
+    """Return the subscribers that an event has passed before it reaches `name`."""
     found: set[SubscriberName] = set()
     left = [name]
     while left:
@@ -30,19 +30,19 @@ def upstream(name: SubscriberName, subscribers: Subscribers) -> frozenset[Subscr
 
 
 def downstream(name: SubscriberName, subscribers: Subscribers) -> tuple[SubscriberName, ...]:
-    """Return the subscribers that come directly after `name`, in their order in the configuration."""
+    """Return the subscribers that come directly after `name`, in the configuration's order."""
     return tuple(each for each, settings in subscribers.items() if name in settings.after)
 
 
 def chain_mistakes(draft: Draft, document: Document) -> Iterator[str]:
-    """Yield a message for each mistake in the chains."""
+    """Yield a message for each mistake in chains of subscribers."""
     subscribers = {
         name: each
         for name, each in draft.settings.subscribers.items()
         if draft.is_sound("subscribers", name, "after")
     }
     given = document.at(("subscribers",))
-    # A subscriber with a mistake of its own is there all the same.
+    # A subscriber with another mistake still exists.
     of_given = [each for each in given if isinstance(each, str)] if isinstance(given, dict) else []
     known = {*draft.settings.subscribers, *of_given}
     for name, each in subscribers.items():
@@ -52,9 +52,9 @@ def chain_mistakes(draft: Draft, document: Document) -> Iterator[str]:
                 close = difflib.get_close_matches(before, sorted(known - {name}), n=1)
                 hint = f"; did you mean {close[0]}?" if close else ""
                 found = document.shown(place)
-                yield document.mistake(place, f"found {found}, and there is no such subscriber{hint}")
+                yield document.mistake(place, f"found {found}, but no subscriber has that name{hint}")
             elif each.after.count(before) > 1:
-                yield document.mistake(place, f"{before} is named twice: remove one of the two")
+                yield document.mistake(place, f"{before} is named twice: remove one of them")
             elif nearer := _nearer(name, before, subscribers):
                 told = f"{nearer} already comes after {before}: remove {before}; its receipt stays available"
                 yield document.mistake(place, told)
@@ -62,20 +62,23 @@ def chain_mistakes(draft: Draft, document: Document) -> Iterator[str]:
 
 
 def _useless(name: SubscriberName, settings: SubscriberSettings, document: Document) -> Iterator[str]:
-    """Yield a message for each key that has no effect where it stands; a default says nothing."""
+    """Yield a message for each key that has no effect there. A key with its default value is left out."""
     keys: Keys = ("subscribers", name)
     if not settings.after and settings.on_rejected != "skip":
-        yield document.mistake((*keys, "on_rejected"), "has no effect without after: remove it")
+        yield document.mistake((*keys, "on_rejected"), "has no effect without after: remove the key")
     if len(settings.after) > 1 and settings.order == "none":
         yield document.mistake(
             (*keys, "order"),
-            "must not be none after several subscribers: their events meet by key; use key, or name one",
+            (
+                "must not be none with several subscribers in after, because their events are joined by "
+                "key: use key, or name one subscriber in after"
+            ),
         )
     if settings.after and settings.start is not Start.LATEST:
         yield document.mistake(
             (*keys, "start"),
-            f"has no effect beside after: it begins with the first event that {settings.after[0]} forwards "
-            "to it; remove it",
+            "has no effect with after: the subscriber begins with the first event that "
+            f"{settings.after[0]} forwards to it; remove the key",
         )
 
 
@@ -89,7 +92,7 @@ def _named(
 
 
 def _nearer(name: SubscriberName, before: SubscriberName, subscribers: Subscribers) -> SubscriberName | None:
-    """Return another one after which `name` comes, and which comes after `before` itself; none in a cycle."""
+    """Return another entry of `name`'s `after` that itself comes after `before`, or `None`."""
     if name in upstream(name, subscribers):
         return None
     others = (other for other in subscribers[name].after if other != before)
@@ -97,21 +100,24 @@ def _nearer(name: SubscriberName, before: SubscriberName, subscribers: Subscribe
 
 
 def _cycles(subscribers: Subscribers, document: Document) -> Iterator[str]:
-    """Yield a message for each cycle, at the first of its subscribers."""
+    """Yield a message for each cycle, at the cycle's first subscriber."""
     told: set[SubscriberName] = set()
     for name in subscribers:
         cycle = [] if name in told else _cycle(name, subscribers)
         told.update(cycle)
         if len(cycle) == 1:
-            sentence = "it can't come after itself: remove it"
+            sentence = "the subscriber can't come after itself: remove the name"
         else:
-            sentence = f"it comes after itself: {' after '.join([*cycle, name])}; remove one of these"
+            sentence = (
+                f"the subscriber comes after itself: {' after '.join([*cycle, name])}; remove one of "
+                "these steps"
+            )
         if cycle:
             yield document.mistake(("subscribers", name, "after"), sentence)
 
 
 def _cycle(name: SubscriberName, subscribers: Subscribers) -> list[SubscriberName]:
-    """Return a shortest path from `name` through `after` back to it, without its end; empty if none."""
+    """Return a shortest cycle that begins at `name` and follows `after`, or an empty list."""
     paths = [[name]]
     seen: set[SubscriberName] = set()
     while paths:
@@ -131,7 +137,7 @@ _EXAMPLES = "event types look like salesforce.cdc.Account.updated and salesforce
 
 
 def inconsistencies(draft: Draft, document: Document) -> Iterator[str]:
-    """Yield a message for each mistake between the sound parts of `draft`."""
+    """Yield a message for each mistake between the valid parts of `draft`."""
     yield from _contained_channels(draft, document)
     yield from _topics_read_twice(draft, document)
     yield from _port_taken_twice(draft, document)
@@ -144,7 +150,7 @@ def inconsistencies(draft: Draft, document: Document) -> Iterator[str]:
 
 
 def _contained_channels(draft: Draft, document: Document) -> Iterator[str]:
-    """Yield a message for each channel whose events another channel carries as well."""
+    """Yield a message for each channel whose events another channel also carries."""
     if not draft.channels:
         return
     paths = [channel.path for channel in draft.settings.channels]
@@ -153,8 +159,8 @@ def _contained_channels(draft: Draft, document: Document) -> Iterator[str]:
         if around is not None:
             yield document.mistake(
                 ("channels", position),
-                f"{around} also carries the events of {path}, so the log would hold them twice: "
-                "remove one of the two",
+                f"{around} also carries the events of {path}, so the log would hold these events twice: "
+                "remove one of the channels",
             )
 
 
@@ -168,13 +174,13 @@ def _topics_read_twice(draft: Draft, document: Document) -> Iterator[str]:
         if ChannelKind.of(path) is ChannelKind.PUSH_TOPIC and reader != path:
             yield document.mistake(
                 ("channels", position),
-                f"{reader} already reads {topic}, and notifications do not show which filter they passed: "
-                "combine the filters with & (it means or), or remove them",
+                f"{reader} already reads {topic}, and a notification does not show which filter it passed: "
+                "combine the filters with &, which means or, or remove the filters",
             )
 
 
 def _contains(path: str, other: str) -> bool:
-    # The events of a custom channel are chosen in the org, so they can't be compared.
+    # The org chooses the events of a custom channel, so Streamer can't compare them.
     return path == "/data/ChangeEvents" != other and other.endswith("ChangeEvent")
 
 
@@ -187,25 +193,25 @@ def _port_taken_twice(draft: Draft, document: Document) -> Iterator[str]:
         if each is not None and each.port and draft.is_sound(name)
     ]
     for (first, one), (second, other) in combinations(listeners, 2):
-        # Without a host, the probes listen at loopback at least.
+        # Without a host, the probes listen at least on loopback.
         hosts = [each.host or "localhost" for each in (other, one)]
         if one.port == other.port and _meet(*hosts):
             is_given = document.at((second, "port")) is not None
             named, beside = (second, first) if is_given else (first, second)
             yield document.mistake(
-                (named, "port"), f"found {one.port}, which is {beside}.port as well: choose another one"
+                (named, "port"), f"found {one.port}, which is also {beside}.port: choose another port"
             )
 
 
 def _meet(host: str, other: str) -> bool:
-    """Return true when a listener at one of the addresses can keep the other from the same port."""
+    """Return true when listeners at both addresses can't share a port."""
     if host == other or _EVERYWHERE.intersection((host, other)):
         return True
     return is_loopback(host) and is_loopback(other) and "localhost" in (host, other)
 
 
 def _plaintext(draft: Draft, document: Document) -> Iterator[str]:
-    """Yield a message when events, and perhaps a password, would travel to a broker in the clear."""
+    """Yield a message when Streamer would send events, or a password, to a broker without encryption."""
     kafka = draft.settings.log.kafka
     if kafka is None or kafka.allow_plaintext or not draft.is_sound("log"):
         return

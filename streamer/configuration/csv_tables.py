@@ -11,7 +11,7 @@ _LEAST_COLUMNS = 2
 
 
 class TableRefused(ValueError):
-    """A table can't be read: the message says what is wrong in `line`."""
+    """A table is unreadable: the message describes the mistake in `line`."""
 
     def __init__(self, message: str, *, line: int) -> None:
         super().__init__(message)
@@ -19,15 +19,15 @@ class TableRefused(ValueError):
 
 
 def table_of_csv(text: str) -> dict[str, Any]:
-    """Return the values by key of a table in CSV, whose first line names the columns.
+    """Return the values by key of a CSV table. The first line names the columns.
 
-    The first column is the key. With one other column, its text is the value;
-    with several, an object of them. Columns are separated by commas, or by
-    semicolons or tabs if the first line has no comma. Raises `TableRefused`.
+    The first column is the key. With two columns, the second column is the value;
+    with more columns, the value is an object. Columns are separated by commas, or
+    by semicolons or tabs if the first line has no comma. Raises `TableRefused`.
     """
     head = text.partition("\n")[0]
     separator = next((each for each in _SEPARATORS if each in head), _SEPARATORS[0])
-    # Not the file's lines: a quoted value can have several.
+    # Rows are not lines, because a quoted value can span lines.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         return _table_of_rows(_table_rows(reader))
@@ -36,7 +36,7 @@ def table_of_csv(text: str) -> dict[str, Any]:
 
 
 def _table_rows(reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows that are not empty, each with the line where it ends."""
+    """Yield each row that is not empty, with its last line's number."""
     for row in reader:
         if row:
             yield reader.line_num, row
@@ -49,7 +49,7 @@ def _table_of_rows(rows: Iterator[tuple[int, list[str]]]) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for line, row in rows:
         if len(row) != len(columns):
-            raise TableRefused(f"has {len(row)} columns, and the first line names {len(columns)}", line=line)
+            raise TableRefused(f"has {len(row)} columns, but the first line names {len(columns)}", line=line)
         if row[0] in table:
             raise TableRefused(f"the key {row[0][:60]!r} appears twice", line=line)
         if len(table) == _MOST_ROWS:

@@ -1,4 +1,4 @@
-"""Document: the data of the configuration's files, the place of each part, and the files' fingerprints."""
+"""Document: the merged data of the configuration's files, with file and line of each part."""
 
 import hashlib
 import re
@@ -10,16 +10,16 @@ from typing import Any
 _LARGEST = 64 * 1024 * 1024
 
 Fingerprints = Mapping[Path, str]
-"""Fingerprint of each file; empty for a file that could not be read."""
+"""Fingerprint of each file; empty for an unreadable file."""
 
 
 def fingerprint(path: Path) -> str:
-    """Return the SHA-256 of the content of `path`; empty when it can't be read.
+    """Return the SHA-256 of the content of `path`, or an empty text for an unreadable file.
 
-    The content counts, not the time: Kubernetes changes a mounted file by
-    replacing a link, and tools restore times. A pipe is not read, because that
-    would consume it, and of a file that is too large for a configuration the
-    size and the time count.
+    The content decides, not the time: Kubernetes changes a mounted file by
+    replacing a link, and tools restore times. A pipe is not read, because reading
+    would consume its content. For a file that is too large for a configuration, the
+    size and the time decide.
     """
     if not path.is_file():
         return ""
@@ -40,25 +40,25 @@ def fingerprints(paths: Iterable[Path]) -> Fingerprints:
 
 Keys = tuple[int | str, ...]
 HIDDEN = "a value that is not shown"
-"""Words that stand in a message for a value that can be a secret."""
+"""Words that replace a possible secret in a message."""
 _SECRET_KEY = re.compile(
     r"secret|password|passphrase|token|webhook|credential|authorization|(^|[_-])key$", re.IGNORECASE
 )
 _SHOWN = 60
-# A word without the characters that mark a user or a query in an address.
+# A word without the characters for a user or a query in an address.
 _WORD = re.compile(r"[^\s@?=&]*")
 _KEY = re.compile(r"[\w.*/ -]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """Data of the configuration's files, the place of each part, and the files' fingerprints when read.
+    """Merged data of the configuration's files, with file and line of each part, and fingerprints.
 
-    `indirect` are the keys whose values came from the environment or from another
-    file, as secrets do. `files` are the files with an expression, a template or a
-    table, by the keys at which they are named; `secret_files` are all others.
-    `mistakes` are the messages about values that could not be read; at their keys
-    the data are an empty text.
+    `indirect` holds the keys whose values came from the environment or another
+    file, as secrets do. `files` maps keys to the files with an expression, a
+    template or a table; `secret_files` maps keys to all other files. `mistakes`
+    maps keys to the messages about unreadable values, which are an empty text in
+    `data`.
     """
 
     data: Any
@@ -86,21 +86,21 @@ class Document:
         return "configuration"
 
     def is_secret(self, keys: Sequence[int | str]) -> bool:
-        """Return true when the value at `keys` came from elsewhere, or the key has the name of a secret."""
+        """Return true for a value from the environment or another file, or with a secret's key name."""
         names = [key for key in keys if isinstance(key, str)]
         if names[:1] == ["hash_keys"]:
             return True
         return tuple(keys) in self.indirect or any(_SECRET_KEY.search(name) for name in names[-1:])
 
     def unread(self, keys: Keys) -> list[str]:
-        """Return the messages about values at `keys` and below that could not be read."""
+        """Return the messages about unreadable values at `keys` and below."""
         return [line for at, line in self.mistakes.items() if at[: len(keys)] == keys]
 
     def shown(self, keys: Sequence[int | str]) -> str:
-        """Return the value at `keys` for a message, empty for a section.
+        """Return the value at `keys` for a message, or an empty text for a section.
 
-        It hides secrets, and texts that can contain one: an address with a user, a
-        line of several words, a plugin's setting.
+        Secrets are hidden, and so are texts that can contain a secret: an address
+        with a user, a line of several words, a plugin's setting.
         """
         value = self.at(keys)
         if value is None:
@@ -112,11 +112,11 @@ class Document:
         return repr(value)
 
     def mistake(self, keys: Sequence[int | str], sentence: str, *, at: tuple[int, ...] = (1,)) -> str:
-        """Return the line of a message: the file, the line, the key and `sentence`.
+        """Return a message with the file, the line, the key and `sentence`.
 
-        `at` is the line, and perhaps the column, within the text at `keys`. It is
-        used if a file of its own holds that text; a text inside YAML has YAML's
-        lines.
+        `at` is the line, with an optional column, within the text at `keys`. It
+        counts only if a separate file holds that text; for a text inside YAML,
+        YAML's line counts.
         """
         place = self.place(keys)
         if (path := self.files.get(tuple(keys))) is not None:
@@ -125,7 +125,7 @@ class Document:
 
     @staticmethod
     def merged(documents: Sequence["Document"]) -> "Document":
-        """Return `documents` merged; later ones override earlier ones."""
+        """Merge `documents`; later documents override earlier documents."""
         data: Any = {}
         places: dict[Keys, str] = {}
         indirect: set[Keys] = set()
@@ -153,7 +153,7 @@ class Document:
 
 
 def _kept(files: Mapping[Keys, Path], above: Document) -> dict[Keys, Path]:
-    """Return those of `files` whose keys `above` does not replace."""
+    """Return the entries of `files` whose keys the document `above` does not replace."""
     return {keys: path for keys, path in files.items() if above.at(keys) is None}
 
 
@@ -173,12 +173,12 @@ def holds(data: Any, key: int | str) -> bool:
 
 
 def overlaps(keys: Keys, others: Iterable[Keys]) -> bool:
-    """Return true when one of `others` is `keys`, lies below it, or is a section around it."""
+    """Return true when one of `others` equals `keys`, is below `keys`, or is a section around `keys`."""
     return any(all(a == b for a, b in zip(keys, other, strict=False)) for other in others)
 
 
 def dotted(keys: Sequence[int | str]) -> str:
-    """Return `keys` joined with dots; a key that can be a whole line of another file is not shown."""
+    """Return `keys` joined with dots. A key that is possibly a line of another file is hidden."""
     return ".".join(str(key) if _KEY.fullmatch(str(key)) else "(a key that is not shown)" for key in keys)
 
 

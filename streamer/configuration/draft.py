@@ -1,4 +1,4 @@
-"""Draft: the sound parts of a configuration with mistakes, so that all mistakes are found in one go."""
+"""Draft: the valid parts of a configuration with mistakes, so that one check finds all mistakes."""
 
 from collections.abc import Iterable
 from copy import deepcopy
@@ -13,7 +13,7 @@ from streamer.errors import ConfigurationError
 from streamer.known_secrets import KNOWN, secrets_in
 from streamer.settings import Settings
 
-# Each stands in for a part that is missing or mistaken.
+# Placeholders for parts that are missing or have a mistake.
 _ORG = {
     "login_url": "https://mistaken.invalid",
     "auth": {"flow": "client_credentials", "client_id": "mistaken", "client_secret": "none"},
@@ -25,9 +25,9 @@ _TYPES = "*"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """Settings in which something valid stands in for each part that is `mistaken`.
+    """Settings with a valid placeholder for each part in `mistaken`.
 
-    `channels` are the positions in the document of the channels in `settings`.
+    `channels` gives the position in the document of each channel in `settings`.
     `lines` are the messages about the mistakes.
     """
 
@@ -37,15 +37,15 @@ class Draft:
     lines: tuple[str, ...] = ()
 
     def is_sound(self, *keys: int | str) -> bool:
-        """Return true when no mistake is at `keys`, below them, or at a section around them."""
+        """Return true when no mistake is at `keys`, below `keys`, or at a section around `keys`."""
         return not overlaps(keys, self.mistaken)
 
     def with_mistakes(self, lines: Iterable[str]) -> "Draft":
-        """Return this draft with the further mistakes `lines`."""
+        """Return this draft with `lines` as additional mistakes."""
         return replace(self, lines=tuple(dict.fromkeys([*self.lines, *lines])))
 
     def with_unfit(self, unfit: Iterable[tuple[Keys, str]], document: Document) -> "Draft":
-        """Return this draft with `unfit` keys of `document`, a sentence about each, as mistakes."""
+        """Return this draft with mistakes for the `unfit` keys of `document`, each with its sentence."""
         found = dict(unfit)
         lines = [document.mistake(keys, sentence) for keys, sentence in found.items()]
         return replace(self.with_mistakes(lines), mistaken=self.mistaken.union(found))
@@ -58,7 +58,7 @@ class Draft:
 
 
 def draft(document: Document) -> Draft:
-    """Return the sound parts of `document`, and the mistakes of the others."""
+    """Return the valid parts of `document`, and the mistakes in all other parts."""
     mistaken: set[Keys] = set(document.mistakes)
     lines = list(document.mistakes.values())
     removed: set[Keys] = set()
@@ -70,7 +70,7 @@ def draft(document: Document) -> Draft:
             before = set(removed)
             for each in problems(error, document, Settings):
                 removed.add(_removable(each.keys if each.keys not in removed else each.keys[:-1]))
-                # The list of channels without a mistaken one is judged for itself.
+                # The list of channels is checked again without the channels that have mistakes.
                 is_new = each.keys == ("channels",) or not overlaps(each.keys, before)
                 if is_new and not each.follows:
                     mistaken.add(each.keys)
@@ -89,7 +89,7 @@ def draft(document: Document) -> Draft:
 
 
 def _kept(document: Document, removed: set[Keys]) -> tuple[int, ...]:
-    """Return the positions of the sound channels."""
+    """Return the positions of the valid channels."""
     channels = document.at(["channels"])
     if ("channels",) in removed or not isinstance(channels, list | tuple):
         return ()
@@ -97,7 +97,7 @@ def _kept(document: Document, removed: set[Keys]) -> tuple[int, ...]:
 
 
 def _removable(keys: Keys) -> Keys:
-    """Return the part that is left out for a mistake at `keys`: a list's entries keep their positions."""
+    """Return the part to leave out for a mistake at `keys`. A list's other entries keep their positions."""
     match keys:
         case ("channels", int() as index, *_):
             return ("channels", index)
@@ -110,9 +110,9 @@ def _removable(keys: Keys) -> Keys:
 
 
 def _without(whole: Any, removed: Iterable[Keys]) -> Any:
-    """Return a copy of `whole` with stand-ins for required parts, and without the `removed` ones."""
+    """Return a copy of `whole` without the `removed` parts, and with placeholders for required parts."""
     data = deepcopy(whole)
-    # From the end, so that the positions of a list stay right.
+    # Deleted from the end, so that earlier positions of a list stay right.
     for keys in sorted(removed, key=lambda keys: [(str(type(key)), key) for key in keys], reverse=True):
         section = data
         for key in keys[:-1]:

@@ -1,4 +1,4 @@
-"""Effective configuration: every key with its value, defaults included and secrets masked, as YAML."""
+"""Effective configuration as YAML: every key with its value, including defaults, with masked secrets."""
 
 import re
 from collections.abc import Mapping
@@ -17,28 +17,28 @@ from streamer.known_secrets import MASK
 from streamer.observe.redaction import masked
 from streamer.settings import Section, Settings, SqliteLogSettings
 
-# Not token_url, which names a place, and not key_file.
+# token_url and key_file do not match: they are an address and a path.
 _SECRET_NAME = re.compile(
     r"secret|passw|passphrase|token(?!_url)|webhook|credential|authorization|assertion|cookie|private"
     r"|session_?id|api_?key|connection_?string|oauthbearer|headers$|keystore"
     r"|(^|[._-])(key|pem|pin|pwd)$|(?-i:[a-z]Key)$",
     re.IGNORECASE,
 )
-# Everything before a host that can be a user and a password, with or without a scheme before it.
+# User and password before a host, with or without a scheme.
 _USER = re.compile(r"(?<=://)\S*@|^[\w.%+-]+:\S*@(?=[\w.:\[\]-]+$)")
 _QUERY = re.compile(r"(://[^\s?#]*[?#])\S+")
 _PATH = re.compile(r"(?<=://)([^\s/?#]*)(/[^\s?#]*)")
-# Part of a path that no person has named, such as that of a webhook.
+# Part of a path that looks generated, such as a webhook's token.
 _TOKEN = re.compile(r"(?<=/)(?=(?:[\w-]*\d){3})(?=[\w-]*[A-Za-z])[\w-]{16,}(?=/|$)")
-# A shorter text is in too many others.
+# A shorter text occurs in too many other texts.
 _SHORTEST = 8
 
 
 class _Dumper(Yaml12Words, yaml.SafeDumper):
-    """Dumper whose output the configuration's loader reads as it was."""
+    """Dumper whose output the configuration's loader reads back unchanged."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
-        """Write repeated parts out."""
+        """Write repeated parts in full instead of YAML aliases."""
         return True
 
 
@@ -48,14 +48,14 @@ def effective_configuration(
     document: Document,
     services: Mapping[tuple[SubscriberName, str], BaseModel] = MappingProxyType({}),
 ) -> str:
-    """Return `settings` with those of the subscribers' `plugins`, as YAML that can be read back.
+    """Return `settings`, including the settings of `plugins`, as YAML that Streamer can read back.
 
-    `services` are the settings of what look-ups ask over HTTP, by subscriber
-    and name of the look-up.
+    `services` are the settings of the services that look-ups query over HTTP, by
+    subscriber and look-up.
 
-    `***` stands for secrets: values that are typed or named as one, users,
-    queries and tokens in addresses, texts in the form of a secret, and every
-    value that came from the environment or from a file.
+    `***` replaces secrets: values whose type or name means a secret; users, queries
+    and tokens in addresses; texts that look like a secret; and every value from the
+    environment or from a file.
     """
     view = _View(document)
     whole = view.of(settings, ())
@@ -71,7 +71,7 @@ def effective_configuration(
 
 
 class _View:
-    """Turns settings into data for YAML, in which secrets are masked."""
+    """Converts settings into data for YAML, with masked secrets."""
 
     def __init__(self, document: Document) -> None:
         self._indirect = document.indirect
@@ -80,9 +80,9 @@ class _View:
         self._secrets = [value for value in values if isinstance(value, str) and len(value) >= _SHORTEST]
 
     def of(self, value: Any, keys: Keys, *, is_secret: bool = False) -> Any:
-        """Return the data of `value` at `keys`; with `is_secret`, no single value in it is shown."""
+        """Return the data of `value` at `keys`. With `is_secret`, all single values are masked."""
         if keys in self._tables:
-            # It can have thousands of lines.
+            # A table can have thousands of lines.
             return {"file": str(self._tables[keys])}
         is_secret = is_secret or keys in self._indirect
         within = partial(self.of, is_secret=is_secret)
@@ -100,12 +100,12 @@ class _View:
                 return self._single(value, keys, is_secret=is_secret)
 
     def _named(self, values: Mapping[Any, Any], keys: Keys, *, is_secret: bool) -> JsonObject:
-        """Return the data of a mapping whose keys are not all ours, so that their names count."""
+        """Return the data of a mapping with free keys, whose names can mean a secret."""
         return {
             str(key): self.of(
                 value,
                 (*keys, str(key)),
-                # The name of a subscriber, whose keys are ours, can be any.
+                # A subscriber's name can be any word, and does not mean a secret.
                 is_secret=is_secret or (not isinstance(value, Section) and _is_secret_name(str(key))),
             )
             for key, value in values.items()
@@ -118,7 +118,7 @@ class _View:
             return MASK
         plain = to_jsonable_python(value, fallback=str)
         if isinstance(plain, dict | list):
-            # Of a dataclass, for example.
+            # A dataclass, for example.
             return self.of(plain, keys)
         if not isinstance(plain, str):
             return plain
@@ -128,7 +128,7 @@ class _View:
 
 
 def _without_parts(text: str) -> str:
-    """Return `text` without the parts of addresses that can be secrets: users, queries, tokens in paths."""
+    """Return `text` with masked secrets in addresses: users, queries, and tokens in paths."""
     shown = _QUERY.sub(rf"\g<1>{MASK}", _USER.sub(f"{MASK}@", text))
     return _PATH.sub(lambda match: match[1] + _TOKEN.sub(MASK, match[2]), shown)
 
@@ -138,7 +138,7 @@ def _is_secret_name(name: str) -> bool:
 
 
 def _by_alias(model: BaseModel) -> JsonObject:
-    """Return the values of a plugin's `model` by the keys under which a file names them."""
+    """Return the values of a plugin's `model` by their keys in a file."""
     fields = type(model).model_fields
     named = {
         _key(name, fields[name].validation_alias, fields[name].alias): getattr(model, name) for name in fields

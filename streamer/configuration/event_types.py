@@ -1,4 +1,4 @@
-"""Event types that a channel carries, and the patterns that match none of them."""
+"""Event types that a channel carries, and the search for patterns without a match."""
 
 import difflib
 import re
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from streamer.channel_paths import ChannelKind, change_channel, changed_entity, name_in_type
 
 KINDS = ("created", "updated", "deleted", "undeleted", "gap", "snapshot")
-"""Last parts of the types of change events."""
+"""Last parts of change events' types."""
 
 _NOTIFIED = KINDS[:4]
 _OF_RECORDS = ("record_id", "entity", "fields")
@@ -25,7 +25,7 @@ _DATA: Mapping[str, tuple[str, ...]] = {
 }
 _OF_ANY_EVENT = ("redriven", "test")
 _ANY_RUN = "*"
-# Occurs in no pattern and in no type.
+# A character that occurs in no pattern and no type.
 _ANY_NAME = "\0"
 _WORD = re.compile(r"\w")
 _NAME = re.compile(r"[^\W\d]\w*")
@@ -37,9 +37,9 @@ _OF_A_TYPE = frozenset({"salesforce", "cdc", "event", "topic", "generic", "outbo
 class Carried:
     """Events of one channel.
 
-    `kind` is the second part of their types: cdc, event, topic, generic or
-    outbound. `name` is the only entity, event, PushTopic or generic channel,
-    `None` if any.
+    `kind` is the second part of the event types: cdc, event, topic, generic or
+    outbound. `name` is the only entity, event, PushTopic or generic channel; `None`
+    means any.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Carried:
 
     @classmethod
     def by(cls, path: str) -> "Carried":
-        """Return what the channel at `path` carries."""
+        """Return the events that the channel at `path` carries."""
         match ChannelKind.of(path):
             case ChannelKind.CHANGES:
                 return cls(kind="cdc", name=changed_entity(path))
@@ -62,7 +62,7 @@ class Carried:
                 return cls(kind="event", name=None if name.endswith("__chn") else name)
 
     def types(self, name: str) -> Iterator[str]:
-        """Yield the types of these events; `name` stands for one that is not fixed."""
+        """Yield the types of these events; `name` fills in for a name that is not fixed."""
         head = f"salesforce.{self.kind}.{self.name or name}"
         parts = _PARTS.get(self.kind)
         return iter([head]) if parts is None else (f"{head}.{part}" for part in parts)
@@ -73,35 +73,35 @@ class Carried:
 
 
 ANYTHING = tuple(Carried(kind=kind, name=None) for kind in ("cdc", "event", "topic", "generic", "outbound"))
-"""Events of all channels that there can be."""
+"""Events of all possible channels."""
 
 
 def data_names(patterns: Iterable[str] = (_ANY_RUN,)) -> frozenset[str]:
-    """Return the names that `data` can have in an event of a type that one of `patterns` matches."""
+    """Return the member names that `data` can have in events that one of `patterns` matches."""
     wanted = list(patterns)
     kinds = {each.kind for each in ANYTHING if any(map(each.can_match, wanted))} or _DATA.keys()
     return frozenset(_OF_ANY_EVENT).union(*(_DATA[kind] for kind in kinds))
 
 
 def nearest(pattern: str, carried: Iterable[Carried]) -> str:
-    """Return the pattern most like `pattern` that matches a type in `carried`, or an empty text."""
+    """Return the most similar pattern that matches a type in `carried`, or an empty text."""
     candidates = sorted({each for carrier in carried for each in _candidates(pattern, carrier)})
     return next(iter(difflib.get_close_matches(pattern, candidates, n=1, cutoff=0.0)), "")
 
 
 def channel_for(pattern: str) -> str:
-    """Return the path of a channel that carries types that `pattern` matches; empty when it names none."""
+    """Return the path of a channel with types that `pattern` matches, or an empty text."""
     found = re.match(rf"salesforce\.(cdc|event|topic|generic)\.({_NAME.pattern})(?:\.|$)", pattern)
     match found.groups() if found else ():
         case "cdc", name:
             return change_channel(name)
         case "event", name if name.endswith("__e") or "_" not in name:
-            # The names of standard events are one word.
+            # A standard event's name is one word.
             return f"/event/{name}"
         case "topic", name:
             return f"/topic/{name}"
         case "generic", name if "_" not in name:
-            # Otherwise a sign in its path could be any sign except a letter.
+            # An underscore in the type could be any character in the path except a letter.
             return f"/u/{name}"
     return ""
 
@@ -114,17 +114,17 @@ def _candidates(pattern: str, carrier: Carried) -> Iterator[str]:
 
 
 def _names(pattern: str, kind: str) -> Iterator[str]:
-    """Yield the names in `pattern` that can be those of an entity or, for the kind `event`, of an event."""
+    """Yield the possible names in `pattern` of an entity or, for the kind `event`, of a platform event."""
     for name in _NAME.findall(pattern):
         if name.lower() not in _OF_A_TYPE and name.endswith("__e") == (kind == "event"):
-            # The names of standard objects begin with a capital letter.
+            # A standard object's name begins with a capital letter.
             yield name if "__" in name else name[0].upper() + name[1:]
     if _ANY_RUN in pattern or not _NAME.search(pattern):
         yield _ANY_RUN
 
 
 def _can_match(pattern: str, event_type: str) -> bool:
-    """Return true when `pattern` matches `event_type`, in which `_ANY_NAME` stands for any name."""
+    """Return true when `pattern` matches `event_type`, where `_ANY_NAME` means any name."""
     places = _past_stars(pattern, {0})
     for part in event_type:
         places = _step(pattern, part, places)
@@ -134,7 +134,7 @@ def _can_match(pattern: str, event_type: str) -> bool:
 
 
 def _step(pattern: str, part: str, places: set[int]) -> set[int]:
-    """Return the places in `pattern` that can follow `places` after one character, which is `part`."""
+    """Return the positions in `pattern` that follow `places` after the character `part`."""
     reached: set[int] = set()
     for place in places - {len(pattern)}:
         wanted = pattern[place]
@@ -146,7 +146,7 @@ def _step(pattern: str, part: str, places: set[int]) -> set[int]:
 
 
 def _past_stars(pattern: str, places: set[int]) -> set[int]:
-    """Return `places`, and those behind stars that match nothing."""
+    """Return `places`, and the positions after stars that match no character."""
     reached = set(places)
     for start in places:
         place = start

@@ -1,4 +1,4 @@
-"""Loading of the configuration's files into settings, with exact messages for mistakes."""
+"""Loads the configuration's files into settings, with exact messages for mistakes."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,15 +21,14 @@ _Section = TypeVar("_Section", bound=Section)
 
 
 def load_document(paths: Sequence[Path], environ: Mapping[str, str] = os.environ) -> Document:
-    """Return the files `paths`, merged in their order, as a document.
+    """Read the files `paths`, and merge them in their order into a document.
 
-    Mappings merge key by key; any other value replaces. `${NAME}` and
-    `${NAME:-default}` in a text come from `environ`. `{file: path}` stands for
-    a file's content without the final line break; the path is relative to the
-    file that names it. A variable or a file that is missing is among the
-    document's mistakes.
+    Mappings merge key by key; any other value replaces the earlier value. `${NAME}`
+    and `${NAME:-default}` in a text come from `environ`. `{file: path}` means a
+    file's content without the final line break; the path is relative to the file
+    that names it. A missing variable or file is one of the document's mistakes.
 
-    Raises `ConfigurationError` with one line for each file that can't be read.
+    Raises `ConfigurationError` with one line for each unreadable file.
     """
     documents: list[Document] = []
     unread: list[str] = []
@@ -44,7 +43,7 @@ def load_document(paths: Sequence[Path], environ: Mapping[str, str] = os.environ
 
 
 def load_draft(document: Document) -> Draft:
-    """Return the settings that `document` describes, with all mistakes of single keys and between keys."""
+    """Return the settings in `document`, with all mistakes in keys and between keys."""
     read = draft(document)
     read = read.with_unfit(unfit_files(read.settings), document)
     return read.with_mistakes(inconsistencies(read, document))
@@ -59,10 +58,10 @@ def load(document: Document) -> Settings:
 
 
 def load_section(document: Document, key: str, model: type[_Section]) -> _Section:
-    """Return the section at `key` of `document`, whatever the others hold.
+    """Return the section at `key` of `document`. Mistakes in other sections do not matter.
 
-    A command that needs one section needs no secret of another. Raises
-    `ConfigurationError` with one line for each mistake in it.
+    So a command that needs one section does not need the secrets of other sections.
+    Raises `ConfigurationError` with one line for each mistake in the section.
     """
     if unread := document.unread((key,)):
         raise ConfigurationError("\n".join(unread))

@@ -1,4 +1,4 @@
-"""Files that settings name at keys which end with `_file`."""
+"""Files named in settings, at keys that end with `_file`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ _OF_A_FILE = "_file"
 
 
 def named_files(model: BaseModel, at: Keys = ()) -> Iterator[tuple[Keys, Path]]:
-    """Yield each path in `model` at a key that ends with `_file`, with its keys, which begin with `at`."""
+    """Yield each path in `model` at a key that ends with `_file`, with its keys below `at`."""
     for name, value in model:
         if isinstance(value, BaseModel):
             yield from named_files(value, (*at, name))
@@ -21,9 +21,9 @@ def named_files(model: BaseModel, at: Keys = ()) -> Iterator[tuple[Keys, Path]]:
 
 
 def unfit_files(model: BaseModel, at: Keys = ()) -> Iterator[tuple[Keys, str]]:
-    """Yield the keys of each path that can't be read to an end, and a sentence about it.
+    """Yield the keys of each path that is not a regular file of normal size, and a sentence.
 
-    A file that is missing is left to those who use it: some write it at first.
+    A missing file is not reported here, because some users of a file create it.
     """
     for keys, path in named_files(model, at):
         try:

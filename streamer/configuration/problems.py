@@ -1,4 +1,4 @@
-"""Mistakes in the words of the configuration: values that pydantic refuses."""
+"""Messages about values that pydantic refuses, in the configuration's terms."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,17 @@ from streamer.configuration.document import HIDDEN, Document, Keys, holds, overl
 from streamer.validation import LIST, SECTION, SIZES, sentence
 
 _OF_SECTIONS = frozenset({LIST, SECTION})
-# Last part of the place of an error about a key.
+# Last part of pydantic's location of an error about a key.
 _KEY = "[key]"
 _OF_KEYS = frozenset({"missing", "extra_forbidden", _KEY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Mistake at `keys`, as the `line` of a message; `follows` is true when another mistake has caused it."""
+    """Mistake at `keys`, with its message `line`.
+
+    `follows` is true when another mistake has caused this one.
+    """
 
     keys: Keys
     line: str
@@ -29,11 +32,10 @@ class Problem:
 def problems(
     error: ValidationError, document: Document, model: type[BaseModel], *, at: Keys = ()
 ) -> list[Problem]:
-    """Return the mistakes in `error`, each with its place, the value found and the allowed ones.
+    """Return the mistakes in `error`, each with its file and line, the value found and the allowed values.
 
-    `error` came from the validation of the part of `document` at `at` as
-    `model`. A mistake can follow from a value that could not be read, or from
-    an entry of a list.
+    `error` came from validating the part of `document` at `at` as `model`. A
+    mistake can follow from an unreadable value, or from an entry of a list.
     """
     told: dict[Keys, list[_Refusal]] = {}
     for detail in error.errors(include_url=False):
@@ -51,7 +53,7 @@ def problems(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Refusal:
-    """One error of pydantic about `keys`: its kind, and a sentence of ours."""
+    """One of pydantic's errors about `keys`: its kind, and Streamer's sentence."""
 
     keys: Keys
     kind: str
@@ -79,9 +81,9 @@ def _follows(
 ) -> bool:
     kinds = {refusal.kind for refusal in refusals}
     if kinds <= SIZES and any(key[: len(keys)] == keys != key for key in told):
-        # Only the right entries were counted.
+        # pydantic counted only the valid entries.
         return True
-    # An empty text stands in for a value that could not be read, and can break a rule of its section.
+    # An empty text replaces an unreadable value, and can break a rule of its section.
     return kinds != {"extra_forbidden"} and overlaps(keys, unread)
 
 
@@ -95,13 +97,13 @@ def _line(keys: Keys, refusals: Sequence[_Refusal], document: Document) -> str:
     allowed = _joined(sentences)
     found = document.shown(keys)
     if isinstance(value, str) and _OF_SECTIONS.intersection(sentences):
-        # A text instead of a section can be a secret that belongs below it.
+        # A text instead of a section can be a secret that belongs below the section.
         found = HIDDEN
     return document.mistake(keys, f"found {found}; {allowed}" if found else allowed)
 
 
 def _joined(sentences: Sequence[str]) -> str:
-    """Return the sentences of the members of a union as one."""
+    """Join the sentences of a union's members into one sentence."""
     begin = "must be "
     if all(each.startswith(begin) for each in sentences):
         return begin + " or ".join(each.removeprefix(begin) for each in sentences)
@@ -109,7 +111,7 @@ def _joined(sentences: Sequence[str]) -> str:
 
 
 def _keys(data: Any, loc: Keys, kind: str) -> Keys:
-    """Return `loc` without the parts that pydantic adds between keys, such as names of union members."""
+    """Return `loc` without pydantic's additions between keys, such as the names of union members."""
     keys: list[int | str] = []
     for index, part in enumerate(loc):
         is_last = index == len(loc) - 1
@@ -122,9 +124,9 @@ def _keys(data: Any, loc: Keys, kind: str) -> Keys:
 
 
 def _is_tag(data: Any, part: int | str) -> bool:
-    """Return true when `part` names a member of a union, as another key of `data` says.
+    """Return true when `part` names a union's member because another key of `data` has this value.
 
-    A member can have the name of a key beside it, such as the flow `password`.
+    A union's member can have the name of a key, such as the flow `password`.
     """
     if not isinstance(data, dict) or isinstance(data[part], dict | list):
         return False
@@ -145,12 +147,12 @@ def _field(model: type[BaseModel], loc: Keys) -> FieldInfo | None:
 
 
 def _siblings(model: type[BaseModel], loc: Keys) -> list[str]:
-    """Return the keys of the model that holds the last part of `loc`."""
+    """Return the keys of the model that contains the last part of `loc`."""
     return sorted({name for each in _holders(model, loc) for name in each.model_fields})
 
 
 def _holders(model: type[BaseModel], loc: Keys) -> list[type[BaseModel]]:
-    """Return the models that can hold the last part of `loc`."""
+    """Return the models that can contain the last part of `loc`."""
     models: list[type[BaseModel]] = [model]
     for part in loc[:-1]:
         inner = [field.annotation for each in models if (field := each.model_fields.get(str(part)))]

@@ -1,4 +1,4 @@
-"""Rules of protect between the other keys: their channels, their key, and the fields that order events."""
+"""Checks of protect rules against other keys: channels, the hash key, and the fields that order events."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ _PLATFORM_EVENT = "__e"
 _A_KEY = "protection.key, such as {file: /run/secrets/streamer/protection-key}"
 _CHANGE_EVENT = "ChangeEvent"
 
-# An object that any channel of changes can carry, and that is meant by a name much like it.
+# Common objects. A name that is similar to one of them is probably a mistake.
 _COMMON = (
     "Account",
     "Asset",
@@ -44,12 +44,12 @@ _MUCH_ALIKE = 0.85
 
 
 def can_concern(rule: ProtectRule, path: str) -> bool:
-    """Return whether `rule` can be about an event of the channel at `path`."""
+    """Return true if `rule` can match an event of the channel at `path`."""
     return _is_carried(rule, Carried.by(path))
 
 
 def protection_mistakes(draft: Draft, document: Document) -> Iterator[str]:
-    """Yield a message for each mistake between the rules and the other keys."""
+    """Yield a message for each conflict between a rule and another key."""
     settings = draft.settings
     if not (draft.is_sound("protect") and draft.is_sound("protection")):
         return
@@ -64,19 +64,19 @@ def protection_mistakes(draft: Draft, document: Document) -> Iterator[str]:
                     ("protect", position, "how"),
                     f"found 'hash', which needs a key: set {_A_KEY}",
                 )
-    # Something else stands in for channels that are all mistaken.
+    # If all channels have mistakes, the draft holds a placeholder channel.
     channels = settings.channels if draft.channels else ()
     for position, channel in zip(draft.channels, channels, strict=True):
         if lost := _lost_order(channel, settings.protect):
             yield document.mistake(
                 ("channels", position, "key"),
-                f"found {document.shown(('channels', position, 'key'))}, which protect {lost}: events would "
-                "lose their order. Let protect hash it (how: hash), or choose another key",
+                f"found {document.shown(('channels', position, 'key'))}, which protect {lost}: events "
+                "would lose their order. Use how: hash for this field, or choose another key",
             )
 
 
 def protection_warnings(draft: Draft, document: Document) -> Iterator[str]:
-    """Yield a message for each rule that protects nothing, as far as the configuration tells."""
+    """Yield a message for each rule that seems to protect no field."""
     if not all(draft.is_sound(key) for key in ("protect", "channels", "outbound")):
         return
     carried = [Carried.by(path) for path in draft.settings.paths]
@@ -90,7 +90,7 @@ def protection_warnings(draft: Draft, document: Document) -> Iterator[str]:
             hint = _meant(pattern, carried) if key == "entity" else ""
             meant = f"; did you mean {hint}?" if hint else ""
             if not any(_is_carried(alone, each) for each in carried):
-                sentence = f"found {found}, which no channel carries, so it protects nothing{meant}"
+                sentence = f"found {found}, which no channel carries, so the rule protects nothing{meant}"
                 yield document.mistake(place, sentence)
             elif hint:
                 yield document.mistake(place, f"found {found}, which is not a common object{meant}")
@@ -106,14 +106,14 @@ def _is_carried(rule: ProtectRule, carried: Carried) -> bool:
 
 
 def _can_be(pattern: str, kind: str) -> bool:
-    """Return whether a name that `pattern` matches can be one of a kind of events."""
+    """Return true if `pattern` can match a name of this kind of events."""
     if _ANY_RUN in pattern or kind == "event":
         return True
     return not pattern.lower().endswith(_PLATFORM_EVENT)
 
 
 def _meant(pattern: str, carried: Sequence[Carried]) -> str:
-    """Return the name that an entity is likely to stand for, or an empty text."""
+    """Return the name that is probably meant by an entity's pattern, or an empty text."""
     if _ANY_RUN in pattern:
         return ""
     names = {each.name for each in carried if each.name is not None}
@@ -128,7 +128,7 @@ def _meant(pattern: str, carried: Sequence[Carried]) -> str:
 
 
 def _lost_order(channel: ChannelSettings, protect: Sequence[ProtectRule]) -> str:
-    """Return what protect does to the key of a channel that orders its events no longer, or an empty text."""
+    """Return the verb for a rule that destroys the order of a channel's events, or an empty text."""
     if channel.key is None or not ChannelKind.of(channel.path).is_keyed:
         return ""
     has_one_type = Carried.by(channel.path).name is not None

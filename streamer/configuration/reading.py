@@ -1,4 +1,4 @@
-"""YAML reader: keeps the line of every key, and resolves `${ENV}` and `{file: …}`."""
+"""YAML reader that keeps the line of every key, and resolves `${ENV}` and `{file: …}`."""
 
 import re
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from streamer.errors import ConfigurationError
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _MAX_FILE_CHARACTERS = 1024 * 1024
 _MAX_TABLE_CHARACTERS = 16 * 1024 * 1024
-# Ten anchors of ten aliases each are ten billion values.
+# Without a limit, ten anchors with ten aliases each give ten billion values.
 _MOST_REPEATED = 50_000
 _CSV = ".csv"
 _STRUCTURED = frozenset({".yaml", ".yml", ".json"})
-# Keys of a subscriber at which a file holds no secret.
+# Keys of a subscriber whose files hold no secret.
 _EXPRESSIONS = frozenset({"when", "body", "text", "content"})
 
 _BOOLEAN = "tag:yaml.org,2002:bool"
@@ -28,9 +28,9 @@ _TEXT = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
 _NOT_IN_1_2 = frozenset({"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"})
 
-_REPEATED = f"aliases repeat more than {_MOST_REPEATED:,} values: write out what they stand for"
+_REPEATED = f"aliases repeat more than {_MOST_REPEATED:,} values: write these values out"
 
-# PyYAML's own sentences repeat the value, which can be a password.
+# PyYAML's own messages repeat the value, which can be a password.
 _QUOTES_NEEDED = {
     "found undefined alias": "*",
     "found duplicate anchor": "&",
@@ -40,10 +40,10 @@ _QUOTES_NEEDED = {
 
 
 class Yaml12Words(yaml.resolver.Resolver):
-    """Resolver of PyYAML's YAML 1.1, in which `on` and `no` are texts, as in YAML 1.2."""
+    """Resolver for PyYAML that reads `on` and `no` as texts, as YAML 1.2 does."""
 
     def resolve(self, kind: type[yaml.Node], value: str | None, implicit: tuple[bool, bool] | bool) -> str:  # noqa: FBT001 - PyYAML's signature
-        """Return the tag of a plain `value`; only true and false are booleans."""
+        """Return the tag of an unquoted `value`; only true and false are booleans."""
         tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call] # the stubs leave it out
         is_word = tag == _BOOLEAN and str(value).lower() not in {"true", "false"}
         return _TEXT if is_word or tag in _NOT_IN_1_2 else tag
@@ -54,12 +54,12 @@ class _Loader(Yaml12Words, yaml.SafeLoader):
 
 
 def read_document(path: Path, environ: Mapping[str, str]) -> Document:
-    """Read one file; values that can't be read are mistakes of the document.
+    """Read one file; each unreadable value becomes one of the document's mistakes.
 
-    Raises `ConfigurationError`, which names the file and the line, when the
-    whole file can't be read.
+    Raises `ConfigurationError` with file and line if the file as a whole is
+    unreadable.
     """
-    # Taken before the content, so that a write in between counts as a change.
+    # The fingerprint is taken before the content, so that a write in between counts as a change.
     seen = fingerprint(path)
     try:
         text = regular_files.content_or_pipe(path).decode()
@@ -71,7 +71,7 @@ def read_document(path: Path, environ: Mapping[str, str]) -> Document:
         reading = _Reading(path, environ, _Found(fingerprints={path: seen}))
         return reading.document(yaml.compose(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
-        # Not chained: the original error repeats the text around the mistake.
+        # The error is not chained, because the original error repeats the text around the mistake.
         raise ConfigurationError(f"{path}:{_mistake(error, text)}") from None
     except yaml.YAMLError:
         raise ConfigurationError(f"{path}: is not YAML: it contains a control character") from None
@@ -84,12 +84,14 @@ def read_document(path: Path, environ: Mapping[str, str]) -> Document:
 def _mistake(error: yaml.MarkedYAMLError, text: str) -> str:
     line = error.problem_mark.line if error.problem_mark else 0
     if (opened := _open_quote(error, text)) is not None:
-        return f"{opened + 1}: is not YAML: a quote opens here and is not closed in this line; close it"
-    problem = error.problem or "it ends too soon"
+        return (
+            f"{opened + 1}: is not YAML: a quote begins here and does not end in this line: close the quote"
+        )
+    problem = error.problem or "the file ends too early"
     for beginning, sign in _QUOTES_NEEDED.items():
         if problem.startswith(beginning):
             problem = f"a text that begins with {sign} needs quotes"
-    # Between braces, YAML takes the brace of a variable for a mapping.
+    # Between braces, YAML reads a variable's brace as a mapping.
     if "${" in "".join(text.split("\n")[line : line + 1]):
         problem += '; between { and } a variable needs quotes: "${NAME}"'
     if problem.endswith("but got '?'"):
@@ -98,7 +100,7 @@ def _mistake(error: yaml.MarkedYAMLError, text: str) -> str:
 
 
 def _open_quote(error: yaml.MarkedYAMLError, text: str) -> int | None:
-    """Return the line of a quote that nothing closes, or only the next quote, if `error` is about that."""
+    """Return the line of an unclosed quote, if the quote caused `error`."""
     if error.context == "while scanning a quoted scalar" and error.context_mark:
         return int(error.context_mark.line)
     last = None
@@ -107,7 +109,7 @@ def _open_quote(error: yaml.MarkedYAMLError, text: str) -> int | None:
             if isinstance(token, yaml.ScalarToken) and token.style in {"'", '"'}:
                 last = token
     except yaml.YAMLError:
-        # The tokens before the mistake are enough.
+        # The tokens before the mistake suffice.
         pass
     if last is None or error.problem_mark is None:
         return None
@@ -117,7 +119,7 @@ def _open_quote(error: yaml.MarkedYAMLError, text: str) -> int | None:
 
 @dataclass(slots=True, kw_only=True)
 class _Found:
-    """Parts of a document that are found while its files are read."""
+    """Collected parts of a document while its files are read."""
 
     fingerprints: dict[Path, str]
     places: dict[Keys, str] = field(default_factory=dict)
@@ -130,13 +132,13 @@ class _Found:
 
 
 class _RepeatedTooOften(Exception):
-    """Aliases stand for more values than a configuration can need."""
+    """Aliases repeat more values than a configuration can need."""
 
 
 class _Reading:
-    """Turns the nodes of one file into data, and keeps their lines.
+    """Converts the nodes of one file into data, and keeps their lines.
 
-    `within` are the files that name this one, the outermost first.
+    `within` are the files that include this file, the outermost first.
     """
 
     def __init__(
@@ -177,7 +179,7 @@ class _Reading:
 
     def _count(self, node: yaml.Node) -> None:
         """Count a `node` that an alias repeats. Raises `_RepeatedTooOften`."""
-        # The tree of nodes lives as long as its reading, so that an id is of one node.
+        # The tree of nodes outlives this reading, so no two nodes share an id.
         if id(node) in self._found.seen:
             self._found.repeated += 1
             if self._found.repeated > _MOST_REPEATED:
@@ -194,7 +196,7 @@ class _Reading:
         return data
 
     def _pairs(self, node: yaml.MappingNode, keys: Keys) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        """Return the pairs of `node` itself, over those that it merges by `<<`."""
+        """Return the pairs of `node`, which override the pairs merged by `<<`."""
         own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         merged: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         for key_node, value_node in node.value:
@@ -217,14 +219,14 @@ class _Reading:
         for each in mappings:
             self._count(each)
         if len(mappings) < len(nodes):
-            self._note((*keys, "<<"), f"{self._place(node)}: << needs a mapping, or a list of them")
+            self._note((*keys, "<<"), f"{self._place(node)}: << needs a mapping, or a list of mappings")
         return mappings
 
     def _place(self, node: yaml.Node) -> str:
         return f"{self._path}:{node.start_mark.line + 1}"
 
     def _content(self, name: str, keys: Keys) -> Any:
-        """Return what the file `name` holds: an expression, a template or a table, and elsewhere a secret."""
+        """Return the content of the file `name`: an expression, a template, a table or a secret."""
         path = self._path.parent / name
         self._found.fingerprints[path] = fingerprint(path)
         match keys:
@@ -243,7 +245,7 @@ class _Reading:
     def _text(self, path: Path, keys: Keys, *, most: int = _MAX_FILE_CHARACTERS) -> str | None:
         """Return the text of a file, or `None` after a mistake."""
         try:
-            # A quoted value of CSV can hold line ends.
+            # A quoted value in CSV can contain line breaks.
             newline = "" if path.suffix == _CSV else None
             with open(path, encoding="utf-8-sig", newline=newline, opener=regular_files.opened) as file:
                 content = file.read(most + 1)
@@ -260,10 +262,10 @@ class _Reading:
         return content
 
     def _table(self, path: Path, keys: Keys) -> Any:
-        """Return the values by key that a CSV or YAML file holds."""
+        """Return the values by key in a CSV or YAML file."""
         self._found.files[keys] = path
         if path.suffix in _STRUCTURED:
-            # An expression can name a table that could not be read.
+            # An expression can name an unreadable table.
             return self._structured(path, keys) or {}
         if path.suffix != _CSV:
             self._unread(keys, f"{path}: must be a .csv or .yaml file")
@@ -276,7 +278,7 @@ class _Reading:
             return {}
 
     def _structured(self, path: Path, keys: Keys) -> Any:
-        """Return the data of a YAML file that stands at `keys`, with the places of its parts."""
+        """Return the data of a YAML file included at `keys`, and record the lines of its parts."""
         within = (*self._within, self._path)
         if path.resolve() in {each.resolve() for each in within}:
             return self._unread(keys, f"{path}: names itself, or a file that names it")
@@ -311,7 +313,7 @@ class _Reading:
         whole = _VARIABLE.sub(resolved, text)
         if not missing:
             return whole
-        # Each name once, in the order of the text.
+        # Each name appears once, in the order of the text.
         names = list(dict.fromkeys(missing))
         what = f"set it, or write ${{{names[0]}:-default}}" if len(names) == 1 else "set them"
         return self._unread(keys, f"the environment has no {' and no '.join(names)}; {what}")

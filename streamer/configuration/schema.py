@@ -11,14 +11,14 @@ from pydantic_core import CoreSchema
 from streamer.events import JsonObject
 from streamer.settings import LookupSettings, Settings, SubscriberSettings
 
-# No class of a plugin has such a name.
+# No plugin's class can have these names.
 VARIABLE = "from-environment"
-"""Name of the definition of `${NAME}`, which can stand for any single value."""
+"""Name of the definition of `${NAME}`, which can replace any single value."""
 
 FILE = "from-file"
-"""Name of the definition of `{file: path}`, which can stand for any single value."""
+"""Name of the definition of `{file: path}`, which can replace any single value."""
 
-# The dialect that yaml-language-server knows best.
+# The dialect that yaml-language-server supports best.
 _DIALECT = "http://json-schema.org/draft-07/schema#"
 _REFERENCE = "#/$defs/"
 _SINGLE = frozenset({"string", "number", "integer", "boolean"})
@@ -44,23 +44,24 @@ _INDIRECT: JsonObject = {
 
 
 class _Generator(GenerateJsonSchema):
-    """Pydantic's generator; a type that JSON Schema can't describe accepts anything."""
+    """Generator for pydantic that accepts any value for a type that JSON Schema can't describe."""
 
     ignored_warning_kinds: set[Any] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - pydantic's
 
     def handle_invalid_for_json_schema(self, schema: CoreSchema, error_info: str) -> JsonObject:  # noqa: ARG002 - pydantic's signature
-        """Return a schema without rules: the plugin's model decides."""
+        """Return a schema without rules; the plugin's model checks the value."""
         return {}
 
 
 def configuration_schema(
     plugins: Mapping[str, type[BaseModel]], services: Mapping[str, type[BaseModel]]
 ) -> JsonObject:
-    """Return the JSON Schema of a configuration file that can use `plugins`, given by their settings' models.
+    """Return the JSON Schema of a configuration file. `plugins` are the settings' models of its plugins.
 
-    `services` are the models of what look-ups ask, by their keys in `enrich`.
-    Each single value can also be `${NAME}` or `{file: path}`. Rules between
-    keys, such as "one of kafka and sqlite", are not in the schema.
+    `services` are the settings' models of the services that look-ups query, by
+    their keys in `enrich`. Each single value can also be `${NAME}` or `{file:
+    path}`. Rules between keys, such as "one of kafka and sqlite", are not in the
+    schema.
     """
     models: Iterable[type[BaseModel]] = dict.fromkeys(
         [Settings, SubscriberSettings, LookupSettings, *plugins.values(), *services.values()]
@@ -100,7 +101,7 @@ def _name(reference: Mapping[str, Any]) -> str:
 
 
 def _join(subscriber: JsonObject, plugins: Mapping[str, JsonObject], definitions: JsonObject) -> None:
-    """Let `uses` decide about the `settings` of a subscriber, which comes `on` events or `after` others."""
+    """Choose the schema of a subscriber's `settings` by `uses`, and require `on` or `after`."""
     subscriber["properties"]["uses"]["enum"] = sorted(plugins)
     subscriber["anyOf"] = [{"required": ["on"]}, {"required": ["after"]}]
     subscriber["allOf"] = [
@@ -119,25 +120,25 @@ def _settings(reference: JsonObject, definitions: JsonObject) -> JsonObject:
 
 
 def _simplified(schema: Any) -> Any:
-    """Return `schema` without what disturbs in an editor."""
+    """Return `schema` without the parts that disturb in an editor."""
     if not isinstance(schema, dict):
         return schema
     simple = _with_parts(schema, _simplified)
     for name in ("title", "discriminator"):
         simple.pop(name, None)
     if isinstance(simple.get("default"), dict | list):
-        # An editor would write the whole section.
+        # An editor would insert the default of the whole section.
         del simple["default"]
     if "patternProperties" in simple:
         simple["additionalProperties"] = False
     if "oneOf" in simple:
-        # A kind that is ${NAME} fits several.
+        # If the discriminator is ${NAME}, several members match.
         simple["anyOf"] = simple.pop("oneOf")
     return simple
 
 
 def _opened(schema: Any, definitions: JsonObject) -> Any:
-    """Return `schema` with `${NAME}` and `{file: path}` beside every single value."""
+    """Return `schema` with `${NAME}` and `{file: path}` as alternatives to every single value."""
     if not isinstance(schema, dict) or is_indirect(schema):
         return schema
     alternatives = schema.get("anyOf") or [{key: schema[key] for key in schema if key not in _NOTES}]
@@ -155,7 +156,7 @@ def _is_single(schema: JsonObject, definitions: JsonObject) -> bool:
 
 
 def _with_parts(schema: JsonObject, change: Callable[[Any], Any]) -> JsonObject:
-    """Return a copy of `schema` in which `change` has changed the schemas directly within it."""
+    """Return a copy of `schema` with `change` applied to the schemas directly within it."""
     changed = dict(schema)
     for name, part in schema.items():
         if name in _MAPPINGS:

@@ -1,4 +1,4 @@
-"""Web console, by which operators look at a daemon and act on it in a browser."""
+"""Web console: operators inspect and control a daemon in a browser."""
 
 from streamer.console.application import console_application
 from streamer.console.context import ConsoleContext

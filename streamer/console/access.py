@@ -1,9 +1,9 @@
-"""Access to the console: sessions, the sender of each request, and the headers of each answer.
+"""Access to the console: sessions, visitors, and security headers.
 
-Four checks stand between a website in an operator's browser and a change: the
-`Host` header (DNS rebinding, where there is no token), the `Origin` header, the
-session's cookie, which browsers do not send from other sites, and the CSRF
-token in the form.
+Four checks keep a foreign website in an operator's browser from making a change:
+the `Host` header (against DNS rebinding, if there is no token), the `Origin`
+header, the session's cookie, which browsers do not send from other sites, and the
+CSRF token in the form.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ from streamer.console.forms import Fields, first, form_of
 from streamer.settings import ConsoleSettings
 
 MOST_SESSIONS = 64
-"""Most sessions at a time; another one ends that which was used longest ago."""
+"""Most sessions at a time. A further session ends the least recently used session."""
 
 _SESSION_ID_BYTES = 32
 
 
 @dataclass(slots=True, kw_only=True)
 class ConsoleSession:
-    """Session of `operator`, whose forms hold the `csrf` token; times are monotonic seconds."""
+    """Session of `operator`. Its forms hold the `csrf` token; times are monotonic seconds."""
 
     operator: str
     can_change: bool
@@ -42,10 +42,10 @@ class ConsoleSession:
 
 @dataclass(slots=True, kw_only=True)
 class ConsoleSessions:
-    """Sessions of this process, each for at most `lifetime_s`.
+    """Sessions of this process, each valid for at most `lifetime_s` seconds.
 
-    Only digests of the ids are kept, so the time of a search tells nothing of
-    an id. A restart ends all sessions.
+    Only digests of the ids are kept, so the duration of a search reveals nothing
+    about an id. A restart ends all sessions.
     """
 
     clock: Clock
@@ -56,7 +56,7 @@ class ConsoleSessions:
         return len(self._by_digest)
 
     def begin(self, operator: str, *, can_change: bool = True) -> str:
-        """Begin a session and return its id; one that can't change only reads."""
+        """Begin a session, and return its id. Without `can_change`, the session only reads."""
         now = self.clock.monotonic()
         self._end_expired(now)
         while len(self._by_digest) >= MOST_SESSIONS:
@@ -72,7 +72,7 @@ class ConsoleSessions:
         return id_
 
     def find(self, id_: str) -> ConsoleSession | None:
-        """Return the session of an id, `None` when there is none or it has expired."""
+        """Return the session with this id, or `None` for an unknown or expired session."""
         now = self.clock.monotonic()
         self._end_expired(now)
         session = self._by_digest.get(_digest(id_))
@@ -81,7 +81,7 @@ class ConsoleSessions:
         return session
 
     def end(self, id_: str) -> None:
-        """End the session of an id, if there is one."""
+        """End the session with this id, if it exists."""
         self._by_digest.pop(_digest(id_), None)
 
     def _end_expired(self, now: float) -> None:
@@ -94,22 +94,22 @@ def _digest(id_: str) -> bytes:
 
 
 STATIC = "static"
-"""Name of the route that serves files without any secret, which a page to sign in needs too."""
+"""Name of the route for files without secrets, which the sign-in page also needs."""
 SIGN_IN = "sign_in"
-"""Name of the routes by which an operator signs in."""
+"""Name of the sign-in routes."""
 SIGN_OUT = "sign_out"
-"""Name of the route by which an operator signs out."""
+"""Name of the sign-out route."""
 LONGEST_NAME = 100
 _READING = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
-    """Sender of a request: the name of the `operator`, `None` for a reader who has not signed in.
+    """Sender of a request: the `operator`'s name, or `None` for a reader who has not signed in.
 
-    `csrf` is the token that the forms of this visitor hold. `can_change` is
-    false for a reader by another token. `can_sign_out` is true with a session of
-    the console's own.
+    `csrf` is the token in the visitor's forms. `can_change` is false with the
+    reader's token. `can_sign_out` is true if the console itself manages the
+    session.
     """
 
     operator: str | None = None
@@ -124,17 +124,17 @@ _FIELDS: web.RequestKey[Fields] = web.RequestKey("fields")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Admits requests to the console, by the tokens of `gate` or, without one, to loopback."""
+    """Admits requests to the console by the tokens of `gate`; without tokens, requests to loopback."""
 
     gate: Gate
     settings: ConsoleSettings
     sessions: ConsoleSessions
-    # Of this process; the tokens that it makes end with it.
+    # Key of this process. A restart invalidates the CSRF tokens made with the key.
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
     @property
     def middleware(self) -> Middleware:
-        """Middleware that admits requests, or sends their senders to the page to sign in."""
+        """Middleware that admits a request, or redirects to the sign-in page."""
 
         @web.middleware
         async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -144,7 +144,9 @@ class Access:
             if name == STATIC:
                 return await handler(request)
             if is_of_another_site(request) and not self._is_link(request):
-                raise ApiError(403, "A page of another site asks for this. Open the console by its address.")
+                raise ApiError(
+                    403, "This request comes from a page of another site. Open the console by its address."
+                )
             visitor = self._visitor(request)
             request[_VISITOR] = visitor
             if request.method not in _READING:
@@ -161,10 +163,10 @@ class Access:
         return admitted
 
     def sign_in(self, request: web.Request, name: str, shown: str) -> web.Response | None:
-        """Begin a session for `name`, whose answer sets its cookie; `None` if `shown` is not a token.
+        """Begin a session for `name`, and return the answer with its cookie, or `None` for a wrong token.
 
-        Raises `ApiError` for a name that can't stand in the audit, and 429 for a
-        peer that has shown too many wrong tokens.
+        Raises `ApiError` for an invalid name, and `ApiError` 429 for a peer that
+        has sent too many wrong tokens.
         """
         operator = checked_name(name)
         right = self.gate.right(request, shown) if self.gate.token else AccessRight.CHANGE
@@ -177,14 +179,14 @@ class Access:
         return response
 
     def sign_out(self, request: web.Request) -> web.Response:
-        """End the session of `request`, and its cookie."""
+        """End the session of `request`, and delete the cookie."""
         self.sessions.end(request.cookies.get(_cookie(request), ""))
         response = redirect("/console/sign-in?done=signed-out")
         response.headers["Set-Cookie"] = self._set_cookie(request, "", 0)
         return response
 
     def _is_link(self, request: web.Request) -> bool:
-        """Return true for a page that a person opens from elsewhere, and not for what a page loads."""
+        """Return true if a person follows a link to a page. False for requests that a page makes."""
         shown_in = {"document", "iframe"} if self.settings.frame_ancestors else {"document"}
         return (
             request.method in _READING
@@ -215,20 +217,20 @@ class Access:
     def _set_cookie(self, request: web.Request, session: str, age_s: float) -> str:
         parts = [f"{_cookie(request)}={session}", "Path=/console", f"Max-Age={age_s:.0f}", "HttpOnly"]
         if self.settings.frame_ancestors:
-            # In a frame of another site, a browser sends no other cookie.
+            # In a frame of another site, a browser sends only such cookies.
             return "; ".join([*parts, "SameSite=None", "Secure", "Partitioned"])
-        # A sender that forges this header keeps only its own cookie from plain HTTP.
+        # Forging this header only makes the sender's own cookie secure.
         is_secure = request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
         return "; ".join([*parts, "SameSite=Strict", *(["Secure"] if is_secure else [])])
 
 
 def visitor_of(request: web.Request) -> Visitor:
-    """Return the sender of an admitted request, or of one that was refused before."""
+    """Return the sender of a request, whether admitted or refused."""
     return request[_VISITOR] if _VISITOR in request else Visitor()
 
 
 def operator_of(request: web.Request) -> str:
-    """Return the operator who sends a change."""
+    """Return the name of the operator who requests a change."""
     operator = visitor_of(request).operator
     if operator is None:
         raise _not_signed_in()
@@ -241,20 +243,20 @@ def fields_of(request: web.Request) -> Fields:
 
 
 def redirect(location: str) -> web.Response:
-    """Return the answer that leads a browser to `location`, a path of the console."""
+    """Return a redirect to `location`, a path of the console."""
     return web.Response(status=303, headers={"Location": location})
 
 
 def checked_name(name: str) -> str:
-    """Return the name of an operator for the audit. Raises `ApiError` for one that is empty or no text."""
+    """Return an operator's name for the audit. Raises `ApiError` for an invalid name."""
     name = name.strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise ApiError(400, f"Give your name, with at most {LONGEST_NAME} characters: the audit records it.")
+        raise ApiError(400, f"Enter your name, with at most {LONGEST_NAME} characters: the audit records it.")
     return name
 
 
 def _check_origin(request: web.Request) -> None:
-    """Raise `ApiError` for a form that a page of another site sends."""
+    """Raise `ApiError` for a form from a page of another site."""
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     scheme, separator, authority = request.headers.get("Origin", "").partition("://")
     host = request.headers.get("Host", "")
@@ -262,8 +264,8 @@ def _check_origin(request: web.Request) -> None:
     if site != "same-origin" or not is_ours:
         raise ApiError(
             403,
-            "This form does not come from a page of this console. A proxy in front must pass the Host header "
-            "on.",
+            "This form does not come from a page of this console. A proxy before the console must pass on "
+            "the Host header.",
         )
 
 
@@ -277,7 +279,7 @@ def _check_csrf(visitor: Visitor, fields: Fields) -> None:
 
 def _check_right(visitor: Visitor, name: str | None) -> None:
     if not visitor.can_change and name != SIGN_OUT:
-        raise ApiError(403, "You have signed in as a reader: a change needs the token of admin.token.")
+        raise ApiError(403, "You have signed in as a reader: a change needs the token in admin.token.")
 
 
 def _not_signed_in() -> ApiError:
@@ -285,7 +287,7 @@ def _not_signed_in() -> ApiError:
 
 
 def _page_after_sign_in(wanted: str) -> str:
-    """Return the page to go to after signing in: `wanted` if it is one of the console's."""
+    """Return the page after signing in: `wanted` if it is a page of the console."""
     after = wanted.removeprefix("/console")
     is_ours = wanted.startswith("/console") and after[:1] in {"", "/", "?"}
     is_plain = wanted.isascii() and wanted.isprintable() and not {"\\", " "} & set(wanted)
@@ -293,7 +295,7 @@ def _page_after_sign_in(wanted: str) -> str:
 
 
 def _cookie(request: web.Request) -> str:
-    # Cookies do not tell ports apart, and one machine can run several daemons.
+    # Cookies ignore ports, and one machine can run several daemons, so the name contains the port.
     try:
         port = request.url.port
     except ValueError:
@@ -314,11 +316,11 @@ _SOURCES = (
 
 
 def security_headers(frame_ancestors: Sequence[str]) -> Mapping[str, str]:
-    """Return the headers of every answer; only pages of `frame_ancestors` can show the console in a frame.
+    """Return the headers of every answer. Only pages of `frame_ancestors` can frame the console.
 
-    A page loads nothing from elsewhere and runs no script but the console's own
-    file. The browser keeps no copy. It tells other sites no address, and tells
-    the console itself the origin of a form, which is checked.
+    A page loads only the console's own files and scripts. The browser keeps no
+    copy, and sends other sites no address. To the console itself it sends a form's
+    origin, which the console checks.
     """
     ancestors = " ".join(frame_ancestors) or "'none'"
     policy = "; ".join([*_SOURCES, f"frame-ancestors {ancestors}"])
@@ -330,5 +332,5 @@ def security_headers(frame_ancestors: Sequence[str]) -> Mapping[str, str]:
         "Cross-Origin-Resource-Policy": "same-origin",
         "Cross-Origin-Opener-Policy": "same-origin",
     }
-    # Older browsers know no list.
+    # Older browsers do not support a list of sites.
     return headers if frame_ancestors else {**headers, "X-Frame-Options": "DENY"}

@@ -1,4 +1,4 @@
-"""Application of the console, which the listener of the admin API serves below /console."""
+"""Application of the console, which the admin API's listener serves below /console."""
 
 from http import HTTPStatus
 
@@ -22,7 +22,7 @@ _log = structlog.get_logger()
 
 
 def console_application(daemon: ConsoleContext) -> web.Application:
-    """Return the console of a daemon, which admits requests by itself."""
+    """Return a daemon's console, which authenticates its own requests."""
     context = PageContext.of(daemon)
     app = web.Application(
         middlewares=[

@@ -1,4 +1,4 @@
-"""Line charts as SVG, drawn on the server: no script, no image of another host."""
+"""Line charts as SVG, drawn on the server, without scripts or images from other hosts."""
 
 import math
 from collections.abc import Sequence
@@ -15,25 +15,25 @@ _PARTS = 4
 _MEGABYTE = 1e6
 _MINUTE_S = 60.0
 _SPANS_S = (600.0, 1_800.0, HOUR_S)
-# A hole in the samples that is longer shows as one.
+# A longer gap between samples interrupts the line.
 _GAP_S = 45.0
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Line of a chart with its `name`; `points` are from the oldest to the newest."""
+    """Line of a chart. `points` are ordered from the oldest to the newest."""
 
     name: str
     points: Sequence[Point]
 
     @property
     def latest(self) -> float | None:
-        """Newest value, if the newest point has one."""
+        """Value of the newest point, or `None`."""
         return self.points[-1].value if self.points else None
 
     @property
     def peak(self) -> float:
-        """Largest value, 0 without any."""
+        """Largest value, or 0 without values."""
         return max((each.value for each in self.points if each.value is not None), default=0.0)
 
 
@@ -49,7 +49,7 @@ class Chart:
 
     @property
     def description(self) -> str:
-        """Description of the chart for people who can't see it."""
+        """Text that describes the chart for people who can't see it."""
         said = (
             f"{line.name}: now {readable(line.latest)}, at most {readable(line.peak)}" for line in self.lines
         )
@@ -58,7 +58,7 @@ class Chart:
 
     @property
     def svg(self) -> Markup:
-        """The chart as an SVG element, with colours of the style sheet."""
+        """SVG element of the chart, with the style sheet's colours."""
         top = rounded_up(max(line.peak for line in self.lines))
         begin = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">')
         levels = [_level(top * part / _PARTS, top) for part in range(_PARTS + 1)]
@@ -80,7 +80,7 @@ class Chart:
         ]
 
     def _paths(self, line: Line, top: float) -> Sequence[str]:
-        """Return the parts of a line; it is interrupted where there are no values."""
+        """Return the parts of a line. Points without a value interrupt the line."""
         paths: list[list[str]] = []
         before: Point | None = None
         for point in line.points:
@@ -91,7 +91,7 @@ class Chart:
                 paths.append([])
             paths[-1].append(f"{self._x(point.at):.1f} {_y(point.value, top):.1f}")
             before = point
-        # A single point is a dot, which round ends make of a line to itself.
+        # A line from a point to itself, with round ends, draws a dot.
         return [f"M{' L'.join(path if len(path) > 1 else path * 2)}" for path in paths]
 
     def _x(self, at: float) -> float:
@@ -100,7 +100,7 @@ class Chart:
 
 
 def charts(samples: Samples, until: float) -> Sequence[Chart]:
-    """Return the charts of the overview, of the last hour or of the part of it that was sampled."""
+    """Return the overview's charts of the last hour, or of the sampled part of the hour."""
     age = [
         Line("In the log", samples.means(Series.AGE_SUM, Series.AGE_COUNT)),
         Line("At the target", samples.means(Series.TO_TARGET_SUM, Series.TO_TARGET_COUNT)),
@@ -119,7 +119,7 @@ def charts(samples: Samples, until: float) -> Sequence[Chart]:
     drawn = [
         ("Events into the log", "events per second", [Line("Events", samples.rates(Series.EVENTS))]),
         ("Deliveries", "per second", deliveries),
-        ("Events that wait", "events", waiting),
+        ("Waiting events", "events", waiting),
         ("Age of events", "mean, in seconds", age),
         ("Dead letters", "per minute", set_aside),
         ("Memory of the process", "MB", memory),
@@ -130,7 +130,7 @@ def charts(samples: Samples, until: float) -> Sequence[Chart]:
 
 
 def readable(value: float | None) -> str:
-    """Return a number with three digits that count, in thousands or millions if it is large; or a dash."""
+    """Return a rounded number, with k, M or G for a large number, or a dash for `None`."""
     if value is None:
         return NOTHING
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -140,7 +140,7 @@ def readable(value: float | None) -> str:
 
 
 def rounded_up(peak: float) -> float:
-    """Return the end of an axis for values up to `peak`: 1, 2, 2.5 or 5 times a power of ten."""
+    """Return an axis's end for values up to `peak`: 1, 2, 2.5 or 5 times a power of ten."""
     if peak <= 0 or not math.isfinite(peak):
         return 1.0
     power = 10.0 ** math.floor(math.log10(peak))

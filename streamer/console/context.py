@@ -1,4 +1,4 @@
-"""Context of the console's pages: what the admin API answers, and the state of the process."""
+"""Context of the console's pages: the admin API's resources, and the process's state."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from streamer.supervision.health import Health
 from streamer.supervision.status import Status
 
 _SHOWN_FAILURES = 5
-# All dead letters are read for the latest ones.
+# Finding the latest dead letters reads all dead letters, so this list is read less often.
 _FAILURES_EVERY_S = 60.0
 
 
@@ -33,8 +33,7 @@ _FAILURES_EVERY_S = 60.0
 class ConsoleContext:
     """Parts of a daemon that the console shows.
 
-    `configuration` returns the configuration in effect as YAML, with secrets
-    masked.
+    `configuration` returns the current configuration as YAML, with masked secrets.
     """
 
     admin: AdminContext
@@ -46,18 +45,18 @@ class ConsoleContext:
 
     @property
     def clock(self) -> Clock:
-        """Time of the daemon."""
+        """Clock of the daemon."""
         return self.admin.clock
 
     @property
     def configured(self) -> Settings:
-        """Settings in effect."""
+        """Current settings."""
         return self.admin.daemon.plan.settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageResources:
-    """Resources of the admin API: they make every change, and so its audit record too."""
+    """Resources of the admin API. Every change of the console goes through them, with its audit record."""
 
     subscribers: SubscriberResource
     events: EventResource
@@ -87,8 +86,8 @@ class PageResources:
 class RecentLists:
     """Lists that several pages show.
 
-    `holes` leave those of snapshots out, the oldest first; `failures` are the
-    latest dead letters, the newest first.
+    `holes` are the continuity records without snapshots, the oldest first;
+    `failures` are the latest dead letters, the newest first.
     """
 
     holes: RecentRecords
@@ -97,7 +96,7 @@ class RecentLists:
 
     @classmethod
     def of(cls, resources: PageResources, clock: Clock) -> Self:
-        """Return the lists that `resources` answer."""
+        """Return the lists, read through `resources`."""
         return cls(
             holes=RecentRecords(
                 name="continuity records", read=partial(_holes, resources.continuity), clock=clock
@@ -114,7 +113,7 @@ class RecentLists:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageContext:
-    """Daemon that the pages show, and what they share."""
+    """Daemon that the pages show, with shared resources and lists."""
 
     daemon: ConsoleContext
     renderer: Renderer
@@ -124,7 +123,7 @@ class PageContext:
 
     @classmethod
     def of(cls, daemon: ConsoleContext) -> Self:
-        """Return the context of the pages of one daemon."""
+        """Return the context of one daemon's pages."""
         settings, clock = daemon.settings, daemon.clock
         sessions = ConsoleSessions(clock=clock, lifetime_s=settings.console.session_s)
         resources = PageResources.of(daemon.admin)

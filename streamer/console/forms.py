@@ -1,4 +1,4 @@
-"""Forms and queries of a browser, read into the requests of the admin API."""
+"""Converts a browser's forms and queries into requests of the admin API."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from streamer.admin.schemas import ApiError
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 Fields = Sequence[tuple[str, str]]
-"""Names and values of a form, in its order."""
+"""Names and values of a form, in the form's order."""
 
 _MOST_FIELDS = 2_000
 _MINUTES = len("2026-01-31T09:30")
@@ -24,29 +24,28 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 async def form_of(request: web.Request) -> Fields:
-    """Return the fields of the form that `request` sends. Raises `ApiError` if it is not a form."""
+    """Return the fields of the form in `request`. Raises `ApiError` if the body is not a form."""
     if request.content_type != FORM_TYPE:
-        raise ApiError(415, "Send this with the form of the console.")
+        raise ApiError(415, "Use the console's form for this request.")
     try:
         text = (await request.read()).decode()
         return parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ConnectionError:
-        raise ApiError(400, "The form is not whole.") from None
+        raise ApiError(400, "The form is incomplete.") from None
     except ValueError:
         raise ApiError(400, "The form can't be read.") from None
 
 
 def first(fields: Fields, name: str) -> str:
-    """Return the first value of a name, or an empty text."""
+    """Return the first value of the field `name`, or an empty text."""
     return next((value for key, value in fields if key == name), "")
 
 
 def filled(model: type[_Model], fields: Fields, /, **given: Any) -> _Model:
-    """Return `fields` as a `model`, with `given` instead of the browser's values.
+    """Return `fields` as a `model`; values in `given` override the browser's values.
 
-    Fields that are left blank have their defaults, and names that the model
-    does not know are ignored. A time without a zone is in UTC. Raises
-    `ValidationError`.
+    Blank fields get their defaults, and unknown names are ignored. A time without a
+    zone is in UTC. Raises `ValidationError`.
     """
     values: dict[str, Any] = {}
     for name, field in model.model_fields.items():
@@ -64,7 +63,7 @@ def filled(model: type[_Model], fields: Fields, /, **given: Any) -> _Model:
 
 
 def object_of(text: str) -> dict[str, Any] | None:
-    """Return the JSON object in a text area, `None` when that is blank. Raises `ApiError` for other text."""
+    """Return the JSON object in a text area, or `None` for a blank text. Raises `ApiError` for other text."""
     if not text.strip():
         return None
     try:
@@ -82,7 +81,7 @@ def unset(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kinds(annotation: Any) -> Sequence[Any]:
-    """Return the members of a union, or the one type that there is."""
+    """Return the members of a union, or the single type."""
     members = get_args(annotation)
     if get_origin(annotation) is not tuple and NoneType in members:
         return [each for each in members if each is not NoneType]
@@ -90,7 +89,7 @@ def _kinds(annotation: Any) -> Sequence[Any]:
 
 
 def _in_utc(text: str) -> str:
-    """Return what an input of a time holds, with seconds and a zone."""
+    """Return the text of a time input with seconds and the zone UTC."""
     if len(text) == _MINUTES:
         return f"{text}:00Z"
     return f"{text}Z" if len(text) == _SECONDS else text

@@ -1,4 +1,4 @@
-"""Recent records of the log, for quick pages."""
+"""Cache of recent records in the log, for quick pages."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,10 +13,10 @@ _TIMEOUT_S = 5.0
 
 @dataclass(slots=True, kw_only=True)
 class RecentRecords:
-    """Result of `read`, read at most every `every_s` seconds, and once at a time.
+    """Cached result of `read`, refreshed at most every `every_s` seconds, with one call at a time.
 
-    However many pages ask: each reading costs a consumer where the log is in
-    Kafka. `name` is the plural noun for the records in a sentence.
+    The cache matters because each call opens a consumer if the log is in Kafka.
+    `name` is a plural noun for the records in messages.
     """
 
     name: str
@@ -30,7 +30,7 @@ class RecentRecords:
     async def records(self) -> Sequence[JsonObject]:
         """Return the records, in the order of `read`.
 
-        Raises `LogUnavailable` when the log can't be read, or not within 5 s.
+        Raises `LogUnavailable` if the log can't be read within 5 s.
         """
         if self._reading is None and not self._is_fresh():
             self._reading = asyncio.create_task(self._read(), name=f"read {self.name}")
@@ -38,18 +38,19 @@ class RecentRecords:
         if self._reading is not None:
             try:
                 async with self.clock.timeout(_TIMEOUT_S):
-                    # Others wait for the same reading, which can't be broken off in its thread.
+                    # Other pages wait for the same reading, and its thread can't be interrupted.
                     await asyncio.shield(self._reading)
             except TimeoutError:
                 raise LogUnavailable(
-                    f"The log did not show its {self.name} within {_TIMEOUT_S:g} s."
+                    f"Reading the {self.name} from the log took longer than {_TIMEOUT_S:g} s."
                 ) from None
         return self._records
 
     def forget(self) -> None:
-        """Let the next page read the log: something was just changed."""
+        """Let the next page read the log again, because an operator has just changed something."""
         self._read_at = None
-        # A reading that has begun can have missed the change, and goes on for those who wait for it.
+        # A running reading can have missed the change. It continues only for the pages that wait for
+        # it.
         self._reading = None
 
     def _is_fresh(self) -> bool:
@@ -63,6 +64,6 @@ class RecentRecords:
     def _finished(self, reading: "asyncio.Task[None]") -> None:
         if self._reading is reading:
             self._reading = None
-        # asyncio reports an error that nothing has looked at.
+        # asyncio would report an error that no code has retrieved.
         if not reading.cancelled():
             reading.exception()

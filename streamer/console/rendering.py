@@ -1,4 +1,4 @@
-"""Pages from templates: every value is escaped, and what has the form of a secret is masked."""
+"""Renders pages from templates. Escapes every value, and masks texts that look like secrets."""
 
 import importlib.resources
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 @dataclass(frozen=True, slots=True)
 class NavigationEntry:
-    """Page in the navigation: its `path` below /console, and its `name`."""
+    """Entry of the navigation: a page's `path` below /console, and its `name`."""
 
     path: str
     name: str
@@ -47,23 +47,23 @@ NAVIGATION = (
     NavigationEntry("/configuration", "Configuration"),
     NavigationEntry("/audit", "Audit"),
 )
-"""Entries of the navigation, in its order; a new page is added here and among the routes."""
+"""Entries of the navigation in order. A new page needs an entry here and a route."""
 
-# The words of a notice come from here and not from the address, which anybody can write.
+# The texts of notices come from here, because anybody can write a text into an address.
 _DONE = {
-    "paused": "Paused. Nothing is delivered until the subscriber is resumed.",
+    "paused": "Paused. Streamer delivers nothing to the subscriber until you resume it.",
     "resumed": "Resumed. The subscriber delivers again.",
     "probed": "The target is tried now.",
     "ordered": "The redrive is ordered. Its progress is below.",
-    "nothing": "No letter of this filter can be redriven, so nothing is ordered.",
-    "discarded": "The letters are discarded for good.",
+    "nothing": "No dead letter of this filter can be redriven, so no redrive was ordered.",
+    "discarded": "The dead letters are discarded for good.",
     "cancelled": "Cancelled.",
     "snapshot-ordered": "The snapshot is ordered. The process that reads its channel carries it out.",
-    "snapshot-pause": "The snapshot pauses, across restarts, until it is resumed.",
-    "snapshot-resume": "The snapshot continues where it was.",
+    "snapshot-pause": "The snapshot pauses until you resume it, even across restarts.",
+    "snapshot-resume": "The snapshot continues at the same row.",
     "snapshot-cancel": "The snapshot is cancelled. Published records stay.",
     "position-ordered": "The position is ordered. The process that reads the channel sets it soon.",
-    "position-set": "The position is set. Its continuity record says what came of it.",
+    "position-set": "The position is set. The continuity record describes the effect.",
     "position-cancelled": "The order is cancelled. The channel keeps its position.",
     "signed-out": "You have signed out.",
 }
@@ -95,7 +95,7 @@ class Renderer:
     def page(
         self, request: web.Request, template: str, *, status: int = HTTPStatus.OK, **values: object
     ) -> web.Response:
-        """Return the page of a template with `values`, which must have a `title`."""
+        """Return the page of `template` with `values`, which must include a `title`."""
         text = self._environment.get_template(template).render(
             visitor=visitor_of(request),
             navigation=NAVIGATION,
@@ -108,16 +108,16 @@ class Renderer:
         return web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
 
     def fragment(self, template: str, **values: object) -> str:
-        """Return a template as a part of a page that a script draws."""
+        """Render a template as a part of a page, for a script."""
         return self._environment.get_template(template).render(**values)
 
     def _ago(self, at: object) -> str:
-        """Return how long ago a moment was."""
+        """Return the time since a moment, such as `5 min ago`."""
         seconds = None if at is None else self.clock.now() - _epoch(at)
         return NOTHING if seconds is None else f"{duration(max(0.0, seconds))} ago"
 
     def _ahead(self, at: object) -> str:
-        """Return in how long a moment will be."""
+        """Return the time until a moment, such as `in 5 min`."""
         if at is None:
             return NOTHING
         seconds = _epoch(at) - self.clock.now()
@@ -125,7 +125,7 @@ class Renderer:
 
 
 def static_files() -> Mapping[str, tuple[bytes, str]]:
-    """Return the content and the type of each file that pages load, by its name."""
+    """Return the content and the media type of each static file, by file name."""
     return {
         each.name: (each.read_bytes(), _TYPES[each.name[each.name.rindex(".") :]])
         for each in (_PACKAGE / "static").iterdir()
@@ -134,7 +134,7 @@ def static_files() -> Mapping[str, tuple[bytes, str]]:
 
 
 def moment(at: object) -> Markup | str:
-    """Return a time element for RFC 3339 or epoch seconds, in UTC; a dash for none."""
+    """Return an HTML time element in UTC for RFC 3339 or epoch seconds, or a dash for `None`."""
     if at is None:
         return NOTHING
     found = datetime.fromtimestamp(_epoch(at), UTC)
@@ -144,7 +144,7 @@ def moment(at: object) -> Markup | str:
 
 
 def number(value: float) -> str:
-    """Return a count with its digits in groups of three."""
+    """Return a count with groups of three digits."""
     return f"{value:,.0f}"
 
 
@@ -164,7 +164,7 @@ def compact(value: Any) -> str:
 
 
 def sentence(text: str) -> Markup:
-    """Return a sentence whose commands between backticks are marked as code; secrets are masked."""
+    """Return a sentence as HTML, with commands in backticks as code, and masked secrets."""
     parts = str(_masked(text)).split("`")
     if len(parts) % 2 == 0:
         return Markup("{}").format("`".join(parts))
@@ -178,12 +178,12 @@ def _epoch(at: object) -> float:
 
 
 def _template(name: str) -> str | None:
-    # A template's name is ours, and never part of a request.
+    # A template's name comes from the code, and never from a request.
     return (_PACKAGE / "templates" / name).read_text("utf-8")
 
 
 def _masked(value: object) -> object:
-    """Return a value of a template without what has the form of a secret."""
+    """Return a template's value, with texts masked that look like secrets."""
     if isinstance(value, str) and not isinstance(value, Markup):
         return masked(value, limit=len(value) + 1)
     return value

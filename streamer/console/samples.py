@@ -1,8 +1,7 @@
 """Samples of this process's metrics in the last hour.
 
-The series are fixed, whatever the number of channels and subscribers: their
-values are summed up. A sample is a few numbers, so an hour of them takes less
-than 100 kB.
+A sample sums up each metric over all channels and subscribers. So a sample is a few
+numbers, and an hour of samples takes less than 100 kB.
 """
 
 from collections import deque
@@ -19,18 +18,18 @@ EVERY_S = 10.0
 """Time between two samples."""
 
 HOUR_S = 3600.0
-"""Time that the samples cover."""
+"""Time span of the samples."""
 
 NOTHING = "\N{EN DASH}"
 """Text for a missing value."""
 
 
 class Series(StrEnum):
-    """Sum of the samples of one metric, by the metric's name as Prometheus has it."""
+    """Metrics to sum up, by their names in Prometheus."""
 
     EVENTS = "streamer_ingest_events_total"
     DELIVERED = "streamer_deliveries_total"
-    """Only what was delivered."""
+    """Only successful deliveries."""
     FAILED = "streamer_failed_attempts_total"
     DEAD_LETTERS = "streamer_dead_letters_total"
     LAG = "streamer_delivery_lag_events"
@@ -57,7 +56,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """One value of a line, `at` in epoch seconds; `None` where there is none."""
+    """One value of a line, or `None` for a gap; `at` in epoch seconds."""
 
     at: float
     value: float | None
@@ -70,11 +69,11 @@ class Samples:
     _kept: deque[Sample] = field(default_factory=lambda: deque(maxlen=int(HOUR_S / EVERY_S) + 1), init=False)
 
     def add(self, sample: Sample) -> None:
-        """Keep a sample, and forget one that is older than an hour."""
+        """Keep a sample, and drop a sample that is older than an hour."""
         self._kept.append(sample)
 
     def with_one(self, sample: Sample) -> "Samples":
-        """Return these samples and one more, which is not kept here."""
+        """Return a copy of these samples with one more sample."""
         every = Samples()
         every._kept.extend(self._kept)
         every.add(sample)
@@ -90,14 +89,14 @@ class Samples:
         return [Point(at=each.at, value=each.values[series] / scale) for each in self._kept]
 
     def rates(self, series: Series, *, per_s: float = 1.0) -> Sequence[Point]:
-        """Return by how much a counter grew in `per_s` seconds, between each sample and the one before it."""
+        """Return a counter's growth per `per_s` seconds, between consecutive samples."""
         return [
             Point(at=after.at, value=_growth(before, after, series) * per_s / (after.at - before.at))
             for before, after in self._pairs()
         ]
 
     def means(self, total: Series, count: Series) -> Sequence[Point]:
-        """Return the mean of what a histogram observed since the sample before; no value without any."""
+        """Return a histogram's mean between consecutive samples, or `None` without observations."""
         points = []
         for before, after in self._pairs():
             observed = _growth(before, after, count)
@@ -106,12 +105,12 @@ class Samples:
         return points
 
     def growth(self, series: Series, within_s: float) -> float:
-        """Return by how much a counter grew in the last `within_s` seconds, as far as that was sampled."""
+        """Return a counter's growth in the last `within_s` seconds, or since the first sample."""
         begin = self._kept[-1].at - within_s - EVERY_S / 2 if self._kept else 0.0
         return sum(_growth(before, after, series) for before, after in self._pairs() if before.at >= begin)
 
     def _pairs(self) -> Sequence[tuple[Sample, Sample]]:
-        # A clock that is set back leaves no time between two samples.
+        # After the clock is set back, two samples can have no time between them.
         return [(before, after) for before, after in pairwise(self._kept) if after.at > before.at]
 
 
@@ -122,7 +121,7 @@ class Sampler:
     registry: CollectorRegistry
     clock: Clock
     _kept: Samples = field(default_factory=Samples, init=False)
-    # A registry does not find this collector by the names of its metrics.
+    # A registry can't find this collector by its metrics' names.
     _process: ProcessCollector = field(default_factory=lambda: ProcessCollector(registry=None), init=False)
 
     async def run(self) -> None:
@@ -132,14 +131,14 @@ class Sampler:
             await self.clock.sleep(EVERY_S)
 
     def samples(self) -> Samples:
-        """Return the samples of the last hour, and one of this moment."""
+        """Return the samples of the last hour, with a new sample of this moment."""
         return self._kept.with_one(self._taken())
 
     def _taken(self) -> Sample:
         return Sample(at=self.clock.now(), values=self._summed())
 
     def _summed(self) -> Values:
-        """Return the sum of each series over all of its labels; 0 for one that has no sample."""
+        """Return the sum of each series over all its labels, or 0 without samples."""
         sums = dict.fromkeys(Series, 0.0)
         names = {series.value: series for series in Series}
         found = self.registry.restricted_registry(list(names)).collect()
@@ -151,5 +150,5 @@ class Sampler:
 
 
 def _growth(before: Sample, after: Sample, series: Series) -> float:
-    # A subscriber that is removed takes its counts along.
+    # Removing a subscriber also removes its counts, so a sum can fall.
     return max(0.0, after.values[series] - before.values[series])

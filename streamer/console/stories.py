@@ -10,13 +10,13 @@ from streamer.events import JsonObject
 
 _MOST_NAMED = 20
 _LONGEST = 200
-# A search compares whole events' times, which are written with milliseconds at least.
+# A search includes one second around the event's time, because `_text` cuts times to milliseconds.
 _MARGIN = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
-    """Event for a table: its texts are cut, and `place` is that in the log."""
+    """Event as a table row, with shortened texts; `place` is the position in the log."""
 
     address: str
     type: str
@@ -28,9 +28,9 @@ class EventRow:
 
 
 def story_address(event: Mapping[str, Any]) -> str:
-    """Return the page of an event's story; the API gives its `id` and, where it can, type and time.
+    """Return the address of an event's story, from the event's `id` and, if known, type and time.
 
-    Both narrow the search for the event.
+    The type and the time narrow the search for the event.
     """
     narrowed = {}
     type_ = event.get("type")
@@ -43,7 +43,7 @@ def story_address(event: Mapping[str, Any]) -> str:
 
 
 def event_row(event: JsonObject) -> EventRow:
-    """Return an event of a search or of the tail as a row."""
+    """Return an event from a search or the tail as a row."""
     data = event.get("data")
     changed = data.get("changed_fields") if isinstance(data, dict) else event.get("changed_fields")
     names = [str(each) for each in changed[:_MOST_NAMED]] if isinstance(changed, list) else []

@@ -12,10 +12,11 @@ from streamer.events import DeadLetter, EventId, SubscriberName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowState:
-    """State of the log and of the daemon's work, by which the missing are told from the lost.
+    """State of the log and of the daemon's work, to tell events under way from lost events.
 
-    `logged` counts the log's events by their ids. The daemon has still to read
-    `unread` messages of the org, and to deliver `pending` events to each target.
+    `logged` counts the log's events by id. `unread` counts messages of the org that
+    the daemon has not read yet. `pending` counts undelivered events for each
+    target.
     """
 
     logged: Counter[EventId]
@@ -23,7 +24,7 @@ class FlowState:
     pending: Mapping[SubscriberName, int]
 
     def ahead_of(self, target: SubscriberName) -> int:
-        """Return the most events that can still reach a target: unread ones, and those at it or before it."""
+        """Return the most events that can still reach `target`: unread and pending events."""
         name: SubscriberName | None = target
         total = self.unread
         while name is not None:
@@ -44,10 +45,10 @@ class Latency:
 class TargetCounts:
     """Counts of one target: expected, delivered and repeated events, and dead letters.
 
-    `due` sales have neither arrived nor become a dead letter. The `lost` ones
-    of them are on their way no more. `second_rounds` are the events that no sale
-    has asked for, such as those that a write-back would cause. `early` steps were
-    taken before the step that comes before them.
+    `due` counts sales that have neither arrived nor become a dead letter. `lost`
+    counts the part of them that can no longer arrive. `second_rounds` counts
+    deliveries without a sale, which a write-back could cause. `early` counts steps
+    before the preceding step.
     """
 
     expected: int
@@ -70,10 +71,10 @@ class TargetCounts:
         ahead: int | None = None,
         **more: Any,
     ) -> "TargetCounts":
-        """Hold the records of the `steps` that were taken, and of `letters`, against those `expected`.
+        """Compare the records in `steps` and `letters` with the `expected` records.
 
-        The keys of `steps` are keys of deliveries. At most `ahead` events can still
-        arrive; without it nothing counts as lost.
+        The keys of `steps` are idempotency keys of deliveries. At most `ahead`
+        events can still arrive; without `ahead`, no event counts as lost.
         """
         ended = Counter([*map(record_of, steps), *letters])
         due = len(set(expected) - ended.keys())
@@ -93,8 +94,9 @@ class TargetCounts:
 class DemoReport:
     """Counts at the org, in the log and at each target.
 
-    `poisoned` are the ids of the records whose events a target was made to refuse.
-    The daemon has still to read `unread` messages; `None` while that is not known.
+    `poisoned` are the ids of records whose events a target is told to reject.
+    `unread` counts messages that the daemon has not read yet, or is `None` while
+    unknown.
     """
 
     sent: int
@@ -108,17 +110,17 @@ class DemoReport:
 
     @property
     def lost(self) -> int:
-        """Number of events that never reach the log, and of deliveries that end nowhere."""
+        """Number of events that will not reach the log, plus deliveries that will not reach a target."""
         return self.lost_before_log + sum(target.lost for target in self.targets.values())
 
     @property
     def due(self) -> int:
-        """Number of events that are not in the log, and of deliveries that have not ended."""
+        """Number of events that are not in the log, plus deliveries that have not ended."""
         return self.missing + sum(target.due for target in self.targets.values())
 
     @property
     def on_their_way(self) -> int:
-        """Number of due ones that are not lost."""
+        """Number of due events and deliveries that are not lost."""
         return self.due - self.lost
 
     @property
@@ -128,34 +130,34 @@ class DemoReport:
 
     @property
     def lost_before_log(self) -> int:
-        """Number of missing messages that the daemon does not read any more."""
+        """Number of missing messages that the daemon will not read."""
         return _lost(self.missing, self.unread)
 
     @property
     def unexpected_letters(self) -> Sequence[DeadLetter]:
-        """Dead letters of events that no target was made to refuse."""
+        """Dead letters of events that no target was told to reject."""
         return [
             each for each in self.dead_letters if not each.event or each.event.subject not in self.poisoned
         ]
 
     @property
     def early(self) -> int:
-        """Number of steps that a target took before the step that comes before them."""
+        """Number of steps that a target took before the preceding step."""
         return sum(target.early for target in self.targets.values())
 
     @property
     def second_rounds(self) -> int:
-        """Number of deliveries that no sale has asked for."""
+        """Number of deliveries without a sale."""
         return sum(target.second_rounds for target in self.targets.values())
 
     @property
     def is_good(self) -> bool:
-        """True if each sale took its steps in turn, once, and only poisoned ones ended as dead letters."""
+        """True if each sale took its steps in order and once, and only poisoned sales became dead letters."""
         wrong = self.due or self.duplicates_in_log or self.early or self.second_rounds
         return bool(self.sent) and not (wrong or self.unexpected_letters)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report for a file."""
+        """Return the report as JSON for a file."""
         return {
             "sent": self.sent,
             "appended": self.appended,
@@ -173,10 +175,10 @@ class DemoReport:
 
 @dataclass(slots=True, kw_only=True)
 class Accounts:
-    """Counts of the demo: what the org changed, and what the log and the targets got of it.
+    """Counts of the demo: the org's changes, and the events in the log and at the targets.
 
-    The `poisoned` records are refused by a target. `evidence` of what is lost is
-    there once the demo has ended.
+    A target rejects the `poisoned` records. `evidence` is set once the demo has
+    ended, and shows the lost events.
     """
 
     scenario: Scenario
@@ -186,9 +188,9 @@ class Accounts:
     evidence: FlowState | None = None
 
     def report(self) -> DemoReport:
-        """Compare what the targets saw themselves with the changes in the org.
+        """Compare the targets' own records with the org's changes.
 
-        Without `evidence`, everything that is missing is on its way.
+        Without `evidence`, all missing events count as under way.
         """
         logged = self.tally.appended_ids if self.evidence is None else self.evidence.logged
         letters = tuple(self.tally.dead_letters.values())
@@ -219,7 +221,7 @@ def _lost(due: int, ahead: int | None) -> int:
 
 
 def _record_of_letter(letter: DeadLetter) -> str:
-    # No sale has asked for a letter without an event.
+    # A dead letter without an event belongs to no sale.
     return str(letter.event and letter.event.subject)
 
 

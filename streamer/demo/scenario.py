@@ -1,4 +1,4 @@
-"""Scenario of the demo: opportunities are won in the org, and targets take the steps of each sale."""
+"""Scenario of the demo: the org wins opportunities, and targets take the steps of each sale."""
 
 import random
 from collections import Counter, defaultdict
@@ -30,20 +30,19 @@ KEY_FIELD = "Delivery_Key__c"
 
 
 def record_of(key: str) -> str:
-    """Return the id of the record whose change `key` stands for: an event's id, with or without its step.
+    """Return the record id in `key`, which is an event's id with or without a subscriber's name.
 
-    The id of a change event ends with its record's.
+    The id of a change event ends with the record's id.
     """
     return key.split(":")[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """Steps that the targets have taken, as they saw them themselves.
+    """Steps that the targets have taken, in the targets' own view.
 
-    `taken` counts how often each delivery, by its idempotency key, was accepted.
-    `early` counts the steps that a target took before the step that comes before
-    it was taken for the same event.
+    `taken` counts the accepted attempts of each delivery, by idempotency key.
+    `early` counts steps that a target took before the same event's preceding step.
     """
 
     taken: Mapping[SubscriberName, Counter[str]] = field(
@@ -53,7 +52,7 @@ class Steps:
 
     @classmethod
     def watched(cls, receivers: Mapping[SubscriberName, Receiver], org: SandboxOrg) -> Self:
-        """Return the steps that are taken at `receivers` and, for the write-back, in `org` from now on."""
+        """Return counters of future steps at `receivers` and, for the write-back, in `org`."""
         steps = cls()
         for name, receiver in receivers.items():
             receiver.journal.listen(partial(steps._received, name))
@@ -61,9 +60,9 @@ class Steps:
         return steps
 
     def take(self, name: SubscriberName, key: str) -> None:
-        """Take note of one step, by the idempotency key of its delivery."""
+        """Record one step by its delivery's idempotency key."""
         before = BEFORE[name]
-        # A delivery's key is the id of its event and the name of its subscriber.
+        # A delivery's key consists of the event's id and the subscriber's name.
         event_id = key.removesuffix(f":{name}")
         if before is not None and f"{event_id}:{before}" not in self.taken[before]:
             self.early[name] += 1
@@ -81,27 +80,27 @@ class Steps:
 
 BIG_DEAL = 400_000
 _CUSTOMERS = ("Acme", "Globex", "Initech", "Umbrella", "Stark", "Wayne", "Hooli", "Vehement")
-# An opportunity is created, and then won.
+# Each sale makes two changes: the opportunity is created, and then won.
 _CHANGES = 2
-# Slack takes one message a second.
+# Slack accepts one message per second.
 _BIG_EVERY = 20
 _BIG_EVERY_S = 2
-# The longest outage is shorter, so a machine that keeps up never waits.
+# The longest outage is shorter, so a machine that is fast enough never waits.
 _MOST_ON_THEIR_WAY_S = 15
 _LOOK_S = 0.05
 
 
 @dataclass(slots=True, kw_only=True)
 class Scenario:
-    """Wins one opportunity after the other, and knows which ones each target must handle.
+    """Wins one opportunity after the other, and records the sales that each target must handle.
 
-    `per_second` are the changes of opportunities by people: an opportunity is
-    created, and then won. The targets' write-backs come on top of them. `expected`
-    are the records whose sale must reach each target, once.
+    `per_second` is the rate of changes by people: they create an opportunity, and
+    then win it. The write-backs of targets are additional changes. `expected` holds
+    for each target the records whose sale must arrive exactly once.
 
-    The rate adapts to the machine: nobody wins an opportunity while the sales
-    of 15 seconds are on their way. `ended` returns the number of sales that have
-    taken every step.
+    The rate adapts to the machine: while the sales of 15 seconds are under way, no
+    opportunity is won. `ended` returns the number of sales that have taken every
+    step.
     """
 
     org: SandboxOrg
@@ -115,7 +114,7 @@ class Scenario:
 
     @property
     def sent(self) -> int:
-        """Number of messages that the org has published, those of written-back numbers included."""
+        """Number of messages that the org has published, including write-backs."""
         return self.org.published
 
     async def run(self) -> None:
@@ -129,7 +128,7 @@ class Scenario:
                 await self.clock.sleep(_LOOK_S)
                 continue
             self._win_next()
-            # A burst of what a busy machine has missed would keep it busy.
+            # Catching up with missed sales at once would keep a busy machine busy.
             due = max(due, self.clock.monotonic() - pause_s) + pause_s
             await self.clock.sleep(due - self.clock.monotonic())
 
@@ -141,7 +140,7 @@ class Scenario:
         self._expect(record_id, INVOICE, SHIPMENT, WRITE_BACK, *([SALES_CHANNEL] if is_big else []))
 
     def win_refused(self) -> str:
-        """Win an opportunity that fulfilment refuses, and return its id: no step comes after the shipment."""
+        """Win an opportunity that fulfilment rejects, and return its id. Its chain ends at the shipment."""
         record_id = self._win(self._small_amount())
         self._expect(record_id, INVOICE, SHIPMENT)
         return record_id

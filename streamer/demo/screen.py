@@ -17,22 +17,22 @@ _BARS = " ▁▂▃▄▅▆▇█"
 _HISTORY = 48
 # Borders, the headings, the log and the targets.
 _FLOW_ROWS = 4 + len(BEFORE)
-# A panel with fewer lines than two tells nothing.
+# A panel with fewer than two lines is useless.
 _LEAST_PANEL = 4
-# A number from here on needs no decimals.
+# Larger numbers need no decimals.
 _LARGE = 1000
 _HEADINGS = ("expected", "arrived", "parked", "set aside", "due")
-# Columns that a wider terminal has room for, each with the width from which on it is shown.
+# Additional columns, each with the least terminal width that shows it.
 _MORE_HEADINGS = {"p50 ms": 80, "p99 ms": 80, "breaker": 80, "repeated": 92, "early": 98}
 
 
 class Screen:
     """Shows the counts of the org, the log and each target, the timeline and the latest deliveries.
 
-    It fills the terminal, whatever its size: a narrow one shows fewer columns,
-    a low one fewer lines, and the counts go last. The demo runs for `for_s`
-    seconds, or until it is interrupted. Once it `is_over`, the lost ones take
-    the column of those that are due.
+    The display fills a terminal of any size. A narrow terminal shows fewer columns,
+    and a low terminal fewer lines; the counts disappear last. The demo runs for
+    `for_s` seconds, or until it is interrupted. Once it `is_over`, the column of
+    due events shows lost events.
     """
 
     def __init__(self, world: World, *, for_s: float | None) -> None:

@@ -1,4 +1,4 @@
-"""End of the demo: it waits while anything moves, and then asks the log."""
+"""End of the demo: waits while events make progress, and then reads the log."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable
@@ -13,24 +13,24 @@ from streamer.events import EventId
 from streamer.ports import MOST_FOUND, MOST_SCANNED, EventHistory, EventSearch
 
 _LOOK_S = 0.05
-# Retries are due after some seconds, and the longest of the demo's time-outs is shorter.
+# Longer than the delays of retries and the time-outs in the demo.
 _STANDSTILL_S = 60.0
 _REPLAY_ID_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quiescence:
-    """Waits until nothing moves: `progress` has returned the same for 60 seconds.
+    """Waits until `progress` has returned the same value for 60 seconds.
 
-    The seconds are counted in looks, so that those in which the machine lets
-    nobody work do not count.
+    Looks are counted instead of seconds, so that time in which the machine does not
+    run the demo does not count.
     """
 
     progress: Callable[[], Hashable]
     clock: Clock
 
     async def reached(self, is_settled: Callable[[], bool]) -> None:
-        """Return as soon as everything `is_settled`, or nothing moves."""
+        """Return as soon as all events are settled, or make no more progress."""
         seen, quiet = self.progress(), 0
         while not is_settled() and quiet * _LOOK_S < _STANDSTILL_S:
             await self.clock.sleep(_LOOK_S)
@@ -40,18 +40,18 @@ class Quiescence:
 
 
 async def settle(world: World, clock: Clock) -> None:
-    """Wait while anything moves, and conclude the world by what the log holds."""
+    """Wait while events make progress, and then set the evidence from the log."""
     if not world.is_settled:
-        world.timeline.add(f"waiting for what is still on its way: {world.accounts.report().due}")
+        world.timeline.add(f"waiting for undelivered events: {world.accounts.report().due}")
     await Quiescence(progress=lambda: world.progress, clock=clock).reached(lambda: world.is_settled)
     world.accounts.evidence = await evidence_of(world, clock)
 
 
 async def evidence_of(world: World, clock: Clock) -> FlowState:
-    """Return what the log holds, and what the daemon has still to read and to deliver."""
+    """Return the log's events, and the events that the daemon has not read or delivered yet."""
     async with open_history(world.daemon.in_effect.settings.log, clock) as history:
         unread = await _unread(world, history)
-        # After the position: what is behind it is in the log by then.
+        # Read after the position, so the log already holds all events before the position.
         logged = await _logged(history)
     statuses = {name: world.daemon.dispatching.dispatchers[name].status for name in BEFORE}
     return FlowState(
@@ -62,9 +62,9 @@ async def evidence_of(world: World, clock: Clock) -> FlowState:
 
 
 async def _unread(world: World, history: EventHistory) -> int:
-    """Return how many messages of the org lie behind the channel's position in the log."""
+    """Return the number of the org's messages after the channel's position in the log."""
     checkpoints = [each for each in await history.checkpoints() if each.channel.path == CHANNEL]
-    # The demo's messages are not split, so the event under an open replay id is its only one.
+    # The demo's messages are not split, so an open replay id has only one event.
     replay_id = next((each.open_replay_id or each.replay_id for each in checkpoints), None)
     if replay_id is None:
         return world.sandbox.org.published

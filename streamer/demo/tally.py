@@ -1,4 +1,4 @@
-"""Tally and timeline of the demo: counts and latencies of events, and the latest lines."""
+"""Tally and timeline of the demo: event counts, latencies, and the latest lines."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from streamer.events import DeadLetter, Delivered, Event, EventId, Outcome, Subs
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """Watcher that counts events, and keeps the latest lines for the screen."""
+    """Watcher that counts events, measures latencies, and keeps the latest deliveries for the screen."""
 
     clock: Clock
     appended_ids: Counter[EventId] = field(default_factory=Counter)
@@ -23,7 +23,7 @@ class Tally:
     latest: deque[str] = field(default_factory=lambda: deque(maxlen=40))
 
     def appended(self, events: Sequence[Event], set_aside: Sequence[DeadLetter]) -> None:
-        """Count the events and keep the dead letters that entered the log."""
+        """Count the appended events, and keep the new dead letters."""
         self.dead_letters |= {letter.id: letter for letter in set_aside}
         for event in events:
             self.appended_ids[event.id] += 1
@@ -43,13 +43,13 @@ class Tally:
         self.dead_letters[letter.id] = letter
 
     def _age_s(self, event: Event) -> float:
-        # Salesforce's times are whole milliseconds, so the youngest events
-        # can seem to be a fraction of one in the future.
+        # Salesforce's times are whole milliseconds, so a new event can seem to be from
+        # the future by less than a millisecond.
         return max(0.0, self.clock.now() - datetime.fromisoformat(event.time).timestamp())
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Return the value that `share` (0 to 1) of `values` do not exceed; 0 for no values."""
+    """Return the value that `share` (0 to 1) of `values` do not exceed, or 0 without values."""
     if not values:
         return 0.0
     ordered = sorted(values)
@@ -58,7 +58,7 @@ def percentile(values: list[float], share: float) -> float:
 
 @dataclass(slots=True, kw_only=True)
 class Timeline:
-    """Latest lines about messages, faults, breakers, parked keys and dead letters, each with its second.
+    """Latest lines about messages, faults, breakers, parked keys and dead letters, with their times.
 
     `total` counts all lines since the beginning.
     """
@@ -85,7 +85,7 @@ class Timeline:
         self.total += 1
 
     def add_once(self, text: str) -> None:
-        """Add a line about this moment, unless the same one was added so before."""
+        """Add a line about this moment, unless this method has added the same line before."""
         if text not in self._told:
             self._told.add(text)
             self.add(text)
@@ -98,7 +98,7 @@ class Timeline:
     def observe(
         self, dispatchers: Mapping[SubscriberName, Dispatcher], letters: Iterable[DeadLetter]
     ) -> None:
-        """Add a line for each breaker and each subscriber's parked keys that changed, and each new letter."""
+        """Add a line for each change of a breaker or of parked keys, and for each new dead letter."""
         for name, dispatcher in dispatchers.items():
             self._observe_breaker(name, is_down=dispatcher.status.is_down)
             self._observe_parked(name, dispatcher)
@@ -122,5 +122,5 @@ class Timeline:
             key = dispatcher.parked(1).keys[0].key
             self.add(f"{name}: key {key} is parked in the log")
         elif most and not parked:
-            self.add(f"{name}: nothing is parked any more, {most} events were")
+            self.add(f"{name}: no event is parked any more; at most {most} events were parked")
         self._most_parked[name] = max(most, parked) if parked else 0

@@ -1,4 +1,4 @@
-"""World of the demo: org, targets and daemon in one process, on loopback, and the injected faults."""
+"""World of the demo: org, targets and daemon in one process on loopback, with injected faults."""
 
 import asyncio
 import re
@@ -36,7 +36,7 @@ from streamer.sandbox.targets.slack import SlackReceiver
 
 CHANNEL = "/data/ChangeEvents"
 
-# Counted in looks, so that a busy machine takes the time that it needs.
+# Limits count looks instead of seconds, so that a busy machine gets the time that it needs.
 _WAIT_S = 20.0
 _START_S = 300.0
 _LOOK_S = 0.05
@@ -44,7 +44,7 @@ _LOOK_S = 0.05
 
 @dataclass(slots=True, kw_only=True)
 class World:
-    """Running parts of the demo, and the accounts of what they do."""
+    """Running parts of the demo, with the accounts of their events."""
 
     sandbox: Sandbox
     receivers: dict[SubscriberName, Receiver]
@@ -64,25 +64,27 @@ class World:
         return f"http://localhost:{self.daemon.supervising.ports.admin}/console"
 
     def observe(self) -> None:
-        """Add to the timeline what has changed since the last call."""
+        """Add the changes since the last call to the timeline."""
         self.timeline.observe(self.daemon.dispatching.dispatchers, self.accounts.tally.dead_letters.values())
         for said in map(self._said_of_shipment, sorted(self.accounts.poisoned)):
             if said:
-                self.timeline.add_once(f"the opportunity says why its shipment was refused: {said}")
+                self.timeline.add_once(
+                    f"the opportunity in the org shows why the shipment was refused: {said}"
+                )
         if self.accounts.scenario.has_waited:
-            self.timeline.add_once("the org waits for this machine, which can't keep up")
+            self.timeline.add_once("the org waits, because this machine is too slow for the rate")
         journal = self.receivers[SALES_CHANNEL].journal
         if first := next((each for each in journal if each.accepted), None):
             self.timeline.add_once(f"the first message in Slack: {first.body['text']}")
 
     @property
     def is_settled(self) -> bool:
-        """True when every event has arrived or is a dead letter, and the org knows of refused shipments."""
+        """True when every event has arrived or is a dead letter, and the org shows refused shipments."""
         return self.accounts.report().due == 0 and all(map(self._said_of_shipment, self.accounts.poisoned))
 
     @property
     def progress(self) -> Hashable:
-        """Counts that change as long as anything reaches the log, a target or its end."""
+        """Counts that change while events reach the log or a target, or become dead letters."""
         taken = tuple(each.total() for each in self.accounts.steps.taken.values())
         said = sum(map(bool, map(self._said_of_shipment, self.accounts.poisoned)))
         return (
@@ -99,7 +101,7 @@ class World:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
-    """Options of the demo: its rate, and its log in `kafka` (host:port) or in a file in `directory`."""
+    """Options of the demo: the rate, and the log in `kafka` (host:port) or in a file in `directory`."""
 
     per_second: float
     directory: Path
@@ -109,11 +111,11 @@ class DemoOptions:
 
 @asynccontextmanager
 async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]:
-    """Run the world inside the context; its org has no changes yet.
+    """Run the world inside the context. Its org has no changes at first.
 
-    Enters once the daemon has subscribed, so that it reads every later change.
-    Raises `LogUnavailable` when it still waits for the log after 20 s, or has
-    not subscribed after five minutes.
+    The context begins once the daemon has subscribed, so that the daemon reads
+    every later change. Raises `LogUnavailable` if the daemon still waits for the
+    log after 20 s, or has not subscribed after five minutes.
     """
     erp = ErpReceiver(clock).require_oauth("streamer", "demo-secret")
     fulfillment, slack = FulfillmentReceiver(clock), SlackReceiver(clock)
@@ -181,7 +183,7 @@ def _configuration(
     return {
         "org": {
             "login_url": sandbox.url,
-            # Salesforce marks the daemon's own changes with it.
+            # Salesforce marks the daemon's own changes with this name.
             "client_name": "streamer-demo",
             "auth": {
                 "flow": "client_credentials",
@@ -199,7 +201,7 @@ def _configuration(
 
 
 def _subscribers(erp: ErpReceiver, fulfillment: FulfillmentReceiver, slack: SlackReceiver) -> dict[str, Any]:
-    """Return the chain of `BEFORE`: each step needs what the step before it has answered."""
+    """Return the chain of `BEFORE`. Each step needs the answer of the preceding step."""
     return {
         INVOICE: _invoice(erp),
         SHIPMENT: {
@@ -218,7 +220,7 @@ def _subscribers(erp: ErpReceiver, fulfillment: FulfillmentReceiver, slack: Slac
             },
             "settings": {"update": "Opportunity", "id_field": KEY_FIELD},
         },
-        # The fate of a sale shows in Salesforce too, whichever target refused it.
+        # Salesforce also gets the outcome of a sale that a target rejected.
         "refusal": {
             "uses": "salesforce",
             "after": SHIPMENT,
@@ -242,7 +244,7 @@ def _invoice(erp: ErpReceiver) -> dict[str, Any]:
     return {
         "uses": "erp",
         "on": "salesforce.cdc.Opportunity.updated",
-        # A written-back number changes an opportunity too, but is not a second sale.
+        # A write-back also changes an opportunity, but is not a second sale.
         "when": "data.fields.StageName == 'Closed Won'",
         "body": {"reference": "subject", "amount": "data.fields.Amount"},
         # An outage of ten seconds shows parked keys, an open breaker and the recovery.
@@ -266,14 +268,14 @@ _REFUSED_STATUS = 422
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
-    """Time at which the ERP goes down, in seconds since the beginning, and for how long."""
+    """Outage of the ERP: its begin in seconds since the start, and its duration in seconds."""
 
     at_s: float = 20.0
     lasts_s: float = 10.0
 
     @classmethod
     def within(cls, for_s: float | None) -> Self:
-        """Return an outage that leaves a demo of `for_s` seconds time to recover."""
+        """Return an outage that leaves enough time to recover in a demo of `for_s` seconds."""
         outage = cls()
         if for_s is None:
             return outage
@@ -281,7 +283,7 @@ class Outage:
 
 
 async def inject_faults(world: World, outage: Outage, clock: Clock) -> None:
-    """Take the ERP down and poison a sale in the middle of the outage; the ERP is back when it ends."""
+    """Take the ERP down, poison a sale in the middle of the outage, and restore the ERP at the end."""
     world.timeline.add(f"the ERP goes down in {outage.at_s:.0f} s, for {outage.lasts_s:.0f} s")
     await clock.sleep(outage.at_s)
     erp = world.receivers[INVOICE]
@@ -297,10 +299,10 @@ async def inject_faults(world: World, outage: Outage, clock: Clock) -> None:
 
 
 def poison_sale(world: World) -> str:
-    """Win an opportunity whose shipment is refused for good, and return its id."""
+    """Win an opportunity whose shipment is rejected for good, and return its id."""
     poisoned = world.accounts.scenario.win_refused()
     faults = world.receivers[SHIPMENT].faults
     faults.fail_keys, faults.fail_status = re.escape(poisoned), _REFUSED_STATUS
     world.accounts.poisoned.add(poisoned)
-    world.timeline.add("fulfilment refuses one shipment for good")
+    world.timeline.add("fulfilment rejects one shipment for good")
     return poisoned

@@ -1,4 +1,4 @@
-"""Doctor: checks of a set-up, which change nothing."""
+"""Doctor: checks a set-up without changing it."""
 
 from streamer.doctor.check import Area, Check, CheckResult, CheckStatus, Finding
 from streamer.doctor.diagnosis import Diagnosis, Doctor

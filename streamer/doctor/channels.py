@@ -1,4 +1,4 @@
-"""Checks of the channels: each exists, the user can subscribe, and the org announces the wanted changes."""
+"""Checks of the channels: they exist, the user can subscribe, and the org announces the wanted changes."""
 
 import random
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -29,10 +29,10 @@ _PUBSUB_REMEDY = ": check org.pubsub.endpoint, and that firewalls allow it"
 
 
 async def cometd_refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[str, str]:
-    """Return Salesforce's words about each of `paths` that it refuses.
+    """Return Salesforce's reason for each of `paths` that it refuses.
 
-    Subscribes from now on, in a session of its own, and ends that session
-    without asking for events, so that no other client loses any. Raises
+    Subscribes to new events in a separate session, and ends the session without
+    asking for events. So no other client loses events. Raises
     `SalesforceUnavailable` without an answer.
     """
     token = await session.token()
@@ -47,12 +47,12 @@ async def cometd_refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[
                         if reply is None or not reply.get("successful"):
                             refused[path] = "; ".join(protocol.causes(reply or {}))[:500]
     except SessionLost as lost:
-        raise SalesforceUnavailable(f"the Streaming API serves no session ({lost})") from lost
+        raise SalesforceUnavailable(f"the Streaming API opens no session ({lost})") from lost
     return refused
 
 
 async def pubsub_refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[str, str]:
-    """Return Salesforce's words about each of `paths` to which the user can't subscribe.
+    """Return Salesforce's reason for each of `paths` that the user can't subscribe to.
 
     Raises `SalesforceUnavailable` without an answer.
     """
@@ -62,7 +62,7 @@ async def pubsub_refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[
         asked = {path: await _refusal(connection, path, token) for path in paths}
     except CallEnded as ended:
         endpoint, detail = session.settings.pubsub.endpoint, ended.detail.removeprefix("UNAVAILABLE ")
-        # A known fault of the connection comes with its own remedy.
+        # The message about a known fault already names the remedy.
         why = f": {detail}" if ": check " in detail or ": let " in detail else f" ({ended}){_PUBSUB_REMEDY}"
         raise SalesforceUnavailable(f"the Pub/Sub API at {endpoint} does not answer{why}") from ended
     finally:
@@ -90,7 +90,7 @@ _TRIALS: Mapping[Transport, Callable[[OrgSession, Sequence[str]], Coroutine[Any,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelChecks:
-    """Checks of the channels of a configuration that Salesforce serves."""
+    """Checks of the configured channels, except for outbound messages."""
 
     settings: Settings
     session: OrgSession
@@ -98,7 +98,7 @@ class ChannelChecks:
 
     @classmethod
     def of(cls, settings: Settings, session: OrgSession, *, timeout_s: float) -> "ChannelChecks":
-        """Return the checks; each transport is asked once about all of its channels."""
+        """Return the checks. One request per transport covers all channels of the transport."""
         paths: dict[Transport, list[str]] = {}
         for each in settings.channels:
             paths.setdefault(settings.transport_of(each), []).append(each.path)
@@ -115,7 +115,7 @@ class ChannelChecks:
             yield Check(area=Area.CHANNELS, name=each.path, run=run)
 
     async def end(self) -> None:
-        """Cancel what still runs."""
+        """Cancel requests that still run."""
         for each in self.refusals.values():
             await each.end()
 
@@ -124,23 +124,25 @@ class ChannelChecks:
         refused = await self.refusals[transport]()
         missing = await self._missing(path)
         is_announced = all(each.status is CheckStatus.SKIPPED for each in missing)
-        # A channel of an entity that is not selected is refused like one that does not exist.
+        # Salesforce refuses the channel of an unselected entity like an unknown channel.
         if path in refused and (is_announced or Carried.by(path).name is None):
             return [_refused(path, refused[path])]
         if not is_announced:
             return missing
         hours = round(ChannelKind.of(path).retention_s / _HOUR_S)
-        accepted = ok(f"can be subscribed to over {transport}; Salesforce keeps its events for {hours} hours")
+        accepted = ok(
+            f"the user can subscribe over {transport}; Salesforce keeps the events for {hours} hours"
+        )
         return [accepted, *missing]
 
     async def _missing(self, path: str) -> Sequence[CheckResult]:
-        """Return what the org does not announce on the channel at `path`."""
+        """Return the wanted changes that the org does not announce on the channel at `path`."""
         if ChannelKind.of(path) is not ChannelKind.CHANGES:
             return []
         try:
             setup = await self.session.setup()
         except StreamerError as error:
-            return [skipped(f"whether Change Data Capture selects its entities: {error}")]
+            return [skipped(f"the entities that Change Data Capture selects: {error}")]
         patterns = {str(name): each.on for name, each in self.settings.subscribers.items()}
         paths = [each.path for each in self.settings.channels]
         return list(selection_verdicts(setup, path, patterns, paths))
@@ -149,15 +151,15 @@ class ChannelChecks:
 def selection_verdicts(
     setup: ChannelSetup, path: str, patterns: Mapping[str, Sequence[str]], paths: Sequence[str]
 ) -> Iterator[CheckResult]:
-    """Yield what subscribers want of the channel of changes at `path`, and the org does not announce.
+    """Yield a fault for each wanted change that the org does not announce on the channel at `path`.
 
-    `patterns` are the subscribers' patterns, by name, and `paths` all channels that
-    are read.
+    `patterns` are the subscribers' patterns by subscriber, and `paths` are all
+    configured channels.
     """
     if not setup.members:
         yield warning(
-            "no entity is selected on any channel, and such an org announces no changes",
-            f"select those that you want: {_command(path, 'ENTITY')}",
+            "no entity is selected on any channel, so the org announces no changes",
+            f"select the entities that you want: {_command(path, 'ENTITY')}",
         )
         return
     entity = Carried.by(path).name
@@ -180,7 +182,7 @@ def selection_verdicts(
 
 
 def _wanted(patterns: Mapping[str, Sequence[str]], announced: frozenset[str]) -> Mapping[str, list[str]]:
-    """Return the subscribers by each entity that a pattern names, and that is not announced."""
+    """Return the subscribers of each entity that a pattern names but the org does not announce."""
     wanted: dict[str, list[str]] = {}
     for subscriber, each in patterns.items():
         for entity in {_entity_of(pattern) for pattern in each} - announced - {None}:
@@ -189,7 +191,7 @@ def _wanted(patterns: Mapping[str, Sequence[str]], announced: frozenset[str]) ->
 
 
 def _entity_of(pattern: str) -> str | None:
-    """Return the entity that a pattern of change events names without a wildcard, or `None`."""
+    """Return the entity in a pattern of change events, or `None` if the entity has a wildcard."""
     parts = pattern.split(".")
     if parts[:2] != ["salesforce", "cdc"] or len(parts) < _PARTS_TO_ENTITY or not parts[2].isidentifier():
         return None
@@ -204,9 +206,10 @@ def _command(path: str, entity: str) -> str:
 
 
 def _refused(path: str, said: str) -> CheckResult:
-    remedy = "check its name, and give the user of org.auth the right to read it"
+    remedy = "check the channel's name, and give the user in org.auth the right to read it"
     if ChannelKind.of(path) is ChannelKind.CHANGES:
         remedy = (
-            "check its name, and give the user of org.auth View All Records of the entity, or View All Data"
+            "check the channel's name, and give the user in org.auth View All Records of the entity, or "
+            "View All Data"
         )
-    return failed(f"Salesforce refuses it ({said or 'without a reason'})", remedy)
+    return failed(f"Salesforce refuses the subscription ({said or 'without a reason'})", remedy)

@@ -1,4 +1,4 @@
-"""Checks: each asks one question about a set-up; all run at the same time, each within its time."""
+"""Checks. Each answers one question about a set-up; all run concurrently, each with a time-out."""
 
 import asyncio
 import re
@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 from streamer.clock import Clock
 from streamer.errors import RetryLater, StreamerError
 
-# Errors end with their remedy: what begins with one of these words behind a colon.
+# An error can end with its remedy: a colon, then a clause that begins with one of these words.
 _REMEDY = re.compile(
     r":\s(?=(?:activate|allow|ask|check|choose|correct|create|enable|end|exclude|give|grant|if|issue|let|look|lower|"
     r"make|mend|name|point|pre-authorise|raise|remove|restore|run|set|start|stop|unarchive|use|wait)\b)"
@@ -22,14 +22,14 @@ class CheckStatus(StrEnum):
 
     OK = "ok"
     WARNING = "warning"
-    """It works now, and can fail or lose something later."""
+    """The part works now, but can fail or lose events later."""
     FAILED = "failed"
     SKIPPED = "skipped"
-    """It could not be checked, or there is nothing to check."""
+    """The check was impossible, or there is nothing to check."""
 
 
 class Area(StrEnum):
-    """Part of the set-up that a check is about."""
+    """Part of the set-up that a check covers."""
 
     CONFIGURATION = "configuration"
     FILES = "files"
@@ -42,7 +42,7 @@ class Area(StrEnum):
 
 
 class CheckResult(NamedTuple):
-    """Outcome of a check: what was found, and what to do about it."""
+    """Outcome of a check: the sentence `found`, and the remedy."""
 
     status: CheckStatus
     found: str
@@ -60,11 +60,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One question, by the `name` that its findings have.
+    """One question about the set-up; `name` heads its findings.
 
-    `run` returns one verdict, or several, each of them a line. It raises an error
-    of Streamer's own for a fault, and `Inapplicable` where there is nothing to
-    check.
+    `run` returns one result or several; each becomes a line. It raises one of
+    Streamer's errors for a fault, and `Inapplicable` if there is nothing to check.
     """
 
     area: Area
@@ -73,25 +72,25 @@ class Check:
 
 
 class Inapplicable(Exception):
-    """The check can't be made; the message says why."""
+    """The check is impossible; the message names the reason."""
 
 
 def ok(found: str) -> CheckResult:
-    """Return the verdict of a check that found no fault."""
+    """Return the result of a check without a fault."""
     return CheckResult(CheckStatus.OK, found)
 
 
 def warning(found: str, remedy: str) -> CheckResult:
-    """Return the verdict of a check that found what can fail later."""
+    """Return the result of a check that found a possible later fault."""
     return CheckResult(CheckStatus.WARNING, found, remedy)
 
 
 def failed(found: str, remedy: str = "") -> CheckResult:
-    """Return the verdict of a check that found a fault; a remedy at the end of `found` is split off."""
+    """Return the result of a check that found a fault. A remedy at the end of `found` is split off."""
     if remedy:
         return CheckResult(CheckStatus.FAILED, found, remedy)
     *faults, last = _REMEDY.split(found)
-    # Only the last part is advice; an earlier one can quote another sentence.
+    # Only the last part is the remedy; an earlier part can quote another sentence.
     return (
         CheckResult(CheckStatus.FAILED, ": ".join(faults), last)
         if faults
@@ -105,7 +104,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def skipped(reason: str) -> CheckResult:
-    """Return the verdict of what could not be checked."""
+    """Return the result of an impossible check."""
     return CheckResult(CheckStatus.SKIPPED, reason)
 
 
@@ -116,10 +115,10 @@ async def examine(
     timeout_s: float,
     progress: Callable[[Check], None] = lambda _: None,
 ) -> list[Finding]:
-    """Run all `checks` at the same time, and return their findings in the order of the checks.
+    """Run all `checks` concurrently, and return their findings in the order of `checks`.
 
-    Each has `timeout_s` seconds. `progress` is called for each that has ended. No
-    error of a check reaches another one, or the caller.
+    Each check has `timeout_s` seconds. `progress` is called after each check. An
+    error in a check affects neither other checks nor the caller.
     """
 
     async def verdicts(check: Check) -> Sequence[CheckResult]:
@@ -145,20 +144,22 @@ async def _verdicts(check: Check, clock: Clock, timeout_s: float) -> Sequence[Ch
     except StreamerError as error:
         return [failed(str(error))]
     except BaseException as error:
-        # A broken check is a finding, and a plugin's own call can raise anything.
+        # A broken check becomes a finding, because a plugin's code can raise any exception.
         if isinstance(error, KeyboardInterrupt) or _is_cancelled(error, cancellations):
             raise
         if isinstance(error, TimeoutError) and clock.monotonic() - began >= timeout_s:
-            remedy = "check the way to it, or give the checks more time with --timeout"
+            remedy = "check the network, or give the checks more time with --timeout"
             return [failed(f"no result within {timeout_s:g} s", remedy)]
-        # Its text can hold a secret.
-        remedy = "report it as a mistake of Streamer, or of the plugin where the check is of a subscriber"
+        # The error's text can hold a secret.
+        remedy = (
+            "report this error to Streamer's authors or, for a subscriber's check, to the plugin's author"
+        )
         return [failed(f"the check itself ended with {type(error).__name__}", remedy)]
     return [made] if isinstance(made, CheckResult) else made
 
 
 def _is_cancelled(error: BaseException, cancellations_before: int) -> bool:
-    """Return whether the examination itself was cancelled, and not a task within the check."""
+    """Return true if the examination itself was cancelled, and not a task within the check."""
     return isinstance(error, asyncio.CancelledError) and _cancellations() > cancellations_before
 
 
@@ -168,31 +169,35 @@ def _cancellations() -> int:
 
 
 _Result = TypeVar("_Result")
-# A caller learns that this time is up before its own time is up.
+# This time ends before the caller's own time, so the caller gets the error.
 _SHARE = 0.9
 
 
 class Once(Generic[_Result]):
-    """Makes a call when its result is first needed, and gives the result or error to all callers.
+    """Makes a call when the first caller needs it, and gives all callers the same result or error.
 
-    A caller that runs out of time does not end the call of the others.
+    A caller that runs out of time does not end the call for other callers.
     """
 
     def __init__(self, call: Callable[[], Awaitable[_Result]], clock: Clock, *, timeout_s: float) -> None:
-        """Make `call` within `timeout_s`, the time that a check has."""
+        """Make `call` within `timeout_s` seconds, the time-out of a check."""
         self._call = call
         self._clock = clock
         self._within_s = timeout_s * _SHARE
         self._task: asyncio.Task[_Result] | None = None
 
     async def __call__(self) -> _Result:
-        """Return the result or raise the error; raise `RetryLater` when neither comes in time."""
+        """Return the result or raise the error. Raises `RetryLater` when the call takes too long."""
         if self._task is None:
             self._task = asyncio.create_task(self._made())
         return await asyncio.shield(self._task)
 
     async def needed(self, what: str) -> _Result:
-        """Return the result; raises `Inapplicable` when `what` failed, because another check reports that."""
+        """Return the result.
+
+        Raises `Inapplicable` if `what` failed, because another check reports the
+        failure.
+        """
         try:
             return await self()
         except StreamerError as error:
@@ -204,7 +209,7 @@ class Once(Generic[_Result]):
             self._task.cancel()
             await asyncio.wait([self._task])
             if not self._task.cancelled():
-                # All callers can be gone.
+                # Perhaps no caller is left to retrieve the error.
                 self._task.exception()
 
     async def _made(self) -> _Result:
@@ -213,6 +218,6 @@ class Once(Generic[_Result]):
                 return await self._call()
         except TimeoutError as exc:
             raise RetryLater(
-                f"there was no answer within {self._within_s:g} s: check the way to it, or give the checks "
+                f"no answer within {self._within_s:g} s: check the network, or give the checks "
                 "more time with --timeout"
             ) from exc

@@ -1,4 +1,4 @@
-"""Check of this machine's clock against the server that issues the tokens."""
+"""Check of this machine's clock against the login server's clock."""
 
 from collections.abc import Iterator
 
@@ -12,13 +12,13 @@ from streamer.errors import SalesforceUnavailable
 from streamer.salesforce.responses import time_of
 from streamer.web.proxy import ProxyFailed, proxy_for, send
 
-# A Date header contains whole seconds.
+# A Date header has a resolution of one second.
 _NOTICEABLE_S = 10.0
 _REMEDY = "let this machine synchronise its clock (NTP, chrony)"
 
 
 def clock_checks(session: OrgSession) -> Iterator[Check]:
-    """Yield the check of this machine's clock against the org's."""
+    """Yield the check of this machine's clock against Salesforce's clock."""
 
     async def run() -> CheckResult:
         return await _compared(session)
@@ -27,13 +27,11 @@ def clock_checks(session: OrgSession) -> Iterator[Check]:
 
 
 def skew_verdict(ahead_s: float) -> CheckResult:
-    """Return the verdict on a clock that is `ahead_s` seconds ahead of Salesforce's."""
+    """Return the result for a clock that is `ahead_s` seconds ahead of Salesforce's clock."""
     by_s = abs(ahead_s)
     said = f"this machine's clock is {by_s:.0f} s {'ahead of' if ahead_s > 0 else 'behind'} Salesforce's"
     if by_s > CLOCKS_DIFFER_S:
-        return failed(
-            f"{said}; a login by jwt can fail, and the time up to which nothing is missing is wrong", _REMEDY
-        )
+        return failed(f"{said}; so a login by jwt can fail, and verified times are wrong", _REMEDY)
     return (
         warning(said, _REMEDY)
         if by_s > _NOTICEABLE_S
@@ -53,8 +51,8 @@ async def _compared(session: OrgSession) -> CheckResult:
     except (aiohttp.ClientError, OSError, ProxyFailed) as exc:
         raise SalesforceUnavailable(f"{settings.login_url} can't be reached: check org.login_url") from exc
     if told is None:
-        raise Inapplicable("the server tells no time (no Date header)")
-    # The header drops half a second on average.
+        raise Inapplicable("the server's answer has no time (no Date header)")
+    # The header cuts off half a second on average.
     return skew_verdict(_middle(asked, clock) - told - 0.5)
 
 

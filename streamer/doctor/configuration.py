@@ -1,4 +1,4 @@
-"""Checks of what a configuration names: files of secrets, certificates, and the org's fields."""
+"""Checks of the files, certificates and org fields that a configuration names."""
 
 import difflib
 import os
@@ -34,16 +34,16 @@ from streamer.salesforce.records import RestRecords
 from streamer.settings import Settings, SubscriberSettings
 
 _EXPIRES_SOON = timedelta(days=14)
-_RENEW = "renew it, and replace the file: Streamer reads it again"
+_RENEW = "renew the certificate, and replace the file: Streamer reads the new file"
 _CLIENT_USE, _SERVER_USE = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 _ANY_USE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 _CERTIFICATE_BEGIN = b"-----BEGIN CERTIFICATE-----"
 
 
 def certificate_verdict(pem: bytes, key: str, *, now: float) -> CheckResult | None:
-    """Return the verdict on the first certificate in `pem`, which the setting `key` names.
+    """Return the result for the first certificate in `pem`, which the setting `key` names.
 
-    `None` without a certificate. `now` is in epoch seconds.
+    Returns `None` if `pem` has no certificate. `now` is in epoch seconds.
     """
     if _CERTIFICATE_BEGIN not in pem:
         return None
@@ -51,12 +51,14 @@ def certificate_verdict(pem: bytes, key: str, *, now: float) -> CheckResult | No
         certificate = x509.load_pem_x509_certificate(pem[pem.index(_CERTIFICATE_BEGIN) :])
         uses = _uses(certificate)
     except (ValueError, x509.DuplicateExtension):
-        return failed(f"{key} names it, and its certificate can't be read", "write it again, in PEM")
+        return failed(
+            f"{key} names this file, but the certificate in it is unreadable", "write the file again, in PEM"
+        )
     return _unfit_use(key, uses) or _validity(certificate, key, datetime.fromtimestamp(now, UTC))
 
 
 def _uses(certificate: x509.Certificate) -> frozenset[ObjectIdentifier] | None:
-    """Return the extended key usages, `None` for a certificate that names none and is good for all."""
+    """Return the extended key usages, or `None` for a certificate that allows every usage."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
@@ -71,20 +73,20 @@ def _unfit_use(key: str, uses: frozenset[ObjectIdentifier] | None) -> CheckResul
         if _SERVER_USE in uses:
             return None
         return failed(
-            f"{key} is the certificate of a server, and its extended key usage does not name serverAuth",
-            "issue one for serverAuth",
+            f"{key} is a server's certificate, but its extended key usage does not include serverAuth",
+            "issue a certificate for serverAuth",
         )
     if _CLIENT_USE not in uses:
         return failed(
-            f"{key} is the certificate of a client, and its extended key usage does not name clientAuth, as "
-            "public authorities leave it out since 2026",
-            "issue one for clientAuth, by an authority that the other side trusts",
+            f"{key} is a client's certificate, but its extended key usage does not include clientAuth, "
+            "which public authorities leave out since 2026",
+            "issue a certificate for clientAuth, from an authority that the server trusts",
         )
     if _SERVER_USE in uses:
         return warning(
-            f"{key} is for clients and servers at once, which Salesforce refuses since 2026-06-15, and "
-            "public authorities no longer issue",
-            "issue one for clientAuth alone",
+            f"{key} is valid for both clients and servers. Since 2026-06-15, Salesforce refuses such "
+            "certificates, and public authorities no longer issue them",
+            "issue a certificate for clientAuth only",
         )
     return None
 
@@ -95,7 +97,7 @@ def _validity(certificate: x509.Certificate, key: str, now: datetime) -> CheckRe
         return failed(f"{key}: the certificate has expired on {ends:%Y-%m-%d}", _RENEW)
     if now < begins:
         return failed(
-            f"{key}: the certificate is valid from {begins:%Y-%m-%d %H:%M} UTC on, and not yet",
+            f"{key}: the certificate is not valid before {begins:%Y-%m-%d %H:%M} UTC",
             "wait, or correct this machine's time",
         )
     if ends - now < _EXPIRES_SOON:
@@ -106,11 +108,11 @@ def _validity(certificate: x509.Certificate, key: str, now: datetime) -> CheckRe
 _NAMED = re.compile(r"salesforce\.(?:cdc|event|outbound)\.(\w+)(?:\.|$)", re.ASCII)
 _NAME = re.compile(r"\w+", re.ASCII)
 Describes = Mapping[str, Once[JsonObject]]
-"""Describe of each object that the configuration names."""
+"""Salesforce's describe of each object that the configuration names."""
 
 
 def field_checks(settings: Settings, session: OrgSession, *, timeout_s: float) -> Iterator[Check]:
-    """Yield a check for each subscriber that reads fields, and one for the rules of protection."""
+    """Yield a check for each subscriber that reads fields, and a check for the protect rules."""
     records = RestRecords(session.rest)
     used = {name: (entities_of(each.on), fields_of(each)) for name, each in settings.subscribers.items()}
     protected = [
@@ -132,13 +134,13 @@ def field_checks(settings: Settings, session: OrgSession, *, timeout_s: float) -
 
 
 def entities_of(patterns: Iterable[str]) -> frozenset[str]:
-    """Return the objects that event type `patterns` name; none if one of them matches others too."""
+    """Return the objects in event type `patterns`, or an empty set if a pattern matches further objects."""
     found = [_NAMED.match(each) for each in patterns]
     return frozenset(each[1] for each in found if each) if all(found) else frozenset()
 
 
 def fields_of(subscriber: SubscriberSettings) -> frozenset[str]:
-    """Return the fields that the sound expressions and templates of a subscriber read."""
+    """Return the fields that a subscriber's valid expressions and templates read."""
     content = subscriber.content
     expressions = [subscriber.when, *(each.id for each in subscriber.enrich.values())]
     read = [fields_read(each) for each in [*expressions, *_leaves(subscriber.body)] if each is not None]
@@ -148,7 +150,7 @@ def fields_of(subscriber: SubscriberSettings) -> frozenset[str]:
 
 
 def unknown_fields(fields: Collection[str], describes: Sequence[JsonObject]) -> Iterator[tuple[str, str]]:
-    """Yield each of `fields` that no object of `describes` has, with the name most like it or nothing."""
+    """Yield each of `fields` that no object in `describes` has, with the most similar name (can be empty)."""
     known = {str(each["name"]) for describe in describes for each in describe["fields"]}
     for name in sorted(set(fields) - known):
         by_case = {each.lower(): each for each in known}
@@ -171,20 +173,20 @@ async def _compared(
             found = [await describes[each]() for each in sorted(entities)]
             verdicts += [_field_verdict(where, entities, *each) for each in unknown_fields(fields, found)]
     if not compared:
-        raise Inapplicable(f"{where} names no object alone, such as salesforce.cdc.Opportunity.*")
+        raise Inapplicable(f"{where} does not name single objects, such as salesforce.cdc.Opportunity.*")
     return verdicts or [ok(f"the org has {counted(compared, 'field')} that {where} names")]
 
 
 def _field_verdict(where: str, entities: Collection[str], name: str, close: str) -> CheckResult:
     hint = f"did you mean {close}? " if close else ""
     return warning(
-        f"{where} names the field {name}, which {' or '.join(sorted(entities))} does not have",
-        f"{hint}correct the name, or let the user see the field",
+        f"{where} names the field {name}, but {' or '.join(sorted(entities))} does not have it",
+        f"{hint}correct the name, or give the user access to the field",
     )
 
 
 def _protected(fields: Iterable[str]) -> frozenset[str]:
-    """Return the fields at the top that a rule names without a star."""
+    """Return the top-level fields that a rule names without a star."""
     names = (each.partition(".")[0] for each in fields)
     return frozenset(filter(_NAME.fullmatch, names))
 
@@ -201,16 +203,16 @@ def _leaves(shape: object) -> Iterator[str]:
                 yield from _leaves(part)
 
 
-# A JWT's key file can contain its certificate too; the org has a copy of it.
+# A JWT's key file can also contain the certificate that the org has.
 _WITH_CERTIFICATES = ("certificate_file", "org.auth.key")
 _LARGEST_FILE = 1024 * 1024
-# A certificate is public; its key is not.
+# A certificate is public, but its key is not.
 _PRIVATE_KEYS = ("key_file",)
 _FILE_REMEDY = "chmod o-rwx FILE; for a Secret in Kubernetes set defaultMode: 0440"
 
 
 def secret_files(document: Document) -> dict[Path, str]:
-    """Return the files of secrets that `document` names as {file: path}, each with its first key."""
+    """Return the secret files that `document` names as {file: path}, each with its first key."""
     found: dict[Path, str] = {}
     for keys, path in document.secret_files.items():
         found.setdefault(path, ".".join(map(str, keys)))
@@ -218,7 +220,7 @@ def secret_files(document: Document) -> dict[Path, str]:
 
 
 def file_checks(secret: Mapping[Path, str], named: Mapping[Path, str], clock: Clock) -> Iterator[Check]:
-    """Yield a check for each file of a secret, and for each that a setting names, by its key."""
+    """Yield a check for each secret file, and for each file that a setting names."""
     for path, key in ({**named, **secret}).items():
         is_private = path in secret or key.endswith(_PRIVATE_KEYS)
 
@@ -235,20 +237,27 @@ def file_checks(secret: Mapping[Path, str], named: Mapping[Path, str], clock: Cl
 
 def _judged_file(path: Path, key: str, *, is_private: bool) -> CheckResult:
     try:
-        # Through the links by which Kubernetes mounts a Secret.
+        # The mode of the target counts, because Kubernetes mounts a Secret through links.
         mode = path.stat().st_mode
     except OSError as error:
         return failed(
-            f"{key} names it, and it can't be read: {error.strerror}", "create it, or correct the path"
+            f"{key} names this file, but it can't be read: {error.strerror}",
+            "create the file, or correct the path",
         )
     if not stat.S_ISREG(mode):
-        return failed(f"{key} names it, and it is not a regular file", "let the key name a file")
+        return failed(f"{key} names this path, but it is not a regular file", "let the key name a file")
     if not os.access(path, os.R_OK):
-        return failed(f"{key} names it, and this user can't read it", "let the daemon's user read it")
+        return failed(
+            f"{key} names this file, but the current user can't read it",
+            "let the daemon's user read the file",
+        )
     if is_private and mode & stat.S_IRWXO:
         what = "write" if mode & stat.S_IWOTH else "read"
         return warning(
-            f"every user of this machine can {what} it (mode {stat.S_IMODE(mode):04o}); {key} is a secret",
+            (
+                f"every user of this machine can {what} this file (mode {stat.S_IMODE(mode):04o}), but {key} "
+                "is a secret"
+            ),
             _FILE_REMEDY.replace("FILE", str(path)),
         )
     return ok(f"{key}, closed to other users" if is_private else f"{key}")

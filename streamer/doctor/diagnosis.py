@@ -1,4 +1,4 @@
-"""Diagnosis: the checks of a configuration, put together and run."""
+"""Diagnosis: collects and runs the checks of a configuration."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -34,12 +34,12 @@ from streamer.events import Checkpoint
 from streamer.settings import Settings, SqliteLogSettings
 
 Progress = Callable[[int, int], None]
-"""Is told how many checks have ended, of how many."""
+"""Takes the number of ended checks, and the total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """Findings about a set-up; `is_configured` is false when its configuration has a mistake."""
+    """Findings about a set-up. `is_configured` is false when the configuration has a mistake."""
 
     findings: Sequence[Finding]
     is_configured: bool
@@ -52,9 +52,9 @@ class Diagnosis:
 
 @dataclass(slots=True, kw_only=True)
 class Doctor:
-    """Checks the set-up that configuration files describe; changes nothing, and takes nothing over.
+    """Checks the set-up in configuration files, without changing it or taking work from a daemon.
 
-    `areas` are those that are checked, and `timeout_s` is the time of each
+    `areas` selects the areas to check, and `timeout_s` is the time-out of each
     check.
     """
 
@@ -64,7 +64,7 @@ class Doctor:
     progress: Progress = lambda _done, _all: None
 
     async def diagnose(self, files: Sequence[Path]) -> Diagnosis:
-        """Return the findings about the configuration in `files`, and about what it describes."""
+        """Return the findings about the configuration in `files`, and about the set-up that it describes."""
         try:
             document = load_document(files)
         except ConfigurationError as error:
@@ -90,7 +90,7 @@ class Doctor:
         return await examine(wanted, self.clock, timeout_s=self.timeout_s, progress=ended)
 
     def _unchecked(self) -> Iterator[Finding]:
-        """Yield a finding for each area that a configuration with a mistake leaves unchecked."""
+        """Yield a finding for each area that stays unchecked because of a configuration mistake."""
         for area in Area:
             if area in self.areas and area not in {Area.CONFIGURATION, Area.FILES}:
                 reason = CheckResult(CheckStatus.SKIPPED, "the configuration has a mistake")
@@ -98,7 +98,7 @@ class Doctor:
 
     @asynccontextmanager
     async def _checks(self, checked: Plan, document: Document) -> AsyncIterator[list[Check]]:
-        """Return all checks; what they share is ended with the context."""
+        """Yield all checks. Their shared sessions close with the context."""
         settings, timeout_s = checked.settings, self.timeout_s
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(
@@ -123,7 +123,7 @@ class Doctor:
     def _log(
         self, settings: Settings, stack: AsyncExitStack
     ) -> tuple[Sequence[Check], Once[Sequence[Checkpoint]]]:
-        """Return the checks of the log, and what reads its checkpoints."""
+        """Return the checks of the log, and the shared call that reads its checkpoints."""
         clock, timeout_s = self.clock, self.timeout_s
         if settings.log.kafka is not None:
             from streamer.doctor.kafka import KafkaChecks  # noqa: PLC0415 - costs a fifth of a second
@@ -158,7 +158,7 @@ class Doctor:
 
 
 def _mistakes(error: ConfigurationError) -> list[Finding]:
-    """Return a finding for each mistake of a configuration, which are lines of `error`."""
+    """Return a finding for each mistake in a configuration, from the lines of `error`."""
     return [
         Finding(area=Area.CONFIGURATION, name="configuration", verdict=CheckResult(CheckStatus.FAILED, line))
         for line in str(error).splitlines()
@@ -172,7 +172,7 @@ def _configured(checked: Plan) -> Callable[[], Awaitable[Sequence[CheckResult]]]
         channels = counted(len(settings.paths), "channel")
         found = f"{channels}, the log in {kind}, {counted(len(settings.subscribers), 'subscriber')}"
         doubtful = [
-            warning(each, "correct the rule, or leave it if it is meant so") for each in checked.warnings
+            warning(each, "correct the rule, or leave it if you intend it") for each in checked.warnings
         ]
         return [ok(f"has no mistake: {found}"), *doubtful]
 
@@ -180,7 +180,7 @@ def _configured(checked: Plan) -> Callable[[], Awaitable[Sequence[CheckResult]]]
 
 
 def _named(checked: Plan, document: Document) -> dict[Path, str]:
-    """Return the files that settings name at keys that end with `_file`, each with its key."""
+    """Return the files at settings' keys that end with `_file`, each with its key."""
     named = [*named_files(checked.settings)]
     for name, each in checked.settings.subscribers.items():
         own = checked_settings(each, name, document)

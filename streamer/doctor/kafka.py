@@ -1,4 +1,4 @@
-"""Kafka: the brokers can be reached, allow what Streamer needs, and keep what it writes."""
+"""Checks of Kafka: brokers are reachable, rights suffice, and topics keep their records."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from streamer.log.kafka.topics.checks import TopicInspector, TopicsFound
 from streamer.settings import KafkaLogSettings, Settings
 
 _BROKERS = "the brokers"
-# A call ends before its check's time is up, so that its error is reported.
+# A call ends before its check's time-out, so that the check reports the call's error.
 _SHARE = 0.5
 _SHOWN = 3
 _REACH = "check log.kafka.bootstrap_servers and log.kafka.security, and that a broker listens there"
@@ -41,7 +41,7 @@ class KafkaChecks:
         yield Check(area=Area.LOG, name="Kafka transactions and groups", run=self._coordinated)
 
     async def end(self) -> None:
-        """Cancel what still runs."""
+        """Cancel calls that still run."""
         await self.cluster.end()
         await self._topics.end()
         self._inspector.close()
@@ -75,7 +75,7 @@ class KafkaChecks:
         if found.missing:
             faults.append(await self._missing(found))
         elif not faults:
-            faults.append(ok(f"nothing is wrong with {counted(len(found.states), 'topic')}"))
+            faults.append(ok(f"no fault in {counted(len(found.states), 'topic')}"))
         return faults
 
     async def _missing(self, found: TopicsFound) -> CheckResult:
@@ -84,11 +84,11 @@ class KafkaChecks:
         more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
         what = f"{counted(count, 'topic')} {'is' if count == 1 else 'are'} missing"
         if not self._kafka.create_topics:
-            return failed(f"{what}, and log.kafka.create_topics is false", f"create {listed}{more}")
+            return failed(f"{what}, but log.kafka.create_topics is false", f"create {listed}{more}")
         if await asyncio.to_thread(self._inspector.may_create) is False:
             return warning(
-                f"{what}, and {self._inspector.principal} has no right to create topics in the whole cluster",
-                "grant Create on topics, at least on those that begin with "
+                f"{what}, but {self._inspector.principal} has no cluster-wide right to create topics",
+                "grant Create on topics, at least on topics that begin with "
                 f"'{self._kafka.prefix}.', or create {listed}{more}",
             )
         return ok(f"{what}; the first run creates them")
@@ -105,13 +105,13 @@ class KafkaChecks:
         clients = Clients(settings=self._kafka)
         foreign = await asyncio.to_thread(OwnTopics(clients).foreign_records, states)
         if not foreign:
-            return ok("Streamer's own topics hold records of Streamer alone")
+            return ok("Streamer's own topics hold only Streamer's records")
         count, shown = len(foreign), "; ".join(foreign[:_SHOWN])
         more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
         return warning(
-            f"Streamer did not write {counted(count, 'record')} of its own topics, and leaves it out: "
-            f"{shown}{more}",
-            "let only Streamer write there; a tombstone of its key removes such a record",
+            f"Streamer's own topics hold {counted(count, 'record')} that Streamer did not write and "
+            f"ignores: {shown}{more}",
+            "let only Streamer write to these topics; a tombstone with the record's key removes the record",
         )
 
     async def _coordinated(self) -> Sequence[CheckResult]:

@@ -1,4 +1,4 @@
-"""Checks of the org: its login, identity, API version and limits."""
+"""Checks of the org: login, identity, API version and limits."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -33,12 +33,12 @@ from streamer.salesforce.tooling.setup import ChannelSetup
 from streamer.settings import OrgSettings, PasswordAuth, RefreshAuth, Settings, Transport
 
 LOGIN = "the login"
-"""Context that most checks need."""
+"""Part of the set-up that most checks need."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgSession:
-    """Org as the checks ask it: one login for all of them."""
+    """Session with the org. All checks share one login."""
 
     settings: OrgSettings
     clock: Clock
@@ -50,7 +50,7 @@ class OrgSession:
 
 @asynccontextmanager
 async def opened(settings: OrgSettings, logins: Logins, *, timeout_s: float) -> AsyncIterator[OrgSession]:
-    """Prepare a session with the org; nothing is asked yet. Raises `ConfigurationError`."""
+    """Prepare a session with the org, without a request. Raises `ConfigurationError`."""
     clock = logins.clock
     async with logins.opened(settings) as (tokens, http):
         rest = Rest(http, tokens, clock, api_version=settings.api_version)
@@ -74,13 +74,13 @@ async def opened(settings: OrgSettings, logins: Logins, *, timeout_s: float) -> 
 
 
 def org_checks(session: OrgSession, checkpoints: Once[Sequence[Checkpoint]]) -> Iterator[Check]:
-    """Yield the checks of the login and of the org that it leads to."""
+    """Yield the checks of the login and of the org."""
 
     async def login() -> CheckResult:
         token = await session.token()
         user = f" as user {token.user}" if token.user else ""
         hint = (
-            "; where the org rotates refresh tokens, each login uses one up"
+            "; if the org rotates refresh tokens, each login uses up a refresh token"
             if isinstance(session.settings.auth, RefreshAuth)
             else ""
         )
@@ -89,7 +89,7 @@ def org_checks(session: OrgSession, checkpoints: Once[Sequence[Checkpoint]]) -> 
     async def flow() -> CheckResult:
         verdict = flow_verdict(session.settings)
         if verdict.status is CheckStatus.OK:
-            # Behind a login that failed, it would read as if the flow worked.
+            # After a failed login, this result would read as if the flow worked.
             await session.token.needed(LOGIN)
         return verdict
 
@@ -113,7 +113,7 @@ def org_checks(session: OrgSession, checkpoints: Once[Sequence[Checkpoint]]) -> 
 
 
 def flow_verdict(settings: OrgSettings) -> CheckResult:
-    """Return whether Salesforce has said that it gives up the flow of `settings`.
+    """Return a warning if Salesforce has announced the end of the login flow in `settings`.
 
     Source: Salesforce help, Migrate from OAuth Username-Password to Client
     Credentials Flow (article 000886201), which names no date, and Block
@@ -122,13 +122,13 @@ def flow_verdict(settings: OrgSettings) -> CheckResult:
     if not isinstance(settings.auth, PasswordAuth):
         return ok(f"Salesforce has announced no end of the flow {settings.auth.flow}")
     return warning(
-        "Salesforce is giving up the flow password, and blocks it by default in orgs made since Summer '23",
+        "Salesforce is retiring the flow password, and blocks it by default in orgs created since Summer '23",
         "set org.auth.flow to client_credentials or jwt, with an External Client App",
     )
 
 
 def version_verdict(version: str, served: frozenset[str]) -> CheckResult:
-    """Return whether the org serves the `version` of its API."""
+    """Return a fault if `version` of the API is not among the `served` versions."""
     if version in served:
         return ok(f"the org serves version {version} of its API")
     latest = max(served, key=float)
@@ -154,7 +154,9 @@ async def _identity(org: OrgId, expected: str | None, checkpoints: Once[Sequence
     if expected is not None:
         return ok(f"org {org}, as org.id says")
     return ok(
-        f"org {org}, whose checkpoints the log has" if known else f"org {org}; the log has read none yet"
+        f"org {org}, which the checkpoints in the log also name"
+        if known
+        else f"org {org}; the log has no checkpoint of an org yet"
     )
 
 
@@ -179,7 +181,7 @@ _EVENT_LIMITS = {
     ChannelKind.PUSH_TOPIC: OrgLimit.PUSH_TOPIC_EVENTS,
     ChannelKind.GENERIC: OrgLimit.GENERIC_EVENTS,
 }
-_PERMISSION = "give the user of org.auth the permission View Setup and Configuration"
+_PERMISSION = "give the user in org.auth the permission View Setup and Configuration"
 _MOST_TIMES = 100
 
 
@@ -191,27 +193,30 @@ def limit_checks(settings: Settings, session: OrgSession) -> Iterator[Check]:
         try:
             limits = limits_of(await session.rest.limits())
         except RequestRefused as error:
-            return [warning(f"the org does not tell its limits ({error})", _PERMISSION)]
+            return [warning(f"the org does not return its limits ({error})", _PERMISSION)]
         found = [limit_verdict(key, limits[key]) for key in _used_limits(settings) if key in limits]
-        return found or [skipped("the org reports none of the limits that matter here")]
+        return found or [skipped("the org does not report the limits that Streamer uses")]
 
     yield Check(area=Area.LIMITS, name="limits", run=run)
 
 
 def limit_verdict(key: OrgLimit, limit: Limit) -> CheckResult:
-    """Return what is left of a limit, and how much more of it could be used."""
+    """Return a result with the remainder of a limit, and a forecast."""
     said = f"{key}: {limit.remaining:,} of {limit.most:,} are left"
     share = limit.share_left
     if key is OrgLimit.STREAMING_CLIENTS:
         return ok(said) if limit.remaining else failed(said, "end other clients of the Streaming API")
     if share is None:
-        return warning(f"{said}: the org has none at all", "ask Salesforce for the feature, or for an add-on")
+        return warning(f"{said}: the org's maximum is 0", "ask Salesforce for the feature, or for an add-on")
     if not limit.remaining:
         return failed(said, "wait until the use of 24 hours ago returns, or ask Salesforce for an add-on")
     if share < KEPT_SHARE:
         return warning(
             f"{said} ({share:.1%}); {_forecast(limit)}",
-            f"use less of them, or ask Salesforce for an add-on; below {KEPT_SHARE:.0%} no replay begins",
+            (
+                f"reduce the use, or ask Salesforce for an add-on; below {KEPT_SHARE:.0%}, Streamer begins "
+                "no replay"
+            ),
         )
     return ok(f"{said}; {_forecast(limit)}")
 
@@ -219,13 +224,13 @@ def limit_verdict(key: OrgLimit, limit: Limit) -> CheckResult:
 def _forecast(limit: Limit) -> str:
     times = headroom(limit)
     if times is None:
-        return "none was used in 24 hours"
+        return "no use in 24 hours"
     shown = f"up to {times:.1f}" if times < _MOST_TIMES else f"more than {_MOST_TIMES}"
-    return f"they last at {shown} times the rate of the last 24 hours"
+    return f"the rest suffices for {shown} times the rate of the last 24 hours"
 
 
 def _used_limits(settings: Settings) -> Sequence[OrgLimit]:
-    """Return the limits that the configuration uses, each once."""
+    """Return the limits that the configuration uses, without duplicates."""
     events = [_EVENT_LIMITS[ChannelKind.of(each.path)] for each in settings.channels]
     cometd = any(settings.transport_of(each) is Transport.COMETD for each in settings.channels)
     clients = [OrgLimit.STREAMING_CLIENTS] if cometd else []

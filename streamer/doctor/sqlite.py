@@ -1,4 +1,4 @@
-"""SQLite: the log's file can be made or written, has room to grow, and belongs to no other process."""
+"""Checks of SQLite: the log's file is writable, has room to grow, and has no other owner."""
 
 import os
 import shutil
@@ -13,13 +13,13 @@ from streamer.log.sqlite.retention import foreign_rows
 from streamer.settings import SqliteLogSettings
 
 _MEBIBYTE = 1024 * 1024
-# A commit, the write-ahead log and the index beside it.
+# Room for a commit, the write-ahead log and its index file.
 _LEAST_BYTES = 256 * _MEBIBYTE
 _SHOWN = 3
 
 
 def sqlite_checks(settings: SqliteLogSettings, clock: Clock) -> Iterator[Check]:
-    """Yield the checks of the embedded log, which make nothing."""
+    """Yield the checks of the SQLite log, which create no file."""
     path = settings.path
 
     async def folder() -> CheckResult:
@@ -33,7 +33,7 @@ def sqlite_checks(settings: SqliteLogSettings, clock: Clock) -> Iterator[Check]:
 
     async def rows() -> CheckResult:
         if not os.path.isfile(path):  # noqa: PTH113, ASYNC240 - a look at a local file
-            raise Inapplicable("there is no file yet")
+            raise Inapplicable("the file does not exist yet")
         return await rows_verdict(path, clock)
 
     for name, run in (("folder", folder), ("free space", space), ("owner", owner), ("rows", rows)):
@@ -41,88 +41,92 @@ def sqlite_checks(settings: SqliteLogSettings, clock: Clock) -> Iterator[Check]:
 
 
 def folder_verdict(path: Path) -> CheckResult:
-    """Return whether the file at `path` can be written, or made with its folder."""
+    """Return the result of testing if the file at `path` can be written, or created with its folder."""
     check_local(path)
     remedy = "let the daemon's user write there, or set log.sqlite.path to another path"
     folder = _nearest(path.absolute().parent)
     if not folder.is_dir():
         return failed(
-            f"{folder} is not a folder, so that {path} can't be made", "set log.sqlite.path to another path"
+            f"{folder} is not a folder, so {path} can't be created", "set log.sqlite.path to another path"
         )
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "a pipe or a device"
-        return failed(f"{path} is {kind}, and the log needs a file", "set log.sqlite.path to another path")
+        return failed(f"{path} is {kind}, but the log needs a file", "set log.sqlite.path to another path")
     if not os.access(folder, os.W_OK | os.X_OK):
         return failed(f"this user can't write in {folder}", remedy)
     if not _takes_files(folder):
         return failed(
-            f"{folder} is on a file system that takes no files, so that {path} can't be made",
+            f"{folder} is on a file system that accepts no new files, so {path} can't be created",
             "set log.sqlite.path to another path",
         )
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
         return failed(f"this user can't write {path}", remedy)
-    made = "is there and can be written" if path.exists() else f"can be made in {folder}"
+    made = "exists and can be written" if path.exists() else f"can be created in {folder}"
     return ok(f"{path} {made}")
 
 
 def space_verdict(path: Path, most: int) -> CheckResult:
-    """Return whether the disk has room for a file at `path` of `most` bytes."""
+    """Return the result of testing if the disk has room for a file of `most` bytes at `path`."""
     folder = _nearest(path.absolute().parent)
     if not folder.is_dir():
-        raise Inapplicable("there is no folder")
+        raise Inapplicable("the folder does not exist")
     if not _takes_files(folder):
-        raise Inapplicable(f"no file can be made in {folder}")
+        raise Inapplicable(f"no file can be created in {folder}")
     free = shutil.disk_usage(folder).free
     has = path.stat().st_size if path.is_file() else 0
     said = f"{_size(free)} are free"
     if free < _LEAST_BYTES:
-        return failed(f"{said} on the disk of {folder}, and the log can't be written", "make room on it")
+        return failed(
+            f"{said} on the disk of {folder}, so the log can't be written", "free some space on the disk"
+        )
     if has + free < most:
         return warning(
-            f"{said} on the disk of {folder}, and the log can grow from {_size(has)} to {_size(most)}",
-            "make room, or set log.sqlite.max_bytes to less: ingest then waits before the disk is full",
+            f"{said} on the disk of {folder}, but the log can grow from {_size(has)} to {_size(most)}",
+            "free some space, or lower log.sqlite.max_bytes, so that ingest waits before the disk is full",
         )
     return ok(f"{said}; the log can grow to {_size(most)}")
 
 
 def _takes_files(folder: Path) -> bool:
-    """Return false where no file can be made: without the right, or in `/proc` and its like."""
+    """Return false if no file can be created: without the right, or in file systems such as `/proc`."""
     return os.access(folder, os.W_OK | os.X_OK) and shutil.disk_usage(folder).total > 0
 
 
 def owner_verdict(path: Path) -> CheckResult:
-    """Return whether another process holds the log."""
+    """Return a result that names the process that holds the log, if any."""
     try:
         process = holder(path)
     except OSError as error:
-        return failed(f"the lock of {path} can't be read: {error.strerror}", "let this user read it")
+        return failed(
+            f"the lock of {path} can't be read: {error.strerror}", "give this user the right to read it"
+        )
     if process is None:
         return ok("no process holds the log")
     return warning(
-        f"process {process} holds the log, and a second daemon refuses to start",
-        "nothing, if that is the daemon that you look at; otherwise stop it, or set log.sqlite.path",
+        f"process {process} holds the log, so a second daemon refuses to start",
+        "nothing, if this process is your daemon; otherwise stop the process, or set log.sqlite.path",
     )
 
 
 async def rows_verdict(path: Path, clock: Clock) -> CheckResult:
-    """Return whether Streamer alone has written the rows of the file at `path`."""
+    """Return a warning if the file at `path` holds rows that Streamer did not write."""
     try:
         foreign = await foreign_rows(path, clock)
     except LogMisconfigured as error:
-        # Reading the checkpoints fails for the same reason, and says so.
+        # Reading the checkpoints fails for the same reason, and that check reports it.
         raise Inapplicable(f"the rows can't be read: {error}") from error
     if not foreign:
-        return ok("the tables hold rows of Streamer alone")
+        return ok("the tables hold only Streamer's rows")
     count, shown = len(foreign), "; ".join(foreign[:_SHOWN])
     more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
     return warning(
-        f"Streamer did not write {counted(count, 'row')} of {path}, and leaves it out: {shown}{more}",
-        "let only Streamer write there; delete such a row while the daemon is stopped",
+        f"{path} holds {counted(count, 'row')} that Streamer did not write and ignores: {shown}{more}",
+        "let only Streamer write to the file; delete such a row while the daemon is stopped",
     )
 
 
 def _nearest(folder: Path) -> Path:
-    """Return `folder`, or the nearest one above it that exists."""
+    """Return `folder`, or the nearest existing folder above it."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder

@@ -1,4 +1,4 @@
-"""Targets and services of look-ups: the way to each and its credentials, by what changes nothing there."""
+"""Checks of targets and look-up services: connection and credentials, by calls without an effect."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -18,7 +18,7 @@ def target_checks(
     subscribers: Mapping[SubscriberName, SubscriberSettings],
     makers: Mapping[SubscriberName, Callable[[], Subscriber]],
 ) -> Iterator[Check]:
-    """Yield a check for each subscriber; its plugin is made, and not opened."""
+    """Yield a check for each subscriber. The plugin is created, but not opened."""
     for name, make in makers.items():
         run = partial(_examined, name, subscribers[name].uses, make)
         yield Check(area=Area.SUBSCRIBERS, name=name, run=run)
@@ -29,14 +29,14 @@ async def _examined(name: SubscriberName, uses: str, make: Callable[[], Subscrib
     report = await subscriber.examine_target() if isinstance(subscriber, Examinable) else None
     if report is None:
         raise Inapplicable(
-            f"the plugin {uses} has no call that changes nothing; `streamer subscribers test {name}` sends a "
+            f"the plugin {uses} has no call without an effect; `streamer subscribers test {name}` sends a "
             "test event"
         )
     return _verdict(report, _REMEDY)
 
 
 def service_checks(enrichments: Mapping[SubscriberName, EnrichmentSource], clock: Clock) -> Iterator[Check]:
-    """Yield a check for each service of look-ups, under the first look-up that asks it."""
+    """Yield a check for each look-up service, named after the first look-up that uses the service."""
     services: dict[ServiceSource, str] = {}
     for name, source in enrichments.items():
         for lookup in source.lookups:
@@ -50,7 +50,7 @@ def service_checks(enrichments: Mapping[SubscriberName, EnrichmentSource], clock
 async def _examined_service(source: ServiceSource, clock: Clock) -> CheckResult:
     service = source.make(clock)
     if not isinstance(service, Examinable):
-        raise Inapplicable("the service has no call that changes nothing")
+        raise Inapplicable("the service has no call without an effect")
     return _verdict(await service.examine_target(), _SERVICE_REMEDY)
 
 

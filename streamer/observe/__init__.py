@@ -1,1 +1,1 @@
-"""Metrics and logs, and the masking of secrets in them."""
+"""Metrics, logs and traces, with masked secrets."""

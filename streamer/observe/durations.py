@@ -1,10 +1,10 @@
-"""Time spans as people say them."""
+"""Durations in words."""
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 
 
 def duration(seconds: float) -> str:
-    """Return seconds in the unit that fits: 40 s, 12 min, 5 h, 3 d."""
+    """Return `seconds` in a fitting unit, such as 40 s, 12 min, 5 h or 3 d."""
     for unit, size, limit in (
         ("s", 1, 2 * _MINUTE_S),
         ("min", _MINUTE_S, 2 * _HOUR_S),

@@ -9,7 +9,7 @@ from streamer.observe.series import LabelValues
 
 
 class LogMetrics:
-    """Series of the log, as this process sees it; each process shows the same dead letters."""
+    """Series of the log, as this process sees it. All processes show the same dead letters."""
 
     def __init__(self, registry: CollectorRegistry, label_values: LabelValues) -> None:
         def gauge(name: str, says: str, *labels: str) -> Gauge:
@@ -19,31 +19,35 @@ class LogMetrics:
         self._shown: set[tuple[str, str]] = set()
         self._waiting = gauge(
             "dead_letters_waiting",
-            "Dead letters that wait; subscriber is empty for events that never reached the log.",
+            "Dead letters in the log; subscriber is empty for events that never reached the log.",
             "subscriber",
             "reason",
         )
         self._foreign = gauge(
             "foreign_records",
-            "Records in Streamer's own part of the log that this process has left out, by topic or table.",
+            "Records in Streamer's topics or tables that Streamer did not write, and that this process "
+            "ignores.",
             "place",
         )
         self._aborted = Counter(
             "streamer_transactions_aborted",
-            "Transactions of the log in Kafka that did not end with a commit; their records are never read.",
+            "Aborted transactions of the log in Kafka; readers never see their records.",
             registry=registry,
         )
         self._aborted_before = 0
-        self._used = gauge("log_used_bytes", "Bytes of the embedded log in use.", "path")
-        self._bound = gauge("log_max_bytes", "Bound of the embedded log: log.sqlite.max_bytes.", "path")
-        self._free = gauge("log_disk_free_bytes", "Free bytes on the disk of the embedded log.", "path")
+        self._used = gauge("log_used_bytes", "Used bytes of the SQLite log.", "path")
+        self._bound = gauge("log_max_bytes", "Maximum size of the SQLite log: log.sqlite.max_bytes.", "path")
+        self._free = gauge("log_disk_free_bytes", "Free bytes on the disk of the SQLite log.", "path")
 
     def set_letters(self, letters: Mapping[tuple[str, str], int]) -> None:
-        """Record the number of dead letters by subscriber and reason; no others are shown, save at zero."""
+        """Record the number of dead letters by subscriber and reason.
+
+        A series whose dead letters are all gone stays, with the value zero.
+        """
         counts = Counts[tuple[str, str]]()
         for (subscriber, reason), number in letters.items():
             counts[subscriber, self._label_values.bounded(reason)] += number
-        # A series that ends can't be told from a process that has ended.
+        # Zero, because a series that disappears looks like a process that has ended.
         self._shown |= counts.keys()
         for labels in self._shown:
             self._waiting.labels(*labels).set(counts[labels])
@@ -54,12 +58,12 @@ class LogMetrics:
             self._foreign.labels(place).set(number)
 
     def set_aborted(self, number: int) -> None:
-        """Record how many transactions this process has aborted since its start."""
+        """Record the number of transactions that this process has aborted since its start."""
         self._aborted.inc(number - self._aborted_before)
         self._aborted_before = number
 
     def set_room(self, path: str, *, used: int, bound: int, free: int) -> None:
-        """Record how much of its room the embedded log uses."""
+        """Record the used, maximum and free bytes of the SQLite log at `path`."""
         self._used.labels(path).set(used)
         self._bound.labels(path).set(bound)
         self._free.labels(path).set(free)

@@ -26,20 +26,20 @@ class Stream(Protocol):
         ...
 
     def flush(self) -> None:
-        """Write what is held back."""
+        """Write buffered text."""
         ...
 
     def isatty(self) -> bool:
-        """Return whether a person reads it on a terminal."""
+        """Return true if the stream is a terminal."""
         ...
 
 
 def configure(format: Format = "auto", level: Level = "info", stream: Stream | None = None) -> None:  # noqa: A002 - the word of the configuration
-    """Send structlog's and the standard library's logs to `stream`, by default the standard error.
+    """Send structlog's and the standard library's logs to `stream`; the default is standard error.
 
-    `auto` is `console` on a terminal and `json` elsewhere: one object a line
-    with `timestamp` (UTC, ISO 8601), `level`, `event` and the event's fields.
-    Secrets are masked, tracebacks bounded, in both forms and for both sources.
+    `auto` means `console` on a terminal and `json` elsewhere. JSON has one object
+    per line with `timestamp` (UTC, ISO 8601), `level`, `event` and the event's
+    fields. Both formats mask secrets and bound tracebacks.
     """
     stream = stream or sys.stderr
     threshold = logging.getLevelNamesMapping()[level.upper()]
@@ -61,12 +61,12 @@ def configure(format: Format = "auto", level: Level = "info", stream: Stream | N
 
 
 def are_json(format: Format, stream: Stream | None = None) -> bool:  # noqa: A002 - the word of the configuration
-    """Return whether `configure` writes JSON to `stream`, by default the standard error."""
+    """Return true if `configure` would write JSON to `stream`; the default is standard error."""
     return format == "json" or (format == "auto" and not (stream or sys.stderr).isatty())
 
 
 class _Lines:
-    """Writer of lines; drops a line that can't be written, since events matter more than lines."""
+    """Writer of lines. Drops a line that can't be written, because logging must not stop events."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -80,8 +80,8 @@ class _Lines:
 
 
 def _bounded_traceback(exc_info: ExcInfo) -> str:
-    # Both ends of a traceback matter, and it keeps both. Local variables are
-    # never shown, since they hold tokens.
+    # Both ends of a long traceback are kept. Local variables are never shown, because
+    # they can hold tokens.
     return "".join(traceback.format_exception(exc_info[1], limit=40)).rstrip()
 
 
@@ -119,9 +119,9 @@ _LONGEST_LINE = 4_096
 
 
 class RecentLines:
-    """The last lines that went to `stream`, at most 1,000 of 4,096 characters each.
+    """Stream that keeps the last 1,000 lines, each cut to 4,096 characters, and passes lines on to `stream`.
 
-    It stands between the logs and the stream. Both see a line after its secrets are masked.
+    Secrets are masked before a line gets here.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -130,7 +130,7 @@ class RecentLines:
 
     @property
     def lines(self) -> list[str]:
-        """The lines, oldest first."""
+        """Kept lines, the oldest first."""
         return list(self._lines)
 
     def write(self, text: str) -> int:
@@ -139,9 +139,9 @@ class RecentLines:
         return self._stream.write(text)
 
     def flush(self) -> None:
-        """Write what the stream holds back."""
+        """Write the stream's buffered text."""
         self._stream.flush()
 
     def isatty(self) -> bool:
-        """Return whether the stream is a terminal."""
+        """Return true if the stream is a terminal."""
         return self._stream.isatty()

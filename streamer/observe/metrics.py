@@ -1,9 +1,9 @@
 """Metrics for Prometheus.
 
-Every metric is declared once, in :class:`Metrics`, and used through a handle
-for one channel, subscriber or session. The use of a handle costs no lookup. Its
-series exist from the beginning, at zero, but for those of causes, errors and
-reasons: these begin with their first use (`CountersByKey`).
+Every metric is declared once, in :class:`Metrics`, and used through a handle for
+one channel, subscriber or session. A handle needs no lookup of series. Its series
+exist from the beginning with the value zero. Only series by cause, error or reason
+begin with their first use (`CountersByKey`).
 """
 
 from prometheus_client import (
@@ -39,15 +39,15 @@ _DELIVERY_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 
 
 class Metrics:
-    """All metrics of one process, in `registry`, or in a new one; `clock` measures ages.
+    """All metrics of one process, in `registry` or in a new registry. `clock` measures ages.
 
-    Label values are bounded: configured names, enums, and the words that
-    :class:`~streamer.observe.series.LabelValues` admits; never a record id or
-    the text of an error.
+    Label values are bounded: configured names, enums, and words that
+    :class:`~streamer.observe.series.LabelValues` admits. Record ids and error texts
+    are never labels.
     """
 
     def __init__(self, *, clock: Clock, registry: CollectorRegistry | None = None) -> None:
-        # They would double the counters of each scrape, and Prometheus does not use them.
+        # Creation times would double the counters in each scrape, and Prometheus does not use them.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not annotate it
         self.registry = registry or CollectorRegistry()
         self._clock = clock
@@ -71,13 +71,13 @@ class Metrics:
         self.reconciling = ReconcileMetrics(self.registry)
 
     def channel(self, channel: Channel) -> series.ChannelMetrics:
-        """Return the metrics of `channel`, the same object each time."""
+        """Return the metrics of `channel`; each call returns the same object."""
         if channel not in self._channels:
             self._channels[channel] = self._bound_to_channel(channel)
         return self._channels[channel]
 
     def subscriber(self, name: SubscriberName) -> series.SubscriberMetrics:
-        """Return the metrics of the subscriber `name`, the same object each time."""
+        """Return the metrics of the subscriber `name`; each call returns the same object."""
         if name not in self._subscribers:
             self._subscribers[name] = self._bound_to_subscriber(name)
         return self._subscribers[name]
@@ -99,17 +99,17 @@ class Metrics:
     def _declare_ingest(self) -> None:
         self._events = self._counter("ingest_events", "Events appended to the log.", "channel")
         self._batches = self._counter(
-            "ingest_batches", "Batches appended to the log, empty ones included.", "channel"
+            "ingest_batches", "Batches appended to the log, including empty batches.", "channel"
         )
         self._append_seconds = self._histogram(
             "append_seconds",
-            "Time that a batch waited to be durable in the log.",
+            "Time until a batch was durable in the log.",
             _APPEND_BUCKETS_S,
             "channel",
         )
         self._age_seconds = self._histogram(
             "event_age_seconds",
-            "Time from the commit in Salesforce to the log, of the first event of each append.",
+            "Time from the commit in Salesforce to the log, for the first event of each append.",
             _AGE_BUCKETS_S,
             "channel",
         )
@@ -120,7 +120,7 @@ class Metrics:
         )
         self._expires = self._gauge(
             "checkpoint_expires_timestamp_seconds",
-            "Time from which Salesforce keeps the next events no longer, in seconds since the epoch.",
+            "Time after which Salesforce can drop the next events, in seconds since the epoch.",
             "channel",
         )
         self._up = self._gauge(
@@ -129,22 +129,25 @@ class Metrics:
             "channel",
         )
         self._owned = self._gauge(
-            "channel_owned", "1 while this process owns the channel, 0 while another does.", "channel"
+            "channel_owned",
+            "1 while this process owns the channel, 0 while another process owns it.",
+            "channel",
         )
 
     def _declare_large_texts(self) -> None:
         self._large_texts = self._counter(
             "large_text_diffs",
-            "Large texts that came as a diff: applied, reread, or marked, where large_text is not mark.",
+            "Large texts that arrived as a diff: applied, reread, or marked; counted unless large_text "
+            "is mark.",
             "channel",
             "result",
         )
 
     def _declare_session(self) -> None:
-        self._bytes = self._counter("ingest_bytes", "Size of the answers that were read from Salesforce.")
+        self._bytes = self._counter("ingest_bytes", "Bytes of the answers read from Salesforce.")
         self._handshakes = self._counter("session_handshakes", "Sessions opened with Salesforce.")
         self._lost = self._counter("session_lost", "Sessions that Salesforce or the network ended.", "reason")
-        self._overdue = self._counter("session_overdue", "Answers of Salesforce that did not come in time.")
+        self._overdue = self._counter("session_overdue", "Answers of Salesforce that did not arrive in time.")
         self._subscriptions = self._counter(
             "session_subscriptions", "Subscriptions, by Salesforce's answer.", "channel", "outcome"
         )
@@ -153,26 +156,30 @@ class Metrics:
         return series.OutboundMetrics(
             requests=self._counter(
                 "outbound_requests",
-                "Requests of Salesforce with outbound messages, by outcome; channel is empty for an unknown "
-                "address.",
+                "Salesforce's requests with outbound messages, by outcome; channel is empty for an "
+                "unknown address.",
                 "channel",
                 "outcome",
             ),
             repeats=self._counter(
-                "outbound_repeats", "Notifications that Salesforce repeated, and the log held.", "channel"
+                "outbound_repeats",
+                "Notifications that Salesforce repeated although the log held them.",
+                "channel",
             ),
         )
 
     def _declared_lookups(self) -> series.LookupMetrics:
         lookups = self._counter("lookups", "Look-ups of records for events, by result.", "result")
-        calls = self._counter("lookup_calls", "Calls of Salesforce and of services, by result.", "result")
+        calls = self._counter(
+            "lookup_calls", "Look-up calls to Salesforce and to services, by result.", "result"
+        )
         return series.LookupMetrics(
             lookups={result: lookups.labels(result) for result in series.LOOKUP_RESULTS},
             calls={result: calls.labels(result) for result in series.CALL_RESULTS},
-            records=self._histogram("lookup_records", "Records that one call reads.", _LOOKUP_BUCKETS),
-            seconds=self._histogram("lookup_seconds", "Duration of one call.", _DELIVERY_BUCKETS_S),
+            records=self._histogram("lookup_records", "Records read per look-up call.", _LOOKUP_BUCKETS),
+            seconds=self._histogram("lookup_seconds", "Duration of a look-up call.", _DELIVERY_BUCKETS_S),
             entries=self._gauge("lookup_cache_records", "Records in the cache of look-ups."),
-            size=self._gauge("lookup_cache_bytes", "Size of the records in the cache of look-ups."),
+            size=self._gauge("lookup_cache_bytes", "Bytes of the records in the cache of look-ups."),
             waits=self._gauge(
                 "lookups_waiting",
                 "1 while look-ups wait for Salesforce, the org's daily requests or a service, 0 otherwise.",
@@ -182,8 +189,8 @@ class Metrics:
     def _declared_spans(self) -> series.SpanMetrics:
         spans = self._counter(
             "trace_spans",
-            "Spans of traced events: exported to the collector, failed because it did not take them, or "
-            "dropped because too many waited.",
+            "Spans of traced events: exported to the collector, failed because the collector did not "
+            "accept them, or dropped because too many waited.",
             "result",
         )
         return series.SpanMetrics(results={result: spans.labels(result) for result in series.SPAN_RESULTS})
@@ -198,13 +205,13 @@ class Metrics:
         )
         self._continuity = self._counter(
             "continuity_records",
-            "Holes that were detected, and snapshots that were asked for, and recorded.",
+            "Continuity records: detected holes and ordered snapshots.",
             "channel",
             "cause",
         )
         self._unrepaired = self._counter(
             "continuity_unrepaired",
-            "Holes whose repair ended with events still missing, or that nothing repairs.",
+            "Holes with events still missing after the repair, or without any repair.",
             "channel",
             "cause",
         )
@@ -228,11 +235,14 @@ class Metrics:
 
     def _declare_attempts(self) -> None:
         self._deliveries = self._counter(
-            "deliveries", "Attempts, by outcome, and events skipped without one.", "subscriber", "outcome"
+            "deliveries",
+            "Attempts by outcome, and events skipped without an attempt.",
+            "subscriber",
+            "outcome",
         )
         self._failed = self._counter(
             "failed_attempts",
-            "Attempts after which the event was not delivered, by class of error.",
+            "Attempts that did not deliver the event, by class of error.",
             "subscriber",
             "error",
         )
@@ -250,13 +260,13 @@ class Metrics:
         )
         self._batch_events = self._histogram(
             "delivery_batch_events",
-            "Events in one call of a plugin that takes several.",
+            "Events per call of a plugin that takes batches.",
             _BATCH_BUCKETS,
             "subscriber",
         )
         self._in_flight = self._gauge("delivery_in_flight", "Attempts in flight.", "subscriber")
         self._limit = self._gauge(
-            "delivery_limit", "Most attempts in flight; adapts to the target.", "subscriber"
+            "delivery_limit", "Current limit of attempts in flight, which adapts to the target.", "subscriber"
         )
 
     def _declare_subscriber(self) -> None:
@@ -265,13 +275,14 @@ class Metrics:
         )
         self._delivered_through = self._gauge(
             "oldest_undelivered_timestamp_seconds",
-            "Commit time of the oldest event that is not delivered, in seconds since the epoch; the present "
-            "while none waits.",
+            "Commit time of the oldest undelivered event, in seconds since the epoch; the current time "
+            "while no event waits.",
             "subscriber",
         )
         self._deliver_within = self._gauge(
             "deliver_within_seconds",
-            "Longest time that an event can wait for its delivery without an alert; infinite if unlimited.",
+            "Configured deliver_within: an event can wait this long for its delivery without an alert; "
+            "infinite if unlimited.",
             "subscriber",
         )
         self._parked = self._gauge(
@@ -287,12 +298,12 @@ class Metrics:
         )
         self._down = self._gauge(
             "breaker_open",
-            "1 while the target counts as down because too many attempts fail, 0 otherwise.",
+            "1 while the circuit breaker is open or probing because too many attempts failed, 0 otherwise.",
             "subscriber",
         )
         self._unrecorded_s = self._gauge(
             "unrecorded_seconds",
-            "Time for which deliveries have waited to be recorded in the log.",
+            "Time that finished deliveries have waited until the log records them.",
             "subscriber",
         )
 

@@ -6,21 +6,24 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class OrgLimitMetrics:
-    """Series of the org's limits, by Salesforce's names of those that are known; absent while unread."""
+    """Series of the org's known limits, by Salesforce's names.
+
+    They are absent while the limits are unread.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, says: str) -> Gauge:
             return Gauge(f"streamer_org_limit_{name}", says, ["limit"], registry=registry)
 
-        self._most = gauge("max", "Most that the org can use, by Salesforce's name of the limit.")
-        self._remaining = gauge("remaining", "Remainder of the limit, accurate within five minutes.")
+        self._most = gauge("max", "Maximum of the limit, by Salesforce's name of the limit.")
+        self._remaining = gauge("remaining", "Remaining amount of the limit, accurate within five minutes.")
         self._read_at = gauge(
-            "read_timestamp_seconds", "Time at which the limit was read, in seconds since the epoch."
+            "read_timestamp_seconds", "Time of the last reading of the limit, in seconds since the epoch."
         )
         self._used_up_at = gauge(
             "used_up_timestamp_seconds",
-            "Time at which nothing is left at the rate of the last hour, in seconds since the epoch; absent "
-            "without a forecast.",
+            "Forecast time at which the limit is used up at the rate of the last hour, in seconds since "
+            "the epoch; absent without a forecast.",
         )
         self._read: frozenset[str] = frozenset()
 
@@ -34,14 +37,14 @@ class OrgLimitMetrics:
             self._read_at.labels(name).set(at)
 
     def used_up(self, limit: str, at: float | None) -> None:
-        """Record the forecast of one limit, in epoch seconds, or that there is none."""
+        """Record the forecast time of one limit, in epoch seconds, or `None` without a forecast."""
         if at is None:
             self._used_up_at.remove_by_labels({"limit": limit})
         else:
             self._used_up_at.labels(limit).set(at)
 
     def forgotten(self) -> None:
-        """Remove all series: this process reads the limits no longer."""
+        """Remove all series, because this process no longer reads the limits."""
         self._remove(self._read)
         self._read = frozenset()
         self._used_up_at.clear()
@@ -53,7 +56,10 @@ class OrgLimitMetrics:
 
 
 class ReconcileMetrics:
-    """Series of the comparisons that this process makes, by entity; absent while another process does."""
+    """Series of the comparisons by this process, by entity.
+
+    They are absent while another process compares.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, says: str, *labels: str) -> Gauge:
@@ -70,30 +76,33 @@ class ReconcileMetrics:
             "entity",
         )
         self._differences = gauge(
-            "differences", "Records in which the log differed at the last comparison.", "entity", "kind"
+            "differences",
+            "Records that differed between the org and the log at the last comparison.",
+            "entity",
+            "kind",
         )
         self._failures = Counter(
             "streamer_reconcile_failures",
-            "Comparisons that could not be made.",
+            "Failed comparisons.",
             ["entity"],
             registry=registry,
         )
 
     def compared(self, entity: str, at: float, counts: Mapping[str, int]) -> None:
-        """Record a comparison at `at`, in epoch seconds, and the differences by kind."""
+        """Record a comparison at `at`, in epoch seconds, with the number of differences by kind."""
         self._compared_at.labels(entity).set(at)
         for kind, count in counts.items():
             self._differences.labels(entity, kind).set(count)
 
     def due(self, entity: str, at: float) -> None:
-        """Record when the next comparison is due, in epoch seconds."""
+        """Record the time of the next comparison, in epoch seconds."""
         self._due_at.labels(entity).set(at)
 
     def failed(self, entity: str) -> None:
-        """Count a comparison that could not be made."""
+        """Count a failed comparison."""
         self._failures.labels(entity).inc()
 
     def forgotten(self, entity: str) -> None:
-        """Remove the series of an entity that this process compares no longer."""
+        """Remove the series of an entity that this process no longer compares."""
         for series in (self._compared_at, self._due_at, self._differences, self._failures):
             series.remove_by_labels({"entity": entity})

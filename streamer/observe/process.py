@@ -1,4 +1,4 @@
-"""Metrics of the process itself, and signs of life of its threads."""
+"""Metrics of the process itself, and heartbeats of its threads."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -22,7 +22,7 @@ _LAG_BUCKETS_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5, 15)
 
 
 class ProcessMetrics:
-    """Series that belong to no channel and no subscriber."""
+    """Series of the process, without a channel or subscriber."""
 
     def __init__(self, clock: Clock, registry: CollectorRegistry) -> None:
         def gauge(name: str, says: str, *labels: str) -> Gauge:
@@ -30,7 +30,7 @@ class ProcessMetrics:
 
         self._clock = clock
         self._standby = gauge(
-            "standby", "1 while this process is ready and others read all channels, 0 otherwise."
+            "standby", "1 while this process is ready but other processes read all channels, 0 otherwise."
         )
         self._loop_lag = Histogram(
             "streamer_event_loop_lag_seconds",
@@ -40,16 +40,25 @@ class ProcessMetrics:
         )
         self._loop_blocked = Counter(
             "streamer_event_loop_blocked",
-            "Times the event loop was blocked for more than a second, by the subscriber whose plugin did it.",
+            "Blocks of the event loop for more than a second, by the subscriber whose plugin caused them.",
             ["subscriber"],
             registry=registry,
         )
         self._loop_blocked.labels("")
         self._poll_age = _Table(
-            gauge("poll_age_seconds", "Time since the last beat of a log thread; 0 while it rests.", "thread")
+            gauge(
+                "poll_age_seconds",
+                "Time since the last heartbeat of a log thread; 0 while the thread rests.",
+                "thread",
+            )
         )
         self._stuck = _Table(
-            gauge("stuck", "1 while a part has stalled for no known reason, 0 otherwise.", "kind", "name")
+            gauge(
+                "stuck",
+                "1 while a part makes no progress for an unknown reason, 0 otherwise.",
+                "kind",
+                "name",
+            )
         )
         self._log_unavailable = gauge(
             "log_unavailable", "1 while the log can't be opened, read or written, 0 otherwise."
@@ -83,7 +92,7 @@ class ProcessMetrics:
         self._configured.set(0)
 
     def set_restart_needed(self, needed: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Record whether a part of the configuration waits for the next start."""
+        """Record if a part of the configuration waits for the next start."""
         self._restart_needed.set(needed)
 
     def loop_lagged(self, seconds: float) -> None:
@@ -91,7 +100,7 @@ class ProcessMetrics:
         self._loop_lag.observe(seconds)
 
     def loop_blocked(self, subscriber: str) -> None:
-        """Count that the event loop was blocked, by the plugin of `subscriber` unless that is empty."""
+        """Count a block of the event loop, caused by the plugin of `subscriber` unless the name is empty."""
         self._loop_blocked.labels(subscriber).inc()
 
     def forget_plugin(self, subscriber: str) -> None:
@@ -99,28 +108,28 @@ class ProcessMetrics:
         self._loop_blocked.remove_by_labels({"subscriber": subscriber})
 
     def set_waits(self, *, log: bool, login: bool) -> None:
-        """Record whether the process waits for the log, and for Salesforce to accept its login."""
+        """Record if the process waits for the log, and if it waits for Salesforce to accept its login."""
         self._log_unavailable.set(log)
         self._login_awaited.set(login)
 
     def set_standby(self, standby: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Record whether other processes read all channels."""
+        """Record if other processes read all channels."""
         self._standby.set(standby)
 
     def polled(self, ages: Mapping[str, float]) -> None:
-        """Record the seconds since the last beat of every thread; no others are shown."""
+        """Record the seconds since the last heartbeat of every thread. Other threads' series disappear."""
         self._poll_age.show({(thread,): age_s for thread, age_s in ages.items()})
 
     def set_stuck(self, stuck: Mapping[tuple[str, str], bool]) -> None:
-        """Record for every part, by kind and name, whether it is stuck; no others are shown."""
+        """Record for every part, by kind and name, if it is stuck, and remove the series of other parts."""
         self._stuck.show(stuck)
 
 
 class _Table:
     """Gauge whose series are replaced together.
 
-    A scrape runs in a thread of its own, so the gauge is never cleared first:
-    the scrape would miss series that are there.
+    A scrape runs in its own thread. If the gauge were cleared first, the scrape
+    could miss series.
     """
 
     def __init__(self, gauge: Gauge) -> None:
@@ -128,7 +137,7 @@ class _Table:
         self._shown: set[tuple[str, ...]] = set()
 
     def show(self, values: Mapping[Any, float]) -> None:
-        """Show `values`, by their labels, and no others."""
+        """Show exactly these `values`, by their labels."""
         for labels, value in values.items():
             self._gauge.labels(*labels).set(value)
         for labels in self._shown - values.keys():
@@ -137,7 +146,7 @@ class _Table:
 
 
 class Pulse:
-    """Sign of life of one thread, which beats in each round. Only that thread calls the methods."""
+    """Heartbeat of one thread, which beats in each round. Only this thread calls the methods."""
 
     __slots__ = ("_clock", "beat_at")
 
@@ -147,19 +156,19 @@ class Pulse:
         """Time of the last beat, in monotonic seconds; `None` while the thread rests."""
 
     def beat(self) -> None:
-        """Report that work goes on."""
+        """Report that the thread makes progress."""
         self.beat_at = self._clock.monotonic()
 
     def rest(self) -> None:
-        """Report that the next beat can take any time: the thread waits for a request, or for a broker."""
+        """Report that the thread waits for a request or a broker, so the next beat can take any time."""
         self.beat_at = None
 
 
 class Pulses:
-    """Pulses of one process, by the names of their threads; `clock` times them.
+    """Pulses of one process by thread name, timed by `clock`.
 
-    A thread that dies leaves its pulse behind, which then grows old: only a
-    thread that ends normally removes its own.
+    Only a thread that ends normally removes its pulse. The pulse of a dead thread
+    stays and grows old.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -167,15 +176,15 @@ class Pulses:
         self._pulses: dict[str, Pulse] = {}
 
     def begin(self, name: str) -> Pulse:
-        """Return a new pulse for the thread `name`, which replaces a former one."""
+        """Return a new pulse for the thread `name`, which replaces an earlier pulse."""
         pulse = self._pulses[name] = Pulse(self._clock)
         return pulse
 
     def end(self, pulse: Pulse) -> None:
-        """Remove `pulse`: its thread has ended normally."""
+        """Remove `pulse`, because its thread has ended normally."""
         for name in [name for name, each in list(self._pulses.items()) if each is pulse]:
             del self._pulses[name]
 
     def beats(self) -> Mapping[str, float | None]:
-        """Return the last beat of each thread, in monotonic seconds; `None` for one that rests."""
+        """Return the last beat of each thread, in monotonic seconds, or `None` while the thread rests."""
         return {name: pulse.beat_at for name, pulse in list(self._pulses.items())}

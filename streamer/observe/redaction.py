@@ -1,4 +1,4 @@
-"""Redaction: masks secrets, by value, key or form, in every text that leaves the process."""
+"""Redaction: masks secrets in every text that leaves the process, by value, key or form."""
 
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
@@ -15,9 +15,9 @@ _SECRET_KEY = re.compile(
     r"|api_?key|private_?key|session_?id|webhook_?url",
     re.IGNORECASE,
 )
-# Texts come from outside: no alternative may scan the same characters from many
-# beginnings. So a repetition is possessive or bounded, and a JSON Web Token, which
-# can stand anywhere in a word, is looked for once in each word.
+# Texts come from outside, so no alternative may scan the same characters from many
+# starting points. Every repetition is therefore possessive or bounded. A JSON Web
+# Token can begin anywhere in a word, so each word is searched only once.
 _SECRET_TEXT = re.compile(
     r"""
       00D[0-9A-Za-z]{12,15}(?:!|%(?:25)?21)\S++            # Salesforce session id, also in an address
@@ -32,8 +32,9 @@ _SECRET_TEXT = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-# The name of a secret with its value: in JSON, in an address, in YAML or in a sentence. In a sentence, what
-# follows "token: " can be a word of advice, so a value is alone there, or no word.
+# The name of a secret with its value: in JSON, in an address, in YAML or in a sentence. In a
+# sentence, "token: " can precede advice, so a value must be the only word, or contain more than
+# letters.
 _NAMED_SECRET = re.compile(
     r"""
     ((?:password|passwd|passphrase|secret|token|(?:api|access|private)[_-]?key|session[_-]?id)
@@ -45,12 +46,12 @@ _NAMED_SECRET = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-# Longer than any secret.
+# No secret is longer.
 _MARGIN = 16_000
 
 
 def redact(_logger: Any | None, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Mask values that look like secrets, by their key or their form; a structlog processor.
+    """Structlog processor that masks values whose key or form looks like a secret.
 
     Keys, numbers and booleans stay as they are. Long texts and deep structures
     are cut.
@@ -59,10 +60,10 @@ def redact(_logger: Any | None, _method: str, event: MutableMapping[str, Any]) -
 
 
 def masked(text: str, limit: int = _MAX_TEXT) -> str:
-    """Return `text` with secrets masked by value and form, and cut in the middle above `limit` characters."""
+    """Return `text` with masked secrets. A text above `limit` characters loses its middle."""
     shown = limit // 2 + _MARGIN
     if len(text) <= 2 * shown:
-        # Cut after masking: half a secret would not be recognised.
+        # The cut follows the masking, because half a secret would not be recognised.
         return _cut(_without_secrets(text), limit)
     left_out = len(text) - limit
     begin, end = (_without_secrets(part) for part in (text[:shown], text[-shown:]))
@@ -91,7 +92,7 @@ def _redacted_items(key: str, value: Mapping[Any, Any] | Iterable[Any], depth: i
 
 
 def _text(value: object) -> str:
-    # Bytes, exceptions and our own values come here. A failing repr must not
+    # Bytes, exceptions and Streamer's own values get here. A failing repr must not
     # prevent a log line.
     try:
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

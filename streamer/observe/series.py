@@ -1,4 +1,4 @@
-"""Handles for the series of one channel, one subscriber or the session."""
+"""Handles for the series of one channel, one subscriber, or the sessions."""
 
 import math
 import re
@@ -30,7 +30,7 @@ LOOKUP_RESULTS = ("cached", "read", "refused", "failed")
 CALL_RESULTS = ("answered", "refused", "failed")
 INGEST_LETTERS = ("unreadable", "refused_by_log")
 DISPATCH_LETTERS = ("rejected", "retries_exhausted", "incomplete", "parked_lost", "unreadable", "too_large")
-"""Reasons that Streamer itself gives; a plugin can give others."""
+"""Streamer's own reasons for skipping an event; a plugin can add more."""
 SPAN_RESULTS = ("exported", "failed", "dropped")
 
 Key = TypeVar("Key")
@@ -49,11 +49,11 @@ class BucketHistogram(Histogram):
 
 
 class CountersByKey(dict[Key, Counter]):
-    """Counters of one metric, by the value of a label. Each series begins when it is first used.
+    """Counters of one metric by the value of a label. A series begins with its first use.
 
-    Most subscribers never meet most classes of errors, and each series costs
-    every scrape. An alert on such a counter must take a series that has just
-    begun as an increase, because a rate sees none in its first sample.
+    Most subscribers never have most classes of errors, and every series makes each
+    scrape larger. An alert on such a counter must treat a new series as an
+    increase, because `rate` sees no increase in the first sample.
     """
 
     def __init__(self, series: Callable[[Key], Counter]) -> None:
@@ -68,17 +68,17 @@ class CountersByKey(dict[Key, Counter]):
 
 @dataclass(slots=True)
 class LabelValues:
-    """Bound on the values of a label that come from elsewhere.
+    """Bound on label values from outside of Streamer.
 
-    A value that is not a lower-case word of at most 40 characters, or that
-    comes after the first `limit` different ones, becomes `other`.
+    A value becomes `other` if it is not a lower-case word of at most 40 characters,
+    or if `limit` different values are already in use.
     """
 
     limit: int = 64
     _known: set[str] = field(default_factory=set)
 
     def bounded(self, word: str) -> str:
-        """Return `word` or, when it is not admitted, `other`."""
+        """Return `word`, or `other` if the word is not admitted."""
         if word in self._known:
             return word
         if len(self._known) >= self.limit or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", word):
@@ -99,19 +99,19 @@ class SessionMetrics:
     label_values: LabelValues
 
     def handshaken(self) -> None:
-        """Count a session that was opened."""
+        """Count an opened session."""
         self.handshakes.inc()
 
     def answered(self, events: int, size: int) -> None:  # noqa: ARG002 - events are counted when appended
-        """Count an answer of `size` bytes that was read whole."""
+        """Count an answer of `size` bytes that was read completely."""
         self.bytes.inc(size)
 
     def lost(self, reason: str) -> None:
-        """Count a session that was lost; `reason` is one stable word, such as `unknown_client`."""
+        """Count a lost session; `reason` is one stable word, such as `unknown_client`."""
         self.lost_by_reason.labels(self.label_values.bounded(reason)).inc()
 
     def overdue(self) -> None:
-        """Count an answer that did not come in time."""
+        """Count an answer that did not arrive in time."""
         self.overdue_answers.inc()
 
     def subscribed(self, path: str) -> None:
@@ -135,7 +135,10 @@ class AppendSeries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelGauges:
-    """Gauges of the state of the channel `path`, without series while another process owns it."""
+    """Gauges for the state of the channel `path`.
+
+    They have no series while another process owns the channel.
+    """
 
     path: str
     verified: Gauge
@@ -158,16 +161,16 @@ class ChannelMetrics:
     label_values: LabelValues
 
     def taken(self, events: Sequence[Event], read_at: float) -> None:
-        """Count nothing: these events are not in the log yet."""
+        """Count no events, because these events are not in the log yet."""
 
     def appended(self, appended: Appended, seconds: float) -> None:
-        """Count an append that was durable after `seconds`."""
+        """Count an append that became durable after `seconds`."""
         self.appends.batches.inc()
         self.appends.append_seconds.observe(seconds)
         self.appends.events.inc(appended.events)
         if appended.first is not None:
-            # The first event is the oldest. One observation for each append,
-            # not for each event: measuring must not slow down a backlog.
+            # The first event is the oldest. Each append has only one observation, because
+            # measuring every event would slow down a backlog.
             self.appends.age_seconds.observe(_age(appended.first, self.clock))
         for letter in appended.set_aside:
             reason = self.label_values.bounded(letter.reason)
@@ -179,32 +182,35 @@ class ChannelMetrics:
                 self.unrepaired[record.cause].inc()
 
     def large_texts(self, **counts: int) -> None:
-        """Count large texts that came as diffs, by what became of them, of `TEXT_RESULTS`."""
+        """Count large texts that arrived as diffs, by result, one of `TEXT_RESULTS`."""
         for result, count in counts.items():
             self.texts[result].inc(count)
 
     def set_owned(self, owned: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Record whether this process owns the channel."""
+        """Record if this process owns the channel."""
         state = self.state
         state.owned.set(owned)
         if not owned:
-            # A channel that another process reads is neither down nor late.
+            # For a channel of another process, this process reports neither "down" nor "late".
             for gauge in (state.ups, state.verified, state.expires):
                 gauge.remove(state.path)
 
     def set_up(self, up: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Record whether the channel, which this process owns, is subscribed and read."""
+        """Record if the channel, which this process owns, is subscribed and read."""
         self.state.ups.labels(self.state.path).set(up)
 
     def set_verified(self, verified_at: float, *, expires_at: float) -> None:
-        """Record up to when no event is missing, and from when the next ones can be; in epoch seconds."""
+        """Record the time until which no event is missing.
+
+        After `expires_at`, events can be lost. Both are epoch seconds.
+        """
         self.state.verified.labels(self.state.path).set(verified_at)
         self.state.expires.labels(self.state.path).set(expires_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupMetrics:
-    """Series of the look-ups of records for events; results are in `LOOKUP_RESULTS`."""
+    """Series of record look-ups for events; results are in `LOOKUP_RESULTS`."""
 
     lookups: Mapping[str, Counter]
     calls: Mapping[str, Counter]
@@ -219,13 +225,13 @@ class LookupMetrics:
         self.lookups[result].inc()
 
     def asked(self, records: int, seconds: float, result: str) -> None:
-        """Count a call for `records`, and its time."""
+        """Count a call for `records` that took `seconds`."""
         self.calls[result].inc()
         self.records.observe(records)
         self.seconds.observe(seconds)
 
     def held(self, *, entries: int, size: int, waits: bool) -> None:
-        """Record the size of the cache, and whether look-ups wait."""
+        """Record the entries and the size in bytes of the cache, and if look-ups wait."""
         self.entries.set(entries)
         self.size.set(size)
         self.waits.set(waits)
@@ -233,7 +239,7 @@ class LookupMetrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanMetrics:
-    """Series of spans, by what became of them, of `SPAN_RESULTS`."""
+    """Series of spans by result, one of `SPAN_RESULTS`."""
 
     results: Mapping[str, Counter]
 
@@ -250,7 +256,7 @@ class OutboundMetrics:
     repeats: Counter
 
     def expect(self, path: str, outcomes: Iterable[str]) -> None:
-        """Show all outcomes for a channel at zero, so that a rate sees the first request."""
+        """Create all outcomes' series of a channel with zero, so that `rate` sees the first request."""
         for outcome in outcomes:
             self.requests.labels(path, outcome)
 
@@ -259,7 +265,7 @@ class OutboundMetrics:
         self.requests.labels(path, outcome).inc()
 
     def repeated(self, path: str, notifications: int) -> None:
-        """Count notifications that the log held already."""
+        """Count notifications that the log already held."""
         self.repeats.labels(path).inc(notifications)
 
 
@@ -302,15 +308,15 @@ class SubscriberMetrics:
     label_values: LabelValues
 
     def attempted(self, event: Event, outcome: Outcome, seconds: float | None, trace_id: str = "") -> None:
-        """Count an attempt at `event` that took `seconds`, `None` if no request was sent.
+        """Count an attempt at `event` that took `seconds`, or `None` if no request was sent.
 
-        The `trace_id` of a sampled event becomes an exemplar of its times.
+        The `trace_id` of a sampled event becomes an exemplar of the histograms.
         """
         exemplar = {"trace_id": trace_id} if trace_id else None
         attempts = self.attempts
         attempts.outcomes[type(outcome)].inc()
         if seconds is not None:
-            # Zeros of the events that `when` excludes would hide how long the target takes.
+            # Zeros for events that `when` excludes would hide the target's durations.
             attempts.seconds.observe(seconds, exemplar)
         if isinstance(outcome, Delivered):
             attempts.to_target_seconds.observe(_age(event, self.clock), exemplar)
@@ -318,12 +324,12 @@ class SubscriberMetrics:
             attempts.failures[outcome.failure].inc()
 
     def plugin_failed(self) -> None:
-        """Count a failure of the plugin outside of any attempt."""
+        """Count a failure of the plugin outside an attempt."""
         self.attempts.failures[FailureClass.PLUGIN_ERROR].inc()
 
     def called(self, events: int) -> None:
-        """Note a call of the plugin with a batch of `events`."""
-        # Most plugins take no batches, and have no such series.
+        """Record a call of the plugin with a batch of `events`."""
+        # The series begins here, because most plugins do not take batches.
         self.batch_events.labels(self.name).observe(events)
 
     def set_aside(self, letter: DeadLetter) -> None:
@@ -333,11 +339,11 @@ class SubscriberMetrics:
         ).inc()
 
     def set_status(self, status: SubscriberStatus) -> None:
-        """Record the subscriber's present status."""
+        """Record the subscriber's current status."""
         state = self.state
         state.lag.set(status.lag)
         state.delivered_through.set(self.clock.now() if status.oldest_at is None else status.oldest_at)
-        # An infinite limit is never passed, and its series is there to be compared with.
+        # The series must exist for comparisons in alerts; an infinite limit is never exceeded.
         state.deliver_within_s.set(math.inf if status.deliver_within_s is None else status.deliver_within_s)
         state.in_flight.set(status.in_flight)
         state.parked.set(status.parked)
@@ -346,14 +352,14 @@ class SubscriberMetrics:
         state.held.set(status.is_held)
 
     def set_following(self, following: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Record whether the subscriber follows the log."""
+        """Record if the subscriber follows the log."""
         self.state.following.set(following)
 
     def set_unrecorded(self, seconds: float) -> None:
-        """Record the seconds for which finished work has waited to be recorded."""
+        """Record the seconds that finished deliveries have waited until the log records them."""
         self.state.unrecorded_s.set(seconds)
 
 
 def _age(event: Event, clock: Clock) -> float:
-    # A clock behind Salesforce's would give a negative age.
+    # A clock that is behind Salesforce's clock would give a negative age.
     return max(0.0, clock.now() - datetime.fromisoformat(event.time).timestamp())

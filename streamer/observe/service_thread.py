@@ -1,4 +1,4 @@
-"""Thread that serves the event loop."""
+"""Background thread with an owner on the event loop."""
 
 import asyncio
 import threading
@@ -8,15 +8,15 @@ from contextlib import suppress
 from streamer.observe.process import Pulse, Pulses
 
 Serve = Callable[[Pulse], None]
-"""Work of a thread, which beats the pulse, until the owner wants its end."""
+"""Work of a thread. It beats the pulse, and runs until the owner asks for the end."""
 
 
 class ServiceThread:
-    """Runs `serve` on a thread of its own, for an owner on the event loop.
+    """Runs `serve` on its own thread, for an owner on the event loop.
 
-    The pulse is in `pulses` until the thread ends. `failed` is called on the
-    loop with whatever `serve` raises, before `join` returns. The process does
-    not wait for the thread.
+    `pulses` contains the thread's pulse until the thread ends. If `serve` raises,
+    `failed` gets the error on the loop, before `join` returns. The process does not
+    wait for the thread at its end.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class ServiceThread:
         failed: Callable[[Exception], object],
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """Begin the pulse; `loop` is the running one by default."""
+        """Begin the pulse. The default of `loop` is the running loop."""
         self.name = name
         self.pulse = pulses.begin(name)
         self._serve = serve
@@ -44,16 +44,16 @@ class ServiceThread:
 
     @property
     def has_ended(self) -> bool:
-        """True once it has ended, or while it was never started."""
+        """True before the start and after the end of the thread."""
         return self._thread.ident is None or self._ended.is_set()
 
     async def join(self) -> None:
-        """Return when the thread has ended; the loop turns meanwhile."""
+        """Wait until the thread has ended, without blocking the loop."""
         if not self.has_ended:
             await self._ended.wait()
 
     def join_from_thread(self) -> None:
-        """Wait for the end of the thread. Blocking, for a thread other than the loop's."""
+        """Block until the thread has ended. Not for the loop's thread."""
         self._thread.join()
 
     def _run(self) -> None:
@@ -66,13 +66,13 @@ class ServiceThread:
             self._on_loop(self._ended.set)
 
     def _on_loop(self, call: Callable[..., object], *arguments: object) -> None:
-        # A loop that has ended has no owner left.
+        # A closed loop has no owner left.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(call, *arguments)
 
 
 def _for_futures(error: BaseException) -> Exception:
-    """Return `error` in a form that futures and tasks take, which end the process or refuse some errors."""
+    """Return `error` in a form that futures and tasks accept. Some errors would end the process."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     told = RuntimeError(f"{type(error).__name__}: {error}")

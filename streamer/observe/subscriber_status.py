@@ -1,4 +1,4 @@
-"""Status of one subscriber at one moment, and its parked keys."""
+"""Status of one subscriber at one moment, and parked keys."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ _ERROR_LIMIT = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastFailure:
-    """Last failed attempt, `at` in epoch seconds, and the `count` of them since they began."""
+    """Last failed attempt, `at` in epoch seconds, and the `count` of failures in a row."""
 
     error: str
     failure: FailureClass
@@ -23,20 +23,19 @@ class LastFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriberStatus:
-    """Work before a subscriber, and the reason for which it is not done.
+    """Waiting events of a subscriber, and the reason why they are not delivered.
 
-    `lag` events of the log are not settled; `waiting` ones of them are in
-    memory, and `parked` ones are kept by the log for a later attempt. There
-    are `in_flight` attempts, at most `limit`. `hindrance` is the reason for
-    which no attempt begins, and empty while attempts can begin. `is_held` is
-    true for every reason except an exhausted rate, which needs no attention.
-    `last_failure` is there while attempts fail. `next_try_at` (epoch seconds)
-    is the time before which no attempt begins; `None` when an attempt can
-    begin now, when nothing waits, and while the subscriber is paused.
-    `is_down` is true while the breaker is open, or probes with one event at a
-    time. `oldest_at` is the commit time of the oldest undelivered event, in
-    epoch seconds; after `deliver_within_s` the event is late. `at` is the time
-    of this status.
+    `lag` counts the unsettled events in the log. `waiting` counts events in memory,
+    and `parked` counts events that the log keeps for a later attempt. `in_flight`
+    counts attempts, which never exceed `limit`. `hindrance` is the reason why no
+    attempt begins, and empty while attempts can begin. `is_held` is true for every
+    reason except an exhausted rate, which needs no attention. `last_failure` is set
+    while attempts fail. `next_try_at` (epoch seconds) is the earliest time of the
+    next attempt. It is `None` when an attempt can begin now, when no event waits,
+    and while the subscriber is paused. `is_down` is true while the breaker is open,
+    or probes with one event at a time. `oldest_at` is the commit time of the oldest
+    undelivered event, in epoch seconds; after `deliver_within_s` the event is late.
+    `at` is the time of this status.
     """
 
     lag: int
@@ -55,9 +54,9 @@ class SubscriberStatus:
 
     @property
     def trouble(self) -> str:
-        """Sentence on why events are not delivered; empty while they are. Secrets are masked."""
+        """Sentence with the reason why events are not delivered, or an empty text. Secrets are masked."""
         last = self.last_failure
-        # A hold for refused credentials is the last failure too, and is told once.
+        # Refused credentials are both the hold and the last failure; one mention is enough.
         is_told = last is not None and last.error == self.hindrance
         parts = [self.lateness] if self.lateness else []
         parts += [self.hindrance] if self.is_held and not is_told else []
@@ -65,41 +64,41 @@ class SubscriberStatus:
             said = f"{last.count} attempts failed" if last.count > 1 else "1 attempt failed"
             parts.append(f"{said}, last at {_time(last.at)} ({last.failure}): {last.error[:_ERROR_LIMIT]}")
         if parts and self.next_try_at is not None:
-            parts.append(f"next try at {_time(self.next_try_at)}")
+            parts.append(f"next attempt at {_time(self.next_try_at)}")
         return masked(", ".join(parts))
 
     @property
     def waited_s(self) -> float:
-        """Seconds since the oldest undelivered event was committed in Salesforce; 0 while none waits."""
+        """Seconds since the commit of the oldest undelivered event in Salesforce; 0 while no event waits."""
         return 0.0 if self.oldest_at is None else max(0.0, self.at - self.oldest_at)
 
     @property
     def lateness(self) -> str:
-        """Sentence on an event that waits for longer than `deliver_within` allows; empty without one."""
+        """Sentence about an event that waits longer than `deliver_within` allows, or an empty text."""
         if self.deliver_within_s is None or self.waited_s <= self.deliver_within_s:
             return ""
         waited, allowed = duration(self.waited_s), duration(self.deliver_within_s)
-        return f"the oldest event has waited for {waited}, and deliver_within is {allowed}"
+        return f"the oldest event has waited for {waited}, but deliver_within is {allowed}"
 
 
 class ParkedState(StrEnum):
     """Reason why a parked key waits."""
 
     WAITING = "waiting"
-    """For the time of its next attempt."""
+    """The key waits for the time of its next attempt."""
     DUE = "due"
-    """For its turn, or for the end of a pause, a hold or an open breaker."""
+    """The key waits for its turn, or for the end of a pause, a hold or an open breaker."""
     TRYING = "trying"
-    """For the end of an attempt that is under way."""
+    """The key waits for the end of a running attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedKey:
-    """Key whose `events` the log keeps, because the first of them keeps failing.
+    """Key whose `events` the log keeps, because the first event keeps failing.
 
-    `key` is the name of the lane: empty with `order: partition`, an offset with
-    `order: none`. `offset` is the place of the first event in `partition`.
-    `attempts`, times (epoch seconds) and errors belong to that event.
+    `key` is the name of the lane: empty with `order: partition`, and an offset with
+    `order: none`. `offset` is the first event's position in `partition`.
+    `attempts`, times (epoch seconds) and errors belong to the first event.
     """
 
     key: str
@@ -116,7 +115,7 @@ class ParkedKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedKeys:
-    """Some parked `keys`, those due first at the beginning, of `total` ones."""
+    """The first `keys` of `total` parked keys, ordered by due time."""
 
     total: int
     keys: tuple[ParkedKey, ...]

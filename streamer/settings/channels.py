@@ -1,4 +1,4 @@
-"""Channels: what is read from the org."""
+"""Channels that Streamer reads from the org."""
 
 import re
 from datetime import UTC, datetime
@@ -20,8 +20,8 @@ from streamer.clock import CLOCKS_DIFFER_S, SystemClock
 from streamer.settings.org import Transport
 from streamer.settings.section import Section
 
-# A type's name begins with a letter, so that its topic in Kafka is not the broker's own. The values of a
-# PushTopic's filter can be any text without the sign that joins them.
+# A name begins with a letter, so that its Kafka topic can't be one of the broker's own topics. A
+# value of a PushTopic's filter can be any text without &, which joins the conditions.
 _PATHS = re.compile(
     r"/(?:(?:data|event)/[A-Za-z]\w*"
     r"|topic/[A-Za-z][\w.-]*(?:\?[A-Za-z][\w.]*=[^&\x00-\x1f]+(?:&[A-Za-z][\w.]*=[^&\x00-\x1f]+)*)?"
@@ -29,7 +29,7 @@ _PATHS = re.compile(
     re.ASCII,
 )
 _OBJECT = re.compile(r"(?:/?data/)?([A-Za-z]\w*?)(__c)?(?:_*ChangeEvents?)?", re.ASCII)
-# No org is older, and the times of queries have four digits of a year.
+# No org is older, and a query's time needs a year of four digits.
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 _EXAMPLES = (
     "must look like /data/ChangeEvents, /data/AccountChangeEvent, /event/Order_Placed__e, "
@@ -38,14 +38,14 @@ _EXAMPLES = (
 
 
 class LargeText(StrEnum):
-    """Treatment of large texts whose change Salesforce sends as a diff."""
+    """Treatment of large texts if Salesforce sends a change as a diff."""
 
     MARK = "mark"
     """The event holds the diff, and names the field in `diff_fields`."""
     APPLY = "apply"
-    """The diff is applied where the former value is known."""
+    """Streamer applies the diff if it knows the old value."""
     REREAD = "reread"
-    """As `apply`; where the former value is unknown, the record is read."""
+    """Like `apply`; if the old value is unknown, Streamer reads the record."""
 
 
 class StartWord(StrEnum):
@@ -54,7 +54,7 @@ class StartWord(StrEnum):
     LATEST = "latest"
     EARLIEST = "earliest"
     SNAPSHOT = "snapshot"
-    """As `latest`; the records that there are become events of snapshots."""
+    """Like `latest`; existing records also become snapshot events."""
 
 
 class StartTime(Section):
@@ -62,9 +62,9 @@ class StartTime(Section):
 
     since: AwareDatetime = Field(
         description=(
-            "reads everything committed since this time, such as 2026-01-31T09:30:00Z; events that "
-            "Salesforce no longer retains form a hole, and on_refused_replay_id decides about its "
-            "repair"
+            "reads everything committed since this time, such as 2026-01-31T09:30:00Z; if Salesforce no "
+            "longer retains some of these events, on_refused_replay_id decides about the repair of the "
+            "hole"
         )
     )
 
@@ -74,7 +74,7 @@ class StartTime(Section):
         if since < _FIRST:
             raise ValueError("must be a time since 2000")
         if since.timestamp() > SystemClock().now() + CLOCKS_DIFFER_S:
-            raise ValueError("must not lie in the future; leave start out to begin with new events")
+            raise ValueError("must not be in the future; leave start out to begin with new events")
         return since
 
 
@@ -89,12 +89,12 @@ def _kind_of_start(start: Any) -> str:
 
 
 class ChannelSettings(Section):
-    """One subscription path, and the rules for beginning and recovering on it."""
+    """One channel to subscribe to, with the rules for its start and its recovery."""
 
     path: str = Field(
         description="/data/ChangeEvents, /data/AccountChangeEvent, /event/Order_Placed__e, "
-        "/topic/OpenInvoices, /u/notifications/Orders and their like; a PushTopic can have a filter, "
-        "/topic/OpenInvoices?Region__c='North'&Region__c='West', in which & means or"
+        "/topic/OpenInvoices, /u/notifications/Orders or similar; a PushTopic can have a filter: in "
+        "/topic/OpenInvoices?Region__c='North'&Region__c='West', the & means or"
     )
     start: Annotated[
         Annotated[StartWord, BeforeValidator(_known_word), Tag("word")] | Annotated[StartTime, Tag("time")],
@@ -144,8 +144,8 @@ class ChannelSettings(Section):
         pattern=r"^[A-Za-z][A-Za-z0-9_]*$",
         examples=["Order_No__c"],
         description=(
-            "the field whose value keeps platform events in order, or generic events that hold a JSON"
-            " object; default: no order between them"
+            "field that groups platform events, or generic events with a JSON object: events with the "
+            "same value stay in order; default: no order"
         ),
     )
 
@@ -193,7 +193,7 @@ class ChannelSettings(Section):
 
 
 def _is_of_no_changes(path: str) -> bool:
-    """Return true for a path that only resembles a channel of changes, such as `/data/Invoice__c`."""
+    """Return true for a path that only looks like a channel of changes, such as `/data/Invoice__c`."""
     if ChannelKind.of(path) is not ChannelKind.CHANGES:
         return False
     entity = changed_entity(path)
@@ -203,7 +203,7 @@ def _is_of_no_changes(path: str) -> bool:
 
 
 def _channel_meant(path: str) -> str:
-    """Return the channel of the object or the platform event that `path` names, or an empty text."""
+    """Return the channel that the user probably means by `path`, or an empty text."""
     if re.fullmatch(r"(?:/?(?:event|data)/)?[A-Za-z]\w*__e", path, re.ASCII):
         return f"/event/{path.rpartition('/')[2]}"
     if path.rpartition("/")[2].lower() in {"changeevent", "changeevents"}:

@@ -1,4 +1,4 @@
-"""Daemon: the whole configuration."""
+"""Settings of the whole daemon."""
 
 from typing import Annotated, Any, Self
 
@@ -30,7 +30,9 @@ _SHORTEST_KEY = 16
 
 def _long_enough(key: SecretStr) -> SecretStr:
     if len(key.get_secret_value()) < _SHORTEST_KEY:
-        raise ValueError(f"must have at least {_SHORTEST_KEY} characters: others could be guessed")
+        raise ValueError(
+            f"must have at least {_SHORTEST_KEY} characters, because shorter keys can be guessed"
+        )
     return key
 
 
@@ -42,7 +44,8 @@ class Settings(Section):
     """Configuration of one daemon."""
 
     org: OrgSettings = Field(description="address of the org, and the credentials for it")
-    # Before the channels, which can be none where it is there.
+    # Declared before `channels`, whose validation reads it: with outbound messages,
+    # channels can be empty.
     outbound: OutboundSettings | None = Field(
         default=None, description="endpoint for the outbound messages that Salesforce sends; default: none"
     )
@@ -50,7 +53,7 @@ class Settings(Section):
         Annotated[ChannelSettings, BeforeValidator(_from_path, json_schema_input_type=str | ChannelSettings)],
         ...,
     ] = Field(
-        description=("what to read: paths, or sections with a path; [] to receive only outbound messages")
+        description=("channels to read: paths, or sections with a path; [] to receive only outbound messages")
     )
     log: LogSettings = Field(default=LogSettings(), description="where events are kept")
     protect: tuple[ProtectRule, ...] = Field(
@@ -61,10 +64,10 @@ class Settings(Section):
     )
     subscribers: dict[
         Annotated[SubscriberName, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], SubscriberSettings
-    ] = Field(default_factory=dict, description="who gets the events, by name")
+    ] = Field(default_factory=dict, description="consumers of the events, by name")
     tables: dict[Annotated[str, Field(pattern=_NAME)], dict[str, Any]] = Field(
         default_factory=dict,
-        description="tables for lookup() in expressions, by name: values by key, or {file: table.csv}",
+        description="tables for lookup() in expressions, by name: keys with values, or {file: table.csv}",
     )
     hash_keys: dict[
         Annotated[str, Field(pattern=_NAME)], Annotated[SecretStr, AfterValidator(_long_enough)]
@@ -92,14 +95,14 @@ class Settings(Section):
     )
 
     def transport_of(self, channel: ChannelSettings) -> Transport:
-        """Return the transport over which `channel` is read; PushTopic and generic channels have only one."""
+        """Return the transport of `channel`. PushTopic and generic channels can only use CometD."""
         if not ChannelKind.of(channel.path).is_on_pubsub:
             return Transport.COMETD
         return channel.transport or self.org.transport
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Paths of all channels, those of outbound messages included."""
+        """Paths of all channels, including outbound messages."""
         return tuple(each.path for each in self.channels) + (self.outbound.paths if self.outbound else ())
 
     @model_validator(mode="after")
@@ -109,7 +112,7 @@ class Settings(Section):
             log = (self.log.sqlite or SqliteLogSettings()).path
             beside = log.with_name(log.name + ".refresh-token")
             org = self.org.model_copy(update={"auth": auth.model_copy(update={"token_file": beside})})
-            # The model is frozen, and this is a default that needs another section.
+            # The model is frozen, but this default depends on another section.
             self.__dict__["org"] = org
         return self
 
@@ -118,7 +121,7 @@ class Settings(Section):
     def _are_carried(
         cls, reconcile: ReconcileSettings | None, info: ValidationInfo
     ) -> ReconcileSettings | None:
-        # Mistaken channels are not among the data.
+        # `info.data` has no channels if they have a mistake.
         if reconcile is not None and "channels" in info.data:
             paths = [channel.path for channel in info.data["channels"]]
             if alone := [each for each in reconcile.entities if carrier_of(each, paths) is None]:
@@ -132,8 +135,8 @@ class Settings(Section):
     def _are_unique(
         cls, channels: tuple[ChannelSettings, ...], info: ValidationInfo
     ) -> tuple[ChannelSettings, ...]:
-        # Not min_length: pydantic counts only the valid ones, and adds that mistake to each invalid one.
-        # A mistaken section is not among the data.
+        # min_length would count only valid channels, so an invalid channel would cause a second
+        # message. `info.data` has no section with a mistake.
         if not channels and info.data.get("outbound", ...) is None:
             raise ValueError("name at least one channel, such as /data/ChangeEvents")
         paths = [channel.path for channel in channels]

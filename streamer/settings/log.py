@@ -11,12 +11,12 @@ from streamer.settings.section import Section
 
 def _without_credentials(servers: str) -> str:
     if "@" in servers:
-        raise ValueError("must not contain a user or a password: they belong to security")
+        raise ValueError("must not contain a user or a password: write them in security")
     return servers
 
 
 BootstrapServers = Annotated[str, AfterValidator(_without_credentials)]
-"""Addresses of brokers, without credentials."""
+"""Brokers' addresses without credentials."""
 
 
 class KafkaSecurity(Section):
@@ -24,18 +24,20 @@ class KafkaSecurity(Section):
 
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT",
-        description="SSL encrypts, SASL logs in; brokers on other machines need SSL or SASL_SSL",
+        description=(
+            "SSL encrypts the connection, SASL logs in; brokers on other machines need SSL or SASL_SSL"
+        ),
     )
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        default=None, description="how a SASL protocol logs in"
+        default=None, description="mechanism of the SASL login"
     )
-    username: str | None = Field(default=None, description="of the SASL login")
-    password: SecretStr | None = Field(default=None, description="of the SASL login")
+    username: str | None = Field(default=None, description="user name of the SASL login")
+    password: SecretStr | None = Field(default=None, description="password of the SASL login")
     ca_file: Path | None = Field(
         default=None, description="PEM; default: the system's certificate authorities"
     )
     certificate_file: Path | None = Field(default=None, description="client certificate for mTLS, PEM")
-    key_file: Path | None = Field(default=None, description="its private key, PEM")
+    key_file: Path | None = Field(default=None, description="private key of the client certificate, PEM")
     key_password: SecretStr | None = Field(default=None, description="password of the private key")
 
     @model_validator(mode="after")
@@ -75,14 +77,26 @@ class KafkaLogSettings(Section):
         default="lz4", description="compression of the records; every reader needs a library that supports it"
     )
     create_topics: bool = Field(default=True, description="false: missing topics are reported, never created")
-    partitions: int = Field(default=6, ge=1, description="of a new event topic")
-    replication_factor: int = Field(default=-1, description="of a new topic; -1 is the broker's default")
-    retention_h: float | None = Field(
-        default=None, gt=0, description="of a new event topic; default: the broker's"
+    partitions: int = Field(default=6, ge=1, description="number of partitions of a new event topic")
+    replication_factor: int = Field(
+        default=-1, description="replication factor of new topics; -1 is the broker's default"
     )
-    checkpoint_partitions: int = Field(default=8, ge=1, le=256, description="fixed once the topic exists")
+    retention_h: float | None = Field(
+        default=None, gt=0, description="retention of a new event topic; default: the broker's"
+    )
+    checkpoint_partitions: int = Field(
+        default=8,
+        ge=1,
+        le=256,
+        description="number of partitions of the checkpoint topic; fixed once the topic exists",
+    )
     parked_partitions: int = Field(
-        default=8, ge=1, le=256, description="of each subscriber's parked events; fixed once the topic exists"
+        default=8,
+        ge=1,
+        le=256,
+        description=(
+            "number of partitions of each subscriber's topic of parked events; fixed once the topic exists"
+        ),
     )
     group_commit_events: int = Field(
         default=5_000,
@@ -103,13 +117,13 @@ class KafkaLogSettings(Section):
     session_timeout_s: float = Field(
         default=6.0,
         gt=0,
-        description="how long a process can be silent before the others take over its share",
+        description="time without a heartbeat after which other processes take over the share of a process",
     )
     options: dict[str, str | int | float | bool] = Field(
         default_factory=dict,
         description=(
-            "further librdkafka settings by their own names, for every client, except those that "
-            "Streamer's own keys set"
+            "further settings of librdkafka, with librdkafka's names; a setting that has a key of its own "
+            "here is refused"
         ),
     )
 
@@ -135,7 +149,7 @@ class SqliteLogSettings(Section):
         default=7 * 24.0, gt=0, description="how long settled events and receipts are kept"
     )
     max_bytes: int = Field(
-        default=10 * 1024**3, ge=1024**2, description="size of the file at which ingest waits"
+        default=10 * 1024**3, ge=1024**2, description="ingest waits when the file has this size"
     )
     group_commit_events: int = Field(
         default=5_000,
@@ -145,7 +159,7 @@ class SqliteLogSettings(Section):
 
 
 class LogSettings(Section):
-    """Choice of the log: `kafka`, or `sqlite` (the default)."""
+    """The log: either `kafka` or `sqlite` (the default)."""
 
     kafka: KafkaLogSettings | None = Field(default=None, description="log in Kafka, for many processes")
     sqlite: SqliteLogSettings | None = Field(

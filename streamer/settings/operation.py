@@ -22,19 +22,19 @@ class ObserveSettings(Section):
         default="auto", description="auto: readable lines on a terminal, JSON elsewhere"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="lowest severity of the lines that are logged"
+        default="info", description="lowest severity of log lines"
     )
     stuck_after_s: float = Field(
         default=120.0,
         ge=1,
         description=(
-            "liveness fails when something that has work stands still for this long; Streamer raises "
-            "the value above log.kafka.append_deadline_s and each subscriber's deliver_timeout_s"
+            "liveness fails when a part with work makes no progress for this long; Streamer raises a "
+            "value that is not above log.kafka.append_deadline_s and each subscriber's deliver_timeout_s"
         ),
     )
 
 
-# With these, a browser or a proxy says something else than a person's name.
+# Browsers and proxies use these headers for other things than a person's name.
 _NOT_NAMES = ("authorization", "cookie", "forwarded", "host", "origin", "referer")
 _ANCESTOR = r"^https://(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?$"
 
@@ -52,14 +52,15 @@ class ConsoleSettings(Section):
     trusted_header: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$",
-        description="header in which a proxy names the operator who has signed in there, such as "
-        "X-Auth-Request-Email; it counts only in requests that carry admin.token as Authorization: Bearer …",
+        description="header in which a proxy sends the name of its signed-in user, such as "
+        "X-Auth-Request-Email; Streamer trusts the header only in requests with admin.token "
+        "as Authorization: Bearer …",
     )
     frame_ancestors: tuple[Annotated[str, Field(pattern=_ANCESTOR)], ...] = Field(
         default=(),
         max_length=20,
-        description="sites that can show the console in a frame, such as https://acme.lightning.force.com; "
-        "its cookie then needs HTTPS",
+        description="sites that can show the console in a frame, such as "
+        "https://acme.lightning.force.com; then the console's cookie needs HTTPS",
     )
 
     @field_validator("trusted_header")
@@ -67,13 +68,13 @@ class ConsoleSettings(Section):
     def _holds_a_name(cls, header: str | None) -> str | None:
         if header is not None and header.lower() in _NOT_NAMES:
             raise ValueError(
-                "this header has another meaning: choose the one in which your proxy puts the name"
+                "this header has another meaning: use the header in which your proxy sends the user's name"
             )
         return header
 
 
 class AdminSettings(Section):
-    """Admin API, by which operators switch subscribers and redrive dead letters."""
+    """Admin API, with which operators control subscribers, dead letters and channels."""
 
     host: str = Field(
         default="127.0.0.1",
@@ -81,13 +82,16 @@ class AdminSettings(Section):
     )
     port: int = Field(default=9465, ge=0, le=65535, description="0 takes a free port, and the log says which")
     token: SecretStr | None = Field(
-        default=None, min_length=16, description="sent by each request as Authorization: Bearer …"
+        default=None,
+        min_length=16,
+        description="token that each request must send, as Authorization: Bearer …",
     )
     reader_token: SecretStr | None = Field(
         default=None,
         min_length=16,
         description=(
-            "second token, for readers: it opens all pages and every GET of the API, and changes nothing"
+            "second token, which only reads: it opens all pages and every GET of the API, and permits "
+            "no changes"
         ),
     )
     console: ConsoleSettings = Field(default=ConsoleSettings(), description="web page for operators")
@@ -104,15 +108,17 @@ class AdminSettings(Section):
     @model_validator(mode="after")
     def _reader_is_no_operator(self) -> Self:
         if self.reader_token is not None and (self.token is None or self.token == self.reader_token):
-            raise ValueError("reader_token: set a token too, which is another one and opens changes")
+            raise ValueError(
+                "reader_token: also set token, to a different value, for operators who make changes"
+            )
         return self
 
     @model_validator(mode="after")
     def _names_of_a_proxy_need_a_token(self) -> Self:
         if self.console.trusted_header is not None and self.token is None:
             raise ValueError(
-                "console.trusted_header: everybody can send this header, so set a token too, and let the "
-                "proxy send it as Authorization: Bearer …"
+                "console.trusted_header: everybody can send this header, so also set a token, and let the "
+                "proxy send the token as Authorization: Bearer …"
             )
         return self
 

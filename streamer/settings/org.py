@@ -1,4 +1,4 @@
-"""Org: its address, the credentials for it and the way to it."""
+"""Org: address, credentials, transport and proxy."""
 
 import re
 from enum import StrEnum
@@ -17,7 +17,7 @@ _CLIENT_SECRET = "the connected app's consumer secret"  # noqa: S105 - a descrip
 
 
 class JwtAuth(Section):
-    """OAuth 2 JWT bearer: a connected app with a certificate, approved for the user in advance."""
+    """OAuth 2 JWT bearer flow, with the certificate of a connected app that the user is approved for."""
 
     flow: Literal["jwt"] = Field(description=_FLOW)
     client_id: str = Field(description=_CLIENT_ID)
@@ -27,7 +27,7 @@ class JwtAuth(Section):
 
 
 class ClientCredentialsAuth(Section):
-    """OAuth 2 client credentials: needs the org's My Domain URL and a run-as user of the app."""
+    """OAuth 2 client credentials flow, which needs the org's My Domain URL and a run-as user of the app."""
 
     flow: Literal["client_credentials"] = Field(description=_FLOW)
     client_id: str = Field(description=_CLIENT_ID)
@@ -35,7 +35,10 @@ class ClientCredentialsAuth(Section):
 
 
 class RefreshAuth(Section):
-    """Refresh token that was issued before; an org that rotates tokens replaces it with each login."""
+    """OAuth 2 refresh token flow, with a token that was issued before.
+
+    Each login replaces the token if the org rotates refresh tokens.
+    """
 
     flow: Literal["refresh"] = Field(description=_FLOW)
     client_id: str = Field(description=_CLIENT_ID)
@@ -47,14 +50,17 @@ class RefreshAuth(Section):
         default=None,
         description=(
             "encrypted file for the latest refresh token, if the org rotates refresh tokens; all "
-            "processes of the deployment must share its storage; default: beside the embedded log, "
-            "and none with Kafka"
+            "processes of the deployment must share its storage; default: a file beside the SQLite log; "
+            "no file with Kafka"
         ),
     )
 
 
 class PasswordAuth(Section):
-    """Username, and password with the security token appended; Salesforce is retiring this flow."""
+    """Login with a username, and a password with the security token appended.
+
+    Salesforce is retiring this flow.
+    """
 
     flow: Literal["password"] = Field(description=_FLOW)
     client_id: str = Field(description=_CLIENT_ID)
@@ -70,7 +76,7 @@ Auth = Annotated[
 
 
 class Transport(StrEnum):
-    """Way in which a channel is read."""
+    """API that carries a channel's events."""
 
     COMETD = "cometd"
     """The Streaming API."""
@@ -84,8 +90,8 @@ class PubSubSettings(Section):
     endpoint: str = Field(
         default="api.pubsub.salesforce.com:7443",
         description=(
-            "host and port, with TLS; http://host:port is without TLS, only for loopback or a trusted"
-            " network (org.allow_http)"
+            "host and port, with TLS; http://host:port disables TLS, for loopback or a trusted network "
+            "(org.allow_http)"
         ),
     )
     ca_file: Path | None = Field(
@@ -101,7 +107,7 @@ class PubSubSettings(Section):
 
     @property
     def url(self) -> str:
-        """Endpoint as a URL: `http://…` is without TLS."""
+        """Endpoint as a URL; `http://…` means without TLS."""
         return self.endpoint if "://" in self.endpoint else f"https://{self.endpoint}"
 
 
@@ -122,7 +128,7 @@ class OrgSettings(Section):
         ),
     )
     transport: Transport = Field(
-        default=Transport.PUBSUB, description="transport of every channel that sets no transport itself"
+        default=Transport.PUBSUB, description="transport of all channels without their own transport"
     )
     pubsub: PubSubSettings = Field(default=PubSubSettings(), description="address of the Pub/Sub API")
     api_version: str = Field(
@@ -136,28 +142,30 @@ class OrgSettings(Section):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$",
         examples=["acme-erp-bus"],
         description=(
-            "name with which Salesforce marks the changes of this deployment; unique to the deployment"
+            "client name that Salesforce puts into the change events of this deployment's own writes; "
+            "unique to the deployment"
         ),
     )
     allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")
     instance_hosts: frozenset[str] = Field(
         default=frozenset(),
-        description="hosts outside login_url's site to which a login can send Streamer",
+        description="allowed hosts of a login's instance URL, besides hosts in the site of login_url",
     )
     proxy: SecretStr | None = Field(
         default=None,
         examples=["http://proxy.acme.com:3128"],
-        description="proxy to Salesforce: http://host:port, http://user:password@host:port, or direct "
-        "for none; default: HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment decide",
+        description="proxy to Salesforce: http://host:port, http://user:password@host:port, or direct (no "
+        "proxy); default: HTTPS_PROXY, HTTP_PROXY and NO_PROXY in the environment",
     )
 
     @field_validator("api_version")
     @classmethod
     def _is_supported(cls, version: str) -> str:
         if float(version) < _OLDEST_VERSION:
-            # In Summer '28 they are gone, with the status 410.
+            # In Summer '28, Salesforce removes older versions and answers with the status 410.
             raise ValueError(
-                f"must be {_OLDEST_VERSION:.1f} or later: older ones end in June 2027 (Summer '27)"
+                f"must be {_OLDEST_VERSION:.1f} or later: Salesforce retires older versions in June 2027 "
+                "(Summer '27)"
             )
         return version
 
@@ -175,9 +183,10 @@ class OrgSettings(Section):
     @classmethod
     def _has_scheme(cls, url: str) -> str:
         if "@" in url:
-            raise ValueError("must not contain a user or a password: they belong to org.auth")
+            raise ValueError("must not contain a user or a password: write them in org.auth")
         if not re.match(r"^https?://[^/\s]+/?$", url):
             raise ValueError(
-                "must be a URL that begins with https:// and has no path, such as https://acme.my.salesforce.com"
+                "must be a URL that begins with https:// and has no path, such as "
+                "https://acme.my.salesforce.com"
             )
         return url.rstrip("/")

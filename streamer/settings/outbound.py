@@ -1,4 +1,4 @@
-"""Outbound messages: the endpoint to which Salesforce sends them."""
+"""Endpoint for Salesforce's outbound messages."""
 
 import re
 from pathlib import Path
@@ -10,14 +10,20 @@ from streamer.settings.section import Section
 from streamer.web.addresses import is_loopback
 
 OUTBOUND_ROOT = "/outbound/"
-"""Beginning of the paths of channels that carry outbound messages."""
+"""Prefix of the path of a channel with outbound messages."""
 
 
 class OutboundTlsSettings(Section):
-    """Certificate of the endpoint, and the client certificates that it admits."""
+    """Certificate of the endpoint, and rules for client certificates."""
 
-    certificate_file: Path = Field(description="certificate with its chain, PEM; read again when it changes")
-    key_file: Path = Field(description="its private key, PEM, without a password; read again when it changes")
+    certificate_file: Path = Field(
+        description="certificate with its chain, PEM; Streamer reads a changed file again"
+    )
+    key_file: Path = Field(
+        description=(
+            "private key of the certificate, PEM, without a password; Streamer reads a changed file again"
+        )
+    )
     client_ca_file: Path | None = Field(
         default=None,
         description=(
@@ -29,18 +35,20 @@ class OutboundTlsSettings(Section):
         default=None,
         min_length=1,
         examples=["proxy.salesforce.com"],
-        description="the common name, or a DNS name, that a client's certificate must have",
+        description="required common name or DNS name of a client's certificate",
     )
 
     @model_validator(mode="after")
     def _subject_needs_authorities(self) -> Self:
         if self.client_subject is not None and self.client_ca_file is None:
-            raise ValueError("client_subject needs client_ca_file: without it, no certificate is asked for")
+            raise ValueError(
+                "client_subject needs client_ca_file: without client_ca_file, clients send no certificate"
+            )
         return self
 
 
 class OutboundMessageSettings(Section):
-    """One outbound message, or several that share an address."""
+    """One outbound message, or several with the same address."""
 
     secret: SecretStr | None = Field(
         default=None,
@@ -56,7 +64,10 @@ class OutboundMessageSettings(Section):
 
 
 class OutboundSettings(Section):
-    """Endpoint for Salesforce's SOAP outbound messages; each is a channel, /outbound/NAME."""
+    """Endpoint for Salesforce's SOAP outbound messages.
+
+    Each configured message is a channel, /outbound/NAME.
+    """
 
     host: str = Field(
         default="0.0.0.0",  # noqa: S104 - Salesforce comes from other hosts
@@ -64,21 +75,26 @@ class OutboundSettings(Section):
     )
     port: int = Field(default=9466, ge=0, le=65535, description="0 takes a free port, and the log says which")
     tls: OutboundTlsSettings | None = Field(
-        default=None, description="TLS; without it, only loopback or a trusted network (allow_plaintext)"
+        default=None,
+        description=(
+            "TLS of the endpoint; an endpoint without TLS needs loopback or a trusted network "
+            "(allow_plaintext)"
+        ),
     )
     allow_plaintext: bool = Field(
-        default=False, description="listen on other hosts than loopback without TLS, behind an ingress"
+        default=False,
+        description="allow hosts other than loopback without TLS, for example behind an ingress",
     )
     max_body_bytes: int = Field(
         default=4 * 1024 * 1024, ge=64 * 1024, le=32 * 1024 * 1024, description="largest envelope"
     )
     messages: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], OutboundMessageSettings] = Field(
-        description="the messages, by the last part of their channel's path; at least one"
+        description="messages by name, which is the last part of the channel's path; at least one"
     )
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Paths of the channels."""
+        """Paths of the channels, /outbound/NAME."""
         return tuple(OUTBOUND_ROOT + name for name in self.messages)
 
     @field_validator("messages")
@@ -94,8 +110,8 @@ class OutboundSettings(Section):
             return self
         if self.tls is None and not self.allow_plaintext:
             raise ValueError(
-                "other machines can reach this host, and anyone on the way could read the messages: set tls, "
-                "or allow_plaintext if an ingress terminates TLS and the network behind it is trusted"
+                "other machines can reach this host, and the network could read the messages: set tls, or "
+                "set allow_plaintext if an ingress terminates TLS in a trusted network"
             )
         is_known = self.tls is not None and self.tls.client_ca_file is not None
         open_to_all = [name for name, each in self.messages.items() if each.secret is None and not is_known]

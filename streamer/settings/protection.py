@@ -1,4 +1,4 @@
-"""Protection: fields that are dropped, masked or hashed before anything is stored."""
+"""Protection: fields that Streamer drops, masks or hashes before it stores an event."""
 
 import re
 from enum import StrEnum
@@ -9,11 +9,11 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from streamer.settings.section import Section, one_or_more
 
 MASK_TEXT = "***"
-"""Text instead of a masked value, unless a rule names another."""
+"""Default text of a masked value."""
 
 _ENTITY = re.compile(r"[\w*]{1,255}", re.ASCII)
 _TYPE = re.compile(r"[\w.*]{1,255}", re.ASCII)
-# A member of a generic event can have any name.
+# A generic event's data can have members of any name.
 _FIELD = re.compile(r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,253}[^\s\x00-\x1f])?")
 
 _OtherData = Literal[
@@ -27,55 +27,58 @@ class How(StrEnum):
     """Treatment of the fields of a rule."""
 
     DROP = "drop"
-    """The event does not have the field, nor its name."""
+    """The event loses the field, including its name."""
     MASK = "mask"
-    """A fixed text stands in for the value."""
+    """A fixed text replaces the value."""
     HASH = "hash"
-    """A keyed hash stands in for the value: the same for equal values."""
+    """A keyed hash replaces the value; equal values have equal hashes."""
     KEEP = "keep"
-    """The value stays, whatever the rules after this one say."""
+    """The value stays, even if a later rule matches."""
 
 
 class UnreadableBytes(StrEnum):
-    """Treatment of the bytes of a message in which no field can be found."""
+    """Treatment of an unreadable message's bytes, in which Streamer can't find fields."""
 
     WITHHOLD = "withhold"
-    """The dead letter has none of them."""
+    """The dead letter has no bytes."""
     ENCRYPT = "encrypt"
-    """The dead letter has them encrypted."""
+    """The dead letter has encrypted bytes."""
     KEEP = "keep"
-    """The dead letter has all of them, protected fields included."""
+    """The dead letter has the bytes, including protected fields."""
 
 
 class ProtectRule(Section):
-    """Fields of some entities, and what becomes of them; the first rule that names a field decides."""
+    """Selects fields of entities, and decides their treatment.
+
+    For each field, the first matching rule counts.
+    """
 
     entity: Annotated[tuple[str, ...] | None, one_or_more()] = Field(
         default=None,
         examples=["Contact"],
         description=(
-            "objects, platform events, PushTopics or generic channels, by their name in data.entity, "
-            "with * for any characters; one, or a list"
+            "objects, platform events, PushTopics or generic channels, by their name in data.entity, with "
+            "* for any characters; a name, or a list"
         ),
     )
     on: Annotated[tuple[str, ...] | None, one_or_more()] = Field(
         default=None,
         examples=["salesforce.outbound.*"],
-        description="event types, instead of entity, with * for any characters; one, or a list",
+        description="event types, instead of entity, with * for any characters; a type, or a list",
     )
     fields: Annotated[tuple[str, ...], one_or_more()] = Field(
         default=(),
         examples=[["Email", "Phone"]],
         description=(
-            "names of fields, with * for any characters; a compound field means all of its parts, and"
-            " a part is MailingAddress.City or MailingCity; one, or a list"
+            "names of fields, with * for any characters; the name of a compound field means all its "
+            "parts, and a part is written MailingAddress.City or MailingCity; a name, or a list"
         ),
     )
     data: Annotated[tuple[_OtherData, ...], one_or_more(_OtherData)] = Field(
         default=(),
         description="other values in the data of an event: payload (all of a generic event), "
         "transaction.user, transaction.origin and transaction.commit_number (of a change), action_id (of "
-        "an outbound message); one, or a list",
+        "an outbound message); a name, or a list",
     )
     how: How = Field(
         description=(
@@ -88,25 +91,27 @@ class ProtectRule(Section):
         default=None,
         min_length=1,
         max_length=64,
-        description=f"mask: the text that stands in for the value; default: {MASK_TEXT}",
+        description=f"for mask: text that replaces the value; default: {MASK_TEXT}",
     )
     keep_last: int = Field(
         default=0,
         ge=0,
         le=16,
         description=(
-            "mask: how many characters at the end stay visible; a value shorter than twice this "
-            "number shows none"
+            "for mask: number of visible characters at the end; a value shorter than twice this number is "
+            "hidden completely"
         ),
     )
     keep_length: bool = Field(
-        default=False, description="mask: true: one * for each hidden character, which reveals the length"
+        default=False,
+        description="for mask: true writes one * for each hidden character, which reveals the length",
     )
     normalise: Annotated[tuple[_Step, ...], one_or_more(_Step)] = Field(
         default=(),
         description=(
-            "hash: changes before the hash, so that similar values have the same hash: trim (removes "
-            "white space at both ends) and lower (makes letters lower case); one, or a list"
+            "for hash: changes to the value before the hash, so that similar values get the same hash: "
+            "trim (removes white space at both ends) and lower (makes letters lower case); a word, or a "
+            "list"
         ),
     )
 
@@ -135,16 +140,17 @@ class ProtectRule(Section):
         for name in fields:
             if not _FIELD.fullmatch(name):
                 raise ValueError(
-                    "must be names such as Email, MailingAddress.City or *Phone*, without white space around"
+                    "must be names such as Email, MailingAddress.City or *Phone*, without white space "
+                    "at the ends"
                 )
             if name.startswith("data.fields."):
-                raise ValueError(f"names begin below data.fields: write {name.removeprefix('data.fields.')}")
+                raise ValueError(f"leave out data.fields: write {name.removeprefix('data.fields.')}")
         return fields
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
         if (self.entity is None) == (self.on is None):
-            raise ValueError("needs entity or on, and not both: entity: Contact, or entity: '*' for all")
+            raise ValueError("needs either entity or on: entity: Contact, or entity: '*' for all")
         if not (self.entity or self.on):
             raise ValueError("names no entity: write entity: '*' for all")
         if not (self.fields or self.data):
@@ -155,16 +161,16 @@ class ProtectRule(Section):
     def _options_fit(self) -> Self:
         options = {"text": self.text, "keep_last": self.keep_last, "keep_length": self.keep_length}
         if self.how is not How.MASK and (named := [name for name, value in options.items() if value]):
-            raise ValueError(f"{named[0]} is for how: mask, and how is {self.how}")
+            raise ValueError(f"{named[0]} has an effect only with how: mask, but how is {self.how}")
         if self.how is not How.HASH and self.normalise:
-            raise ValueError(f"normalise is for how: hash, and how is {self.how}")
+            raise ValueError(f"normalise has an effect only with how: hash, but how is {self.how}")
         if self.keep_length and self.text is not None:
             raise ValueError("keep_length writes one * for each character: leave text out")
         return self
 
 
 class ProtectionSettings(Section):
-    """Key of the hashes, and what becomes of messages in which no field can be found."""
+    """Key of the hashes, and the treatment of unreadable messages."""
 
     key: SecretStr | None = Field(
         default=None,
@@ -178,16 +184,15 @@ class ProtectionSettings(Section):
         default=None,
         pattern=r"^[A-Za-z0-9_-]{1,32}$",
         description=(
-            "name of the key, which stands before every hash and a colon, and shows which key made "
-            "it; default: eight digits derived from the key"
+            "name of the key; every hash begins with this name and a colon, so that you can see which key "
+            "made the hash; default: eight digits derived from the key"
         ),
     )
     unreadable: UnreadableBytes = Field(
         default=UnreadableBytes.WITHHOLD,
         description=(
-            "what a dead letter keeps of a message that can't be read, because its bytes can hold "
-            "protected fields: withhold (no bytes), encrypt (the bytes, encrypted with a key derived "
-            "from key) or keep (the bytes); messages of channels without a rule always keep their "
-            "bytes"
+            "treatment of an unreadable message in its dead letter, because its bytes can hold protected "
+            "fields: withhold (no bytes), encrypt (the bytes, encrypted with a key derived from key) or "
+            "keep (the bytes); in channels without a rule, the dead letter always has the bytes"
         ),
     )

@@ -1,4 +1,4 @@
-"""Section: base of every part of the configuration."""
+"""Base class of every section of the configuration."""
 
 import re
 from typing import Annotated, Any, TypeAlias
@@ -9,13 +9,13 @@ _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class Section(BaseModel):
-    """Part of the configuration: frozen, and an unknown key is an error."""
+    """Section of the configuration. It is frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 def _as_seconds(value: object) -> object:
-    """Return the seconds of a text such as `10m`. Everything else is left to the type."""
+    """Return the seconds of a text such as `10m`. The type checks every other value."""
     if not isinstance(value, str):
         return value
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smhd]?)", value.strip())
@@ -25,11 +25,11 @@ def _as_seconds(value: object) -> object:
 
 
 Duration: TypeAlias = Annotated[float, BeforeValidator(_as_seconds, json_schema_input_type=float | str)]
-"""Time span in seconds, which a configuration gives as a number with a unit: `10m`."""
+"""Duration in seconds. A configuration writes a number with a unit, such as `10m`."""
 
 
 def one_or_more(text: Any = str) -> BeforeValidator:
-    """Return a validator for `tuple[text, ...]` that also takes one `text`, such as a `Literal`, alone."""
+    """Return a validator for `tuple[text, ...]` that also accepts a single `text`, such as a `Literal`."""
     return BeforeValidator(_as_tuple, json_schema_input_type=text | tuple[text, ...])
 
 

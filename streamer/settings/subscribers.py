@@ -1,4 +1,4 @@
-"""Subscribers: who gets which events, the limits of deliveries, and look-ups."""
+"""Subscribers: their events, the limits of deliveries, and look-ups."""
 
 import re
 from datetime import datetime
@@ -32,31 +32,34 @@ class RetrySettings(Section):
         ),
     )
     fast_tries: int = Field(
-        default=3, ge=0, le=20, description="retries from memory before the key is parked in the log"
+        default=3,
+        ge=0,
+        le=20,
+        description="number of retries from memory before the key is parked in the log",
     )
 
 
 class RateSettings(Section):
     """Highest rate of attempts at a target."""
 
-    per_second: float = Field(gt=0, description="in each process")
+    per_second: float = Field(gt=0, description="attempts per second, in each process")
     burst: int = Field(default=1, ge=1, description="how many attempts can start at once after a pause")
 
 
 class BreakerSettings(Section):
-    """Limits of the circuit breaker: when it opens, and when it probes the target."""
+    """Limits of the circuit breaker: when the breaker opens, and when it probes the target."""
 
     failure_ratio: float = Field(
         default=0.7,
         gt=0,
         le=1,
-        description="share of failed attempts in the window at which the breaker opens",
+        description="the breaker opens at this share of failed attempts in the window",
     )
     minimum: int = Field(
         default=10, ge=1, description="the breaker never opens with fewer attempts in the window"
     )
-    window: int = Field(default=50, ge=1, le=10_000, description="how many of the latest attempts count")
-    window_s: float = Field(default=300.0, gt=0, description="how old an attempt can be to count")
+    window: int = Field(default=50, ge=1, le=10_000, description="number of latest attempts in the window")
+    window_s: float = Field(default=300.0, gt=0, description="age at which an attempt leaves the window")
     open_s: float = Field(
         default=5.0, gt=0, description="time until the first probe; it doubles after each failed probe"
     )
@@ -69,28 +72,28 @@ class GuardSettings(Section):
     consecutive: int = Field(
         default=50,
         ge=1,
-        description="dead letters in a row, without a delivery in between, that pause the subscriber",
+        description=(
+            "number of dead letters in a row, without a delivery in between, that pauses the subscriber"
+        ),
     )
     ratio: float = Field(
         default=0.5, gt=0, le=1, description="share of dead letters in the window that pauses the subscriber"
     )
-    window: int = Field(
-        default=200, ge=1, le=100_000, description="how many of the latest events count for the share"
-    )
+    window: int = Field(default=200, ge=1, le=100_000, description="number of latest events in the window")
     minimum: int = Field(
         default=100, ge=1, description="the guard never pauses with fewer events in the window"
     )
 
 
 class ContentSettings(Section):
-    """Text or XML that is sent in place of JSON."""
+    """Text or XML that Streamer sends instead of JSON."""
 
     template: str = Field(
-        description="a Jinja2 template over the event; with an XML or HTML type, values are escaped"
+        description="a Jinja2 template over the event; values are escaped if the type is XML or HTML"
     )
     type: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*/[A-Za-z0-9][A-Za-z0-9.+-]*( *; *[A-Za-z0-9-]+=[!-:<-~]+)*$",
-        description="its media type, such as application/xml; the text is sent in UTF-8",
+        description="media type of the text, such as application/xml; Streamer sends the text in UTF-8",
         examples=["application/xml", "text/xml; charset=utf-8", "text/plain"],
     )
 
@@ -99,14 +102,14 @@ class ContentSettings(Section):
     def _is_in_utf8(cls, media_type: str) -> str:
         charset = re.search(r"charset=\"?([^;\"]*)", media_type, re.IGNORECASE)
         if charset is not None and charset[1].lower() not in {"utf-8", "utf8"}:
-            raise ValueError("must have no charset but utf-8, in which the text is sent")
+            raise ValueError("must have no charset except utf-8, because Streamer sends the text in UTF-8")
         return media_type
 
 
 class LookupSettings(Section):
-    """Look-up of one record, whose fields `when`, `body` and `text` see under its name.
+    """Look-up of one record. `when`, `body` and `text` see the record's fields under the look-up's name.
 
-    It is a record of the org, or with `http` one of a service.
+    The record comes from the org or, with `http`, from a service.
     """
 
     sobject: str | None = Field(
@@ -130,23 +133,23 @@ class LookupSettings(Section):
     fields: tuple[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,79}$")], ...] = Field(
         min_length=1,
         max_length=100,
-        description="API names of the fields to read; with http, members of the record",
+        description="API names of the fields to read; with http, names of the record's members",
     )
 
 
 class SubscriberSettings(Section):
-    """Consumer of the log that delivers to one target."""
+    """Consumer that delivers events from the log to one target."""
 
     uses: str = Field(
         description="the plugin: slack, erp, fulfillment, salesforce, webhook, kafka, mqtt, file, stdout, "
-        "or another that is installed"
+        "or another installed plugin"
     )
-    # Before `on`, which can be left out where it is there.
+    # Declared before `on`, whose validation reads it: with `after`, `on` can be left out.
     after: Annotated[tuple[SubscriberName, ...], one_or_more()] = Field(
         default=(),
         description=(
-            "subscribers that must deliver the event first; one, or a list; receipts holds their "
-            "targets' answers"
+            "subscribers that must deliver the event first; a name, or a list; expressions read their "
+            "targets' answers under receipts"
         ),
     )
     on_rejected: Literal["skip", "run"] = Field(
@@ -168,11 +171,16 @@ class SubscriberSettings(Section):
         default=(),
         validate_default=True,
         description=(
-            "event types, with * for any characters; one, or a list; default with after: all events "
+            "event types, with * for any characters; a type, or a list; default with after: all events "
             "that the earlier subscriber forwards"
         ),
     )
-    when: str | None = Field(default=None, description="a JMESPath predicate over the event")
+    when: str | None = Field(
+        default=None,
+        description=(
+            "a JMESPath expression over the event; the subscriber gets the event if the expression is true"
+        ),
+    )
     body: Any = Field(
         default=None,
         description=(
@@ -190,7 +198,9 @@ class SubscriberSettings(Section):
     keep_null: bool = Field(
         default=False, description="true: body sends null for a field that the event does not carry"
     )
-    text: str | None = Field(default=None, description="a Jinja2 template for people")
+    text: str | None = Field(
+        default=None, description="a Jinja2 template over the event, for a message to people"
+    )
     content: ContentSettings | None = Field(
         default=None,
         description=("content to send unchanged instead of body, for plugins that support it, such as erp"),
@@ -205,7 +215,9 @@ class SubscriberSettings(Section):
     settings: dict[str, Any] = Field(default_factory=dict, description="the plugin's own settings")
     order: Literal["key", "partition", "none"] = Field(
         default="key",
-        description=("which events wait for each other: events of one key, events of one partition, or none"),
+        description=(
+            "which events wait for each other: events of one key, events of one partition, or no events"
+        ),
     )
     retry: RetrySettings = Field(default=RetrySettings(), description="limits of the retries of a delivery")
     rate: RateSettings | None = Field(
@@ -220,8 +232,8 @@ class SubscriberSettings(Section):
     receipts: bool = Field(
         default=False,
         description=(
-            "true: the log keeps the target's answer to each delivery; always true for a subscriber "
-            "that another one comes after"
+            "true: the log keeps the target's answer to each delivery; always true if another subscriber "
+            "comes after this subscriber"
         ),
     )
     deliver_within: Duration | None = Field(
@@ -254,7 +266,9 @@ class SubscriberSettings(Section):
         ),
     )
     deliver_timeout_s: float = Field(
-        default=30.0, gt=0, description="time-out of an attempt, which is then retried later"
+        default=30.0,
+        gt=0,
+        description="time-out of an attempt; after a time-out, Streamer retries the event later",
     )
 
     @field_validator("on", mode="wrap")
@@ -262,7 +276,8 @@ class SubscriberSettings(Section):
     def _comes_from_somewhere(
         cls, on: Any, validated: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> Any:
-        # A mistaken `after` is not among the data. Of what is read, nothing is a tuple.
+        # `info.data` has no `after` with a mistake. A tuple is the default, because a
+        # file gives a list.
         if not on and not info.data.get("after", ...):
             if isinstance(on, tuple):
                 raise PydanticCustomError("missing", "is missing")
@@ -273,11 +288,11 @@ class SubscriberSettings(Section):
     @classmethod
     def _replaces_body(cls, content: ContentSettings | None, info: ValidationInfo) -> ContentSettings | None:
         if content is not None and info.data.get("body") is not None:
-            raise ValueError("stands in place of body: set one of the two")
+            raise ValueError("replaces body: set either content or body")
         return content
 
     def in_flight_limit(self, batch_size: int) -> int:
-        """Return the most keys delivered at once by a plugin that takes `batch_size` events in one call."""
+        """Return the most keys delivered at once, for a plugin that takes `batch_size` events per call."""
         return self.max_in_flight or max(_MAX_IN_FLIGHT, 2 * batch_size)
 
 
@@ -288,8 +303,8 @@ class LookupsSettings(Section):
         default=60.0,
         ge=0,
         description=(
-            "how long a record that was read serves further events, unless an event of the record "
-            "arrives earlier"
+            "how long a record from the org or a service is used for further events; an event of the "
+            "record ends this time earlier"
         ),
     )
     cache_entries: int = Field(default=10_000, ge=1, description="most records in memory")
@@ -301,16 +316,19 @@ class LookupsSettings(Section):
         default=0.005,
         ge=0,
         le=10,
-        description="how long a call waits for further records before it is sent",
+        description="how long a call waits for further look-ups before it is sent",
     )
     timeout_s: float = Field(
-        default=30.0, gt=0, description="how long an event waits for its look-ups before it is retried later"
+        default=30.0,
+        gt=0,
+        description="how long an event waits for its look-ups before Streamer retries it later",
     )
     reserve: float = Field(
         default=0.2,
         ge=0,
         lt=1,
         description=(
-            "share of the org's daily requests that look-ups leave to others; they wait while less is left"
+            "share of the org's daily requests that is reserved for other uses; look-ups wait while "
+            "less is left"
         ),
     )

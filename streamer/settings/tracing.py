@@ -1,4 +1,4 @@
-"""Tracing: which events are traced, and where their spans go."""
+"""Tracing: the share of traced events, and the collector of their spans."""
 
 from pathlib import Path
 from typing import Annotated, Self
@@ -15,7 +15,7 @@ _HEADER = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 def _in_one_line(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not text.isascii() or not text.isprintable():
-        raise ValueError("must be printable ASCII, because it is the value of a header")
+        raise ValueError("must be printable ASCII, because HTTP sends it as a header's value")
     return value
 
 
@@ -24,20 +24,20 @@ _HeaderValue = Annotated[SecretStr, AfterValidator(_in_one_line)]
 
 
 class OtlpSettings(Section):
-    """OpenTelemetry collector that takes spans over OTLP/HTTP."""
+    """OpenTelemetry collector that accepts spans over OTLP/HTTP."""
 
     endpoint: str = Field(
         default="http://localhost:4318",
-        description="address of the collector; without a path, /v1/traces is added",
+        description="address of the collector; Streamer adds /v1/traces to an address without a path",
     )
     headers: dict[_HeaderName, _HeaderValue] = Field(
-        default_factory=dict, description="sent with each request, such as {Authorization: Bearer …}"
+        default_factory=dict, description="headers of each request, such as {Authorization: Bearer …}"
     )
     ca_file: Path | None = Field(
         default=None, description="PEM; default: the certificate authorities of the package certifi"
     )
     timeout_s: float = Field(
-        default=5.0, gt=0, le=60, description="time for one request, repetitions included"
+        default=5.0, gt=0, le=60, description="time-out of one request, including its repetitions"
     )
 
     @field_validator("endpoint")
@@ -47,21 +47,19 @@ class OtlpSettings(Section):
         if parsed.scheme not in {"http", "https"} or not parsed.hostname:
             raise ValueError("must be an http or https address, such as http://localhost:4318")
         if "@" in parsed.netloc or parsed.query or parsed.fragment:
-            raise ValueError(
-                "must hold no credentials, no query and no fragment: credentials belong to headers"
-            )
+            raise ValueError("must have no credentials, query or fragment: write credentials in headers")
         return endpoint
 
     @model_validator(mode="after")
     def _secrets_are_encrypted(self) -> Self:
         parsed = urlsplit(self.endpoint)
         if self.headers and parsed.scheme == "http" and not is_loopback(parsed.hostname or ""):
-            raise ValueError("headers hold secrets, so endpoint must be an https address or on this machine")
+            raise ValueError("headers hold secrets, so endpoint must use https or be on this machine")
         return self
 
     @property
     def traces_url(self) -> str:
-        """Address to which spans are sent."""
+        """URL of the collector's traces."""
         has_path = urlsplit(self.endpoint).path.strip("/")
         return self.endpoint if has_path else f"{self.endpoint.rstrip('/')}/v1/traces"
 
@@ -69,7 +67,7 @@ class OtlpSettings(Section):
 class TracingSettings(Section):
     """Traces of events, from their receipt to their deliveries."""
 
-    otlp: OtlpSettings = Field(default=OtlpSettings(), description="collector that takes the spans")
+    otlp: OtlpSettings = Field(default=OtlpSettings(), description="collector that receives the spans")
     ratio: float = Field(
         default=0.01,
         ge=0,

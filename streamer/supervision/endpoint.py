@@ -1,4 +1,4 @@
-"""HTTP endpoint for Prometheus and for the probes of Kubernetes, and its address."""
+"""HTTP endpoint for Prometheus and for Kubernetes' probes."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from streamer.supervision.health import Health, ProbeKind, ProbeReport
 from streamer.web.listener import listening
 
 _EVERYWHERE, _LOOPBACK = "0.0.0.0", "127.0.0.1"  # noqa: S104 - in a container, probes come from outside
-# Docker and Podman make these files.
+# Docker and Podman create these files in containers.
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 _log = structlog.get_logger()
@@ -28,10 +28,10 @@ _PROBES = ("/healthz", "/readyz")
 
 
 def default_host(environ: Mapping[str, str] = os.environ, marks: tuple[Path, ...] = _CONTAINER_MARKS) -> str:
-    """Return the host to listen at where none is configured: every address in a container, else loopback.
+    """Return the default host to listen on: every address in a container, loopback elsewhere.
 
-    Metrics name channels and subscribers, and need no sign-in. On a machine,
-    only its own programs read them until an operator opens them.
+    Metrics name channels and subscribers, and need no sign-in. So outside of a
+    container, only local programs can read them by default.
     """
     inside = "STREAMER_CONTAINER" in environ or "KUBERNETES_SERVICE_HOST" in environ
     return _EVERYWHERE if inside or any(mark.exists() for mark in marks) else _LOOPBACK
@@ -39,7 +39,7 @@ def default_host(environ: Mapping[str, str] = os.environ, marks: tuple[Path, ...
 
 @contextmanager
 def announced(host: str, port: int, environ: Mapping[str, str] = os.environ) -> Iterator[None]:
-    """Keep the URL of the probes in the file that STREAMER_ADDRESS_FILE names, if it names one."""
+    """Write the probes' URL to the file in STREAMER_ADDRESS_FILE, if set, and remove the file afterwards."""
     name = environ.get("STREAMER_ADDRESS_FILE")
     if not name:
         yield
@@ -59,16 +59,16 @@ def _connectable(host: str) -> str:
 
 
 FRESH_S = 1.0
-"""Time for which one page answers all scrapes."""
+"""Time that one rendered page serves all scrapes."""
 _Encoder: TypeAlias = Callable[[CollectorRegistry], bytes]
 
 
 class Exposition:
-    """Renders the metrics of `registry` in a thread of its own, once a second at most.
+    """Renders the metrics of `registry` in its own thread, at most once a second.
 
     With ten subscribers, a page takes a tenth of a second on a slow processor,
-    which would hold up the event loop. Any number of scrapers cost one page a
-    second in each format.
+    which would block the event loop. Any number of scrapers costs at most one page
+    per second and format.
     """
 
     def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:
@@ -78,13 +78,13 @@ class Exposition:
         self._pages: dict[str, tuple[float, asyncio.Future[bytes]]] = {}
 
     async def page(self, accept: str) -> tuple[bytes, str]:
-        """Return the page and its content type, in the format that an `Accept` header asks for."""
+        """Return the page and its content type, in the format that the `Accept` header asks for."""
         encode, content_type = choose_encoder(accept)
-        # A scrape that goes away must not cancel the page of the others.
+        # A scrape that disconnects must not cancel the page for other scrapes.
         return await asyncio.shield(self._rendered(content_type, encode)), content_type
 
     def close(self) -> None:
-        """End the thread after the page that it renders."""
+        """End the thread after the current page."""
         self._thread.shutdown(wait=False)
 
     def _rendered(self, content_type: str, encode: _Encoder) -> asyncio.Future[bytes]:
@@ -100,12 +100,11 @@ class Exposition:
 async def serving(health: Health, exposition: Exposition, *, host: str, port: int) -> AsyncIterator[int]:
     """Serve `/metrics`, `/healthz` and `/readyz` inside the context; yields the port.
 
-    `/healthz` (liveness) and `/readyz` (readiness) answer 200, or 503 when a
-    probe failed, with the result of each probe, the problems and the `state`
-    of the process in one word, as JSON. The `exposition` is closed at the end.
-    Port 0 takes a free port. The image's health check finds the address in the
-    file of `announced`. Raises `ConfigurationError` when the address is not
-    available.
+    `/healthz` (liveness) and `/readyz` (readiness) answer 200, or 503 when a probe
+    fails. The JSON has the result of each probe, the problems and the `state` of
+    the process in one word. The context closes the `exposition`. Port 0 takes a
+    free port. The image's health check finds the address in the file of
+    `announced`. Raises `ConfigurationError` when the address is not available.
     """
     with closing(exposition):
         app = _app(health, exposition)

@@ -1,8 +1,8 @@
 """Liveness and readiness probes, and the heartbeat of the event loop.
 
-Liveness fails when a restart would help; readiness fails for problems
-elsewhere. A broker, Salesforce or a target that is away never fails liveness,
-because a restart does not bring it back.
+Liveness fails when a restart would help; readiness fails for problems elsewhere. An
+unavailable broker, target or Salesforce never fails liveness, because a restart
+does not help.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,18 +22,18 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """Result of one probe; `sentence` tells an operator what was found, or what to do."""
+    """Result of one probe; `sentence` describes the state, or the remedy, for an operator."""
 
     ok: bool
     sentence: str
 
 
 Probe = Callable[[], ProbeResult]
-"""Function that judges a component's present state without waiting."""
+"""Function that returns a component's current state without waiting."""
 
 
 class State(StrEnum):
-    """State of a process among the others, in one word."""
+    """State of a process in one word."""
 
     STARTING = "starting"
     ACTIVE = "active"
@@ -67,9 +67,9 @@ class ProbeReport:
 
 
 class Health:
-    """Registry of the probes; alive and ready while there are none.
+    """Registry of probes. A process without probes is alive and ready.
 
-    A report shows `state()` beside the results.
+    A report contains `state()` and the results.
     """
 
     def __init__(self, state: Callable[[], State] = lambda: State.ACTIVE) -> None:
@@ -77,13 +77,13 @@ class Health:
         self._probes: dict[ProbeKind, dict[str, Probe]] = {kind: {} for kind in ProbeKind}
 
     def register(self, kind: ProbeKind, name: str, probe: Probe) -> None:
-        """Add a probe. Raises `ValueError` when its `kind` has one of that `name` already."""
+        """Add a probe. Raises `ValueError` when the `kind` already has a probe with this `name`."""
         if name in self._probes[kind]:
-            raise ValueError(f"a {kind} probe named {name!r} is registered already")
+            raise ValueError(f"a {kind} probe named {name!r} is already registered")
         self._probes[kind][name] = probe
 
     def report(self, kind: ProbeKind) -> ProbeReport:
-        """Run every probe of `kind`; one that raises has failed."""
+        """Run every probe of `kind`. A probe that raises an exception has failed."""
         return ProbeReport(
             state=self._state(),
             results={name: _run_probe(name, probe) for name, probe in self._probes[kind].items()},
@@ -101,12 +101,12 @@ def _run_probe(name: str, probe: Probe) -> ProbeResult:
 
 
 class Heartbeat:
-    """Measure of the event loop's lag, and liveness probe of the loop.
+    """Measures the event loop's lag, and provides the loop's liveness probe.
 
-    The probe fails when the last beat is older than `limit_s`; `watchdog` then
-    writes the stacks of all threads. A loop that is stuck answers no request
-    at all, and the probe's time-out fails it. The age of the beat finds a loop
-    that is starved, or whose side tasks have died.
+    The probe fails when the last beat is older than `limit_s` seconds; `watchdog`
+    then writes the stacks of all threads. A blocked loop answers no request at all,
+    so the probe fails by its time-out. The age of the beat detects a starved loop,
+    and dead side tasks.
     """
 
     def __init__(
@@ -143,11 +143,11 @@ class Heartbeat:
         health.register(ProbeKind.LIVENESS, "event loop", self.probe)
 
     def probe(self) -> ProbeResult:
-        """Judge the age of the last beat."""
+        """Return a failure if the last beat is too old."""
         age = self._clock.monotonic() - self._beat_at
         if age <= self._limit_s:
-            return ProbeResult(ok=True, sentence="The event loop turns.")
+            return ProbeResult(ok=True, sentence="The event loop runs.")
         return ProbeResult(
             ok=False,
-            sentence=f"The event loop has not turned for {age:.0f} s, more than {self._limit_s:.0f} s.",
+            sentence=f"The event loop has not run for {age:.0f} s, which is more than {self._limit_s:.0f} s.",
         )

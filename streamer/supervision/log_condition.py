@@ -1,4 +1,4 @@
-"""Condition of the log, and the readiness that follows from it."""
+"""Condition of the log, and its readiness probe."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -11,24 +11,24 @@ class LogView(Protocol):
 
     @property
     def outage(self) -> str:
-        """Reason for which the log can't be written or read at the moment; empty while it can."""
+        """Reason why the log can't be written or read now; empty while the log works."""
         ...
 
     @property
     def is_member(self) -> bool:
-        """True while this process is a member of the group that shares the channels."""
+        """True while this process is a member of the group of processes that share the channels."""
         ...
 
 
 @dataclass(slots=True)
 class LogCondition:
-    """Condition of the log, which must be opened first."""
+    """Condition of the log, before and after its opening."""
 
     _log: LogView | None = field(default=None, init=False)
     _opening_wait: str = field(default="", init=False)
 
     def unavailable(self, reason: str) -> None:
-        """Report that the log can't be opened, for `reason`; the app tries again."""
+        """Report that the log can't be opened for `reason`, and that the app will retry."""
         self._opening_wait = reason
 
     def opened(self, log: LogView) -> None:
@@ -38,7 +38,7 @@ class LogCondition:
 
     @property
     def opening_wait(self) -> str:
-        """Reason for which the log can't be opened; empty before the first try, and once it is open."""
+        """Reason why the log can't be opened; empty before the first try, and once the log is open."""
         return self._opening_wait
 
     @property
@@ -53,7 +53,7 @@ class LogCondition:
 
     @property
     def is_member(self) -> bool:
-        """True while this process is a member of the group that shares the channels."""
+        """True while this process is a member of the group of processes that share the channels."""
         return self._log is not None and self._log.is_member
 
     def register(self, health: Health) -> None:

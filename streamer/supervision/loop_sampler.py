@@ -1,4 +1,4 @@
-"""Sampler of the event loop: names the code that blocks it, while it blocks."""
+"""Sampler of the event loop: names the code that blocks the loop, while it blocks."""
 
 import asyncio
 import threading
@@ -14,10 +14,10 @@ from streamer.observe.metrics import Metrics
 
 _log = structlog.get_logger()
 
-# Their calls end where a plugin's own part of the stack begins.
+# The stack below the last call in these files belongs to the plugin.
 _CALLERS = frozenset({plugin_calls.__file__, foreign_values.__file__})
 _LIMIT_S = 1.0
-# Each look wakes an idle process twice: the loop and the thread.
+# Each look wakes two threads of an idle process: the loop and the sampler.
 _LOOKS_A_LIMIT = 2
 _QUIET_S = 60.0
 _OUTERMOST = 1
@@ -47,15 +47,15 @@ class _Repeats:
 
 @dataclass(slots=True, kw_only=True)
 class LoopSampler:
-    """Logs and counts what blocked the event loop for longer than `limit_s` seconds.
+    """Logs and counts blocks of the event loop longer than `limit_s` seconds.
 
-    The first block is logged with its stack. Those that follow are a number in
-    one line a minute, because a machine without processor time blocks the loop
-    all the time. A subscriber's plugin and all other code are told apart.
+    The first block is logged with its stack. One line per minute then counts
+    further blocks, because an overloaded machine blocks the loop all the time.
+    Blocks count separately for each subscriber's plugin and for all other code.
 
-    A thread takes one sample of the loop's stack while the loop stands still,
-    so it also names code that returns in the end. It measures real time,
-    whatever the clock of the daemon: a blocked loop is never turned.
+    A thread takes one sample of the loop's stack during a block, so it also names
+    code that returns later. The thread measures real time and ignores the daemon's
+    clock, because a test can't advance the clock of a blocked loop.
     """
 
     metrics: Metrics

@@ -1,4 +1,4 @@
-"""Monitor: updates the gauges of a running daemon and finds stalled work."""
+"""Monitor: updates a running daemon's gauges, and finds stalled work."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -16,9 +16,9 @@ from streamer.supervision.stuck import Activity, Name, PartKind, Stuck, StuckDet
 from streamer.supervision.subscribers_condition import DispatcherStatus
 
 _INTERVAL_S = 1.0
-# A rolling restart, or a broker that is away for a moment, takes less.
+# A rolling restart or a short outage of a broker ends sooner.
 _RECORDED_WITHIN_S = 30.0
-# Six hours of three days, and two of one.
+# Six hours for a retention of three days, and two hours for one day.
 _LAST_PART = 1 / 12
 _HOUR_S = 3600.0
 
@@ -26,11 +26,11 @@ _log = structlog.get_logger()
 
 
 class Monitor:
-    """Looks at the parts once a second, and at each liveness probe.
+    """Checks the parts once a second, and at each liveness probe.
 
-    While a broker, Salesforce or a target is away, work has a reason to stand
-    still. Work that has none is a fault of this process, which a restart
-    corrects.
+    While a broker, Salesforce or a target is unavailable, work has a reason to
+    wait. Work that waits without a reason is a fault of this process, which a
+    restart fixes.
     """
 
     def __init__(
@@ -65,21 +65,22 @@ class Monitor:
 
     def _progress(self) -> ProbeResult:
         stuck = self._detector.judge(self._activities())
-        return ProbeResult(ok=not stuck, sentence=" ".join(map(str, stuck)) or "Nothing is stuck.")
+        return ProbeResult(ok=not stuck, sentence=" ".join(map(str, stuck)) or "No part is stuck.")
 
     def _positions(self) -> ProbeResult:
-        """Judge how long Salesforce still keeps the events that come next."""
+        """Return a failure if Salesforce will soon drop the next events of a channel."""
         now = self._clock.now()
         late = [
-            f"{channel.path}: Salesforce keeps events for {channel.retention_s / _HOUR_S:.0f} h, and for "
-            f"{(now - verified_at) / _HOUR_S:.1f} h nothing has shown that none is missing"
+            f"{channel.path}: Salesforce keeps events for {channel.retention_s / _HOUR_S:.0f} h, but "
+            f"Streamer has been unable to verify for {(now - verified_at) / _HOUR_S:.1f} h that no event "
+            "is missing"
             for channel, verified_at in self._verified_at.items()
             if channel.expires_at(verified_at) - now < channel.retention_s * _LAST_PART
         ]
         return ProbeResult(ok=not late, sentence="; ".join(late) or "No position is about to expire.")
 
     def _records(self) -> ProbeResult:
-        """Judge whether the log records deliveries; a restart repeats those that it has not recorded."""
+        """Return a failure if the log does not record deliveries. A restart repeats unrecorded deliveries."""
         late = [
             f"{name}: the log has recorded no deliveries for {late_s:.0f} s; the reason is in the logs, at "
             "progress.not_recorded"
@@ -116,10 +117,10 @@ class Monitor:
 
     @property
     def _verified_at(self) -> Mapping[Channel, float]:
-        """Time up to which no event of a channel is missing, where Salesforce's retention bounds it."""
+        """Time until which no event is missing, for each channel with a retention."""
         supervisor = self._status.reading.supervisor
         times = supervisor.verified_at if supervisor else {}
-        # Salesforce itself repeats an outbound message until it is taken.
+        # Salesforce itself repeats an outbound message until Streamer acknowledges it.
         return {
             each: at for each, at in times.items() if ChannelKind.of(each.path) is not ChannelKind.OUTBOUND
         }

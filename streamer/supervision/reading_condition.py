@@ -1,4 +1,4 @@
-"""Condition of this process's reading, and the readiness that follows from it."""
+"""Condition of this process's reading of Salesforce, and its readiness probe."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,11 +9,9 @@ from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus, Chan
 from streamer.supervision.health import Health, ProbeKind, ProbeResult
 from streamer.supervision.log_condition import LogCondition
 
-# A single connection can break silently.
+# A single broken connection is not a fault yet.
 _OFTEN = 2
-_STANDBY = (
-    "Standby: the channels are read by other processes; this one is logged in and a member of the group."
-)
+_STANDBY = "Standby: other processes read the channels. This process is logged in and has joined the group."
 
 
 class Subscribed(Protocol):
@@ -21,18 +19,21 @@ class Subscribed(Protocol):
 
     @property
     def subscribed(self) -> frozenset[str]:
-        """Paths that Salesforce has accepted in the present session."""
+        """Paths that Salesforce has accepted in the current session."""
         ...
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Consecutive connections that brought nothing in time, by path; healthy paths are absent."""
+        """Number of consecutive connections without an answer in time, by path; healthy paths are absent."""
         ...
 
 
 @dataclass(slots=True)
 class ReadingCondition:
-    """Condition of the login and of the channels, which the members of the log's group share."""
+    """Condition of the login and of this process's channels.
+
+    The members of the log's group share the channels.
+    """
 
     _log: LogCondition
     _supervisor: ChannelSupervisor | None = field(default=None, init=False)
@@ -41,12 +42,12 @@ class ReadingCondition:
     _has_begun: bool = field(default=False, init=False)
 
     def started(self) -> None:
-        """Report that this process reads channels, and that it is not logged in yet."""
+        """Report that this process will read channels, but is not logged in yet."""
         self._has_begun = True
         self._login_wait = "Not logged in to Salesforce yet."
 
     def login_failed(self, reason: str) -> None:
-        """Report that Salesforce can't be reached, for `reason`; the login is tried again."""
+        """Report that the login failed for `reason`, and that another try follows."""
         self._login_wait = reason
 
     def logged_in(self) -> None:
@@ -54,7 +55,7 @@ class ReadingCondition:
         self._login_wait = ""
 
     def channels_opened(self, supervisor: ChannelSupervisor, source: Subscribed) -> None:
-        """Report that `supervisor` shares the channels and `source` reads this process's."""
+        """Report that `supervisor` divides the channels, and `source` reads this process's share."""
         self._supervisor, self._source = supervisor, source
 
     @property
@@ -64,12 +65,12 @@ class ReadingCondition:
 
     @property
     def login_wait(self) -> str:
-        """Reason for which Salesforce has not accepted the login yet; empty once it has."""
+        """Reason why Salesforce has not accepted the login yet; empty after the login."""
         return self._login_wait
 
     @property
     def supervisor(self) -> ChannelSupervisor | None:
-        """Supervisor of the channels; `None` before the first login, and in a process that reads none."""
+        """Supervisor of the channels, or `None` before the first login and in a process without channels."""
         return self._supervisor
 
     @property
@@ -84,16 +85,16 @@ class ReadingCondition:
 
     @property
     def has_joined(self) -> bool:
-        """True once this process is logged in, a member of the group, and has its first share of channels."""
+        """True once this process is logged in, has joined the group, and has its first share of channels."""
         return bool(self._supervisor and self._supervisor.joined and self._log.is_member)
 
     @property
     def is_complete(self) -> bool:
-        """True while this process owns channels, and all are subscribed."""
+        """True while this process owns channels, and has subscribed to all of them."""
         return bool(self.channels) and self.has_joined and not self.problems()
 
     def problems(self) -> Sequence[str]:
-        """Return a sentence for each owned channel that is not read."""
+        """Return a sentence for each owned channel that this process does not read."""
         problems = [
             f"{channel.path}: {each.reason}"
             for channel, each in self.channels.items()
@@ -106,7 +107,10 @@ class ReadingCondition:
         ]
         overdue = self._source.overdue if self._source else {}
         problems += [
-            f"{channel.path}: Salesforce has left {times} connections in a row unanswered; each was replaced"
+            (
+                f"{channel.path}: Salesforce has not answered on {times} connections in a row; Streamer "
+                "replaced each of them"
+            )
             for channel in self.channels
             if channel.path in self.subscribed and (times := overdue.get(channel.path, 0)) >= _OFTEN
         ]

@@ -23,10 +23,11 @@ _MAX_GROUPS = 100
 
 
 def stacks() -> list[str]:
-    """Return a text for each different stack: its threads and tasks, and their calls.
+    """Return a text for each different stack, with its threads and tasks.
 
-    It covers all threads and the tasks of the running loop, the outermost call
-    first. Local variables are never shown, since they hold tokens and events.
+    The stacks cover all threads and the running loop's tasks, with the outermost
+    call first. Local variables are never shown, because they can hold tokens and
+    events.
     """
     groups: dict[str, list[str]] = defaultdict(list)
     for who, lines in [*_of_threads(), *_of_tasks()]:
@@ -35,7 +36,7 @@ def stacks() -> list[str]:
 
 
 def _named(who: list[str]) -> str:
-    # The many workers of a subscriber usually wait in one place.
+    # A subscriber's many workers usually wait at the same line.
     more = f" and {len(who) - _MAX_NAMES} more" if len(who) > _MAX_NAMES else ""
     return ", ".join(who[:_MAX_NAMES]) + more
 
@@ -56,9 +57,9 @@ def _of_tasks() -> Iterator[tuple[str, list[str]]]:
 
 
 def _awaited(awaitable: Any) -> Iterator[tuple[FrameType, int]]:
-    """Yield the frames of a coroutine and of everything that it awaits, the outermost first."""
-    # Coroutines, generators and asynchronous generators name these attributes
-    # alike but for the prefix. The chain ends at an object without a frame.
+    """Yield the frames of a coroutine and of the awaitables that it awaits, the outermost first."""
+    # Coroutines, generators and asynchronous generators name these attributes with
+    # different prefixes. The chain ends at an object without a frame.
     while awaitable is not None:
         kind = next((kind for kind in ("cr", "gi", "ag") if hasattr(awaitable, f"{kind}_frame")), None)
         frame = getattr(awaitable, f"{kind}_frame", None)
@@ -72,20 +73,20 @@ def _formatted(frames: Iterable[tuple[FrameType, int]], *, innermost_first: bool
     summary = traceback.StackSummary.extract(iter(frames), capture_locals=False)
     if innermost_first:
         summary.reverse()
-    # The innermost calls tell most.
+    # The innermost calls say most.
     return traceback.StackSummary.from_list(summary[-_MAX_FRAMES:]).format()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostics:
-    """Reports the process's own state, without waiting for anything outside of it."""
+    """Reports the process's own state, without waiting for other systems."""
 
     health: Health
     exposition: Exposition
     log_lines: Callable[[], Sequence[str]]
 
     async def report(self) -> JsonObject:
-        """Return the state as JSON; no secret and no event is in it."""
+        """Return the state as JSON, without secrets or events."""
         metrics, _ = await self.exposition.page("")
         return {
             "versions": {

@@ -1,4 +1,4 @@
-"""Status of a running daemon, by the conditions of its parts."""
+"""Status of a running daemon, from the conditions of its parts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from streamer.supervision.subscribers_condition import SubscribersCondition
 
 @dataclass(slots=True)
 class Status:
-    """Status of a daemon: the app reports events to its parts; probes and gauges read their conditions."""
+    """Status of a daemon. The app reports changes to the conditions; probes and gauges read them."""
 
     log: LogCondition = field(default_factory=LogCondition, init=False)
     reading: ReadingCondition = field(init=False)
@@ -19,11 +19,11 @@ class Status:
     _stops: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        """Let the reading depend on the log's group."""
+        """Connect the reading's condition with the log's group."""
         self.reading = ReadingCondition(self.log)
 
     def stop_requested(self) -> None:
-        """Report that the process drains and ends."""
+        """Report that the process drains and then ends."""
         self._stops = True
 
     @property
@@ -42,11 +42,11 @@ class Status:
 
     @property
     def is_complete(self) -> bool:
-        """True while this process owns channels, all are subscribed, and all subscribers follow the log."""
+        """True while this process reads its channels (at least one), and all subscribers follow the log."""
         return self.reading.is_complete and self.subscribers.all_follow
 
     def register(self, health: Health) -> None:
-        """Add the readiness probes to `health`: one for what is waited for, and those of the parts."""
+        """Add the readiness probes to `health`: for the stop, for waiting, and for the parts."""
         health.register(ProbeKind.READINESS, "connections", self._connections)
         for part in (self.log, self.reading, self.subscribers):
             part.register(health)
@@ -55,4 +55,6 @@ class Status:
         if self._stops:
             return ProbeResult(ok=False, sentence="This process is stopping.")
         waits = self.waits
-        return ProbeResult(ok=not waits, sentence="; ".join(waits) or "Nothing is being waited for.")
+        return ProbeResult(
+            ok=not waits, sentence="; ".join(waits) or "The process does not wait for the log or the login."
+        )

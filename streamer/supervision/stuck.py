@@ -1,4 +1,4 @@
-"""Detection of parts that have stalled for no known reason."""
+"""Detection of parts that have stalled for an unknown reason."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ Name = tuple[PartKind, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
-    """Activity of one part: it has not moved on since `since`, in monotonic seconds.
+    """Activity of one part, which has made no progress since `since`, in monotonic seconds.
 
-    `since` is `None` when there is nothing to do, or a known reason to wait.
+    `since` is `None` if the part has no work, or a known reason to wait.
     """
 
     since: float | None
@@ -38,7 +38,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stuck:
-    """Part that has stalled for too long; `since` is in epoch seconds. Its text is for the operator."""
+    """Part that has stalled for too long; `since` is in epoch seconds. Its text form is for the operator."""
 
     part: PartKind
     name: str
@@ -48,28 +48,28 @@ class Stuck:
     def __str__(self) -> str:
         since = datetime.fromtimestamp(self.since, UTC).isoformat(timespec="seconds")
         return (
-            f"The {self.part} {self.name} has stalled for {self.for_s:.0f} s, since {since}, for no known "
-            "reason; the stacks of all threads and tasks are in the log, at stuck.found."
+            f"The {self.part} {self.name} has stalled for {self.for_s:.0f} s, since {since}, for an "
+            "unknown reason; the daemon's log has the stacks of all threads and tasks, at stuck.found."
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StuckLimits:
-    """Longest standstill of each kind of part, in seconds."""
+    """Longest allowed stall of each kind of part, in seconds."""
 
     log_s: float
     subscribers_s: Mapping[SubscriberName, float]
 
     def of_subscriber(self, name: SubscriberName) -> float:
-        """Return the limit of a subscriber, also of a removed one that is still ending."""
+        """Return the limit of a subscriber, including a removed subscriber that is still ending."""
         return self.subscribers_s.get(name, self.log_s)
 
     @classmethod
     def of(cls, settings: Settings) -> "StuckLimits":
-        """Return the configured limit, raised above the deadlines of each part."""
+        """Return the limits from the configuration, raised above the deadlines of each part."""
         asked_s = settings.observe.stuck_after_s
-        # An append waits for another append, for new topics, for its own
-        # deadline, and until its producer is discarded.
+        # An append can wait for another append, for new topics, for its own deadline, and
+        # until its producer is discarded.
         append_s = settings.log.kafka.append_deadline_s if settings.log.kafka else 0.0
         return cls(
             log_s=max(asked_s, _APPENDS * append_s),
@@ -85,10 +85,10 @@ class StuckLimits:
 
 
 class StuckDetector:
-    """Finds stalled parts, by times that it has observed itself.
+    """Finds stalled parts by the times between its own observations.
 
-    The time for which the process was stopped, or its loop did not turn, does
-    not count against a part.
+    The time while the process was stopped, or its loop was blocked, does not count
+    against a part.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -97,10 +97,11 @@ class StuckDetector:
         self._idle_at: dict[Name, float] = {}
 
     def judge(self, activities: Mapping[Name, Activity]) -> list[Stuck]:
-        """Return the stalled parts of `activities`, which must be all."""
+        """Return the stalled parts. `activities` must cover all parts."""
         now = self._clock.monotonic()
         if now - self._looked_at > _ASLEEP_S:
-            # The process was stopped by a signal, or its loop did not turn: the parts need time to move.
+            # A signal stopped the process, or its loop was blocked, so the parts need time to make
+            # progress.
             self._awake_since = now
         self._looked_at = now
         self._idle_at = {

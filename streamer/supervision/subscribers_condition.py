@@ -1,4 +1,4 @@
-"""Condition of the subscribers, and the readiness that follows from it."""
+"""Condition of the subscribers, and their readiness probe."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,28 +17,28 @@ class DispatcherStatus(Protocol):
 
     @property
     def following(self) -> bool:
-        """True once it follows the log from its own position."""
+        """True once the dispatcher follows the log from its own position."""
         ...
 
     @property
     def status(self) -> SubscriberStatus:
-        """Status of the subscriber at the moment."""
+        """Current status of the subscriber."""
         ...
 
     @property
     def stalled_since(self) -> float | None:
-        """Time since which possible work has stood still, in monotonic seconds; `None` while it moves."""
+        """Time when possible work stopped, in monotonic seconds, or `None` while work continues."""
         ...
 
     @property
     def unrecorded_since(self) -> float | None:
-        """Time since which the log has not recorded finished work, in monotonic seconds; or `None`."""
+        """Time since when the log has not recorded finished deliveries, in monotonic seconds, or `None`."""
         ...
 
 
 @dataclass(slots=True)
 class SubscribersCondition:
-    """Condition of the subscribers, which should follow the log."""
+    """Condition of the subscribers that should follow the log."""
 
     _dispatchers: dict[SubscriberName, DispatcherStatus] = field(default_factory=dict, init=False)
     _configured: frozenset[SubscriberName] = field(default=frozenset(), init=False)
@@ -49,30 +49,30 @@ class SubscribersCondition:
         self._configured = frozenset(names)
 
     def started(self, name: SubscriberName, dispatcher: DispatcherStatus) -> None:
-        """Report that `dispatcher` delivers for `name`, instead of a former one."""
+        """Report that `dispatcher` delivers for `name`, and replaces an earlier dispatcher."""
         self._dispatchers[name] = dispatcher
 
     def blocked(self, name: SubscriberName, reason: str) -> None:
-        """Report that the plugin of `name` can't be opened, for `reason`; it is tried again."""
+        """Report that the plugin of `name` can't be opened for `reason`, and that another try follows."""
         self._blocked_plugins[name] = reason
 
     def unblocked(self, name: SubscriberName) -> None:
-        """Report that the plugin of `name` is not the reason for waiting."""
+        """Report that `name` no longer waits because of its plugin."""
         self._blocked_plugins.pop(name, None)
 
     def ended(self, name: SubscriberName) -> None:
-        """Report that nothing delivers for `name` in this process."""
+        """Report that this process no longer delivers for `name`."""
         self._dispatchers.pop(name, None)
         self._blocked_plugins.pop(name, None)
 
     @property
     def dispatchers(self) -> Mapping[SubscriberName, DispatcherStatus]:
-        """Dispatchers of this process, by their subscribers."""
+        """Dispatchers of this process by subscriber."""
         return self._dispatchers
 
     @property
     def configured(self) -> frozenset[SubscriberName]:
-        """Configured subscribers, which should follow the log."""
+        """Configured subscribers. They should follow the log."""
         return self._configured
 
     @property
@@ -82,7 +82,7 @@ class SubscribersCondition:
 
     @property
     def absent(self) -> frozenset[SubscriberName]:
-        """Configured subscribers that do not follow the log, unless their plugin is the reason."""
+        """Configured subscribers that do not follow the log for another reason than their plugin."""
         return self._configured - self.following - self._blocked_plugins.keys()
 
     def plugin_problems(self) -> Sequence[str]:
@@ -93,7 +93,7 @@ class SubscribersCondition:
         ]
 
     def delivery_problems(self) -> Sequence[str]:
-        """Return a sentence for each subscriber whose events are not delivered at the moment."""
+        """Return a sentence for each subscriber whose events are not delivered now."""
         troubles = {name: each.status.trouble for name, each in self._dispatchers.items() if each.following}
         return [f"{name}: {trouble}" for name, trouble in troubles.items() if trouble]
 
@@ -103,10 +103,10 @@ class SubscribersCondition:
         return self.following >= self._configured
 
     async def followed(self, clock: Clock, *, within_s: float) -> None:
-        """Wait until every subscriber follows the log, but for at most `within_s`.
+        """Wait until every subscriber follows the log, but at most `within_s` seconds.
 
         A new subscriber that starts at the latest event must not miss events that
-        arrive while it is being set up.
+        arrive during its start.
         """
         end = clock.monotonic() + within_s
         while not self.all_follow and clock.monotonic() < end:
@@ -115,15 +115,15 @@ class SubscribersCondition:
     def register(self, health: Health) -> None:
         """Add the probe to `health`.
 
-        A target that is away leaves the process ready: its backlog stays in the
-        log. The sentence says what is wrong with it.
+        A process with an unavailable target stays ready, because the log keeps the
+        backlog. The probe's sentence names the target's problem.
         """
         health.register(ProbeKind.READINESS, "subscribers", self._readiness)
 
     def _readiness(self) -> ProbeResult:
-        # A plugin that can't be opened waits for its target.
+        # Subscribers whose plugin can't be opened wait for their targets, and are left out.
         if absent := sorted(self.absent):
-            return ProbeResult(ok=False, sentence=f"{', '.join(absent)}: no place in the log yet.")
+            return ProbeResult(ok=False, sentence=f"{', '.join(absent)}: no position in the log yet.")
         problems = [*self.plugin_problems(), *self.delivery_problems()]
         follow = f"Subscribers that follow the log: {len(self._configured)}."
         return ProbeResult(ok=True, sentence="; ".join(problems) or follow)

@@ -1,4 +1,4 @@
-"""Contract of every plugin, whatever protocol its target speaks."""
+"""Contract of every plugin, for any protocol."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -21,19 +21,19 @@ from streamer.testing.trial import ContractBrokenError, Trial, check, expect, pl
 
 _AT_ONCE = 20
 _LARGEST_TRIED = 500
-# Record numbers below this belong to unusual events.
+# Records with lower numbers have unusual events.
 _RECORDS = 100
 
 
 class SubscriberContract(ABC):
-    """Checks for every plugin; `HttpSubscriberContract` adds those for plugins that speak HTTP.
+    """Checks for every plugin; `HttpSubscriberContract` adds checks for plugins that use HTTP.
 
     Subclass it where pytest looks for tests, under a name that begins with
     `Test`. Set `plugin` to the class behind your entry point and `nowhere` to
     an address without a target; implement `settings` and `target`.
 
-    Each check is a method of its own. Override one that makes no sense for
-    your target, and say why.
+    Each check is a separate method. Override a check that makes no sense for your
+    target, and say why.
     """
 
     plugin: Plugin
@@ -43,37 +43,37 @@ class SubscriberContract(ABC):
     """Address without a target."""
 
     secrets: tuple[str, ...] = ()
-    """Secret texts besides those that the settings type as `SecretStr`."""
+    """Additional secret texts that the settings do not type as `SecretStr`."""
 
     attempt_limit_s = 5.0
-    """Longest attempt in real time, whatever the target does, in seconds."""
+    """Longest allowed attempt in seconds of real time, for any behaviour of the target."""
 
     @abstractmethod
     def settings(self, address: str) -> Mapping[str, Any]:
-        """Return settings that deliver to the target at `address`, without pauses between deliveries."""
+        """Return settings for deliveries to the target at `address`, without pauses between deliveries."""
 
     @abstractmethod
     def target(self) -> AbstractAsyncContextManager[str]:
-        """Run a target that accepts every event inside the context; yield its address."""
+        """Run a target that accepts every event inside the context, and yield its address."""
 
     def delivery(self, number: int) -> Delivery:
-        """Return a delivery that the target accepts; another `number` is another record."""
+        """Return a delivery that the target accepts. Each `number` is a different record."""
         return a_delivery(an_event(number, subject=f"801{number:012d}AAA"))
 
     def subscriber(self, address: str, clock: Clock) -> Subscriber:
-        """Return a subscriber that delivers to `address`, made as the daemon makes it."""
+        """Return a subscriber that delivers to `address`, created as in the daemon."""
         context = PluginContext(name=SubscriberName("target"), clock=clock)
         return on_threads(self.plugin(self._read(address), context), name=context.name, threads=_AT_ONCE)
 
     @asynccontextmanager
     async def trial(self, address: str, clock: Clock | None = None) -> AsyncIterator[Trial]:
-        """Open a subscriber that delivers to `address`; without a `clock`, time stands still."""
+        """Open a subscriber that delivers to `address`. Without a `clock`, time stands still."""
         secrets = secrets_in(self._read(address)) | frozenset(self.secrets)
         made = self.subscriber(address, clock or TurnedClock())
         try:
             batching = Batching.of(made)
         except ConfigurationError as error:
-            raise ContractBrokenError(f"the plugin can't take batches: {error}") from error
+            raise ContractBrokenError(f"the plugin can't accept batches: {error}") from error
         async with made as subscriber:
             yield Trial(
                 subscriber=subscriber,
@@ -88,9 +88,9 @@ class SubscriberContract(ABC):
         settings = self._read(self.nowhere)
         if plain := plain_secrets_in(settings):
             names = ", ".join(sorted(plain))
-            raise ContractBrokenError(f"{names} is a plain text: type it as pydantic.SecretStr")
+            raise ContractBrokenError(f"{names} is a plain text: declare it as pydantic.SecretStr")
         if any(secret in repr(settings) for secret in secrets_in(settings) | frozenset(self.secrets)):
-            raise ContractBrokenError("the settings show a secret: type it as pydantic.SecretStr")
+            raise ContractBrokenError("the settings show a secret: declare it as pydantic.SecretStr")
 
     @check
     async def test_delivers(self) -> None:
@@ -100,7 +100,7 @@ class SubscriberContract(ABC):
 
     @check
     async def test_opens_and_closes_twice(self) -> None:
-        """The same settings make a new subscriber, as after a rebalance or a restart."""
+        """The same settings can create a new subscriber, as after a rebalance or a restart."""
         async with self.target() as address:
             async with self.trial(address):
                 pass
@@ -121,14 +121,14 @@ class SubscriberContract(ABC):
 
     @check
     async def test_every_event_has_an_outcome(self) -> None:
-        """The plugin skips or rejects events that it can't use; no event makes it raise."""
+        """The plugin skips or rejects events that it can't use, and raises no exception for any event."""
         async with self.target() as address, self.trial(address) as trial:
             for delivery in _odd(self.delivery(1)):
                 await trial.outcome(delivery)
 
     @check
     async def test_takes_batches_of_any_size(self) -> None:
-        """A plugin with `deliver_many` takes as many events as its `batch_size` says, and a single one."""
+        """A plugin with `deliver_many` accepts `batch_size` events in one call, and also a single event."""
         async with self.target() as address, self.trial(address) as trial:
             if trial.batching is None:
                 return
@@ -138,7 +138,7 @@ class SubscriberContract(ABC):
 
     @check
     async def test_batch_has_the_outcomes_of_its_events(self) -> None:
-        """Each event in a batch has its own outcome, at its own index, whatever the other events are."""
+        """Each event in a batch has its own outcome at its own index, with any other events in the batch."""
         async with self.target() as address, self.trial(address) as trial:
             if trial.batching is None:
                 return
@@ -169,9 +169,9 @@ class SubscriberContract(ABC):
 
     @check
     async def test_missing_target_is_tried_again(self) -> None:
-        """A target that is away loses no event, and does not stop the daemon."""
+        """An unavailable target neither loses events nor stops the daemon."""
         async with AsyncExitStack() as stack:
-            # Making a subscriber does no I/O, so it must not fail.
+            # Creating a subscriber does no I/O, so it must not fail.
             self.subscriber(self.nowhere, TurnedClock())
             try:
                 trial = await stack.enter_async_context(self.trial(self.nowhere))
@@ -186,7 +186,7 @@ class SubscriberContract(ABC):
 
     @check
     async def test_leaves_nothing_open(self) -> None:
-        """A closed subscriber leaves nothing open, because a daemon opens and closes many over months."""
+        """A closed subscriber leaves no resource open, because a daemon opens many over months."""
         async with no_leaks(), self.target() as address:
             await self._come_and_go(address)
 
@@ -199,13 +199,13 @@ class SubscriberContract(ABC):
 
 
 def _odd_records(delivery: Callable[[int], Delivery]) -> Iterator[Delivery]:
-    """Yield unusual deliveries of different records, each made from `delivery` with its number."""
+    """Yield unusual deliveries of different records, based on `delivery` with a record's number."""
     for number, _ in enumerate(_odd(delivery(0))):
         yield list(_odd(delivery(number)))[number]
 
 
 def _odd(usual: Delivery) -> Iterator[Delivery]:
-    """Yield unusual variants of `usual`, each under a key of its own."""
+    """Yield unusual variants of `usual`, each with its own key."""
     events = [
         replace(usual.event, type="salesforce.cdc.Order.deleted"),
         replace(usual.event, type="salesforce.cdc.Order.gap"),

@@ -22,7 +22,7 @@ def an_event(
     subject: str | None = "801000000000001AAA",
     data: JsonObject | None = None,
 ) -> Event:
-    """Return the event of that `number`; another number is another event of the same record."""
+    """Return the event with this `number`. Each number is a different event of the same record."""
     return Event(
         id=EventId(f"0001:{number}:{subject or ''}"),
         source="urn:salesforce:00D000000000001EAA",
@@ -39,6 +39,6 @@ def an_event(
 def a_delivery(
     event: Event | None = None, *, attempt: int = 1, body: Any = None, text: str | None = None
 ) -> Delivery:
-    """Return the delivery of `event`, with the key that it has on every attempt."""
+    """Return a delivery of `event`, with the same key for every attempt."""
     event = event or an_event()
     return Delivery(event=event, key=f"{event.id}:target", attempt=attempt, body=body, text=text)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from streamer.clock import SystemClock
 from streamer.testing.trial import ContractBrokenError
 
-# A closed connection can need some rounds of the loop to be gone.
+# A closed connection can need some rounds of the loop until it is gone.
 _ROUNDS = 50
 _ROUND_S = 0.01
 
@@ -18,8 +18,8 @@ _ROUND_S = 0.01
 async def no_leaks() -> AsyncIterator[None]:
     """Raise `ContractBrokenError` when tasks, sessions, sockets or files outlive the context.
 
-    The code outside must not keep references to objects that were made inside:
-    the garbage collection reports those that were not closed.
+    Outside code must not keep references to objects created inside, because the
+    garbage collection reports the unclosed objects.
     """
     before = asyncio.all_tasks()
     with warnings.catch_warnings(record=True) as caught:
@@ -34,7 +34,7 @@ async def no_leaks() -> AsyncIterator[None]:
         raise ContractBrokenError(f"tasks still run after closing ({names}): end them in __aexit__")
     for warning in caught:
         if issubclass(warning.category, ResourceWarning):
-            raise ContractBrokenError(f"something stays open ({warning.message}): close it in __aexit__")
+            raise ContractBrokenError(f"a resource stays open ({warning.message}): close it in __aexit__")
 
 
 async def _lasting(before: set[asyncio.Task[object]]) -> set[asyncio.Task[object]]:

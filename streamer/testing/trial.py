@@ -1,4 +1,4 @@
-"""Trial of a subscriber: its outcomes are checked, and its settings searched for secrets."""
+"""Trial of a subscriber: checks every outcome, and searches outcomes for secrets of the settings."""
 
 import asyncio
 import math
@@ -21,20 +21,20 @@ _LIMIT_S = 20.0
 
 
 class ContractBrokenError(AssertionError):
-    """The plugin breaks the contract with dispatch: the sentence says how, and how to correct it."""
+    """The plugin breaks the contract with dispatch. The message names the fault and the remedy."""
 
 
 def check(method: Callable[[_Contract], Awaitable[None]]) -> Callable[[_Contract], None]:
-    """Turn a coroutine into a plain method, which runs it on a new loop, for at most 20 seconds.
+    """Turn a coroutine into a plain method that runs the coroutine on a new loop, for at most 20 seconds.
 
-    The author of a plugin then needs no plugin of pytest, and no setting of one.
+    So the author of a plugin needs no pytest plugin, and no setting for one.
     """
 
     def run(self: _Contract) -> None:
         with asyncio.Runner() as runner:
             runner.run(_limited(method(self)))
 
-    # Not functools.wraps: through __wrapped__, pytest would take the method for a coroutine.
+    # functools.wraps would set __wrapped__, and pytest would treat the method as a coroutine.
     run.__name__, run.__qualname__ = method.__name__, method.__qualname__
     run.__doc__, run.__module__ = method.__doc__, method.__module__
     return run
@@ -49,18 +49,18 @@ async def _limited(checking: Awaitable[None]) -> None:
 
 
 Kinds = UnionType | type
-"""Expected outcomes: one, or several as `Retry | Hold`."""
+"""Expected outcome, or several outcomes as `Retry | Hold`."""
 _LARGEST_OUTCOME = 100_000
 _SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """Open subscriber, whose every outcome is checked.
+    """Open subscriber. The trial checks every outcome.
 
-    Whatever the target does, `deliver` returns an outcome that is short, holds
-    no secret, and asks for no senseless pause. An attempt can take
-    `attempt_limit_s` in real time.
+    For any behaviour of the target, `deliver` must return a short outcome without
+    secrets and without a senseless pause. An attempt can take `attempt_limit_s`
+    seconds of real time.
     """
 
     subscriber: Subscriber
@@ -101,14 +101,13 @@ class Trial:
         except TimeoutError as error:
             raise ContractBrokenError(
                 f"{method} raised TimeoutError, or took longer than {self.attempt_limit_s:g} s: bound its "
-                "waits, return Retry, and let the settings of the test leave no pauses between deliveries"
+                "waits, return Retry, and use test settings without pauses between deliveries"
             ) from error
         except (KeyboardInterrupt, asyncio.CancelledError):
             raise
         except BaseException as error:
             raise ContractBrokenError(
-                f"{method} raised {type(error).__name__}: {error}: return an outcome that says what went "
-                "wrong"
+                f"{method} raised {type(error).__name__}: {error}: return an outcome that describes the fault"
             ) from error
 
     def _examined(self, outcome: object, returned: str) -> Outcome:
@@ -122,9 +121,9 @@ class Trial:
     def _examine(self, outcome: Outcome) -> None:
         said = repr(outcome)
         if any(secret in said for secret in self.secrets):
-            # Not shown: the secret can be a real one.
+            # The outcome is not shown, because the secret can be real.
             raise ContractBrokenError(
-                f"a secret of the settings is in a {type(outcome).__name__}: remove it from the target's "
+                f"a {type(outcome).__name__} contains a secret of the settings: remove it from the target's "
                 "answers and from the errors of libraries"
             )
         if len(said) > _LARGEST_OUTCOME:
@@ -133,15 +132,15 @@ class Trial:
             )
         if isinstance(outcome, Retry | Hold) and not _is_sensible(outcome):
             raise ContractBrokenError(
-                f"{_short(outcome)} asks for no sensible pause: read Retry-After as seconds or as a date, "
-                f"and let after_s be more than 0 and at most {LONGEST_PAUSE_S:g}"
+                f"{_short(outcome)} asks for a senseless pause: read Retry-After as seconds or as a date, "
+                f"with after_s above 0 and at most {LONGEST_PAUSE_S:g}"
             )
 
 
 def expect(kinds: Kinds, outcome: Outcome, *, when: str) -> None:
     """Raise `ContractBrokenError` unless `outcome` is of `kinds`; `when` names the situation."""
     if not isinstance(outcome, kinds):
-        raise ContractBrokenError(f"{when}: {_short(outcome)}, where {_named(kinds)} is expected")
+        raise ContractBrokenError(f"{when}: {_short(outcome)}, but {_named(kinds)} is expected")
 
 
 def _is_sensible(outcome: Retry | Hold) -> bool:
@@ -164,7 +163,7 @@ def _named(kinds: Kinds) -> str:
 _NAME_OF_A_SECRET = re.compile(
     r"(^|_)(secret|password|passphrase|token|api_?key|private_key)$", re.IGNORECASE
 )
-# A shorter text would be found in any sentence.
+# A shorter text occurs in many sentences by chance.
 _SHORTEST_SECRET = 4
 
 

@@ -1,1 +1,1 @@
-"""HTTP: listeners with or without TLS, and the proxies and allowed addresses of clients."""
+"""HTTP: listeners with or without TLS, and proxies and allowed addresses for clients."""

@@ -1,4 +1,4 @@
-"""Addresses of targets: private and similar ones are used only if allowed, by rule and resolver."""
+"""Rules for targets' addresses: private and similar addresses must be allowed."""
 
 import asyncio
 import socket
@@ -10,14 +10,14 @@ IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 
 AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
-"""One of the results of `socket.getaddrinfo`."""
+"""Result of `socket.getaddrinfo`."""
 
 _REMEDY = (
     "set allow_private in the subscriber's settings to true, or to a list of the networks that it can reach"
 )
-_NEVER = "to which nothing is ever sent"
+_NEVER = "which is always forbidden"
 
-# An attacker who makes a process call these gets the credentials of its machine.
+# An attacker who makes a process call these addresses can get the machine's credentials.
 _METADATA = frozenset(
     map(
         ip_address,
@@ -35,7 +35,7 @@ _METADATA = frozenset(
     )
 )
 _THIS_NETWORK = ip_network("0.0.0.0/8")
-# RFC 6052, RFC 8215 and RFC 2765: translators put an IPv4 address into the last 32 bits.
+# Translators put an IPv4 address into the last 32 bits (RFC 6052, RFC 8215 and RFC 2765).
 _TRANSLATED = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/96"), ip_network("::ffff:0:0:0/96"))
 _LOCALLY_TRANSLATED = ip_network("64:ff9b:1::/48")
 # RFC 4291, section 2.5.5.1.
@@ -53,18 +53,18 @@ def is_address(host: str) -> bool:
 
 
 class AddressRefused(OSError):
-    """The settings allow no connection to the address of a target; the text says how to allow it."""
+    """The settings forbid connections to a target's address; the message says how to allow them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressRule:
-    """Addresses that a target can have, beside public ones.
+    """Allowed addresses of a target, besides public addresses.
 
-    With `private`, these are private, shared, unique local and loopback addresses;
-    with `loopback`, those of loopback alone. `networks` admits the addresses in
-    them, also those of link-local. Multicast, unspecified and reserved addresses
-    and the metadata services of clouds are never admitted. An IPv6 address that
-    stands for an IPv4 address follows the rule for that one.
+    `private` allows private, shared, unique local and loopback addresses;
+    `loopback` allows only loopback addresses. `networks` allows the addresses in
+    these networks, even link-local addresses. Multicast, unspecified and reserved
+    addresses and the metadata services of clouds are never allowed. For an IPv6
+    address that embeds an IPv4 address, the rule for the IPv4 address counts.
     """
 
     private: bool = False
@@ -72,9 +72,9 @@ class AddressRule:
     networks: tuple[IPNetwork, ...] = ()
 
     def refusal(self, address: str) -> str | None:
-        """Return the kind of `address` and how to allow it, or `None` for an admitted one.
+        """Return the kind of `address` with the way to allow it, or `None` for an allowed address.
 
-        It is the end of a sentence, such as "a private address: set …".
+        The text completes a sentence, such as "a private address: set …".
         """
         try:
             given = ip_address(address)
@@ -89,7 +89,7 @@ class AddressRule:
         return None if kind is None else f"{kind}: {_REMEDY}"
 
     def socket(self, info: AddressInfo) -> socket.socket:
-        """Return a new socket for the address of `info`; the caller connects it next.
+        """Return a new, unconnected socket for the address in `info`.
 
         Raises `AddressRefused`.
         """
@@ -107,10 +107,10 @@ class AddressRule:
 
 
 async def connected_socket(host: str, port: int, rule: AddressRule) -> socket.socket:
-    """Return a socket that is connected to `host` at the first of its admitted addresses that answers.
+    """Return a socket connected to the first allowed address of `host` that answers.
 
-    Raises `AddressRefused` if none of the host's addresses is admitted, and
-    otherwise the last one's `OSError`.
+    Raises `AddressRefused` if no address of the host is allowed, and otherwise the
+    last address's `OSError`.
     """
     loop = asyncio.get_running_loop()
     last: OSError | None = None
@@ -133,7 +133,7 @@ async def connected_socket(host: str, port: int, rule: AddressRule) -> socket.so
 
 
 def _meant(address: IPAddress) -> IPAddress:
-    """Return the IPv4 address that an IPv6 address stands for, or else `address` itself."""
+    """Return the IPv4 address embedded in an IPv6 address, or `address` itself."""
     if isinstance(address, IPv4Address):
         return address
     if (inner := address.ipv4_mapped or address.sixtofour) is not None:
@@ -163,7 +163,7 @@ def _is_public(address: IPAddress) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Return true for `localhost` and the names below it, 127.0.0.0/8 and ::1."""
+    """Return true for `localhost` and its subdomains, 127.0.0.0/8 and ::1."""
     if host.lower() == "localhost" or host.lower().endswith(".localhost"):
         return True
     try:

@@ -1,4 +1,4 @@
-"""Bounds on the connections of a listener."""
+"""Bounds on a listener's connections and requests."""
 
 import asyncio
 import ssl
@@ -16,9 +16,9 @@ from streamer.web.addresses import is_loopback
 _log = structlog.get_logger()
 
 MOST_CONNECTIONS = 64
-"""Largest number of requests at a time, beside the reserve, and of connections that wait for one."""
+"""Most simultaneous requests, without the reserve; also the most connections that wait for a request."""
 
-# For clients of this machine, and for a peer's first request.
+# Reserve for clients on this machine, and for a peer's first request.
 _RESERVE = 8
 _SILENT_S = 15.0
 _LOOK_S = 1.0
@@ -29,10 +29,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Connection:
-    """Connection of `peer`; its handshake can be still to come.
+    """Connection of `peer`, before or after its TLS handshake.
 
-    It is idle since it was made, since its last request began to arrive, or
-    since that was answered.
+    `idle_since` is the latest of three times: its begin, the begin of its last
+    request, and the last answer.
     """
 
     handler: asyncio.Protocol
@@ -44,17 +44,17 @@ class _Connection:
 
     @property
     def is_handled(self) -> bool:
-        """True while a handler has a whole request, and takes its time."""
+        """True while a handler works on a completely received request."""
         return self.request is not None and self.request.content.is_eof()
 
     @property
     def was_answered(self) -> bool:
-        """True while it has nothing to do, once its last answer was sent."""
+        """True while the connection is idle after a sent answer."""
         return self.was_heard and self.request is None and not self._unsent
 
     @property
     def has_ended(self) -> bool:
-        """True once nothing is left of it: a handler can outlast the client."""
+        """True once the connection is closed and its handler has ended. A handler can outlast the client."""
         return self.transport.is_closing() and self.request is None and not self._unsent
 
     @property
@@ -63,22 +63,27 @@ class _Connection:
 
 
 class Guard:
-    """Bounds the connections and requests, and those of each peer, and cuts off what nobody uses.
+    """Bounds connections and requests, in total and per peer, and closes unused connections.
 
-    Otherwise a few hundred idle clients would take the descriptors that
+    Without bounds, a few hundred idle clients would take the file descriptors that
     Streamer needs for Salesforce, Kafka and the targets.
 
-    A new connection is always admitted: another one that waits for a request
-    makes room for it, of the same peer or of the peer with the most. Those whose
-    last request was answered go first, because the request of a new one can be
-    on its way. So a client that asks at once is heard, although its peer's other
-    connections come again without end. Requests have room of their own: at its
-    bound, one whose body still arrives makes room, or the new one is refused.
-    The `probes`, whose handlers never wait, are always answered.
+    A new connection is always admitted. At the bound, the guard closes a connection
+    that waits for a request, of the same peer or of the peer with the most
+    connections. Connections whose last request was answered are closed first,
+    because a new connection's request can be on its way. So a client that sends a
+    request at once gets an answer, even if its peer opens further connections
+    without end. Requests have a separate bound: at the bound, a request whose body
+    still arrives is closed, or else the new request is refused. Requests for
+    `probes`, whose handlers never wait, are always answered.
     """
 
     def __init__(self, section: str, probes: Iterable[str] = ()) -> None:
-        """Guard the listener of `section`, which log lines name; `probes` are paths of routes."""
+        """Guard a listener.
+
+        Log lines name its `section` of the configuration; `probes` are paths of
+        routes.
+        """
         self._section = section
         self._probes = frozenset(probes)
         self._connections: dict[asyncio.Protocol, _Connection] = {}
@@ -92,10 +97,10 @@ class Guard:
         context: ssl.SSLContext | None = None,
         handshake_s: float | None = None,
     ) -> Callable[[], asyncio.BaseProtocol]:
-        """Return a protocol factory that admits a bounded number of connections, each to a new `handler`.
+        """Return a protocol factory that admits a bounded number of connections, each with a new `handler`.
 
-        With a `context`, a connection counts from the begin of its TLS handshake,
-        which takes at most `handshake_s`.
+        With a TLS `context`, a connection counts from the beginning of its
+        handshake, which may take `handshake_s` seconds.
         """
 
         def accept() -> asyncio.BaseProtocol:
@@ -104,8 +109,8 @@ class Guard:
         return accept
 
     def admit(self, handler: asyncio.Protocol, transport: asyncio.Transport) -> None:
-        """Take in a new connection; at the bound, another one that waits is cut off."""
-        # asyncio tells nobody but the handler of the end of a connection.
+        """Admit a new connection. At the bound, close another connection that waits for a request."""
+        # asyncio reports the end of a connection only to the handler.
         self._drop_ended()
         peer = _peer(transport)
         waiting = [each for each in self._connections.values() if each.request is None]
@@ -117,7 +122,7 @@ class Guard:
         )
 
     def forget(self, handler: asyncio.Protocol) -> None:
-        """Note that a connection has ended."""
+        """Remove an ended connection."""
         self._connections.pop(handler, None)
 
     def agree(self, handshake: Awaitable[None]) -> None:
@@ -128,7 +133,7 @@ class Guard:
 
     @web.middleware
     async def watched(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Note the request while it is handled."""
+        """Track the request during its handling."""
         connection = self._connections.get(request.protocol)
         if connection is None:
             return await handler(request)
@@ -144,7 +149,7 @@ class Guard:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Cut silent connections off inside the context, and all that are left afterwards."""
+        """Close silent connections inside the context, and all remaining connections afterwards."""
         watching = asyncio.create_task(self._watch(), name=f"guard {self._section}")
         try:
             yield
@@ -166,7 +171,7 @@ class Guard:
         return request.method == hdrs.METH_GET and resource is not None and resource.canonical in self._probes
 
     def _has_room(self, peer: str) -> bool:
-        """Return whether there is room for a request of `peer`, or can be made."""
+        """Return true if a request of `peer` has room, if necessary after closing another request."""
         self._drop_ended()
         requests = [each for each in self._connections.values() if each.request is not None]
         crowd = _crowd(requests, peer)
@@ -180,7 +185,7 @@ class Guard:
         return is_of_reserve and len(requests) < MOST_CONNECTIONS + _RESERVE
 
     def _evict(self, crowd: Iterable[_Connection]) -> None:
-        """Cut off one of the largest peer: one that was answered if any was, idle for longest."""
+        """Close the longest idle connection of the largest peer, preferably an answered connection."""
         self._tell("connections.evicted")
         of_peer = Counter(each.peer for each in crowd)
         self._cut(min(crowd, key=lambda each: (-of_peer[each.peer], not each.was_answered, each.idle_since)))
@@ -202,7 +207,7 @@ class Guard:
 
 
 class _Arriving(asyncio.Protocol):
-    """Protocol of a connection until it is admitted and its TLS handshake, if any, is over."""
+    """Protocol of a connection before its admission and during its TLS handshake."""
 
     def __init__(
         self,
@@ -218,19 +223,19 @@ class _Arriving(asyncio.Protocol):
         self._early: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Leave the connection to the handler, or close it at once."""
+        """Pass the connection to the handler, or close it at once."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - that of a stream
         self._guard.admit(self._handler, transport)
         if self._context is None:
             transport.set_protocol(self._handler)
             self._handler.connection_made(transport)
         else:
-            # Bytes that come before the handshake begins would be lost.
+            # Bytes that arrive before the handshake begins would be lost.
             transport.pause_reading()
             self._guard.agree(self._secured(transport, self._context))
 
     def data_received(self, data: bytes) -> None:
-        """Keep what comes with the end of the handshake, before the handler is there."""
+        """Keep bytes that arrive with the end of the handshake, before the handler gets the connection."""
         self._early.append(data)
 
     async def _secured(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
@@ -240,7 +245,7 @@ class _Arriving(asyncio.Protocol):
                 transport, self, context, server_side=True, ssl_handshake_timeout=self._handshake_s
             )
         except OSError:
-            # A client that speaks no TLS, is not trusted, is too slow, or has left.
+            # The client does not speak TLS, is not trusted, is too slow, or has disconnected.
             secured = None
         if secured is None or secured.is_closing():
             transport.abort()
@@ -253,7 +258,7 @@ class _Arriving(asyncio.Protocol):
 
 
 def _crowd(connections: list[_Connection], peer: str) -> list[_Connection]:
-    """Return those among which one must make room for another of `peer`; none while there is room."""
+    """Return the candidates to close for a new entry of `peer`, or an empty list while there is room."""
     own = [each for each in connections if each.peer == peer]
     if len(own) >= _most_of_peer():
         return own
@@ -262,19 +267,19 @@ def _crowd(connections: list[_Connection], peer: str) -> list[_Connection]:
 
 def _busy() -> web.HTTPServiceUnavailable:
     refused = web.HTTPServiceUnavailable(
-        text="Too many requests are at work: ask again in a second.", headers={hdrs.RETRY_AFTER: "1"}
+        text="Too many requests are running: try again in a second.", headers={hdrs.RETRY_AFTER: "1"}
     )
     refused.force_close()
     return refused
 
 
 def _most_of_peer() -> int:
-    """Return how many connections or requests one peer can have: behind a proxy, all clients are one peer."""
+    """Return the most connections or requests of one peer. Behind a proxy, all clients are one peer."""
     return max(1, MOST_CONNECTIONS * 3 // 4)
 
 
 def _peer(transport: asyncio.Transport) -> str:
-    """Return the address of a client; of IPv6 its network, in which one machine has any number of them."""
+    """Return a client's IPv4 address or IPv6 network, because one machine can use many IPv6 addresses."""
     name = transport.get_extra_info("peername")
     address = str(name[0]) if isinstance(name, tuple) and name else ""
     try:

@@ -1,4 +1,4 @@
-"""HTTP listener on a configured address, for a few clients that behave and any that do not."""
+"""HTTP listener on a configured address, protected against clients that misbehave."""
 
 import asyncio
 import errno
@@ -19,18 +19,18 @@ from streamer.web.tls import HANDSHAKE_S, TlsFiles, server_context
 
 _CLOSING_S = 1.0
 _KEEPALIVE_S = 15.0
-# A request is read four rounds of the loop after its connection was accepted. Fewer clients than the guard
-# lets wait can come in that time, on the two sockets of `localhost`.
+# The loop reads a request four rounds after accepting its connection. With this limit on the two
+# sockets of `localhost`, fewer clients arrive in that time than the guard lets wait.
 _ACCEPTED_AT_ONCE = 4
 _WAITING_CLIENTS = 256
 _NO_CODING = "identity"
 
 
 def refused_address(error: OSError, *, host: str, port: int) -> str:
-    """Return in words why nothing can listen on an address."""
+    """Return the reason why a listener can't open an address, in words."""
     if error.errno == errno.EADDRINUSE:
-        return f"{host}:{port} is in use already"
-    # asyncio's own words repeat the address; a name that can't be resolved has a negative number.
+        return f"{host}:{port} is already in use"
+    # asyncio's message repeats the address; an unresolvable name has a negative error number.
     reason = (error.strerror or str(error)).partition(" (while ")[0]
     if error.errno is not None and error.errno > 0:
         reason = os.strerror(error.errno)
@@ -49,14 +49,14 @@ async def listening(
 ) -> AsyncIterator[int]:
     """Serve `app` at `host` inside the context; yields the port. Port 0 takes a free port.
 
-    At most 64 requests are at work at a time, three quarters of them from one
-    address; more are refused with 503. As many connections can wait beside them,
-    and a new one takes the place of the one that has been idle for longest. A GET
-    of one of `probes`, paths of routes that answer without waiting, is always answered.
-    Those that send nothing, or half a request, for 15 s are cut off. A compressed
-    body is refused. With `tls`, a handshake takes 5 s at most. Raises
-    `ConfigurationError`, which names the `section` of the configuration, when
-    the address or a file of `tls` can't be used.
+    At most 64 requests run at a time, at most three quarters of them from one
+    address; further requests get 503. The same number of connections can wait for a
+    request, and a new connection replaces the connection that has been idle for
+    longest. `probes` are paths of routes that answer without waiting; a GET of a
+    probe is always answered. A connection that sends nothing, or half a request,
+    for 15 s is closed. A compressed body is refused. With `tls`, a handshake takes
+    at most 5 s. Raises `ConfigurationError`, which names the `section` of the
+    configuration, when the address or a file of `tls` is unusable.
     """
     guard = Guard(section, probes)
     app.middlewares.extend((guard.watched, _uncompressed))
@@ -91,18 +91,21 @@ async def _bound(
 
 @web.middleware
 async def _uncompressed(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse a body in any content coding (RFC 9110, 8.4), because no client of ours needs one."""
+    """Refuse a body with a content coding (RFC 9110, 8.4), because Streamer's clients need none."""
     coding = request.headers.get(hdrs.CONTENT_ENCODING, _NO_CODING).strip().lower()
     if coding == _NO_CODING:
         return await handler(request)
-    refused = web.HTTPUnsupportedMediaType(text="The body is compressed: send it as it is.")
+    refused = web.HTTPUnsupportedMediaType(text="The body is compressed: send it uncompressed.")
     refused.headers[hdrs.ACCEPT_ENCODING] = _NO_CODING
     refused.force_close()
     raise refused
 
 
 def _let_wait(server: asyncio.Server) -> None:
-    """Let more clients wait than asyncio accepts at once: one that can't would try again after a second."""
+    """Let more clients wait than asyncio accepts at once.
+
+    A client that can't wait would retry after a second.
+    """
     for each in server.sockets:
         with socket.socket(fileno=os.dup(each.fileno())) as listening_socket:
             listening_socket.listen(_WAITING_CLIENTS)
@@ -110,20 +113,22 @@ def _let_wait(server: asyncio.Server) -> None:
 
 def _handler(server: web.Server) -> web.RequestHandler:
     """Return the handler of one connection to `server`."""
-    # aiohttp's types ask for a `Logger` in both places. There is no access log, and the other adapts one.
+    # aiohttp's types want a `Logger` in both arguments. The access log is off, and `_ServerLog`
+    # adapts a logger.
     logs: dict[str, Any] = {"access_log": None, "logger": _ServerLog(logging.getLogger(__name__), {})}
     return _ReticentHandler(
         server,
         loop=asyncio.get_running_loop(),
         keepalive_timeout=_KEEPALIVE_S,
-        # The server would unpack the unread rest of a body at once: a few megabytes can become gigabytes.
+        # Otherwise the server would decompress the unread rest of a body at once, from a few
+        # megabytes to gigabytes.
         auto_decompress=False,
         **logs,
     )
 
 
 class _ReticentHandler(web.RequestHandler):
-    """Handler that repeats nothing of a request that is no HTTP: its address or a header can be a secret."""
+    """Handler that never repeats an invalid request, because its address or a header can be a secret."""
 
     __slots__ = ()
 
@@ -134,15 +139,15 @@ class _ReticentHandler(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer an error with the words of its status."""
+        """Answer an error with the standard phrase of its status."""
         return super().handle_error(request, status, exc, message and HTTPStatus(status).phrase)
 
 
 class _ServerLog(logging.LoggerAdapter[logging.Logger]):
-    """Log of the server: what is no HTTP is a debug line, because anybody can send it."""
+    """Log of the server. An invalid request is a debug line, because anybody can send one."""
 
     def exception(self, msg: object, *args: object, exc_info: Any = True, **rest: Any) -> None:
-        """Log an error of a handler with its traceback, and one of the client without."""
+        """Log a handler's error with its traceback, and a client's error without."""
         if isinstance(exc_info, http_exceptions.HttpProcessingError | web.RequestPayloadError):
             self.debug("no HTTP: %s", type(exc_info).__name__)
         else:

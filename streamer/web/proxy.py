@@ -21,20 +21,20 @@ else:
     aiohttp = Later("aiohttp")
 
 DIRECT = "direct"
-"""Setting that allows no proxy, whatever the environment names."""
+"""Setting that disables proxies, including proxies in the environment."""
 
 _FORM = re.compile(r"http://(?:[^\s/?#@]*@)?(?:[\w.-]+|\[[\da-f:.]+\]):\d{1,5}/?", re.ASCII | re.IGNORECASE)
 
 
 class ProxyFailed(Exception):
-    """The proxy did not let a request through: the message names it and says what to check."""
+    """The proxy did not pass a request on; the message names the proxy and the remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """Proxy to a server; `named_by` is the key or the variable that names it.
+    """Proxy to a server; `named_by` is the setting or the environment variable that names it.
 
-    `url` holds no credentials, so that no foreign message can repeat them.
+    `url` holds no credentials, so that a library's message can't repeat them.
     """
 
     url: URL
@@ -43,7 +43,7 @@ class Proxy:
 
     @classmethod
     def at(cls, url: str, *, named_by: str) -> Proxy:
-        """Return the proxy at `url`, which can hold a user and a password.
+        """Return the proxy at `url`, which can contain a user and a password.
 
         Raises `ConfigurationError`, which does not repeat the URL.
         """
@@ -74,12 +74,12 @@ def is_proxy_setting(setting: str) -> bool:
 
 
 def proxy_for(url: URL, *, setting: str | None = None, key: str = "") -> Proxy | None:
-    """Return the proxy to `url`, or `None` for a direct connection.
+    """Return the proxy for requests to `url`, or `None` for a direct connection.
 
-    It is the `setting` at the `key` of the configuration. Without one, it is the
-    proxy that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` named at first.
-    aiohttp's `trust_env` finds that as well, but also takes passwords from
-    `~/.netrc`, and reads both on a thread for each request. Raises
+    The proxy comes from `setting` at `key` in the configuration. Without a setting,
+    `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` decide, with their values at the
+    first call. aiohttp's `trust_env` also finds this proxy, but takes passwords
+    from `~/.netrc`, and reads both on a thread for each request. Raises
     `ConfigurationError`.
     """
     if setting is None:
@@ -88,17 +88,17 @@ def proxy_for(url: URL, *, setting: str | None = None, key: str = "") -> Proxy |
 
 
 def through(proxy: Proxy | None) -> str:
-    """Return the words that name `proxy` in a message, beginning with a space; none without a proxy."""
+    """Return a phrase that names `proxy` in a message, with a leading space, or an empty text."""
     return f" through the proxy {proxy.address}" if proxy else ""
 
 
 async def send(
     http: aiohttp.ClientSession, method: str, url: URL | str, *, proxy: Proxy | None, **options: Any
 ) -> aiohttp.ClientResponse:
-    """Send a request through `proxy`, and return the answer of any status; redirects are not followed.
+    """Send a request through `proxy`, and return the answer of any status. Redirects are not followed.
 
-    `http` must have no default headers that are secret: aiohttp sends them to
-    the proxy as well. Raises `ProxyFailed` and aiohttp's errors.
+    `http` must have no secret default headers, because aiohttp also sends them to
+    the proxy. Raises `ProxyFailed` and aiohttp's errors.
     """
     if proxy is None:
         return await http.request(method, url, allow_redirects=False, **options)
@@ -109,7 +109,7 @@ async def send(
     except aiohttp.ClientHttpProxyError as exc:
         raise refused_by(proxy, exc.status, URL(url).host) from exc
     except (aiohttp.ClientProxyConnectionError, aiohttp.ClientConnectorDNSError) as exc:
-        # Behind a proxy, only the proxy's own name is resolved here.
+        # With a proxy, this process resolves only the proxy's name.
         raise ProxyFailed(
             f"the proxy {proxy.address} can't be reached ({system_reason(exc.os_error)}): "
             f"check that it runs, and its address in {proxy.named_by}"
@@ -121,7 +121,7 @@ async def send(
 
 
 def _proxied(options: dict[str, Any], proxy: Proxy, scheme: str) -> dict[str, Any]:
-    """Return `options` with those for `proxy`, which sees the headers of plain requests alone."""
+    """Return `options` with the options for `proxy`, which sees only the headers of plain requests."""
     options = {**options, "proxy": proxy.url}
     if proxy.authorization is None:
         return options
@@ -132,15 +132,15 @@ def _proxied(options: dict[str, Any], proxy: Proxy, scheme: str) -> dict[str, An
 
 
 def refused_by(proxy: Proxy, status: int, host: str | None) -> ProxyFailed:
-    """Return the error for a proxy that answered `status` when it was to connect us to `host`."""
+    """Return the error for a proxy that answered `status` to the request to connect to `host`."""
     if status != HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return ProxyFailed(
-            f"the proxy {proxy.address} did not connect us to {host} (HTTP {status}): "
-            f"check that it allows and reaches {host}"
+            f"the proxy {proxy.address} did not connect to {host} (HTTP {status}): check that the proxy "
+            f"allows and reaches {host}"
         )
     refused = "refused our" if proxy.authorization else "requires a"
     return ProxyFailed(
-        f"the proxy {proxy.address} {refused} user and password (HTTP 407): check those in {proxy.named_by}"
+        f"the proxy {proxy.address} {refused} user and password (HTTP 407): check both in {proxy.named_by}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Reasons of failed connections, in words of an operator."""
+"""Reasons for failed connections, in an operator's words."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _NO_TLS = ("WRONG_VERSION_NUMBER", "wrong version number", "PACKET_LENGTH_TOO_LO
 
 
 def connection_reason(error: BaseException) -> str:
-    """Return why a request of an HTTP client got no answer, with the server's host and port where known.
+    """Return the reason why an HTTP request got no answer, with the server's host and port if known.
 
-    The library's own text names TLS for each address, also for one without it.
+    The library's own message mentions TLS for every address, even without TLS.
     """
     match error:
         case aiohttp.ClientConnectorCertificateError():
@@ -37,13 +37,13 @@ def connection_reason(error: BaseException) -> str:
 
 
 def speaks_no_tls(said: str) -> bool:
-    """Return true for the words of a TLS library about a server that answers without TLS."""
+    """Return true for a TLS library's message about a server that answers without TLS."""
     return any(word in said for word in _NO_TLS)
 
 
 def system_reason(error: OSError) -> str:
-    """Return the operating system's words for `error`, without what asyncio adds to them."""
-    # The number of an SSLError is OpenSSL's own.
+    """Return the operating system's words for `error`, without asyncio's additions."""
+    # An SSLError has OpenSSL's number.
     if error.errno is None or error.errno <= 0 or isinstance(error, ssl.SSLError):
         return error.strerror or str(error) or type(error).__name__
     return os.strerror(error.errno)

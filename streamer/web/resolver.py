@@ -1,4 +1,4 @@
-"""Resolver of names for HTTP clients, which leaves out forbidden addresses."""
+"""Resolver for HTTP clients that leaves out forbidden addresses."""
 
 import socket
 
@@ -8,9 +8,9 @@ from streamer.web.addresses import AddressRefused, AddressRule
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolver that leaves out the addresses that a rule refuses.
+    """Resolver that leaves out addresses that a rule refuses.
 
-    For a name with no other addresses it raises `AddressRefused`.
+    Raises `AddressRefused` for a name with only refused addresses.
     """
 
     def __init__(self, inner: AbstractResolver, rule: AddressRule) -> None:
@@ -20,7 +20,7 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Return the admitted addresses of `host`."""
+        """Return the allowed addresses of `host`."""
         found = await self._inner.resolve(host, port, family)
         refusals = {each["host"]: self._rule.refusal(each["host"]) for each in found}
         admitted = [each for each in found if refusals[each["host"]] is None]

@@ -1,4 +1,4 @@
-"""TLS of a listener: its certificate, and the certificates of its clients."""
+"""TLS of a listener: its own certificate, and the check of clients' certificates."""
 
 import asyncio
 import ssl
@@ -14,19 +14,19 @@ from streamer.later import LaterLogger
 _log = LaterLogger()
 
 HANDSHAKE_S = 5.0
-"""Longest time that a TLS handshake takes."""
+"""Time-out of a TLS handshake."""
 
 _LOOK_S = 5.0
 
 Seen = tuple[tuple[int, int, int], ...] | int | None
-"""State of files on disk, which differs when one of them has changed."""
+"""Value that identifies the state of files on disk; it changes with the files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
-    """PEM files of a listener; `section` is where the configuration names them.
+    """PEM files of a listener; `section` of the configuration names them.
 
-    With `client_ca_file`, a client must present a certificate of one of its
+    With `client_ca_file`, a client must present a certificate from one of these
     authorities.
     """
 
@@ -36,7 +36,7 @@ class TlsFiles:
     client_ca_file: Path | None = None
 
     def context(self) -> ssl.SSLContext:
-        """Return a new context; raises `ConfigurationError`, which names the key and the file."""
+        """Return a new context. Raises `ConfigurationError`, which names the key and the file."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.load_certificate(context)
@@ -51,11 +51,11 @@ class TlsFiles:
 
     @property
     def pair(self) -> tuple[Path, Path]:
-        """The files of the certificate and of its key."""
+        """Files of the certificate and of its key."""
         return self.certificate_file, self.key_file
 
     def load_certificate(self, context: ssl.SSLContext) -> None:
-        """Give `context` the certificate and its key as they are now; raises `ConfigurationError`."""
+        """Load the current certificate and key into `context`; raises `ConfigurationError`."""
         for key, file in (("certificate_file", self.certificate_file), ("key_file", self.key_file)):
             self._text(key, file)
         try:
@@ -79,10 +79,10 @@ class TlsFiles:
 
 @asynccontextmanager
 async def server_context(files: TlsFiles | None) -> AsyncIterator[ssl.SSLContext | None]:
-    """Yield a context with the certificate of `files`; it is loaded again when they change.
+    """Yield a context with the certificate in `files`, and reload the certificate when the files change.
 
-    While the files can't be used, the former certificate stays. Raises
-    `ConfigurationError` when they can't be used at first.
+    While changed files are unusable, the previous certificate stays in use. Raises
+    `ConfigurationError` if the files are unusable at first.
     """
     if files is None:
         yield None
@@ -105,17 +105,17 @@ async def _renew(files: TlsFiles, context: ssl.SSLContext, before: Seen) -> None
             continue
         before = found
         try:
-            # A pair that does not fit would leave half of it in the context in use.
+            # A mismatched pair would leave only a certificate or a key in the current context.
             files.context()
             files.load_certificate(context)
         except ConfigurationError as error:
-            _log.error("certificate.refused", reason=str(error), in_effect="the former one")
+            _log.error("certificate.refused", reason=str(error), in_effect="the previous certificate")
         else:
             _log.info("certificate.renewed", section=files.section)
 
 
 def seen(files: Iterable[Path]) -> Seen:
-    """Return a value that changes with the content of `files`; it is read from the directory alone."""
+    """Return a value that changes with `files`, from directory data only."""
     try:
         found = [file.stat() for file in files]
     except OSError as error:

@@ -40,12 +40,12 @@ STORY = (
     "the ERP is down",
     "invoice: key 006\\w{15} is parked in the log",
     "invoice: the breaker opens",
-    "fulfilment refuses one shipment for good",
+    "fulfilment rejects one shipment for good",
     "shipment: dead letter, the target answered 422",
-    "the opportunity says why its shipment was refused: the target answered 422",
+    "the opportunity in the org shows why the shipment was refused: the target answered 422",
     "the ERP is back",
     "invoice: the breaker closes",
-    "invoice: nothing is parked any more",
+    "invoice: no event is parked any more; at most",
 )
 _NONE_MS = Latency(p50=0.0, p99=0.0)
 _TAKEN = Counter(["t1:1:006A:invoice"])
@@ -86,7 +86,7 @@ def _assert_shows_failure_and_recovery(output: str) -> None:
     assert len(re.findall(r"^sent \d+, in the log \d+", output, flags=re.MULTILINE)) >= 6
     story = [re.search(rf"^ +\d+\.\d s  {line}", output, flags=re.MULTILINE) for line in STORY]
     assert [line for line, found in zip(STORY, story, strict=True) if found is None] == []
-    assert "lost 0, twice in the log 0, before their turn 0, in a second round 0." in output
+    assert "lost 0, twice in the log 0, too early 0, repeated chains 0." in output
     assert "Dead letters: 1; the demo caused 1." in output
 
 
@@ -154,7 +154,7 @@ async def test_terminal_gets_its_lines_back_and_then_the_summary() -> None:
     assert shown.startswith(b"\x1b[?1049h")
     assert left
     assert re.search(rb"\x1b\[[0-9;]*3[0-9]", shown) is None
-    assert b"lost 0, twice in the log 0, before their turn 0, in a second round 0." in after
+    assert b"lost 0, twice in the log 0, too early 0, repeated chains 0." in after
 
 
 def _read_into(terminal: int, drawn: bytearray) -> None:

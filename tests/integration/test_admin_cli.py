@@ -107,7 +107,7 @@ async def test_subscriber_is_paused_resumed_and_tried_out(world: World, tmp_path
         True,
         True,
     )
-    assert (probed.status, "Nothing holds shipment up" in probed.output) == (0, True)
+    assert (probed.status, "Nothing delays deliveries to shipment" in probed.output) == (0, True)
     assert (refused.status, "outcome: reject" in refused.output, "422" in refused.output) == (1, True, True)
     assert (accepted.json["outcome"], list(world.target.shipments)) == ("delivered", ["T-1"])
     what = [
@@ -132,7 +132,7 @@ async def test_test_event_without_the_data_that_a_body_needs_says_how_to_give_it
 
     assert (bare.status, "outcome: skip" in bare.output) == (1, True), bare
     assert "Nothing was sent" in bare.output
-    assert "--data FILE gives it some, such as {" in bare.output
+    assert "Add fields with --data FILE, such as {" in bare.output
 
 
 async def test_dead_letters_are_shown_redriven_and_discarded(world: World) -> None:
@@ -198,7 +198,7 @@ async def test_letters_of_ingest_are_read_again(world: World) -> None:
         what = [each["what"] for each in (await operator.call("audit", "--json")).json["records"]]
 
     assert (counted.status, "TO READ" in counted.output) == (0, True)
-    assert "behind newer ones of the same records" in " ".join(counted.output.split())
+    assert "behind newer events of the same records" in " ".join(counted.output.split())
     assert (redriven.status, "2 events redriven" in redriven.output) == (0, True), redriven.error
     assert "1 dead letter still can't be read or stored" in " ".join(redriven.output.split())
     assert (left["id"], "It still can't be read: not JSON" in left["error"]) == ("torn", True)
@@ -333,7 +333,7 @@ async def test_other_service_is_not_taken_for_the_api(world: World) -> None:
         other = await operator.call("subscribers", "list", "--url", metrics)
         unknown = await operator.call("subscribers", "pause", "ship")
 
-    assert (other.status, "not as Streamer's admin API does" in other.error) == (1, True)
+    assert (other.status, "is not Streamer's admin API" in other.error) == (1, True)
     assert (unknown.status, "configured: shipment, spare" in unknown.error) == (1, True)
 
 

@@ -110,8 +110,11 @@ async def test_story_tells_what_became_of_each_event(tmp_path: Path) -> None:
     assert behind in second["subscribers"][0]["said"][0]
 
     assert listed.count(ORDER) == 2
-    assert "Not the whole log" in listed
-    assert (unknown.status, "holds no event of that id" in unknown.error) == (1, True)
+    assert "Only a part of the log" in listed
+    assert (unknown.status, "holds neither an event nor a dead letter with that id" in unknown.error) == (
+        1,
+        True,
+    )
 
 
 async def test_tail_goes_on_after_a_restart_of_the_daemon(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ async def test_loss_is_told_before_an_entity_is_disabled(desk: Desk) -> None:
     assert "Warning: the configuration reads /data/ChangeEvents" in shown
     assert "no more events of Account, Opportunity" in shown
     assert "sales takes events of Opportunity" in shown
-    assert "Account stays selected for Erp__chn" in shown
+    assert "Account stays selected on Erp__chn" in shown
 
 
 async def test_partial_failure_is_told_exactly(desk: Desk) -> None:
@@ -121,7 +121,7 @@ async def test_missing_permission_is_named(desk: Desk) -> None:
 async def test_more_than_the_allocation_is_warned_of(desk: Desk) -> None:
     """The org could have an add-on, so it is tried all the same."""
     failed = await desk("cdc", "enable", "Lead", "Case", "Order", "Task", "--yes", status=1)
-    assert "Without an add-on, Salesforce refuses more than 5." in failed.stdout
+    assert "Without an add-on, Salesforce refuses more than 5 entities." in failed.stdout
     assert "streamer: 3 of 4 changes were made:" in failed.stderr
     assert "the org's allocation is used up" in failed.stderr
 
@@ -152,7 +152,7 @@ async def test_deletion_tells_what_goes_with_the_channel(desk: Desk) -> None:
     text = desk.config.read_text().replace("/data/ChangeEvents", "/data/Erp__chn")
     desk.config.write_text(text)
     shown = (await desk("channels", "delete", "Erp__chn", "--dry-run")).stdout
-    assert "Its members go with the channel Erp__chn: Account." in shown
+    assert "Deleting the channel Erp__chn also removes its members: Account." in shown
     assert "Warning: the configuration reads /data/Erp__chn, which is deleted" in shown
 
 

@@ -74,7 +74,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         whole: dict[str, Any] = over_pubsub(
             sandbox_configuration(sandbox.url, log={}), sandbox.pubsub_address
         )
-        # The operator's environment need not hold the daemon's other secrets.
+        # The operator's environment can lack the daemon's other secrets.
         whole["admin"] = {"token": "${NOWHERE_SET}"}
         yield World(sandbox=sandbox, config=written(tmp_path, whole))
 

@@ -55,7 +55,7 @@ async def test_snapshot_is_forecast_by_the_org_itself(tmp_path: Path) -> None:
             done = await start(daemon, "Account", "--where", "Name != 'Acme 0'", "--since", "1h", "--yes")
 
             assert done.exit_code == 0, done.output
-            assert "2 records now, to be read over REST: about 5 requests (less than 0.1% of" in done.output
+            assert "2 records now, read over REST: about 5 requests (less than 0.1% of" in done.output
 
 
 async def test_snapshots_of_several_objects_are_ordered_together(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Gauges of the code's weight: counts in its source, and the files that one event passes."""
+"""Gauges of the code's size: counts in the source, and the files that one event passes."""

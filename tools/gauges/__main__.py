@@ -1,4 +1,4 @@
-"""`make gauges`: prints the code's weight beside its limits."""
+"""`make gauges`: prints measures of the code's size beside their limits."""
 
 import argparse
 import asyncio
@@ -28,7 +28,7 @@ class Gauge:
 
     @property
     def holds(self) -> bool:
-        """True for a number that is not too large."""
+        """True if the number is within its limit."""
         return self.most is None or self.value <= self.most
 
     def __str__(self) -> str:
@@ -46,8 +46,13 @@ def of_source(root: Path) -> Iterator[Gauge]:
     function, file = source.longest(lengths), source.longest(files)
     folder = source.longest(source.files_of_folders(everything))
     yield Gauge(name="files in streamer/ without the sandbox", value=len(daemon), most=520)
-    yield Gauge(name="lines in them", value=sum(each.lines for each in daemon), most=69_200)
-    yield Gauge(name="dataclasses with nine or more fields, no values", value=len(wide), most=0, detail=wide)
+    yield Gauge(name="lines in these files", value=sum(each.lines for each in daemon), most=69_200)
+    yield Gauge(
+        name="dataclasses with nine or more fields, not values",
+        value=len(wide),
+        most=0,
+        detail=wide,
+    )
     yield Gauge(name="names of public classes used twice", value=len(twice), most=0, detail=twice)
     yield Gauge(name="lines of the median function", value=source.median_length(lengths), most=8)
     yield Gauge(name="lines of the longest function", value=function[1], most=50, detail=function[:1])
@@ -56,7 +61,7 @@ def of_source(root: Path) -> Iterator[Gauge]:
 
 
 def of_an_event() -> Iterator[Gauge]:
-    """Yield the gauges of the way of one event."""
+    """Yield the gauges of one event's way through the code."""
     way = asyncio.run(trace())
     yield Gauge(
         name="files of an event, Pub/Sub to commit", value=len(way.ingest), most=25, detail=way.ingest
@@ -67,10 +72,10 @@ def of_an_event() -> Iterator[Gauge]:
 
 
 def main() -> None:
-    """Print the gauges; with `--check`, end with 1 when one of them does not hold."""
+    """Print the gauges. With `--check`, exit with 1 when a number exceeds its limit."""
     parser = argparse.ArgumentParser(prog="gauges", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="end with 1 when a gauge does not hold")
-    parser.add_argument("--detail", action="store_true", help="list what was counted")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a number exceeds its limit")
+    parser.add_argument("--detail", action="store_true", help="list the counted items")
     asked = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     all_hold = True

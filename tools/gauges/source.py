@@ -13,7 +13,7 @@ _FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Module:
-    """One file of source, by its path from the root."""
+    """One source file, with its path relative to the root."""
 
     path: str
     text: str
@@ -24,12 +24,12 @@ class Module:
         return len(self.text.splitlines())
 
     def nodes(self) -> Iterator[ast.AST]:
-        """Yield everything in the file's syntax tree."""
+        """Yield all nodes of the file's syntax tree."""
         return ast.walk(ast.parse(self.text))
 
 
 def modules(root: Path, *packages: str) -> list[Module]:
-    """Return the modules of `packages` that a person wrote, by their paths from `root`."""
+    """Return the hand-written modules of `packages`, with paths relative to `root`."""
     return [
         Module(path=path.relative_to(root).as_posix(), text=path.read_text(encoding="utf-8"))
         for package in packages
@@ -39,7 +39,7 @@ def modules(root: Path, *packages: str) -> list[Module]:
 
 
 def function_lengths(found: Iterable[Module]) -> dict[str, int]:
-    """Return the lines of each function, without its decorators, by its place."""
+    """Return the number of lines of each function, without decorators, by its path and name."""
     return {
         f"{module.path}:{node.lineno} {node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
         for module in found
@@ -64,7 +64,7 @@ def files_of_folders(found: Iterable[Module]) -> Counter[str]:
 
 
 def names_used_twice(found: Iterable[Module]) -> list[str]:
-    """Return the names of public classes that stand for more than one class."""
+    """Return the names that several public classes share."""
     names = Counter(
         node.name
         for module in found

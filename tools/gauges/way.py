@@ -1,7 +1,8 @@
 """Files that one event passes: from Pub/Sub to the commit, and from the log to a target.
 
-A daemon runs in this process, on SQLite and with one webhook. The code that runs
-while it is idle is noted first, and then the code that runs because of one event.
+A daemon runs in this process, with SQLite and one webhook. The tracer records the
+code that runs while the daemon is idle, and then the code that runs because of one
+event.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from streamer.configuration import load_document
 from tools.ports import free_ports
 
 _ROOT = Path(__file__).parents[2]
-# Longer than the daemon's own timers.
+# Longer than the intervals of the daemon's timers.
 _IDLE_S = 15.0
 _SETTLED_S = 2.0
 _EVENTS = 3
@@ -64,19 +65,20 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """Files of one event: those until its commit, and those of its delivery."""
+    """Files of one event: the files until the commit, and the files of the delivery."""
 
     ingest: Sequence[str]
     delivery: Sequence[str]
 
 
 def way_of(runs: Sequence[Sequence[Step]], idle: Collection[str]) -> Way:
-    """Return the files of the functions that each of the `runs` calls, and an `idle` daemon does not.
+    """Return the files with functions that every one of `runs` calls but an `idle` daemon does not.
 
-    Each run is one event's. Delivery begins when the feed or dispatch takes its
-    first step. Tasks that ran before belong to ingest, and so not to the delivery.
+    Each run belongs to one event. The delivery begins with the first step of the
+    feed or of dispatch. Tasks that ran before belong to ingest, and are not part of
+    the delivery.
     """
-    # The calls of a timer or of a first use are not in every run.
+    # Calls of a timer, or of a first use, do not occur in every run.
     usual = set.intersection(*({step.function for step in run} for run in runs)) - set(idle)
     ways = [_way([step for step in run if step.function in usual]) for run in runs]
     return Way(
@@ -98,7 +100,7 @@ def _way(caused: Sequence[Step]) -> Way:
 
 @dataclass(slots=True)
 class _Call:
-    """One call or resumption of a frame, and the calls directly within it."""
+    """One call or resumption of a frame, with the calls directly within it."""
 
     frame: int
     step: Step
@@ -109,9 +111,10 @@ class _Call:
 
 @dataclass(slots=True)
 class Tracer:
-    """Notes the calls in all threads that begin after it is installed.
+    """Records the calls in all threads that begin after its installation.
 
-    Those of the task that installs it are left out: it does not belong to the daemon.
+    Calls of the installing task are left out, because this task does not belong to
+    the daemon.
     """
 
     is_noting: bool = False
@@ -121,25 +124,25 @@ class Tracer:
     _suspended_at: dict[int, int] = field(default_factory=dict)
 
     def install(self) -> None:
-        """Watch this thread, and those that begin from now on."""
+        """Watch this thread, and all threads that begin from now on."""
         self._own = _task()
         threading.setprofile(self._note)
         sys.setprofile(self._note)
 
     def remove(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         sys.setprofile(None)
         threading.setprofile(None)
 
     async def during(self, seconds: float) -> Sequence[Step]:
-        """Return the calls of the next `seconds`."""
+        """Record for `seconds`, and return the calls."""
         self.taken()
         self.is_noting = True
         await asyncio.sleep(seconds)
         return self.taken()
 
     def taken(self) -> Sequence[Step]:
-        """Return the calls since the last call of this."""
+        """Return the calls since the last call of this method."""
         noted, self._noted = self._noted, []
         return [call.step for call in noted if not call.has_handed_on]
 
@@ -168,7 +171,7 @@ class Tracer:
             self._noted.append(call)
 
     def _returned(self, frame: FrameType, calls: list[_Call]) -> None:
-        """Forget the resumption of a coroutine that only handed it on to what it awaits."""
+        """Forget the resumption of a coroutine that only resumed its awaitable."""
         call = calls.pop()
         is_suspended = frame.f_code.co_code[frame.f_lasti] == _YIELD
         before = self._suspended_at.pop(id(frame), None)
@@ -176,7 +179,7 @@ class Tracer:
             self._suspended_at[id(frame)] = frame.f_lasti
         if calls:
             calls[-1].is_suspended_within = is_suspended
-        # A coroutine that went on and awaits at the same place again has made another call.
+        # A coroutine that continued, and awaits at the same line again, has made another call.
         has_awaited_alone = call.within == 1 and call.is_suspended_within
         call.has_handed_on = has_awaited_alone and before == frame.f_lasti
 
@@ -190,7 +193,7 @@ def _task() -> str:
 
 
 async def trace() -> Way:
-    """Return the way of one event through a daemon."""
+    """Return the files that one event passes through a daemon."""
     org, pubsub = free_ports(2)
     arrived = asyncio.Event()
     tracer = Tracer()

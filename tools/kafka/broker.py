@@ -1,4 +1,4 @@
-"""One real Kafka broker on the loopback: `python -m tools.kafka.broker exec -- make bench`."""
+"""One real Kafka broker on loopback: `python -m tools.kafka.broker exec -- make bench`."""
 
 import shutil
 import signal
@@ -27,15 +27,16 @@ from tools.kafka.users import Users, sasl_properties, scram_arguments
 from tools.ports import free_ports, listens
 
 STEADY = {"broker.session.timeout.ms": "60000"}
-"""Settings for a broker that no test freezes or kills: a slow moment does not end its session."""
+"""Settings for a broker that no test freezes or kills. A slow moment does not end the broker's session."""
 
 _START_DEADLINE_S = 180.0
 
 
 class Broker:
-    """Apache Kafka in KRaft mode, one node, with its data in a temporary folder.
+    """Apache Kafka node in KRaft mode, with its data in a temporary folder.
 
-    A context: started on entry; stopped and its data removed on exit. Blocking.
+    The broker is a blocking context manager: entry starts it; exit stops it and
+    removes its data.
     """
 
     def __init__(
@@ -49,9 +50,9 @@ class Broker:
     ) -> None:
         """Build a broker, alone or as a member of a cluster.
 
-        `users` adds a SASL_SSL listener, `proxied` so many plaintext ones that
-        are each advertised at a proxy; `settings` are Kafka's own. Who measures
-        gives `FULL_SPEED` for `java_options`.
+        `users` adds a SASL_SSL listener. `proxied` is a number of additional
+        plaintext listeners, each advertised at a proxy. `settings` are Kafka's own
+        settings. For measurements, use `FULL_SPEED` as `java_options`.
         """
         self._users = users
         self._settings = dict(settings or {})
@@ -65,7 +66,7 @@ class Broker:
 
     @property
     def node(self) -> int:
-        """Its number in the cluster."""
+        """Number of this node in the cluster."""
         return self._membership.node
 
     @property
@@ -102,7 +103,7 @@ class Broker:
 
     @property
     def runs(self) -> bool:
-        """True after a start until it ends by itself, is stopped or killed; a frozen broker runs."""
+        """True from the start until the process ends, is stopped or killed. A frozen broker still runs."""
         return self._server is not None and self._server.runs()
 
     def __enter__(self) -> Self:
@@ -113,10 +114,10 @@ class Broker:
         self.stop()
 
     def start(self, *, detached: bool = False) -> None:
-        """Start on fresh data and return once the broker answers.
+        """Start with empty data, and return once the broker answers.
 
-        A broker that is not `detached` dies with the process that started it.
-        Raises `BrokerFailed` after 180 s, `KafkaMissing` without Java.
+        Unless `detached`, the broker dies with the process that started it. Raises
+        `BrokerFailed` after 180 s, and `KafkaMissing` without Java.
         """
         make_archive(_run_once)
         self._start(detached=detached)
@@ -131,11 +132,11 @@ class Broker:
             raise
 
     def restart(self) -> None:
-        """Start again on the same data and ports, after `kill` or in place of the running process.
+        """Start again with the same data and ports, after `kill` or instead of the running process.
 
-        Returns once the broker answers and all its copies are in sync. Where
-        most controllers are down, restart them at the same time: alone none of
-        them gets that far.
+        Returns once the broker answers and all its replicas are in sync. If most
+        controllers are down, restart them at the same time, because a single
+        controller can't get in sync.
         """
         self._end(signal.SIGTERM)
         self._launch(detached=False)
@@ -148,11 +149,11 @@ class Broker:
             self._folder = None
 
     def kill(self) -> None:
-        """End the process as a power cut would; the data stay for `restart`."""
+        """Kill the process, as in a power failure. The data stay for `restart`."""
         self._end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stop the process without its peers noticing: connections stay open, nothing answers."""
+        """Suspend the process: connections stay open, but get no answer."""
         self._running.send(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -197,7 +198,7 @@ class Broker:
             **(sasl_properties(self._users, self.folder / "server.pem") if self._users else {}),
             "log.dirs": str(self.folder / "data"),
             "log.cleaner.backoff.ms": "500",
-            # Tests write old events, which a retention by time would delete at once.
+            # Tests write old events, and a retention time would delete them at once.
             "log.retention.ms": "-1",
             "offsets.topic.num.partitions": "5",
             "transaction.state.log.num.partitions": "5",
@@ -231,7 +232,7 @@ def _run_once(java_options: list[str]) -> None:
 
 
 def _is_in_sync(bootstrap: str, node: int) -> bool:
-    """Return whether a node answers, as a member, and is in sync in all its partitions."""
+    """Return true if the node answers as a member of the cluster, and all its partitions are in sync."""
     quiet: dict[str, Any] = {"log_level": 0, "error_cb": lambda _: None}
     try:
         seen = AdminClient({"bootstrap.servers": bootstrap} | quiet).list_topics(timeout=2)

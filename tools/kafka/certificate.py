@@ -1,4 +1,4 @@
-"""Self-signed certificate for `localhost`, made for one run."""
+"""Self-signed certificate for `localhost`, created for one run."""
 
 import datetime as dt
 import ipaddress
@@ -12,9 +12,10 @@ from cryptography.x509.oid import NameOID
 
 
 def write_certificate(folder: Path) -> tuple[Path, Path]:
-    """Write `ca.pem`, which clients trust, and `server.pem` with key and certificate; return both.
+    """Write `ca.pem` for clients and `server.pem` with key and certificate; return both paths.
 
-    The certificate signs itself, is valid for a day, and names `localhost` and 127.0.0.1.
+    The certificate is self-signed, is valid for a day, and names `localhost` and
+    127.0.0.1.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _sign(key).public_bytes(Encoding.PEM)

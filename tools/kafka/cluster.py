@@ -18,17 +18,17 @@ _QUORUM = "data/__cluster_metadata-0/quorum-state"
 
 
 class Cluster:
-    """Apache Kafka on the loopback; each node is a process that is broker and controller in one.
+    """Apache Kafka cluster on loopback. Each node is a process that is both broker and controller.
 
-    With three nodes, topics have three copies, and a write with `acks=all`
-    needs two of them. Killing one node, even the active controller, delays
-    clients for a few seconds at most. A context, and blocking, as `Broker` is.
+    With three nodes, topics have three copies, and a write with `acks=all` needs
+    two of them. Killing one node, even the active controller, delays clients for at
+    most a few seconds. Like `Broker`, the cluster is a blocking context manager.
     """
 
     def __init__(
         self, nodes: int = 3, *, settings: Mapping[str, str] | None = None, proxied: int = 0
     ) -> None:
-        """Build the nodes; `settings` and `proxied` apply to each node, as with `Broker`."""
+        """Build the nodes. `settings` and `proxied` apply to each node, as in `Broker`."""
         self._nodes = tuple(
             Broker(settings=settings, proxied=proxied, membership=membership)
             for membership in Membership.of_all(nodes)
@@ -36,7 +36,7 @@ class Cluster:
 
     @property
     def nodes(self) -> tuple[Broker, ...]:
-        """The nodes, to kill, freeze, thaw and restart one by one."""
+        """The nodes. A test can kill, freeze, thaw and restart each node."""
         return self._nodes
 
     @property
@@ -45,21 +45,21 @@ class Cluster:
         return ",".join(node.bootstrap for node in self._nodes)
 
     def proxied_bootstrap(self, number: int = 0) -> str:
-        """Return the addresses of the nodes' proxies of that number."""
+        """Return the addresses of proxy `number` of each node."""
         return ",".join(node.proxied[number].bootstrap for node in self._nodes)
 
     @property
     def controller(self) -> Broker:
-        """The node with the active controller, as far as the running nodes know.
+        """The node with the active controller, according to the running nodes.
 
-        Raises `BrokerFailed` while there is none.
+        Raises `BrokerFailed` while no controller is active.
         """
         votes = [_vote(node) for node in self._nodes if node.runs]
         _, leader = max(votes, default=(-1, -1))
         for node in self._nodes:
             if node.node == leader:
                 return node
-        raise BrokerFailed("no controller is in charge")
+        raise BrokerFailed("no controller is active")
 
     def __enter__(self) -> Self:
         self.start()
@@ -69,7 +69,7 @@ class Cluster:
         self.stop()
 
     def start(self) -> None:
-        """Start all nodes at once and return when each knows all of them."""
+        """Start all nodes at once, and return when each node knows all nodes."""
         try:
             self._together(Broker.start)
             self.wait_until_complete()
@@ -78,13 +78,13 @@ class Cluster:
             raise
 
     def stop(self) -> None:
-        """End all nodes and remove their data."""
+        """Stop all nodes, and remove their data."""
         # A graceful stop would wait for the other nodes to take over the partitions.
         self._together(Broker.kill)
         self._together(Broker.stop)
 
     def wait_until_complete(self) -> None:
-        """Return when each node knows all of them; raises `BrokerFailed` after 120 s."""
+        """Return when each node knows all nodes; raises `BrokerFailed` after 120 s."""
         deadline = time.monotonic() + _JOIN_DEADLINE_S
         while not all(_known(node.bootstrap) == len(self._nodes) for node in self._nodes):
             if time.monotonic() > deadline:
@@ -105,6 +105,6 @@ def _known(bootstrap: str) -> int:
 
 
 def _vote(node: Broker) -> tuple[int, int]:
-    """Return a controller's view of the epoch and the leader."""
+    """Return the epoch and the leader in a controller's view."""
     state = json.loads((node.folder / _QUORUM).read_text(encoding="utf-8"))
     return state["leaderEpoch"], state["leaderId"]

@@ -19,12 +19,12 @@ _STOP_DEADLINE_S = 15.0
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of `exec`, `start` and `stop`; return the exit status."""
+    """Run the subcommand `exec`, `start` or `stop`, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.kafka.broker", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
     once = actions.add_parser("exec", help=f"start a broker, run a command with {ADDRESS}, stop it")
     once.add_argument("command", nargs=argparse.REMAINDER)
-    actions.add_parser("start", help="start a broker that stays")
+    actions.add_parser("start", help="start a broker that keeps running")
     actions.add_parser("stop", help="stop it")
     chosen = parser.parse_args(arguments)
     try:
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
 def _execute(command: list[str]) -> int:
     if os.environ.get(ADDRESS):
         return subprocess.run(command, check=False).returncode
-    # A signal must still stop the broker, by leaving its context.
+    # A signal must stop the broker too, by leaving its context.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with Broker(settings=STEADY, java_options=FULL_SPEED) as broker:
         environment = os.environ | {ADDRESS: broker.bootstrap}
@@ -49,7 +49,7 @@ def _execute(command: list[str]) -> int:
 def _start() -> int:
     state = _state_file()
     if state.exists():
-        print(f"a broker was started before ({state}): stop it first", file=sys.stderr)
+        print(f"a broker is already started ({state}): stop it first", file=sys.stderr)
         return 1
     broker = Broker(settings=STEADY, java_options=FULL_SPEED)
     broker.start(detached=True)
@@ -77,7 +77,7 @@ def _state_file() -> Path:
 
 
 def _is_kafka(pid: int) -> bool:
-    """Return whether `pid` is still the broker, because process ids are used again."""
+    """Return true if `pid` is still the broker. The system reuses process ids."""
     shown = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], check=False, capture_output=True, text=True)
     return "kafka.Kafka" in shown.stdout
 

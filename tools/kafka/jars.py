@@ -12,11 +12,11 @@ _POM = Path(__file__).with_name("pom.xml")
 
 
 class KafkaMissing(Exception):
-    """Kafka's jars are not available: the message says what to install or to check."""
+    """Kafka's jars are not available; the message names the remedy."""
 
 
 def jars() -> Path:
-    """Return the folder of the jars, filled on first use; several processes can call at once."""
+    """Return the folder of the jars, and fill it on first use. Several processes can call at once."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "streamer" / f"kafka-{VERSION}"
     if not folder.is_dir():
@@ -44,13 +44,13 @@ def _fetch(folder: Path) -> None:
             timeout=600,
         )
         if fetched.returncode != 0:
-            raise KafkaMissing(f"Maven did not bring Apache Kafka {VERSION}:\n{fetched.stdout[-2000:]}")
+            raise KafkaMissing(f"Maven could not fetch Apache Kafka {VERSION}:\n{fetched.stdout[-2000:]}")
         _move(Path(scratch) / "jars", folder)
 
 
 def _move(fetched: Path, folder: Path) -> None:
     try:
-        # A rename makes the folder appear whole or not at all.
+        # A rename makes the complete folder appear at once.
         fetched.rename(folder)
     except OSError:
         if not folder.is_dir():

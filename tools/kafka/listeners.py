@@ -10,7 +10,7 @@ SASL_SSL = "SASL_SSL"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """A port of a broker; clients are sent to `bootstrap`, which can differ."""
+    """A broker's port. The broker advertises `bootstrap`, which can be another address."""
 
     name: str
     port: int
@@ -20,9 +20,9 @@ class Listener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxiedListener:
-    """A plaintext listener at `port` that sends its clients to a proxy at `proxy_port`.
+    """A plaintext listener at `port` that advertises a proxy at `proxy_port`.
 
-    The proxy is the caller's: `TcpProxy(listener.port, port=listener.proxy_port)`.
+    The caller runs the proxy: `TcpProxy(listener.port, port=listener.proxy_port)`.
     """
 
     port: int
@@ -30,15 +30,15 @@ class ProxiedListener:
 
     @property
     def bootstrap(self) -> str:
-        """Address for clients: the proxy's."""
+        """Address for clients, which is the proxy's address."""
         return f"127.0.0.1:{self.proxy_port}"
 
 
 def listener_properties(listeners: Sequence[Listener]) -> dict[str, str]:
-    """Return Kafka's settings of these listeners; brokers use `PLAINTEXT` among each other."""
+    """Return Kafka's settings for these listeners. Brokers connect to each other by `PLAINTEXT`."""
     protocols = [f"{listener.name}:{listener.protocol}" for listener in listeners]
     bound = [f"{listener.name}://127.0.0.1:{listener.port}" for listener in listeners]
-    # Kafka refuses to start when the controllers' listener is advertised to clients.
+    # Kafka does not start if it advertises the controllers' listener to clients.
     told = [f"{one.name}://{one.bootstrap}" for one in listeners if one.name != CONTROLLER]
     return {
         "listeners": ",".join(bound),

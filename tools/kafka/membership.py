@@ -13,7 +13,7 @@ _MOST_REPLICAS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """A node that is broker and controller in one.
+    """Membership of a node that is both broker and controller.
 
     `controllers` holds the controller's port of each node of the cluster.
     """
@@ -25,14 +25,14 @@ class Membership:
     @classmethod
     def of_all(cls, nodes: int) -> list[Self]:
         """Return the memberships of a new cluster, counted from 1."""
-        # Kafka takes 16 bytes in URL-safe base64; the zero keeps a "-" from coming first.
+        # Kafka's id is 16 bytes in URL-safe base64. The zero prevents a "-" at the beginning.
         cluster = base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")
         controllers = dict(enumerate(free_ports(nodes), start=1))
         return [cls(cluster=cluster, node=node, controllers=controllers) for node in controllers]
 
     @property
     def controller_port(self) -> int:
-        """Port at which the other controllers reach this one."""
+        """Port of this controller for the other controllers."""
         return self.controllers[self.node]
 
     def properties(self) -> dict[str, str]:
@@ -55,7 +55,7 @@ class Membership:
         }
 
 
-# A killed broker can join again only when its earlier session has ended; the
+# A killed broker can join again only after its earlier session has ended. The
 # controllers elect a new leader in about two seconds.
 _QUICK_FAILOVER = {
     "broker.session.timeout.ms": "2000",

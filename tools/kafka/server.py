@@ -9,7 +9,7 @@ from tools.kafka.class_archive import archive_options
 from tools.kafka.jars import jars, java
 
 FULL_SPEED = ("-Xmx768m",)
-# Java's second compiler takes a third of a start's CPU, and pays off only under load.
+# Java's second compiler takes a third of the CPU of a start, and helps only under load.
 QUICK_START = ("-Xmx512m", "-XX:TieredStopAtLevel=1")
 _FORMAT_DEADLINE_S = 120.0
 _STOP_DEADLINE_S = 15.0
@@ -22,13 +22,17 @@ class BrokerFailed(Exception):
 
 
 class Server:
-    """A running Kafka, with settings, data and log in one folder."""
+    """Running Kafka process, with settings, data and log in one folder."""
 
     def __init__(self, folder: Path, *, java_options: Sequence[str], detached: bool) -> None:
-        """Launch; unless it is `detached`, it dies with this process, and its folder with it."""
+        """Launch the process.
+
+        Unless `detached`, it ends with the current process, and its folder is
+        removed.
+        """
         options = [*archive_options(), *java_options, "-Dorg.apache.logging.log4j.level=WARN"]
         with (folder / "server.log").open("ab") as log:
-            # A session of its own, because on Ctrl-C we stop the broker gracefully ourselves.
+            # A separate session keeps Ctrl-C from the broker, which is stopped gracefully instead.
             self._process = subprocess.Popen(
                 [java(), *options, "-cp", f"{jars()}/*", "kafka.Kafka", str(folder / "server.properties")],
                 stdin=subprocess.DEVNULL,
@@ -40,19 +44,22 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Process id of Kafka."""
         return self._process.pid
 
     def runs(self) -> bool:
-        """Return whether the process has not ended by itself."""
+        """Return true while the process runs."""
         return self._process.poll() is None
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal."""
+        """Send the signal `number` to the process."""
         self._process.send_signal(number)
 
     def end(self, how: signal.Signals) -> None:
-        """End the process by `how`, or by force when that takes too long; also a frozen one."""
+        """End the process by the signal `how`, or kill it after a time-out.
+
+        Works for a frozen process too.
+        """
         if self._watchdog is not None:
             self._watchdog.kill()
             # Close the pipe and reap the process.
@@ -77,7 +84,7 @@ def format_storage(properties: Path, cluster: str, more: list[str]) -> None:
         timeout=_FORMAT_DEADLINE_S,
     )
     if formatted.returncode != 0:
-        raise BrokerFailed(f"Kafka's storage was not formatted:\n{formatted.stdout}{formatted.stderr}")
+        raise BrokerFailed(f"formatting Kafka's storage failed:\n{formatted.stdout}{formatted.stderr}")
 
 
 def _watch(pid: int, folder: Path) -> subprocess.Popen[bytes]:

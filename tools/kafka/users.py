@@ -14,7 +14,7 @@ class Users:
 
 
 def scram_arguments(users: Users) -> list[str]:
-    """Return the arguments of `StorageTool format` for the users that Kafka itself stores."""
+    """Return the arguments of `StorageTool format` for users that Kafka stores (SCRAM)."""
     return [
         argument
         for name, password in users.scram.items()
@@ -36,7 +36,7 @@ def sasl_properties(users: Users, keystore: Path) -> dict[str, str]:
         "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": scram,
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(keystore),
-        # Rules apply to users of this listener; plaintext clients are allowed everything.
+        # Access rules apply to users of this listener. Plaintext clients can do everything.
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS",
         "allow.everyone.if.no.acl.found": "true",

@@ -1,1 +1,1 @@
-"""Metrics, the dashboard and Prometheus: what is made of the code, and what the tests run."""
+"""Generators of the metrics page and the dashboard, and a real Prometheus for tests."""

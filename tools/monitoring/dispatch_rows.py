@@ -1,4 +1,4 @@
-"""Rows of the dashboard on what goes to the targets."""
+"""Dashboard rows about deliveries to targets."""
 
 from tools.monitoring.panels import JOBS, NONE_IS_GOOD, SUBSCRIBERS, graph, increase, quantile, rate, states
 
@@ -18,9 +18,9 @@ DISPATCH = (
     ),
     graph(
         "Deliveries by outcome",
-        "Attempts, and events that were skipped without one.",
+        "Attempts, and events skipped without an attempt.",
         (
-            # An outcome that does not occur has no line.
+            # Outcomes that do not occur have no line.
             rate("streamer_deliveries_total", SUBSCRIBERS, "subscriber", "outcome") + " > 0",
             "{{subscriber}} {{outcome}}",
         ),
@@ -28,7 +28,7 @@ DISPATCH = (
     ),
     graph(
         "Failed attempts by class of error",
-        "Attempts after which the event was not delivered.",
+        "Attempts that did not deliver the event.",
         (
             rate("streamer_failed_attempts_total", SUBSCRIBERS, "subscriber", "error"),
             "{{subscriber}} {{error}}",
@@ -37,12 +37,15 @@ DISPATCH = (
     ),
     graph(
         "Events that wait",
-        "Events in the log that are not settled yet, over all processes.",
+        "Unsettled events in the log, summed over all processes.",
         (f"sum by (subscriber) (streamer_delivery_lag_events{{{SUBSCRIBERS}}})", "{{subscriber}}"),
     ),
     graph(
         "Oldest undelivered event",
-        "Time since its commit in Salesforce. An alert compares it with `deliver_within` of the subscriber.",
+        (
+            "Time since the commit of the oldest undelivered event. An alert compares it with the "
+            "subscriber's `deliver_within`."
+        ),
         (
             f"time() - min by (subscriber) (streamer_oldest_undelivered_timestamp_seconds{{{SUBSCRIBERS}}})",
             "{{subscriber}}",
@@ -51,12 +54,12 @@ DISPATCH = (
     ),
     graph(
         "Parked events",
-        "Events whose key waits behind one that keeps failing. `streamer parked list` shows the keys.",
+        "Events whose key waits behind an event that keeps failing. `streamer parked list` shows the keys.",
         (f"sum by (subscriber) (streamer_parked_events{{{SUBSCRIBERS}}})", "{{subscriber}}"),
     ),
     graph(
         "Attempts in flight",
-        "And the most that can be: the limit adapts to the target.",
+        "Current attempts, and their limit, which adapts to the target.",
         (f"sum by (subscriber) (streamer_delivery_in_flight{{{SUBSCRIBERS}}})", "{{subscriber}}"),
         (f"sum by (subscriber) (streamer_delivery_limit{{{SUBSCRIBERS}}})", "{{subscriber}} limit"),
     ),
@@ -65,7 +68,7 @@ DISPATCH = (
 TARGETS = (
     graph(
         "Duration of an attempt",
-        "Of attempts that sent a request.",
+        "Duration of attempts that sent a request.",
         (quantile(0.5, "streamer_delivery_seconds", SUBSCRIBERS, "subscriber"), "{{subscriber}} p50"),
         (quantile(0.99, "streamer_delivery_seconds", SUBSCRIBERS, "subscriber"), "{{subscriber}} p99"),
         unit="s",
@@ -78,7 +81,7 @@ TARGETS = (
     ),
     graph(
         "Dead letters that wait",
-        "Letters that are neither delivered again nor discarded, now.",
+        "Dead letters that are neither redriven nor discarded yet.",
         (
             f"max by (subscriber, reason) (streamer_dead_letters_waiting{{{JOBS}}}) > 0",
             "{{subscriber}} {{reason}}",
@@ -96,19 +99,19 @@ TARGETS = (
     ),
     graph(
         "Look-ups of records",
-        "For subscribers with `enrich`, by result.",
+        "Look-ups of subscribers with `enrich`, by result.",
         (rate("streamer_lookups_total", JOBS, "result"), "{{result}}"),
         unit="ops",
     ),
     graph(
         "Calls for look-ups",
-        "Duration of a call, and the calls by result.",
+        "Duration of a call, and calls by result.",
         (quantile(0.99, "streamer_lookup_seconds", JOBS), "p99"),
         unit="s",
     ),
     states(
         "Look-ups that wait",
-        "For Salesforce, or for the org's daily requests.",
+        "Shows if look-ups wait for Salesforce, the org's daily requests or a service.",
         (f"max by (instance) (streamer_lookups_waiting{{{JOBS}}})", "{{instance}}"),
         ("go on", "wait"),
         NONE_IS_GOOD,

@@ -1,6 +1,6 @@
 """Writes Grafana's dashboard: `python -m tools.monitoring.grafana`.
 
-`config/grafana/dashboard.json` is made from the rows of panels in
+`config/grafana/dashboard.json` is generated from the rows of panels in
 `tools.monitoring.rows`.
 """
 
@@ -32,7 +32,7 @@ def dashboard() -> Json:
     return {
         "uid": "streamer",
         "title": "Streamer",
-        "description": "From Salesforce to the log and the targets; docs/alerts.md says what to do.",
+        "description": "From Salesforce to the log and the targets. docs/alerts.md explains each alert.",
         "tags": ["streamer", "salesforce", "kafka"],
         "schemaVersion": _SCHEMA_VERSION,
         "version": 1,
@@ -48,7 +48,7 @@ def dashboard() -> Json:
 
 
 def _panels() -> Iterator[Json]:
-    """Yield the rows and their panels, from the left to the right and downwards."""
+    """Yield the rows and their panels, from left to right and downwards."""
     number, top = 1, 0
     for title, panels in ROWS:
         yield {
@@ -152,7 +152,7 @@ def _variable(name: str, label: str, query: str) -> Json:
         "type": "query",
         "datasource": _DATASOURCE,
         "query": {"query": query, "refId": name},
-        # With each change of the time range: channels and subscribers come and go.
+        # Refreshed with each change of the time range, because channels and subscribers change.
         "refresh": 2,
         "sort": 1,
         "multi": True,
@@ -175,7 +175,7 @@ def _alerts_that_fire() -> Json:
 
 
 def files() -> Iterator[tuple[Path, str]]:
-    """Yield the file that is made, and its text."""
+    """Yield the path and the text of the generated file."""
     yield PAGE, json.dumps(dashboard(), indent=2, ensure_ascii=False) + "\n"
 
 

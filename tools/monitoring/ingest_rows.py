@@ -1,4 +1,4 @@
-"""Rows of the dashboard on what comes from Salesforce: the stream, the log, holes and the org's limits."""
+"""Dashboard rows about the stream from Salesforce, the log, holes and the org's limits."""
 
 from tools.monitoring.panels import (
     CHANNELS,
@@ -32,19 +32,19 @@ INGEST = (
     ),
     graph(
         "Age of events by channel, p99",
-        "From the commit in Salesforce to the log, of the first event of each append.",
+        "Time from the commit in Salesforce to the log, for the first event of each append.",
         (quantile(0.99, "streamer_event_age_seconds", CHANNELS, "channel"), "{{channel}}"),
         unit="s",
     ),
     graph(
         "Bytes from Salesforce",
-        "Size of the answers that were read.",
+        "Bytes of the answers that Streamer has read.",
         (f"sum(rate(streamer_ingest_bytes_total{{{JOBS}}}[$__rate_interval]))", "read"),
         unit="Bps",
     ),
     graph(
         "Sessions with Salesforce",
-        "Sessions that were opened or lost, by reason, and answers that did not come in time.",
+        "Opened sessions, lost sessions by reason, and answers that did not arrive in time.",
         (f"sum(increase(streamer_session_handshakes_total{{{JOBS}}}[$__rate_interval]))", "opened"),
         (f"sum(increase(streamer_session_overdue_total{{{JOBS}}}[$__rate_interval]))", "overdue answers"),
         (
@@ -54,7 +54,7 @@ INGEST = (
     ),
     graph(
         "Subscriptions by Salesforce's answer",
-        "A channel is subscribed again with each session.",
+        "Streamer subscribes to each channel again in each session.",
         (
             increase("streamer_session_subscriptions_total", CHANNELS, "channel", "outcome"),
             "{{channel}} {{outcome}}",
@@ -78,20 +78,20 @@ LOG = (
     ),
     graph(
         "Time of an append",
-        "Time that a batch waited to be durable in the log.",
+        "Time until a batch was durable in the log.",
         (quantile(0.5, "streamer_append_seconds", CHANNELS), "p50"),
         (quantile(0.99, "streamer_append_seconds", CHANNELS), "p99"),
         unit="s",
     ),
     graph(
         "Batches",
-        "Batches appended to the log. A quiet channel appends empty ones, which keep its position fresh.",
+        "Batches appended to the log. A quiet channel appends empty batches, which keep its position fresh.",
         (rate("streamer_ingest_batches_total", CHANNELS, "channel"), "{{channel}}"),
         unit="ops",
     ),
     graph(
         "Aborted transactions",
-        "Transactions of the log in Kafka that did not end with a commit: a refusal, a broker, a new owner.",
+        "Aborted transactions of the log in Kafka, caused by a refusal, a broker or a new owner.",
         (
             f"sum by (instance) (increase(streamer_transactions_aborted_total{{{JOBS}}}[$__rate_interval]))",
             "{{instance}}",
@@ -99,7 +99,7 @@ LOG = (
     ),
     graph(
         "Room of the embedded log",
-        "Share of log.sqlite.max_bytes that is in use. At the bound, ingest waits.",
+        "Used share of log.sqlite.max_bytes. At 100%, ingest waits.",
         (
             f"max by (path) (streamer_log_used_bytes{{{JOBS}}} / streamer_log_max_bytes{{{JOBS}}})",
             "{{path}} in use",
@@ -108,19 +108,19 @@ LOG = (
     ),
     graph(
         "Deliveries that wait to be recorded",
-        "Time for which finished deliveries have waited for the log. A restart repeats them.",
+        "Time that finished deliveries have waited for the log. A restart repeats these deliveries.",
         (f"max by (subscriber) (streamer_unrecorded_seconds{{{SUBSCRIBERS}}})", "{{subscriber}}"),
         unit="s",
     ),
     graph(
         "Beats of the log's threads",
-        "Time since the last beat of each thread; 0 while it rests.",
+        "Time since the last heartbeat of each thread; 0 while the thread rests.",
         (f"max by (instance, thread) (streamer_poll_age_seconds{{{JOBS}}})", "{{instance}} {{thread}}"),
         unit="s",
     ),
     graph(
         "Messages set aside before the log",
-        "Messages that could not be read, or that the log does not take.",
+        "Messages that are unreadable, or that the log does not accept.",
         (
             increase("streamer_dead_letters_total", f'{JOBS}, stage="ingest"', "reason"),
             "{{reason}}",
@@ -131,7 +131,7 @@ LOG = (
 CONTINUITY = (
     graph(
         "Holes",
-        "Holes that were found, and snapshots that were asked for, by cause.",
+        "Detected holes and ordered snapshots, by cause.",
         (
             increase("streamer_continuity_records_total", CHANNELS, "channel", "cause"),
             "{{channel}} {{cause}}",
@@ -139,7 +139,7 @@ CONTINUITY = (
     ),
     graph(
         "Holes that stay",
-        "Holes whose repair ended with events still missing, or that nothing repairs.",
+        "Holes with events still missing after the repair, or without any repair.",
         (
             increase("streamer_continuity_unrepaired_total", CHANNELS, "channel", "cause"),
             "{{channel}} {{cause}}",
@@ -156,7 +156,7 @@ CONTINUITY = (
     ),
     graph(
         "Until events are dropped, by channel",
-        "Time until Salesforce drops what was not read.",
+        "Time until Salesforce drops unread events.",
         (
             f"min by (channel) (streamer_checkpoint_expires_timestamp_seconds{{{CHANNELS}}} - time())",
             "{{channel}}",
@@ -165,7 +165,7 @@ CONTINUITY = (
     ),
     Panel(
         title="Left of the org's limits",
-        says="Shares. Below a fifth, replays, repairs, snapshots and look-ups wait.",
+        says="Remaining shares of the limits. Below a fifth, replays, repairs, snapshots and look-ups wait.",
         queries=[
             Query(
                 "min by (limit) "
@@ -178,7 +178,7 @@ CONTINUITY = (
     ),
     graph(
         "Delivered events that are left",
-        "Of the day's allowance, which all clients of the org share.",
+        "Remainder of the day's allowance, which all clients of the org share.",
         (
             f'min by (job) (streamer_org_limit_remaining{{{JOBS}, limit="DailyDeliveredPlatformEvents"}})',
             "{{job}}",
@@ -186,19 +186,22 @@ CONTINUITY = (
     ),
     graph(
         "Until delivered events run out",
-        "At the rate of the last hour. Nothing is shown without a forecast, or where they last for a day.",
+        (
+            "Forecast at the rate of the last hour. The panel is empty without a forecast, or if the rest "
+            "lasts for a day."
+        ),
         (f"max by (job) (streamer_org_limit_used_up_timestamp_seconds{{{JOBS}}} - time())", "{{job}}"),
         unit="s",
     ),
     graph(
         "Outbound messages",
-        "Requests of Salesforce with outbound messages, by outcome.",
+        "Salesforce's requests with outbound messages, by outcome.",
         (rate("streamer_outbound_requests_total", JOBS, "channel", "outcome"), "{{channel}} {{outcome}}"),
         unit="ops",
     ),
     graph(
         "Large texts",
-        "Large texts that came as a diff, by what became of them, and repeated outbound messages.",
+        "Large texts that arrived as a diff, by result, and repeated outbound messages.",
         (rate("streamer_large_text_diffs_total", CHANNELS, "channel", "result"), "{{channel}} {{result}}"),
         unit="ops",
     ),

@@ -1,7 +1,7 @@
 """Writes the catalogue of metrics: `python -m tools.monitoring.metrics_reference`.
 
-`docs/metrics.md` is made from the metrics that `streamer.observe.metrics`
-declares, and from the sources of their labels' values, which stand here.
+`docs/metrics.md` is generated from the metrics that `streamer.observe.metrics`
+declares, and from the descriptions of label values in this module.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,12 +45,12 @@ _GROUPS = (
     ("The org's limits", "limit"),
 )
 _OTHER = "The process and its sessions"
-_ADMITTED = "or another lower-case word, `other` from the 65th on"
+_ADMITTED = "or another lower-case word; after 64 different words, `other`"
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Values that a label can have: a closed set of them, and a sentence on the rest, where there is one."""
+    """Possible values of a label: a closed set, and a phrase for all other values, if any."""
 
     closed: Sequence[str] = ()
     source: str = ""
@@ -65,14 +65,14 @@ _SUBSCRIBER = Values(source="names of the configuration's subscribers")
 VALUES = {
     ("", "channel"): _CHANNEL,
     ("outbound_requests", "channel"): Values(
-        source="paths of the configuration's channels; empty for an address that is not configured"
+        source="paths of the configured channels; empty for an unknown address"
     ),
     ("", "subscriber"): _SUBSCRIBER,
     ("dead_letters", "subscriber"): Values(
-        source="names of the configuration's subscribers; empty where `stage` is `ingest`"
+        source="names of the configured subscribers; empty if `stage` is `ingest`"
     ),
     ("dead_letters_waiting", "subscriber"): Values(
-        source="names of subscribers that have dead letters; empty for those of ingest"
+        source="names of subscribers with dead letters; empty for dead letters of ingest"
     ),
     ("dead_letters_waiting", "reason"): Values(
         tuple(dict.fromkeys(INGEST_LETTERS + DISPATCH_LETTERS)), _ADMITTED
@@ -80,15 +80,15 @@ VALUES = {
     ("foreign_records", "place"): Values(
         source="names of Streamer's own topics, or of tables of the log's file"
     ),
-    ("", "path"): Values(source="the one of the log's file"),
+    ("", "path"): Values(source="the path of the log's file"),
     ("event_loop_blocked", "subscriber"): Values(
-        source="names of the configuration's subscribers; empty where no plugin blocked the loop"
+        source="names of the configured subscribers; empty if no plugin blocked the loop"
     ),
     ("session_subscriptions", "outcome"): Values(("accepted", "refused")),
     ("deliveries", "outcome"): Values(tuple(kind.__name__.lower() for kind in OUTCOMES)),
     ("outbound_requests", "outcome"): Values(tuple(OutboundOutcome)),
     ("session_lost", "reason"): Values(
-        source="a lower-case word, such as `overdue` or `unknown_client`, `other` from the 65th on"
+        source="a lower-case word, such as `overdue` or `unknown_client`; after 64 different words, `other`"
     ),
     ("dead_letters", "reason"): Values(tuple(dict.fromkeys(INGEST_LETTERS + DISPATCH_LETTERS)), _ADMITTED),
     ("dead_letters", "stage"): Values(tuple(Stage)),
@@ -102,20 +102,20 @@ VALUES = {
     ("reconcile_differences", "kind"): Values(tuple(DriftKind)),
     ("", "limit"): Values(tuple(OrgLimit)),
     ("poll_age_seconds", "thread"): Values(
-        source="names of this process's threads of the log: one or a few, and with Kafka one for each "
+        source="names of this process's log threads: one or a few; with Kafka also one for each "
         "subscriber and each owned partition of the checkpoint topic"
     ),
     ("stuck", "kind"): Values(tuple(PartKind)),
-    ("stuck", "name"): Values(source="names of threads, as in `thread`, of channels and of subscribers"),
-    ("build", "version"): Values(source="the one of Streamer"),
-    ("build", "python"): Values(source="the one of Python"),
+    ("stuck", "name"): Values(source="names of threads (as in `thread`), channels and subscribers"),
+    ("build", "version"): Values(source="Streamer's version"),
+    ("build", "python"): Values(source="Python's version"),
 }
-"""Values of each label, by the metric's name without `streamer_`, or for all other metrics."""
+"""Values of each label, by the metric's name without `streamer_`, and for all other metrics."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """One metric: its `name` as it is scraped, `family` as it is declared, and what is said of it."""
+    """One metric: its scraped `name`, its declared `family`, and its description."""
 
     name: str
     family: str
@@ -126,7 +126,7 @@ class Declared:
 
     @property
     def unit(self) -> str:
-        """The unit of its values."""
+        """Unit of the metric's values."""
         if self.says.startswith("1 while"):
             return "0 or 1"
         unit = next((unit for ending, unit in _UNITS.items() if self.family.endswith(ending)), "")
@@ -134,9 +134,9 @@ class Declared:
 
 
 def declared() -> list[Declared]:
-    """Return all metrics of Streamer's own, in the order of their declaration."""
+    """Return all of Streamer's own metrics, in the order of declaration."""
     registry = Metrics(clock=TurnedClock()).registry
-    # The client publishes no way to ask for the labels of a metric that has no series yet.
+    # The client library has no public access to the labels of a metric without series.
     collectors = registry._collector_to_names  # noqa: SLF001 - there is no public way
     return [_declared(each) for each in collectors if isinstance(each, MetricWrapperBase)]
 
@@ -156,7 +156,7 @@ def _declared(metric: MetricWrapperBase) -> Declared:
 
 
 def values(metric: Declared, label: str) -> Values:
-    """Return the values of a label. Raises `KeyError` for one whose values are not told here."""
+    """Return the values of a label. Raises `KeyError` for a label without a description here."""
     family = metric.family.removeprefix("streamer_")
     return VALUES.get((family, label)) or VALUES["", label]
 
@@ -205,7 +205,7 @@ def _words(names: Sequence[str]) -> str:
 
 
 def files() -> Iterator[tuple[Path, str]]:
-    """Yield the file that is made, and its text."""
+    """Yield the path and the text of the generated file."""
     yield PAGE, text()
 
 

@@ -1,8 +1,8 @@
-"""Writes the rules of Prometheus as a resource of Kubernetes: `python -m tools.monitoring.operator_rules`.
+"""Writes Prometheus's rules as a Kubernetes resource: `python -m tools.monitoring.operator_rules`.
 
-`k8s/components/monitoring/prometheusrule.yaml` is made from
-`config/prometheus/rules.yaml`, because kustomize can't wrap a file that is not a
-resource of Kubernetes into one.
+`k8s/components/monitoring/prometheusrule.yaml` is generated from
+`config/prometheus/rules.yaml`, because kustomize can't turn an ordinary file into a
+Kubernetes resource.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ spec:
 
 
 def files() -> Iterator[tuple[Path, str]]:
-    """Yield the file that is made, and its text."""
+    """Yield the path and the text of the generated file."""
     yield RESOURCE, _HEAD + indent(RULES.read_text(encoding="utf-8"), "  ")
 
 

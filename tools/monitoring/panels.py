@@ -1,4 +1,4 @@
-"""Panels of Grafana's dashboard: their kinds, their colours, and the expressions that many of them share."""
+"""Panels of Grafana's dashboard: kinds, colours, and shared expressions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ JOBS = 'job=~"$job"'
 
 
 class Kind(Enum):
-    """Types of panels, by Grafana's names."""
+    """Types of panels, with Grafana's names."""
 
     STAT = "stat"
     GRAPH = "timeseries"
@@ -28,7 +28,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An expression, and the name of its series in the legend."""
+    """An expression, and its series' name in the legend."""
 
     expr: str
     legend: str
@@ -36,10 +36,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One panel: its `queries`, and how their values are shown.
+    """One panel: its `queries`, and the display of their values.
 
-    `unit` is one of Grafana's; `words` are shown instead of 0, 1, …; and
-    `steps` are the colours from a value on.
+    `unit` is one of Grafana's units. `words` replace the values 0, 1, …. `steps`
+    gives a colour for values from a threshold on.
     """
 
     title: str
@@ -59,26 +59,26 @@ def stat(title: str, says: str, expr: str, *, unit: str = "short", steps: Steps 
 
 
 def graph(title: str, says: str, *queries: tuple[str, str], unit: str = "short") -> Panel:
-    """Return a panel with lines, one for each series of `queries`, which are expressions and legends."""
+    """Return a panel with a line for each series of `queries`, which are pairs of expression and legend."""
     return Panel(title=title, says=says, queries=[Query(*each) for each in queries], unit=unit)
 
 
 def states(title: str, says: str, query: tuple[str, str], words: Sequence[str], steps: Steps) -> Panel:
-    """Return a panel with the states of each series of `query`, an expression and a legend."""
+    """Return a panel with the states of each series of `query`, a pair of expression and legend."""
     queries = [Query(*query)]
     return Panel(title=title, says=says, queries=queries, kind=Kind.STATES, words=words, steps=steps)
 
 
 def rate(metric: str, labels: str, *by: str) -> str:
-    """Return an expression for the rate of a counter, added up by labels."""
+    """Return an expression for a counter's rate, summed by labels."""
     return f"sum by ({', '.join(by)}) (rate({metric}{{{labels}}}[$__rate_interval]))"
 
 
 def increase(metric: str, labels: str, *by: str) -> str:
-    """Return an expression for the increase of a counter, added up by labels."""
+    """Return an expression for a counter's increase, summed by labels."""
     return f"sum by ({', '.join(by)}) (increase({metric}{{{labels}}}[$__rate_interval]))"
 
 
 def quantile(share: float, metric: str, labels: str, *by: str) -> str:
-    """Return an expression for a quantile of a histogram, by labels."""
+    """Return an expression for a histogram's quantile, by labels."""
     return f"histogram_quantile({share}, {rate(f'{metric}_bucket', labels, *by, 'le')})"

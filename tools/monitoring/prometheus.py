@@ -1,4 +1,4 @@
-"""A real Prometheus on loopback, and its promtool, for tests."""
+"""Real Prometheus on loopback, with promtool, for tests."""
 
 import json
 import shutil
@@ -20,16 +20,16 @@ _ANSWER_S = 30.0
 
 
 class PrometheusFailed(Exception):
-    """Prometheus does not start: the message holds what it said."""
+    """Prometheus does not start; the message contains its output."""
 
 
 def is_installed() -> bool:
-    """Return whether Prometheus and promtool are there."""
+    """Return true if Prometheus and promtool are installed."""
     return bool(shutil.which("prometheus") and shutil.which("promtool"))
 
 
 def promtool(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run promtool to its end, in `folder`. Raises `PrometheusFailed` where it is not installed."""
+    """Run promtool in `folder`. Raises `PrometheusFailed` if promtool is not installed."""
     program = shutil.which("promtool")
     if program is None:
         raise PrometheusFailed("promtool is not installed: python -m tools.system_packages")
@@ -39,7 +39,7 @@ def promtool(*arguments: str, folder: Path | None = None) -> subprocess.Complete
 
 
 class Prometheus:
-    """Prometheus with the configuration `settings`, which keeps its data in `folder`."""
+    """Prometheus with the configuration `settings`, and its data in `folder`."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         [self.port] = free_ports(1)

@@ -1,4 +1,4 @@
-"""Rows of the dashboard, from the overview to the processes."""
+"""Dashboard rows, from the overview to the processes."""
 
 from collections.abc import Sequence
 
@@ -24,14 +24,14 @@ from tools.monitoring.panels import (
 _OVERVIEW = (
     stat(
         "Alerts",
-        "Alerts of Streamer that fire. docs/alerts.md has what to do for each.",
+        "Streamer's firing alerts. docs/alerts.md explains each alert.",
         'count(ALERTS{alertname=~"Streamer.*", alertstate="firing"}) or vector(0)',
         steps=NONE_IS_GOOD,
     ),
     stat("Processes", "Processes that Prometheus can scrape.", f"sum(up{{{JOBS}}})", steps=ONE_IS_GOOD),
     stat(
         "Channels that are not read",
-        "Channels that no process reads at the moment.",
+        "Channels that no process reads now.",
         f"count(sum by (job, channel) (streamer_channel_up{{{CHANNELS}}} "
         f"or streamer_channel_owned{{{CHANNELS}}}) == 0) or vector(0)",
         steps=NONE_IS_GOOD,
@@ -44,20 +44,20 @@ _OVERVIEW = (
     ),
     stat(
         "Dead letters, 24 h",
-        "Events that were set aside. `streamer deadletters list` shows them.",
+        "Events set aside. `streamer deadletters list` shows the dead letters.",
         f"sum(increase(streamer_dead_letters_total{{{JOBS}}}[24h]))",
         steps=NONE_IS_GOOD,
     ),
     stat(
         "Until events are dropped",
-        "Of the channel that is furthest behind: time until Salesforce drops what was not read.",
+        "Time until Salesforce drops unread events, for the channel that is furthest behind.",
         f"min(streamer_checkpoint_expires_timestamp_seconds{{{CHANNELS}}} - time())",
         unit="s",
         steps=HOURS_LEFT,
     ),
     graph(
         "Events in, deliveries out",
-        "Events that enter the log, and deliveries that targets accept, several of an event.",
+        "Events that enter the log, and accepted deliveries. An event can have several deliveries.",
         (f"sum(rate(streamer_ingest_events_total{{{CHANNELS}}}[$__rate_interval]))", "into the log"),
         (
             f'sum(rate(streamer_deliveries_total{{{SUBSCRIBERS}, outcome="delivered"}}[$__rate_interval]))',
@@ -67,7 +67,7 @@ _OVERVIEW = (
     ),
     graph(
         "From Salesforce to the log",
-        "From the commit in Salesforce to the log, of the first event of each append.",
+        "Time from the commit in Salesforce to the log, for the first event of each append.",
         (quantile(0.5, "streamer_event_age_seconds", CHANNELS), "p50"),
         (quantile(0.99, "streamer_event_age_seconds", CHANNELS), "p99"),
         unit="s",
@@ -103,7 +103,7 @@ _PROCESS = (
     ),
     graph(
         "Blocks of the event loop",
-        "Times it stood still for more than a second, by the subscriber whose plugin did it.",
+        "Blocks for more than a second, by the subscriber whose plugin caused them.",
         (
             increase("streamer_event_loop_blocked_total", JOBS, "instance", "subscriber"),
             "{{instance}} {{subscriber}}",
@@ -111,14 +111,14 @@ _PROCESS = (
     ),
     states(
         "Parts that are stuck",
-        "A part has work, and does not move, for no known reason.",
+        "A part has work but makes no progress, for an unknown reason.",
         (f"max by (instance, kind) (streamer_stuck{{{JOBS}}})", "{{instance}} {{kind}}"),
         ("move", "stuck"),
         NONE_IS_GOOD,
     ),
     states(
         "Configuration",
-        "Refused: the files have a mistake, and the former configuration is in effect.",
+        "Refused: the files have a mistake, and the previous configuration stays in effect.",
         (
             (
                 f"(1 - streamer_configuration_applied{{{JOBS}}}) * 2 "
@@ -131,7 +131,7 @@ _PROCESS = (
     ),
     Panel(
         title="Versions",
-        says="Of Streamer and of Python, and whether a process is a standby.",
+        says="Versions of Streamer and Python, and the mark of a standby process.",
         queries=[
             Query(
                 f"streamer_build_info{{{JOBS}}} * on (job, instance) group_left () "
@@ -155,4 +155,4 @@ ROWS: Sequence[tuple[str, Sequence[Panel]]] = (
     ("Continuity and quota", CONTINUITY),
     ("Processes", _PROCESS),
 )
-"""Titles of the rows, and their panels."""
+"""Titles of the rows, with their panels."""

@@ -1,1 +1,1 @@
-"""Events for operators: search, the story of one event, and new events as they come."""
+"""Events for operators: a search, the story of one event, and a live tail of new events."""

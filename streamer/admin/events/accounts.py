@@ -1,4 +1,4 @@
-"""Accounts of one event at one subscriber: a state, sentences, and the records that they rest on."""
+"""Account of one event at one subscriber: its state, sentences that explain it, and the evidence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ _NOT_SHOWN = frozenset({"event", "raw"})
 
 
 class AccountState(StrEnum):
-    """State of an event at a subscriber, as far as the log knows it."""
+    """State of an event at a subscriber, as far as the log shows it."""
 
     DELIVERED = "delivered"
     DEAD_LETTER = "dead_letter"
@@ -23,21 +23,21 @@ class AccountState(StrEnum):
     FILTERED = "filtered"
     WAITING = "waiting"
     SETTLED = "settled"
-    """It is done, and the log does not keep how."""
+    """The event is done, but the log does not keep the outcome."""
     NOT_FORWARDED = "not_forwarded"
-    """No subscriber before this one has forwarded it."""
+    """No subscriber before this subscriber has forwarded the event."""
     UNKNOWN = "unknown"
-    """The log has lost the event's place, and keeps nothing else of it here."""
+    """The log no longer holds the event, and has no record of it at this subscriber."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """All that the log and this process know of one event at one subscriber.
+    """Everything that the log and this process know about one event at one subscriber.
 
-    `logged` is the event, or the copy that was forwarded. `head` is the event at
-    the beginning of the lane that parks it. `redrives` are records of orders that
-    can have covered it. `control` and `status` describe the subscriber now; the
-    second is `None` in a process that does not deliver for it.
+    `logged` is the event, or its forwarded copy. `head` is the first event of the
+    lane in which the event is parked. `redrives` are audit records of redrives that
+    possibly covered the event. `control` and `status` describe the subscriber now;
+    `status` is `None` in a process that does not deliver to the subscriber.
     """
 
     name: SubscriberName
@@ -66,7 +66,7 @@ class Evidence:
 
 @dataclass(slots=True, kw_only=True)
 class Account:
-    """State of an event at a subscriber, and sentences: what happened, and what to do next."""
+    """State of an event at a subscriber, with sentences about its history and about next steps."""
 
     state: AccountState
     said: list[str] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Account:
 
 
 def account_of(evidence: Evidence) -> Account:
-    """Return the account that the evidence gives; records count before what the configuration says today."""
+    """Return the account that follows from `evidence`. Records count more than today's configuration."""
     if evidence.lane is not None:
         account = _parked(evidence, evidence.lane)
     elif evidence.letters and not _is_delivered_since(evidence):
@@ -134,10 +134,10 @@ def _parked(evidence: Evidence, lane: ParkedLane) -> Account:
     else:
         first = f"event {evidence.head.event.id}" if evidence.head else "an earlier event"
         account.said.append(f"Parked behind {first} of the same key. {tried.capitalize()}; {last}.")
-    account.said.append(f"The next attempt is due at {_at(setback.due_at)}.")
+    account.said.append(f"The next attempt follows at {_at(setback.due_at)}.")
     account.said += _hold_reasons(evidence)
     account.next_steps.append(
-        "Mend the cause: the next attempt comes by itself. "
+        "Fix the cause. The next attempt follows automatically. "
         f"`streamer parked list {evidence.name}` shows the parked keys."
     )
     return account
@@ -156,7 +156,7 @@ def _set_aside(evidence: Evidence) -> Account:
         said=said,
         next_steps=[
             f"`streamer deadletters show '{letter.id}'` shows the target's answer.",
-            f"After mending the cause: `streamer deadletters redrive '{letter.id}'`.",
+            f"After fixing the cause: `streamer deadletters redrive '{letter.id}'`.",
         ],
     )
 
@@ -176,7 +176,7 @@ def _without_record(evidence: Evidence) -> Account:
     if evidence.logged is None and evidence.after:
         return _not_forwarded(evidence)
     if evidence.logged is None:
-        said = "The log does not hold the event any more, and no record of it at this subscriber."
+        said = "The log no longer holds the event, and has no record of it at this subscriber."
         return Account(state=AccountState.UNKNOWN, said=[said])
     if not evidence.is_settled:
         return _waiting(evidence, evidence.logged)
@@ -186,11 +186,11 @@ def _without_record(evidence: Evidence) -> Account:
 def _not_forwarded(evidence: Evidence) -> Account:
     before = ", ".join(evidence.after)
     why = evidence.verdict.why
-    said = f"Not forwarded by {before}, after which it comes"
+    said = f"Not forwarded by {before}, which this subscriber comes after"
     return Account(
         state=AccountState.NOT_FORWARDED,
         said=[f"{said}: {why}." if why else f"{said}."],
-        next_steps=[f"See what became of it at {before}."],
+        next_steps=[f"See the event's outcome at {before}."],
     )
 
 
@@ -199,11 +199,11 @@ def _waiting(evidence: Evidence, logged: LoggedEvent) -> Account:
         said = "Waiting: the subscriber has recorded no progress here yet."
         return Account(state=AccountState.WAITING, said=[said, *_hold_reasons(evidence)])
     behind = logged.entry.offset - evidence.progress.next_offset
-    where = "next in its partition" if behind <= 0 else f"at most {_counted(behind, 'event')} before it"
+    where = "next in the partition" if behind <= 0 else f"at most {_counted(behind, 'event')} before it"
     account = Account(state=AccountState.WAITING, said=[f"Waiting: not settled yet, {where}."])
     account.said += _hold_reasons(evidence)
     if not evidence.verdict.matches and not evidence.verdict.error:
-        account.said.append(f"It will be filtered out: {evidence.verdict.why}.")
+        account.said.append(f"The subscriber will filter out the event: {evidence.verdict.why}.")
     if not account.next_steps:
         account.next_steps.append("`streamer subscribers list` shows whether the subscriber makes progress.")
     return account
@@ -214,48 +214,47 @@ def _settled(evidence: Evidence) -> Account:
     if verdict.absent and not verdict.matches:
         names = ", ".join(verdict.absent)
         said = (
-            f"Settled without a record. Its expressions read {names}, as it was then, which the log does not "
-            "keep: it was filtered out, skipped or delivered."
+            f"Settled without a record. The expressions read {names}, whose value of that time the log "
+            "does not keep. So the event was filtered out, skipped or delivered."
         )
         return Account(state=AccountState.SETTLED, said=[said])
     if verdict.error:
-        said = f"Settled without a record, though its expressions fail on it: {verdict.error}."
-        kept = "Its dead letter was redriven or discarded, or the expressions have changed since."
+        said = f"Settled without a record, although an expression fails on the event: {verdict.error}."
+        kept = "The dead letter was redriven or discarded, or the expressions have changed since."
         return Account(state=AccountState.SETTLED, said=[said, kept])
     if not verdict.matches:
         said = f"Filtered out: {verdict.why}."
         return Account(
-            state=AccountState.FILTERED, said=[said, "That is the verdict of today's configuration."]
+            state=AccountState.FILTERED, said=[said, "This verdict follows from today's configuration."]
         )
     if evidence.keeps_receipts:
         said = (
-            "Settled without a receipt: its plugin skipped it, its dead letter was discarded, its receipt "
-            "has expired, or it is older than the subscriber."
+            "Settled without a receipt: the plugin skipped the event, its dead letter was discarded, its "
+            "receipt has expired, or the event is older than the subscriber."
         )
         return Account(state=AccountState.SETTLED, said=[said])
     said = (
-        "Settled: delivered, skipped by its plugin, or older than the subscriber. The log does not keep "
-        "which, because this subscriber keeps no receipts."
+        "Settled: delivered, skipped by the plugin, or older than the subscriber. The log does not show "
+        "the reason, because this subscriber keeps no receipts."
     )
-    step = (
-        f"Set subscribers.{evidence.name}.receipts to true, and the log keeps what is delivered from then on."
-    )
+    step = f"Set subscribers.{evidence.name}.receipts to true, so that the log records future deliveries."
     return Account(state=AccountState.SETTLED, said=[said], next_steps=[step])
 
 
 def _hold_reasons(evidence: Evidence) -> list[str]:
-    """Return what keeps the subscriber from delivering now."""
+    """Return the reasons why the subscriber does not deliver now."""
     said = []
     control = evidence.control
     if control is not None and control.switch == "paused":
         why = f": {control.reason}" if control.reason else ""
         said.append(
-            f"The subscriber is paused since {_at(control.at)}, by {control.by}{why}. "
-            f"`streamer subscribers resume {evidence.name}` ends that."
+            f"The subscriber has been paused since {_at(control.at)}, by {control.by}{why}. "
+            f"`streamer subscribers resume {evidence.name}` ends the pause."
         )
     if evidence.status is None:
         said.append(
-            "This process does not deliver for the subscriber: ask one that does for attempts in memory."
+            "This process does not deliver to the subscriber. Only a process that delivers to it knows "
+            "the attempts in memory."
         )
     elif evidence.status.trouble:
         said.append(f"The subscriber has trouble: {evidence.status.trouble}.")
@@ -268,20 +267,22 @@ def _is_delivered_since(evidence: Evidence) -> bool:
 
 
 def _earlier(evidence: Evidence, state: AccountState) -> list[str]:
-    """Return sentences on records that do not make the state."""
+    """Return sentences about further records, which do not decide the state."""
     said = []
     if state is not AccountState.DELIVERED:
-        said += [f"It was delivered before, at {_at(each.delivered_at)}." for each in evidence.receipts]
+        said += [
+            f"The event was delivered before, at {_at(each.delivered_at)}." for each in evidence.receipts
+        ]
     if state is not AccountState.DEAD_LETTER:
         said += [
-            f"There is a dead letter of it as well, since {_at(each.failed_at)}: {each.id}"
+            f"The event also has a dead letter, since {_at(each.failed_at)}: {each.id}"
             for each in evidence.letters
         ]
     return said
 
 
 def _redrive_said(order: AuditRecord) -> str:
-    return f"Redrive {order.detail.get('id')} of {_at(order.at)}, by {order.by}, can have covered it."
+    return f"Redrive {order.detail.get('id')} of {_at(order.at)}, by {order.by}, possibly covered the event."
 
 
 def _counted(number: int, name: str) -> str:

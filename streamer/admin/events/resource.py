@@ -1,4 +1,4 @@
-"""Resource of the events: finds them, tells their stories, and streams new ones."""
+"""Resource of the events: finds events, tells an event's story, and streams new events."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, aclosing
@@ -21,7 +21,7 @@ from streamer.ports import EventSearch, FoundEvents
 
 _WRITTEN_WITHIN_S = 60.0
 _NEWEST_SCANNED = 10_000
-# An expression is asked on so many events.
+# Number of newest events on which an expression is evaluated.
 _AMONG = 500
 
 
@@ -40,9 +40,9 @@ class EventResource:
         ]
 
     async def events(self, asked: Searching) -> JsonObject:
-        """Return the events that a search finds, and how far it came.
+        """Return the events that a search finds, and where the search stopped.
 
-        Raises `ApiError` 400 for a foreign cursor, and `LogUnavailable`.
+        Raises `ApiError` 400 for a cursor of another search, and `LogUnavailable`.
         """
         found = await self._found(asked.meant())
         return {
@@ -52,12 +52,12 @@ class EventResource:
         }
 
     async def story(self, event_id: str, asked: Showing) -> JsonObject:
-        """Return one event's story. Raises `ApiError` 404 when it is not found, and `LogUnavailable`."""
+        """Return one event's story. Raises `ApiError` 404 for an unknown event, and `LogUnavailable`."""
         with self.context.searching():
             return await StoryReader(context=self.context).story(EventId(event_id), asked)
 
     async def event_at(self, place: Partition, offset: int) -> JsonObject | None:
-        """Return the event at a place of the log as a search does, `None` when there is none any more.
+        """Return the event at an offset in the form of a search result, or `None` if the log lost it.
 
         Raises `LogUnavailable`.
         """
@@ -65,12 +65,11 @@ class EventResource:
         return None if logged is None else logged_json(logged)
 
     async def newest(self, asked: Tailing, most: int) -> JsonObject:
-        """Return the newest events of those that a tail shows, at most `most`, and how far the search came.
+        """Return up to `most` of the newest events that a tail would show, and where the search stopped.
 
-        With `where`, it is among the newest that the other fields find; `failed`
-        is the number of those on which the expression fails. Raises `ApiError`
-        400 for a mistake in it and for one that takes too long, and
-        `LogUnavailable`.
+        `where` is evaluated on a limited number of events that match the other
+        fields; `failed` counts the events on which `where` fails. Raises `ApiError`
+        400 if `where` has a mistake or takes too long, and `LogUnavailable`.
         """
         where = self._where(asked)
         limit = most if where is None else _AMONG
@@ -81,8 +80,8 @@ class EventResource:
         if len(answers) < len(events) and answers.count(True) < most:
             raise ApiError(
                 400,
-                f"where: takes longer than {DEADLINE_S:g} s: it was asked on {len(answers)} of the "
-                f"{len(events)} newest events; narrow the search by type, record or channel.",
+                f"where: takes longer than {DEADLINE_S:g} s: only {len(answers)} of the {len(events)} "
+                "newest events were tested; narrow the search by type, record or channel.",
             )
         shown = [
             followed_json(each) for each, answer in zip(found.events, answers, strict=False) if answer is True
@@ -91,10 +90,10 @@ class EventResource:
         return {"events": shown, **_reach(found), "failed": failed}
 
     def following(self, asked: Tailing) -> AbstractContextManager[TailClient]:
-        """Return a context with a client of the tail, which gets new events.
+        """Return a context with a client that gets the tail's new events.
 
-        Raises `ApiError` 400 for a mistake in `where` and, on entering, 409 when
-        there are too many clients. Raises `LogUnavailable`.
+        Raises `ApiError` 400 for a mistake in `where`, `ApiError` 409 on entry if
+        there are too many clients, and `LogUnavailable`.
         """
         return self.context.tail.client(matcher(asked.meant()), self._where(asked))
 
@@ -125,7 +124,7 @@ class EventResource:
 
 
 async def write_lines(lines: AsyncGenerator[bytes, None], response: web.StreamResponse, clock: Clock) -> None:
-    """Write lines until they end, or the client is gone or has read nothing for a minute."""
+    """Write lines until the lines end, the client disconnects, or the client has not read for a minute."""
     try:
         async with aclosing(lines):
             async for some in lines:
@@ -133,7 +132,7 @@ async def write_lines(lines: AsyncGenerator[bytes, None], response: web.StreamRe
                     await response.write(some)
         await response.write_eof()
     except (ConnectionError, TimeoutError):
-        # The answer has begun: nothing else can be said to this client.
+        # The response has begun, so no error status can follow.
         response.force_close()
 
 

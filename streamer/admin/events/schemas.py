@@ -14,12 +14,12 @@ _SHOW_SCANNED = 1_000_000
 
 
 def patterns(text: str | None) -> tuple[str, ...]:
-    """Return the event types in a list with commas."""
+    """Return the patterns of event types in a comma-separated list."""
     return tuple(filter(None, map(str.strip, (text or "").split(","))))
 
 
 class Searching(RequestModel):
-    """Request for events; `type` are patterns with commas between them, and `until` is excluded."""
+    """Request for events. `type` holds patterns, separated by commas; `until` itself is excluded."""
 
     record: str | None = Field(default=None, min_length=1, max_length=_LONGEST_TEXT)
     type: str | None = Field(default=None, max_length=_LONGEST_TEXT)
@@ -51,7 +51,7 @@ class Searching(RequestModel):
 
 
 class Showing(RequestModel):
-    """Request for one event's story; the other fields narrow the search for the event."""
+    """Request for one event's story. The fields narrow the search for the event."""
 
     type: str | None = Field(default=None, max_length=_LONGEST_TEXT)
     since: AwareDatetime | None = None
@@ -74,5 +74,5 @@ class Tailing(RequestModel):
     where: str | None = Field(default=None, min_length=1, max_length=_LONGEST_TEXT)
 
     def meant(self) -> EventSearch:
-        """Return the search for what `where` does not say."""
+        """Return the search for all conditions except `where`."""
         return EventSearch(record=self.record, types=patterns(self.type), channel=self.channel)

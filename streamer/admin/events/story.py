@@ -1,4 +1,4 @@
-"""Story of one event: what the log keeps of it, from its append to each subscriber."""
+"""Story of one event: its records in the log, from the append to each subscriber."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -36,13 +36,13 @@ class Kept:
 
 @dataclass(slots=True, kw_only=True)
 class StoryReader:
-    """Puts the stories of events together; a few subscribers are read at a time."""
+    """Assembles the stories of events, and reads a few subscribers at a time."""
 
     context: AdminContext
     _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE), init=False)
 
     async def story(self, event_id: EventId, asked: Showing) -> JsonObject:
-        """Return the story of an event. Raises `ApiError` 404 if the log has no trace of it."""
+        """Return the story of an event. Raises `ApiError` 404 if the log has no trace of the event."""
         log = self.context.log
         found = await log.history.find(asked.meant(event_id))
         logged = found.events[0] if found.events else None
@@ -122,7 +122,7 @@ class StoryReader:
                 record=kept.event.key,
                 forwarded_to=name,
                 limit=1,
-                # A copy is appended after its event, and has its time.
+                # A copy is appended after its event, and has the event's time.
                 since=_time(kept.event) - 1,
             )
         )
@@ -131,7 +131,7 @@ class StoryReader:
     async def _place(
         self, name: SubscriberName, logged: LoggedEvent
     ) -> tuple[SubscriberPlace, LoggedEvent | None]:
-        """Return what a subscriber has recorded around an event, and the head of the lane that parks it."""
+        """Return a subscriber's records around an event, and the first event of its parked lane."""
         history, entry = self.context.log.history, logged.entry
         place = await history.place(name, entry.partition, entry.offset)
         if place.lane is None or not place.lane.offsets or place.lane.offsets[0] == entry.offset:
@@ -139,11 +139,11 @@ class StoryReader:
         return place, await history.at(entry.partition, place.lane.offsets[0])
 
 
-_NO_EVENT = "The event itself: it could not be read, and the dead letter holds its bytes."
+_NO_EVENT = "The event itself: it was unreadable, and the dead letter holds its bytes."
 
 
 def _head(event: Event | None, logged: LoggedEvent | None, letters: Sequence[DeadLetter]) -> JsonObject:
-    """Return the event, its place, and the letters that ingest has set aside of it."""
+    """Return the event, its position in the log, and the dead letters from ingest."""
     aside = [each for each in letters if each.subscriber is None]
     return {
         "event": None if event is None else event_json(event),
@@ -159,18 +159,18 @@ def _head(event: Event | None, logged: LoggedEvent | None, letters: Sequence[Dea
 def _received(event: Event | None, logged: LoggedEvent | None, aside: Iterable[DeadLetter]) -> list[str]:
     said = []
     if event is not None:
-        said.append(f"Salesforce announces it at {event.time}, in channel {event.channel}.")
+        said.append(f"Salesforce sent the event at {event.time}, in channel {event.channel}.")
         if isinstance(redriven := event.data.get("redriven"), dict):
-            said.append(f"It was read again from a dead letter, at {redriven.get('redriven_at')}.")
+            said.append(f"Ingest read the event again from a dead letter, at {redriven.get('redriven_at')}.")
     if logged is not None:
         entry = logged.entry
         place = f"{entry.partition.topic}, partition {entry.partition.number}, offset {entry.offset}"
         at = optional_time(logged.appended_at)
         said.append(f"Appended to the log{f' at {at[:19]}Z' if at else ''}: {place}.")
     elif event is not None:
-        said.append("The log does not hold it any more, or it was never appended.")
+        said.append("The log no longer holds the event, or never held it.")
     said += [
-        f"Ingest set it aside at {rfc3339(each.failed_at)[:19]}Z ({each.reason}): {each.error}"
+        f"Ingest set the event aside at {rfc3339(each.failed_at)[:19]}Z ({each.reason}): {each.error}"
         for each in aside
     ]
     return said
@@ -184,7 +184,7 @@ def _is_of(letter: LetterHead, event_id: EventId, logged: LoggedEvent | None) ->
 
 
 def _can_have_covered(record: AuditRecord, name: SubscriberName, event: Event) -> bool:
-    """Return whether a redrive can have covered a letter of the event, by its audit record."""
+    """Return true if the redrive in `record` possibly covered a dead letter of the event."""
     if record.what != _ORDERED or record.subscriber != name or record.at < _time(event):
         return False
     meant = record.detail.get("meant")
@@ -197,27 +197,30 @@ def _can_have_covered(record: AuditRecord, name: SubscriberName, event: Event) -
 
 def _not_kept(kept: Kept, accounts: Sequence[Evidence]) -> Iterable[str]:
     if kept.logged is not None and kept.logged.appended_at is None:
-        yield "The time of the append: a record of this log has the time of its event."
+        yield "The time of the append: records of this log have the time of their event."
     silent = [each.name for each in accounts if not each.keeps_receipts]
     if silent:
         yield f"Deliveries of subscribers without `receipts`: {', '.join(silent)}."
     if not kept.has_all_receipts:
-        yield "Receipts that came much later: there are more since the event than one request searches."
-    yield "Attempts beyond their number, the first and the last error. Those in memory are recorded later."
-    yield "The reason why an event was filtered out: it follows from today's configuration."
+        yield "Receipts from much later: more receipts follow the event than one request searches."
+    yield (
+        "Details of attempts, except their number and the first and last errors. Attempts in memory are "
+        "recorded later."
+    )
+    yield "The reason why an event was filtered out: the reason shown follows from today's configuration."
     yield "Dead letters that were redriven or discarded; `streamer audit` shows the orders."
 
 
 def _not_found(found: FoundEvents) -> str:
     if found.is_whole:
         return (
-            "The log holds no event of that id, and no dead letter of it: perhaps it never came (see "
-            "`streamer continuity list`), or its retention is over."
+            "The log holds neither an event nor a dead letter with that id: perhaps the event never "
+            "arrived (see `streamer continuity list`), or its retention is over."
         )
     back = "" if found.reached is None else f", back to {rfc3339(found.reached)[:19]}Z"
     return (
-        f"No event of that id is among the last {found.scanned:,} places of the log{back}: narrow the search "
-        "by type, since and until, or look at more places."
+        f"No event with that id is among the last {found.scanned:,} offsets of the log{back}: narrow the "
+        "search by type, since and until, or search more offsets."
     )
 
 

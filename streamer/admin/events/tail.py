@@ -1,4 +1,4 @@
-"""Live tail: new events of the log, read once, and chosen by expressions for a few clients."""
+"""Live tail: reads new events of the log once, and filters them for a few clients."""
 
 import asyncio
 import threading
@@ -21,21 +21,21 @@ from streamer.ports import AppendedPage, EventHistory, LoggedEvent
 from streamer.settings import Settings
 
 Admits = Callable[[Event], bool]
-"""Test whether a client wants an event; it can raise `BrokenRoute`."""
+"""Tests if a client wants an event; can raise `BrokenRoute`."""
 
 DEADLINE_S = 2.0
-"""Most seconds in which an expression is asked on the events of one request, or of one page of the tail."""
+"""Time limit in seconds for evaluating an expression on one request, or on one page of the tail."""
 
 _SLICE_S = 0.01
 _WHERE = SubscriberName("where")
 
 
 class Where:
-    """Asks an expression on threads, for as long as its client waits for the answer.
+    """Evaluates an expression on worker threads while the client waits for the answers.
 
-    An evaluation has a budget, so that none goes on for long. The event loop
-    shares the interpreter with a thread. So after each slice of time, `Where`
-    waits as long as it worked.
+    Each evaluation has a limited budget of steps. The event loop shares the
+    interpreter with the worker thread. So after each slice of time, `Where` rests
+    as long as it worked.
     """
 
     def __init__(self, admits: Admits, clock: Clock) -> None:
@@ -43,7 +43,7 @@ class Where:
         self._clock = clock
 
     async def ask(self, events: Sequence[Event], *, enough: int | None = None) -> list[bool | BrokenRoute]:
-        """Return the answer for each event, or the error with which the expression fails on it.
+        """Return for each event if the expression is true, or the expression's error.
 
         There are fewer answers than events if the deadline passes, or `enough`
         events are admitted.
@@ -63,14 +63,14 @@ class Where:
                 if slice_s >= _SLICE_S:
                     await self._clock.sleep(slice_s)
         finally:
-            # Nothing else ends a thread.
+            # The worker thread ends only by this flag.
             is_over.set()
         return answers
 
     def _ask(
         self, events: Sequence[Event], enough: int | None, is_over: threading.Event
     ) -> list[bool | BrokenRoute]:
-        """Return the answers for the first of `events`, as many as a slice of time allows."""
+        """Return answers for as many of the first `events` as a slice of time allows."""
         answers: list[bool | BrokenRoute] = []
         begun_at = self._clock.monotonic()
         for event in events:
@@ -86,10 +86,11 @@ class Where:
 
 
 def compiled_where(expression: str, settings: Settings) -> Admits:
-    """Return the test that `expression` is, with the lookup tables of `settings`.
+    """Compile `expression` into a test of events, with the lookup tables of `settings`.
 
-    It knows no keys of hashes: with answers to expressions of one's own, a key
-    could be used without being known. Raises `ApiError` 400 for a mistake.
+    The test has no access to hash keys. Otherwise a client could use a secret key
+    through expressions without knowing the key. Raises `ApiError` 400 for a
+    mistake.
     """
     try:
         route = compile_route(
@@ -111,22 +112,22 @@ def _where_mistake(_keys: Keys, sentence: str, detail: str) -> ConfigurationErro
 
 
 MOST_CLIENTS = 8
-"""Most clients of one process that follow its log at a time."""
+"""Most clients that follow the log of one process at a time."""
 
 _MOST_LINES = 1_000
 _MOST_BYTES = 4 * 1024 * 1024
 _ALIVE_S = 5.0
 _RETRY_S = 1.0
-# At most 500 events a page, so an event costs a daemon under load little, however many there are.
+# A page has at most 500 events, which bounds the tail's cost for a busy daemon.
 _PAUSE_S = 0.25
 
 Wants = Callable[[Event], bool]
-"""Test whether a client wants an event, which takes no time and does not fail."""
+"""Quick test if a client wants an event; does not fail."""
 
 _log = structlog.get_logger()
 _OVERDUE = BrokenRoute(
-    f"where was asked for {DEADLINE_S:g} s on the events that came together, and not on this one: "
-    "narrow the tail by type, record or channel, or let it read less of an event"
+    f"the time limit of {DEADLINE_S:g} s for where ended before this event was tested: narrow the tail by "
+    "type, record or channel, or simplify the expression"
 )
 
 
@@ -147,7 +148,7 @@ class TailClient:
         self._is_closed = False
 
     async def offer(self, events: Sequence[LoggedEvent]) -> None:
-        """Buffer those of the events that the client wants."""
+        """Buffer the events that the client wants."""
         wanted = [each for each in events if self._wants(each.event)]
         if self._where is None:
             answers: list[bool | BrokenRoute] = [True] * len(wanted)
@@ -186,7 +187,7 @@ class TailClient:
         self._woken.set()
 
     async def lines(self) -> AsyncGenerator[bytes, None]:
-        """Yield what is buffered, in whole lines, and every few seconds a line that says that all is well."""
+        """Yield buffered lines, each complete, and a heartbeat line every few seconds without events."""
         while True:
             with suppress(TimeoutError):
                 async with self._clock.timeout(_ALIVE_S):
@@ -197,7 +198,7 @@ class TailClient:
                 return
 
     def _taken(self) -> bytes:
-        """Take some lines: not all, since a client that stops reading must not hold two buffers."""
+        """Take some of the lines. If it took all, a client that stops reading would hold two buffers."""
         said = [_json_line(each) for each in self._told]
         self._told = []
         if self._dropped:
@@ -220,8 +221,8 @@ class TailClient:
 class Tail:
     """Reader of the newest events, which runs while it has clients.
 
-    Ingest and dispatch never wait for it: it reads the log as any reader does,
-    at most 2,000 events a second, and leaves out what is beyond that.
+    Ingest and dispatch never wait for the tail. It reads at most 2,000 events per
+    second, and skips events beyond this rate.
     """
 
     def __init__(self, history: EventHistory, clock: Clock) -> None:
@@ -234,10 +235,11 @@ class Tail:
 
     @contextmanager
     def client(self, wants: Wants, where: Where | None = None) -> Iterator[TailClient]:
-        """Add a client inside the context. Raises `ApiError` 409 when there are too many."""
+        """Add a client inside the context. Raises `ApiError` 409 if there are too many clients."""
         if len(self._clients) >= MOST_CLIENTS:
             raise ApiError(
-                409, f"{MOST_CLIENTS} clients follow the log of this process already: end one of them first."
+                409,
+                f"{MOST_CLIENTS} clients already follow the log of this process: close one of them first.",
             )
         client = TailClient(wants, self._clock, where)
         self._clients.append(client)
@@ -255,7 +257,7 @@ class Tail:
                 self._stop()
 
     def close(self) -> None:
-        """End all clients: the log is closed."""
+        """Close all clients, because the log closes."""
         self._is_closed = True
         self._stop()
         for client in self._clients:
@@ -274,11 +276,9 @@ class Tail:
             except StreamerError as error:
                 self._is_following = False
                 _log.warning("tail.interrupted", reason=str(error))
-                self._tell(
-                    trouble=f"{error}. Events that are appended until the log is read again are not shown."
-                )
+                self._tell(trouble=f"{error}. Events that are appended before reading resumes are not shown.")
             except Exception:  # noqa: BLE001 - logged with its traceback
-                # The clients must not wait for a reader that has ended.
+                # Clients must not wait for a reader that has ended.
                 _log.exception("tail.failed")
                 self.close()
                 return
@@ -306,7 +306,7 @@ class Tail:
 
 
 def followed_json(logged: LoggedEvent) -> JsonObject:
-    """Return an event as the tail tells it: all of it, and its place in the log."""
+    """Return all fields of an event, with its position in the log, as the tail sends them."""
     return {**event_json(logged.event), **place_json(logged)}
 
 

@@ -1,1 +1,1 @@
-"""Subscribers that come after each other: the events and receipts that each one gets."""
+"""Chains of subscribers: the events and receipts that each subscriber gets."""

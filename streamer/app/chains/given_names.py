@@ -1,4 +1,4 @@
-"""Names that a subscriber's expressions see beside those of the event, as far as they are known."""
+"""Additional names in a subscriber's expressions: receipts and looked-up records."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +16,9 @@ from streamer.ports import Preview
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenNames:
-    """Receipts and looked-up records of one event, and those that are `absent`.
+    """Known receipts and looked-up records of one event, and `absent` names.
 
-    An absent one is named as an expression names it, such as `receipts.invoice`
-    or `account`.
+    `absent` uses the names in expressions, such as `receipts.invoice` or `account`.
     """
 
     more: JsonObject
@@ -27,10 +26,10 @@ class GivenNames:
 
 
 def given_names(checked: Plan, name: SubscriberName, event: Event, given: JsonObject) -> GivenNames:
-    """Return what the expressions of the subscriber `name` see beside `event`.
+    """Return the additional names that the expressions of the subscriber `name` see.
 
-    A record that is `given` is found, null stands for one that is missing, and
-    what became of the others is not known.
+    A record in `given` counts as found, and null as missing. Any other look-up is
+    unknown.
     """
     more: JsonObject = {}
     absent: list[str] = []
@@ -50,7 +49,7 @@ def given_names(checked: Plan, name: SubscriberName, event: Event, given: JsonOb
 def requests_of(
     checked: Plan, name: SubscriberName, event: Event, given: JsonObject, clock: Clock
 ) -> Mapping[str, Preview]:
-    """Return the requests to services for records that are not `given`, by the names of their look-ups.
+    """Return the requests to services for records not in `given`, by the look-ups' names.
 
     Raises `BrokenRoute`.
     """

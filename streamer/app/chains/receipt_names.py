@@ -1,4 +1,4 @@
-"""Names of upstream subscribers in expressions and templates."""
+"""Finds the names of upstream subscribers in expressions and templates."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ RECEIPTS = "receipts"
 
 
 def receipts_in_expression(expression: str) -> Iterator[str]:
-    """Yield the names in `receipts.NAME` of a JMESPath expression that compiles."""
+    """Yield the names in `receipts.NAME` of a valid JMESPath expression."""
     for node in nodes_at_top(jmespath.compile(expression).parsed):
         if node["type"] == "subexpression":
             whole, member, *_ = node["children"]

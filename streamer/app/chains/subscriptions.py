@@ -1,4 +1,4 @@
-"""Subscribers that come after each other, as the log and dispatch see them."""
+"""Chains of subscribers in the terms of the log and of dispatch."""
 
 from collections.abc import Callable
 
@@ -12,14 +12,14 @@ _EVERYTHING = ("*",)
 
 
 def subscription(name: SubscriberName, subscribers: Subscribers) -> Subscription:
-    """Return what the subscriber `name` selects of the log, and to whom it forwards."""
+    """Return the events that the subscriber `name` selects, and the subscribers that it forwards to."""
     settings = subscribers[name]
     later = downstream(name, subscribers)
     return Subscription(
         subscriber=name,
         patterns=settings.on or _EVERYTHING,
         start=Start.EARLIEST if settings.after else settings.start,
-        # A delivery that is forwarded twice would start those downstream twice.
+        # A delivery that is forwarded twice would start the downstream subscribers twice.
         receipts=settings.receipts or bool(later),
         after=settings.after,
         downstream=later,
@@ -27,7 +27,7 @@ def subscription(name: SubscriberName, subscribers: Subscribers) -> Subscription
 
 
 def upstream_of(name: SubscriberName, subscribers: Subscribers) -> Upstream:
-    """Return the subscribers after which `name` comes."""
+    """Return the subscribers that `name` comes after."""
     settings = subscribers[name]
     return Upstream(
         names=settings.after,
@@ -38,11 +38,11 @@ def upstream_of(name: SubscriberName, subscribers: Subscribers) -> Upstream:
 
 
 def forwarding_of(name: SubscriberName, subscribers: Subscribers) -> Forwarding | None:
-    """Return what serves those after `name`, `None` if there are none."""
+    """Return the forwarding to the subscribers after `name`, or `None` if no subscriber follows."""
     later = {each: subscribers[each] for each in downstream(name, subscribers)}
     if not later:
         return None
-    # An event that can't come must not be waited for, however far downstream.
+    # No downstream subscriber must wait for an event that will not arrive.
     joining = {each for each, settings in subscribers.items() if len(settings.after) > 1}
     asking = joining.union(*(upstream(each, subscribers) for each in joining))
     return Forwarding(
@@ -59,7 +59,7 @@ def forwarding_of(name: SubscriberName, subscribers: Subscribers) -> Forwarding 
 
 
 def selects(name: SubscriberName, subscribers: Subscribers) -> Callable[[str], bool]:
-    """Return a test whether an event of a type can come to `name`, through all that it comes after."""
+    """Return a test of event types: true if an event can reach `name` through all subscribers before it."""
     passed = {name, *upstream(name, subscribers)} & subscribers.keys()
     tests = [wants(subscribers[each].on or _EVERYTHING) for each in passed]
     return lambda event_type: all(test(event_type) for test in tests)

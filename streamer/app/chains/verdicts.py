@@ -1,4 +1,4 @@
-"""Verdicts: whether each subscriber would take an event, and why, without any target."""
+"""Verdicts: which subscribers would take an event, and why, without contacting a target."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ _SHOWN = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteVerdict:
-    """Selection of an event by one subscriber: it `matches`, or `why` not.
+    """Selection of an event by one subscriber: it `matches`, or else `why` names the reason.
 
-    `error` is the sentence of an expression that fails. `fields` are the fields
-    that `when` looks at, with their values; a field that the event does not carry
-    is `ABSENT`. `names` are the missing inputs on which the verdict depends.
+    `error` describes an expression that fails. `fields` holds the fields that
+    `when` reads, with their values; a field that is not in the event is `ABSENT`.
+    `names` are missing inputs that the verdict depends on.
     """
 
     subscriber: SubscriberName
@@ -36,15 +36,15 @@ class RouteVerdict:
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """Names of missing inputs on which the verdict depends."""
+        """Names of missing inputs that the verdict depends on."""
         return self.names.absent if self.names else ()
 
 
 class Verdicts:
-    """Verdicts on one event, with the looked-up records in `given`.
+    """Subscribers' verdicts on one event, with the looked-up records in `given`.
 
-    Without the upstream subscriber's receipt, the verdict on the event at that
-    subscriber decides.
+    If an upstream subscriber's receipt is missing, the verdict at that subscriber
+    decides.
     """
 
     def __init__(self, checked: Plan, event: Event, given: JsonObject) -> None:
@@ -55,14 +55,14 @@ class Verdicts:
         self._deliveries: dict[SubscriberName, Delivery] = {}
 
     def of(self, name: SubscriberName) -> RouteVerdict:
-        """Return the verdict on the event at the subscriber `name`."""
+        """Return the verdict of the subscriber `name` on the event."""
         found = self._found.get(name)
         if found is None:
             found = self._found[name] = self._made(name)
         return found
 
     def delivery(self, name: SubscriberName) -> Delivery:
-        """Return the delivery that the plugin would get, even if the verdict is no. Raises `BrokenRoute`."""
+        """Return the delivery for the plugin, even if the event does not match. Raises `BrokenRoute`."""
         verdict = self.of(name)
         if verdict.error:
             raise BrokenRoute(verdict.error)
@@ -85,12 +85,12 @@ class Verdicts:
         return self._of_expressions(name)
 
     def _excluded_before(self, name: SubscriberName) -> str:
-        """Return why the subscribers upstream of `name` do not forward the event; empty if they do."""
+        """Return the reason why subscribers before `name` do not forward the event, or an empty text."""
         upstream = upstream_of(name, self._checked.settings.subscribers)
         for before in upstream.missing(self._event):
             verdict = self.of(before)
             if not verdict.matches and not (verdict.error and upstream.runs_rejected):
-                return f"{before}, after which it comes, does not get this event"
+                return f"{before}, which this subscriber comes after, does not get this event"
         return upstream.exclusion(self._event)
 
     def _of_expressions(self, name: SubscriberName) -> RouteVerdict:

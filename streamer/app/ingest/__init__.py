@@ -1,1 +1,1 @@
-"""Ingest side of a daemon: its channels, their repairs, and ordered snapshots."""
+"""Ingest side of a daemon: channels, repairs, and ordered snapshots."""

@@ -1,4 +1,4 @@
-"""Ingest of the channels of one org, each made whole."""
+"""Assembles the ingest of each channel of one org."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,16 +25,16 @@ from streamer.salesforce.outbound.recent import NotificationLog
 from streamer.salesforce.outbound.source import OutboundSource
 from streamer.settings import OUTBOUND_ROOT, ChannelSettings, LargeText, Settings, Transport
 
-# Nothing of them but the path can be set.
+# Only the path of an outbound channel can be configured.
 _OF_OUTBOUND = ChannelSettings.model_construct(path=OUTBOUND_ROOT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelIngests:
-    """Makes what carries each channel of one org into the log.
+    """Creates the ingest of each channel of one org.
 
-    A channel that the settings do not name is one of outbound messages. It is
-    neither repaired nor positioned.
+    A channel without settings carries outbound messages, and has neither repairs
+    nor positions.
     """
 
     settings: Settings
@@ -47,7 +47,7 @@ class ChannelIngests:
     limits: LimitsMonitor
 
     def of(self, channel: Channel) -> Ingest:
-        """Return the ingest of `channel`, which follows the orders of operators."""
+        """Return the ingest of `channel`, which follows operators' orders."""
         rules = next((each for each in self.settings.channels if each.path == channel.path), None)
         return self._of_outbound(channel) if rules is None else self._of_bus(channel, rules)
 
@@ -69,7 +69,7 @@ class ChannelIngests:
         large_texts: LargeTexts | None = None
         repairs: Repairs
         if ChannelKind.of(channel.path) is ChannelKind.CHANGES:
-            # All reads for one channel share its time and its pauses.
+            # All reads for one channel share its limits and its pauses.
             records, clock = self.repairing.org.records, self.repairing.clock
             rereading = Rereading(channel=channel, records=records, clock=clock)
             is_repaired = rules.on_gap_event == "repair"

@@ -47,7 +47,7 @@ _RECORDS_BYTES = 16 * 1024 * 1024
 class Ingesting:
     """Carries the channels that this process owns into the log.
 
-    Snapshots can be forecast inside the context `forecasting`.
+    Inside the context `forecasting`, the admin API can forecast snapshots.
     """
 
     settings: Settings
@@ -63,10 +63,10 @@ class Ingesting:
         settings, metrics = self.settings, self.observers.metrics
         await self.status.subscribers.followed(self.clock, within_s=_FOLLOWED_WITHIN_S)
         outbound = OutboundSource(self.clock, metrics.outbound)
-        # Before the login, so that an address that can't be used is told at once.
+        # The endpoint opens before the login, so that an unusable address is reported at once.
         async with self._receiving(outbound), self.logins.opened(settings.org) as (tokens, http):
             org = await self._authenticated(tokens)
-            # With org.id, the log's checkpoints decide nothing.
+            # With org.id, the checkpoints in the log do not decide about the org.
             known = await self._known_orgs(log) if settings.org.id is None else ()
             check_org(org, expected=settings.org.id, known=known)
             self.status.reading.logged_in()

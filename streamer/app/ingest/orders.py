@@ -1,4 +1,4 @@
-"""Orders of operators to channels: for positions, redrives of ingest's letters, and snapshots."""
+"""Operators' orders to channels: positions, redrives of ingest's dead letters, and snapshots."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -24,14 +24,14 @@ Order = TypeVar("Order", PositionOrder, Redrive, SnapshotOrder)
 
 
 def _leave_waiting(_: Channel) -> None:
-    """Let a channel that has failed wait."""
+    """Do not retry a failed channel early."""
 
 
 @dataclass(slots=True, kw_only=True)
 class ChannelOrders(ABC, Generic[Order]):
-    """Orders of one `kind` in the log, for the channels that this process owns.
+    """Orders of one `kind` in the log, for the channels of this process.
 
-    An order that is carried out is ended in the log.
+    The log records the end of an order that is carried out.
     """
 
     kind: ClassVar[str]
@@ -44,21 +44,21 @@ class ChannelOrders(ABC, Generic[Order]):
 
     @abstractmethod
     def _all(self, board: ControlState) -> Mapping[str, Order]:
-        """Return the open orders of the kind, by their ids."""
+        """Return the open orders of this kind by id."""
 
     @abstractmethod
     def _path(self, order: Order) -> str | None:
-        """Return the path of the channel that the order is for."""
+        """Return the path of the order's channel."""
 
     @abstractmethod
     async def _write_end(self, order: Order, audit: AuditRecord) -> None:
-        """Write that the order has ended at the time of `audit`; raises `LogUnavailable`."""
+        """Record that the order ended at the time of `audit`; raises `LogUnavailable`."""
 
     async def run(self, retry_now: Callable[[Channel], None] = _leave_waiting) -> None:
         """Follow the orders until cancelled.
 
-        `retry_now` is called with a channel whose orders change: it can be one
-        that has failed, and waits to be tried again.
+        `retry_now` is called with a channel whose orders change, because a failed
+        channel can be waiting for its next try.
         """
         async with asyncio.TaskGroup() as group:
             group.create_task(self._end_orders(), name=f"ended orders: {self.kind}")
@@ -72,10 +72,10 @@ class ChannelOrders(ABC, Generic[Order]):
                         retry_now(channel)
 
     def subscribe(self, channel: Channel, follow: Callable[[Mapping[str, Order]], None]) -> None:
-        """Call `follow` with the orders for `channel`, as soon as they are known and at each change.
+        """Call `follow` with the orders for `channel`, first when they are known and then at each change.
 
-        Each call replaces the orders of the one before, and `follow` the former
-        one of the channel.
+        The orders of a call replace the orders of the previous call. `follow`
+        replaces the channel's previous callback.
         """
         self._followers[channel] = follow
         self._pass_on(channel)
@@ -92,14 +92,14 @@ class ChannelOrders(ABC, Generic[Order]):
         return {name: each for name, each in orders.items() if self._path(each) == channel.path}
 
     def _carried_out(self, order_id: str, how: str = "ended", /, **outcome: Any) -> None:
-        """End the order in the log; the audit tells `how`, with the `outcome`."""
+        """End the order in the log. The audit record's name ends with `how`, and its detail has `outcome`."""
         self._over.put_nowait((order_id, how, outcome))
 
     async def _end_orders(self) -> None:
         while True:
             order_id, how, outcome = await self._over.get()
             delays = Delays(_BACKOFF)
-            # An operator can have withdrawn it meanwhile.
+            # An operator can have cancelled the order meanwhile.
             while (order := (self._orders or {}).get(order_id)) is not None:
                 detail = {"id": order_id, "channel": self._path(order), **outcome}
                 what = f"{self.kind}.{how}"
@@ -116,9 +116,10 @@ class ChannelOrders(ABC, Generic[Order]):
 
 @dataclass(slots=True, kw_only=True)
 class PositionOrders(ChannelOrders[PositionOrder]):
-    """Orders to change positions; each ends when its record is in the log.
+    """Orders to change positions. An order ends when its record is in the log.
 
-    The audit tells `position.refused` where Salesforce has refused the replay id.
+    If Salesforce refuses the replay id, the audit record is named
+    `position.refused`.
     """
 
     kind: ClassVar = "position"
@@ -126,7 +127,7 @@ class PositionOrders(ChannelOrders[PositionOrder]):
     log: RecordedHoles
 
     def of(self, channel: Channel) -> OrderedPositions:
-        """Return the orders of a channel, now and at each change; they replace its former ones."""
+        """Return a channel's view of its orders, which follows each change."""
         made = OrderedPositions(log=self.log, ended=self._end)
         self.subscribe(channel, made.follow)
         return made
@@ -149,16 +150,16 @@ class PositionOrders(ChannelOrders[PositionOrder]):
 
 @dataclass(slots=True, kw_only=True)
 class RedriveOrders(ChannelOrders[Redrive]):
-    """Orders to redrive letters of ingest; each ends when it has no letters left."""
+    """Orders to redrive ingest's dead letters. An order ends when it has no dead letters left."""
 
     kind: ClassVar = "redrive"
 
     def end(self, order: Redrive) -> None:
-        """End an order that has no letters left."""
+        """End an order that has no dead letters left."""
         self._carried_out(order.id)
 
     def _all(self, board: ControlState) -> Mapping[str, Redrive]:
-        # The others are of subscribers.
+        # Orders without a channel belong to subscribers.
         return {name: each for name, each in board.redrives.items() if self._path(each) is not None}
 
     def _path(self, order: Redrive) -> str | None:
@@ -170,7 +171,7 @@ class RedriveOrders(ChannelOrders[Redrive]):
 
 @dataclass(slots=True, kw_only=True)
 class SnapshotOrders(ChannelOrders[SnapshotOrder]):
-    """Orders of snapshots; each ends with its snapshot."""
+    """Orders of snapshots. An order ends with its snapshot."""
 
     kind: ClassVar = "snapshot"
 
@@ -191,7 +192,7 @@ class SnapshotOrders(ChannelOrders[SnapshotOrder]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorOrders:
-    """Orders of all kinds to the channels that this process owns; a kind that is `None` is not followed."""
+    """Orders of all kinds for this process's channels. A kind that is `None` is not followed."""
 
     snapshots: SnapshotOrders
     redrives: RedriveOrders | None = None

@@ -1,4 +1,4 @@
-"""Reading of Salesforce by the plan in effect."""
+"""Reading of Salesforce under the current plan."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,9 +22,9 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SalesforceReading:
-    """Reads Salesforce, and again from the checkpoints when the org or its channels change.
+    """Reads Salesforce, and starts again from the checkpoints when the org or its channels change.
 
-    Snapshots can be forecast inside the context `forecasting`.
+    Inside the context `forecasting`, the admin API can forecast snapshots.
     """
 
     in_effect: PlanInEffect
@@ -36,8 +36,8 @@ class SalesforceReading:
     async def run(self, log: Log) -> None:
         """Read until cancelled.
 
-        When the login of a new configuration is refused, the former one is used
-        again, once. Raises a `Stop` when an operator must act.
+        If Salesforce refuses the login of a new configuration, the previous org and
+        channels are used again, once. Raises a `Stop` when an operator must act.
         """
         former: Settings | None = None
         while True:
@@ -59,8 +59,8 @@ class SalesforceReading:
                 self.observers.metrics.forget_channel(path)
 
     def _return_to(self, former: Settings, reason: str) -> None:
-        """Take the org and the channels of `former`, because the new ones were refused."""
-        _log.error("configuration.refused", reason=reason, in_effect="the former org and channels")
+        """Restore the org and the channels of `former`, because Salesforce refused the new ones."""
+        _log.error("configuration.refused", reason=reason, in_effect="the previous org and channels")
         self.observers.metrics.process.configuration_refused()
         self.in_effect.return_to(former)
 

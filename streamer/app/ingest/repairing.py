@@ -1,4 +1,4 @@
-"""Repairs of an org's channels, and comparisons of the org with the log."""
+"""Assembles the repairs of an org's channels, and the comparisons of the org with the log."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,11 +41,11 @@ from streamer.settings import ReconcileSettings
 
 
 class RepairedLog(RecordedHoles, ControlledLog, Protocol):
-    """Log, as repairs need it."""
+    """Log with the ports that repairs need."""
 
 
 def readers_of(rest: Rest, clock: Clock) -> OrgReaders:
-    """Return what reads the entities of the org that `rest` asks."""
+    """Return the readers of the org's entities, over `rest`."""
     records = RestRecords(rest)
     return OrgReaders(
         queries=RestQueries(rest, clock),
@@ -56,7 +56,7 @@ def readers_of(rest: Rest, clock: Clock) -> OrgReaders:
 
 
 async def carried_entities(rest: Rest, channel: Channel) -> Sequence[str]:
-    """Return the entities whose changes `channel` carries; raises what `Tooling` raises."""
+    """Return the entities whose changes `channel` carries. Raises the errors of `Tooling`."""
     if entity := changed_entity(channel.path):
         return [entity]
     setup = await Tooling(rest, api_version=rest.api_version).setup()
@@ -65,7 +65,7 @@ async def carried_entities(rest: Rest, channel: Channel) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repairing:
-    """Makes the repairs of an org's channels: see `EntityReader` for the limits and the sizes.
+    """Creates the repairs of an org's channels. `EntityReader` explains the limits and the sizes.
 
     `entities` returns the entities whose changes a channel carries.
     """
@@ -82,7 +82,7 @@ class Repairing:
     def decoder(
         self, channel: Channel, normalise: Normaliser, unsealed: Callable[[DeadLetter], bytes]
     ) -> LetterDecoder:
-        """Return the decoder of a channel's dead letters: see `LetterDecoder`."""
+        """Return the `LetterDecoder` for a channel's dead letters."""
         return LetterDecoder(
             channel=channel,
             normalise=normalise,
@@ -92,7 +92,7 @@ class Repairing:
         )
 
     def redriving(self, channel: Channel, decoder: LetterDecoder) -> ChannelRepairs:
-        """Return the repairs of a channel without records: redrives of its letters alone."""
+        """Return the repairs of a channel without records, which only redrive dead letters."""
         return ChannelRepairs(
             channel=channel,
             gaps=None,
@@ -110,8 +110,8 @@ class Repairing:
     ) -> ChannelRepairs:
         """Return the repairs of a channel of changes.
 
-        Those of its gap events share the time of `rereading`. Without `decoder`,
-        no letters are redriven.
+        Repairs of gap events share the limits of `rereading`. Without `decoder`,
+        dead letters are not redriven.
         """
         reader = EntityReader(
             channel=channel,
@@ -147,7 +147,7 @@ class Repairing:
 
     @property
     def forecaster(self) -> SnapshotForecaster:
-        """Forecaster of what a snapshot will cost."""
+        """Forecaster of a snapshot's cost."""
         return SnapshotForecaster(
             queries=self.org.queries,
             describer=self.org.describer,
@@ -162,7 +162,7 @@ _LOW_PAUSE_S = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciling:
-    """Makes the comparisons of one org, within the share of its requests and jobs that repairs can use."""
+    """Creates the comparisons of one org, within the share of requests and jobs for repairs."""
 
     org: OrgId
     rest: Rest
@@ -175,7 +175,7 @@ class Reconciling:
     def schedule(
         self, settings: ReconcileSettings, owned: Callable[[], Mapping[Channel, object]]
     ) -> ReconcileSchedule:
-        """Return the schedule of `settings`; `owned` returns the channels of this process."""
+        """Return the schedule from `settings`; `owned` returns the channels of this process."""
 
         def owns(entity: str) -> bool:
             path = carrier_of(entity, self.paths)
@@ -213,12 +213,12 @@ class Reconciling:
         )
 
     def _custom(self, entity: str) -> str | None:
-        """Return the channel of `entity` if its path does not tell that it carries it."""
+        """Return the configured custom channel that carries `entity` in the org, or `None`."""
         path = carrier_of(entity, self.paths)
         return None if path in {change_channel(entity), ALL_CHANGES} else path
 
     async def _admit(self, cost: JobCost) -> None:
-        """Wait until calls of `cost` leave enough to others."""
+        """Wait until calls of `cost` leave enough of the org's limits to other uses."""
         governor = Governor(reading=self.limits, requests_left=lambda: self.rest.requests_left)
         while governor.reason_to_wait(cost):
             await self.clock.sleep(_LOW_PAUSE_S)

@@ -1,4 +1,4 @@
-"""Spans of the receipt and the append of events, made for each append."""
+"""Spans for the receipt and the append of sampled events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from streamer.ingest.relay import IngestObserver
 from streamer.ports import Appended, Span, SpanKind, Tracer
 from streamer.ports.tracing import TraceContext
 
-# An append can hold a hundred thousand events, and their spans are made at once.
+# An append can hold a hundred thousand events, and one step creates all their spans.
 _MOST_TRACED = 5_000
 _SPANS = 2
 
 
 class _Taken(NamedTuple):
-    """Attributes of a sampled event for its spans, without its data."""
+    """Attributes of a sampled event for its spans, without the event's data."""
 
     trace: TraceContext
     id: EventId
@@ -26,10 +26,10 @@ class _Taken(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class TracedIngest:
-    """Makes spans of the events of one channel that are sampled, and passes all on to `observer`.
+    """Creates spans for a channel's sampled events, and passes every call on to `observer`.
 
-    A trace begins when Salesforce's answer was read. Of one append, no more
-    than 5,000 events are traced.
+    A trace begins when Salesforce's answer is read. At most 5,000 events of an
+    append are traced.
     """
 
     observer: IngestObserver
@@ -51,7 +51,7 @@ class TracedIngest:
                 self.tracer.dropped(_SPANS)
 
     def appended(self, appended: Appended, seconds: float) -> None:
-        """End the spans of the events that were taken."""
+        """End the spans of the events given to `taken`."""
         self.observer.appended(appended, seconds)
         if not self._taken:
             return
@@ -68,7 +68,7 @@ class TracedIngest:
 
 
 def event_attributes(event: Event) -> dict[str, str | int | float | bool]:
-    """Return the attributes of `event`, in the words of OpenTelemetry's conventions for CloudEvents."""
+    """Return the attributes of `event`, named by OpenTelemetry's conventions for CloudEvents."""
     attributes: dict[str, str | int | float | bool] = {
         "cloudevents.event_id": event.id,
         "cloudevents.event_source": event.source,

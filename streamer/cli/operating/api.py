@@ -23,20 +23,20 @@ DEFAULT_URL = "http://localhost:9465"
 
 _CONNECT_S = 5.0
 _ANSWER_S = 120.0
-# To compare dead letters, the daemon may have to read much of the log.
+# To compare dead letters, the daemon sometimes reads much of the log.
 _LONG_ANSWER_S = 1_800.0
-# A daemon without news sends a sign of life every five seconds.
+# Without new events, the daemon sends a heartbeat every five seconds.
 _SILENT_S = 30.0
 _LONGEST_LINE = 32 * 1024 * 1024
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
 class ApiRefused(Stop):
-    """The API can't be reached or refuses the request; the sentence says why, and what to do."""
+    """The API can't be reached or refuses the request; the message names the reason and the remedy."""
 
 
 class ApiInterrupted(ApiRefused):
-    """A streaming answer was cut off: the daemon has stopped, or the connection broke."""
+    """A streaming response was cut off: the daemon has stopped, or the connection broke."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +53,17 @@ class Api:
         return replace(self, timeout_s=_LONG_ANSWER_S)
 
     async def get(self, path: str, **query: str | int | None) -> JsonObject:
-        """Return the resource at `path`; a query parameter that is `None` is left out."""
+        """Return the resource at `path`; query parameters that are `None` are not sent."""
         return await self._request("GET", path, params=_without_none(query))
 
     async def post(self, path: str, **body: Any) -> JsonObject:
-        """Send `body` to `path` and return the answer; a member that is `None` is left out."""
+        """Send `body` to `path` and return the answer; members that are `None` are not sent."""
         return await self._request("POST", path, json=_without_none(body))
 
     async def lines(self, path: str, **query: str | int | None) -> AsyncGenerator[JsonObject, None]:
-        """Yield the JSON lines of a streaming answer.
+        """Yield the JSON objects of a streaming response.
 
-        Raises `ApiInterrupted` when the answer is cut off or ends.
+        Raises `ApiInterrupted` when the response is cut off or ends.
         """
         timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_SILENT_S)
         async with self._opened("GET", path, timeout, params=_without_none(query)) as response:
@@ -95,7 +95,7 @@ class Api:
                 yield response
         except (aiohttp.ClientError, ValueError) as error:
             raise ApiRefused(
-                f"{self.url} can't be reached ({_reason(error)}): check that the daemon runs, and name its "
+                f"{self.url} can't be reached ({_reason(error)}): check that the daemon runs, and give its "
                 "admin address with --url, or its configuration with -c."
             ) from error
         except TimeoutError as error:
@@ -112,7 +112,7 @@ class Api:
         is_refusal = status >= 300  # noqa: PLR2004 - beyond the class of success
         if not isinstance(answer, dict) or (is_refusal and "error" not in answer):
             raise ApiRefused(
-                f"{self.url} answers {status}, but not as Streamer's admin API does: check the address; "
+                f"{self.url} answers {status}, but is not Streamer's admin API: check the address; "
                 "admin.port is 9465 unless the configuration sets another."
             )
         if is_refusal:
@@ -121,7 +121,7 @@ class Api:
 
 
 def api_of(files: Sequence[Path], url: str | None, token: str | None) -> Api:
-    """Return the API at `url` with `token`; the configuration in `files` supplies what is missing.
+    """Return the API at `url` with `token`; the configuration in `files` supplies a missing value.
 
     Raises `ConfigurationError`.
     """
@@ -139,7 +139,7 @@ def api_of(files: Sequence[Path], url: str | None, token: str | None) -> Api:
 
 
 async def _lines_of(content: aiohttp.StreamReader) -> AsyncIterator[JsonObject]:
-    """Yield the objects in the lines of `content`; raises `ValueError` for lines not from Streamer."""
+    """Yield the object in each line of `content`; raises `ValueError` for a line that is not an object."""
     rest = b""
     async for piece in content.iter_any():
         *lines, rest = (rest + piece).split(b"\n")
@@ -158,14 +158,14 @@ def _configured(files: Sequence[Path]) -> AdminSettings:
         return AdminSettings()
     if document.data["admin"] is None:
         raise ConfigurationError(document.mistake(("admin",), "is null, so the daemon has no admin API"))
-    # The operator's environment need not hold the daemon's other secrets.
+    # The operator's environment can lack the daemon's other secrets.
     return load_section(document, "admin", AdminSettings)
 
 
 def _reason(error: Exception) -> str:
     match error:
         case TimeoutError():
-            return "it does not answer in time"
+            return "no answer in time"
         case aiohttp.ClientConnectorError():
             return "nothing listens there, or the name can't be resolved"
         case _:

@@ -50,7 +50,10 @@ class ApiOptions:
         typer.Option(
             envvar="STREAMER_ADMIN_TOKEN",
             metavar="TOKEN",
-            help="Its token; other users of this machine see the arguments.  [default: none]",
+            help=(
+                "The admin API's token. Other users of this machine can see a command's arguments.  "
+                "[default: none]"
+            ),
         ),
     ] = None
 
@@ -61,7 +64,7 @@ class ApiOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorOptions:
-    """Option that names the operator who changes something."""
+    """Option that names the operator for the audit."""
 
     by: Annotated[
         str | None,
@@ -81,8 +84,8 @@ class OperatorOptions:
 def api_command(function: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
     """Turn a coroutine function into a command.
 
-    A parameter whose type is a dataclass stands for one option per field.
-    Errors that Streamer raises on purpose are reported.
+    A parameter whose type is a dataclass becomes one option per field. The command
+    reports Streamer's own errors and exits with their status.
     """
     groups: dict[str, type[Any]] = {}
     parameters: list[inspect.Parameter] = []
@@ -117,34 +120,34 @@ def subscriber_names(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def redrive_ids(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the open redrives that begin with `incomplete`, as `subscriber_names` does."""
+    """Complete the id of an open redrive, as `subscriber_names` completes a name."""
     listed = _listed(context, "redrives")
     return [each["id"] for each in listed if each["id"].startswith(incomplete)]
 
 
 def snapshot_ids(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the snapshots that have not ended and begin with `incomplete`, as `subscriber_names` does."""
+    """Complete the id of an unfinished snapshot, as `subscriber_names` completes a name."""
     ended = {"full", "partial", "none"}
     listed = [each["id"] for each in _listed(context, "snapshots") if each["state"] not in ended]
     return [each for each in listed if each.startswith(incomplete)]
 
 
 def channels_with_holes(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the channels of the latest continuity records that begin with `incomplete`, as above."""
+    """Complete a channel of the latest continuity records, as `subscriber_names` completes a name."""
     paths = {each["channel"] for each in _listed(context, "continuity", "records")}
     return sorted(path for path in paths if path.startswith(incomplete))
 
 
 def letter_ids(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the ids of the latest dead letters that begin with `incomplete`, as `subscriber_names` does."""
+    """Complete the id of a recent dead letter, as `subscriber_names` completes a name."""
     listed = _listed(context, "dead-letters", "letters")
     return [each["id"] for each in listed if each["id"].startswith(incomplete)]
 
 
 def channel_paths(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the channels that begin with `incomplete`: of the configuration, if it is given and sound.
+    """Complete a channel's path from the configuration, if it is given and has no mistake.
 
-    Otherwise it asks the daemon, as `subscriber_names` does.
+    Otherwise the daemon's channels complete the path, as in `subscriber_names`.
     """
     return [each for each in _configured_paths(context) if each.startswith(incomplete)]
 
@@ -156,7 +159,7 @@ def _configured_paths(context: typer.Context) -> list[str]:
             draft = load_draft(load_document(files))
             return sorted(channel.path for channel in draft.settings.channels) if draft.channels else []
         except StreamerError:
-            # The daemon can run with what is not in this file.
+            # The file can be unfinished; the daemon still knows its channels.
             pass
     return [each["channel"] for each in _listed(context, "checkpoints")]
 
@@ -170,7 +173,7 @@ Name = Annotated[
 
 
 def _listed(context: typer.Context, what: str, member: str = "") -> list[JsonObject]:
-    """Return the list at the path `what`, which is the answer's `member`, by default of the same name."""
+    """Return the list `member` of the API's answer at the path `what`. Its default name is the path."""
     given = context.params
     try:
         where = ApiOptions(config=given.get("config"), url=given.get("url"), token=given.get("token"))
@@ -185,7 +188,7 @@ def _system_user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        # The user of a container can have a number without a name.
+        # In a container, the user can have a number but no name.
         return f"uid {os.getuid()}"
 
 

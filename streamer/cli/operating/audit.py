@@ -19,7 +19,7 @@ async def audit(
     ] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show who changed what at run time, and when: pauses, redrives, discards.
+    """Show the changes that operators made at run time: pauses, redrives, discards.
 
     The log holds the records of every process, so you can ask any process.
 

@@ -33,22 +33,28 @@ class HoleOptions:
         str | None,
         typer.Option(
             metavar="PATH",
-            help="Of this channel, such as /data/ChangeEvents.  [default: any]",
+            help="Only records of this channel, such as /data/ChangeEvents.  [default: any]",
             autocompletion=channels_with_holes,
         ),
     ] = None
     cause: Annotated[
         HoleCause | None,
-        typer.Option(metavar="WORD", help=f"With this cause: {', '.join(HoleCause)}.  [default: any]"),
+        typer.Option(
+            metavar="WORD", help=f"Only records with this cause: {', '.join(HoleCause)}.  [default: any]"
+        ),
     ] = None
     state: Annotated[
         Repair | None,
-        typer.Option(metavar="WORD", help=f"In this state: {', '.join(Repair)}.  [default: any]"),
+        typer.Option(
+            metavar="WORD", help=f"Only records in this state: {', '.join(Repair)}.  [default: any]"
+        ),
     ] = None
     since: Annotated[
         str | None,
         typer.Option(
-            parser=moment, metavar="TIME", help="Recorded since 2h ago, or an ISO time.  [default: ever]"
+            parser=moment,
+            metavar="TIME",
+            help="Only records written since 2h ago, or since an ISO time.  [default: all]",
         ),
     ] = None
 
@@ -66,8 +72,8 @@ async def list_(
 ) -> None:
     """Show the latest holes, the newest last, and whether they were repaired.
 
-    STATE is open (its repair waits or is under way), full (nothing is
-    missing), partial (something stays missing) or none (nothing repairs it).
+    STATE is open (the repair waits or runs), full (no event is missing any more),
+    partial (some events stay missing) or none (no repair is possible).
     """
     answer = await where.api().get("/continuity", **asdict(holes), last=last)
     if as_json:

@@ -42,14 +42,14 @@ deadletters = typer.Typer(
 
     The log holds the dead letters, so you can ask any process.
 
-    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
-    for a mistake in the arguments.
+    Exits 0 when it is done, 1 when an id is unknown, or the daemon refuses or
+    can't be reached, 2 for a mistake in the arguments.
     """,
 )
 
 _OLD_EVENTS = (
-    "Their events enter the log now, behind newer ones of the same records. They say so in `data.redriven`, "
-    "and a record of a change event is told once more, as it is now."
+    "Their events enter the log now, behind newer events of the same records. Each carries "
+    "`data.redriven`. A change event is followed by an event with the record's present state."
 )
 
 PerSecond = Annotated[
@@ -58,7 +58,7 @@ PerSecond = Annotated[
         min=0.01,
         max=1_000,
         metavar="NUMBER",
-        help="Most letters a second, for each subscriber in each process.",
+        help="Most dead letters per second, for each subscriber in each process.",
     ),
 ]
 
@@ -72,7 +72,10 @@ class LetterOptions:
         typer.Option(
             "--channel",
             metavar="PATH",
-            help="Set aside by ingest in this channel, such as /data/ChangeEvents.  [default: any]",
+            help=(
+                "Only events that ingest set aside in this channel, such as /data/ChangeEvents.  "
+                "[default: any]"
+            ),
             autocompletion=channel_paths,
         ),
     ] = None
@@ -82,33 +85,47 @@ class LetterOptions:
             "--subscriber",
             "-s",
             metavar="NAME",
-            help="Of this subscriber.  [default: any]",
+            help="Only dead letters of this subscriber.  [default: any]",
             autocompletion=subscriber_names,
         ),
     ] = None
     key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Of this key, such as a record's id.  [default: any]")
+        str | None,
+        typer.Option(
+            metavar="KEY", help="Only dead letters of this key, such as a record's id.  [default: any]"
+        ),
     ] = None
     reason: Annotated[
         str | None,
         typer.Option(
-            metavar="WORD", help="With this reason, as list shows it, such as rejected.  [default: any]"
+            metavar="WORD",
+            help=(
+                "Only dead letters with this reason, such as rejected; list shows the reasons.  "
+                "[default: any]"
+            ),
         ),
     ] = None
     error: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="With this text in the error, in any case.  [default: any]"),
+        typer.Option(
+            metavar="TEXT",
+            help="Only dead letters with this text in the error, ignoring case.  [default: any]",
+        ),
     ] = None
     since: Annotated[
         str | None,
         typer.Option(
-            parser=moment, metavar="TIME", help="Failed since 2h ago, or an ISO time.  [default: ever]"
+            parser=moment,
+            metavar="TIME",
+            help="Only events that failed since 2h ago, or since an ISO time.  [default: all]",
         ),
     ] = None
     until: Annotated[
         str | None,
         typer.Option(
-            parser=moment, metavar="TIME", help="Failed before 30m ago, or an ISO time.  [default: now]"
+            parser=moment,
+            metavar="TIME",
+            help="Only events that failed before 30m ago, or before an ISO time.  [default: now]",
         ),
     ] = None
 
@@ -121,7 +138,10 @@ class ChosenLetterOptions(LetterOptions):
         list[str] | None,
         typer.Argument(
             metavar="ID",
-            help="The dead letters' ids, as list shows them.  [default: all that the options select]",
+            help=(
+                "The dead letters' ids, as list shows them.  [default: all dead letters that match the "
+                "options]"
+            ),
             autocompletion=letter_ids,
         ),
     ] = None
@@ -129,7 +149,7 @@ class ChosenLetterOptions(LetterOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmationOptions(OperatorOptions):
-    """Options of a command that can't be undone: it counts first, asks, and is audited."""
+    """Options of a command that can't be undone: the command counts first, asks, and is audited."""
 
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the counts.")] = False
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
@@ -153,7 +173,7 @@ async def list_(
     ] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the latest dead letters, the newest last, and their number for each reason."""
+    """Show the latest dead letters, the newest last, and the number for each reason."""
     answer = await where.api().get("/dead-letters", **asdict(letters), last=last)
     if as_json:
         print_json(answer)
@@ -205,20 +225,20 @@ async def redrive(
         bool,
         typer.Option(
             "--include-superseded",
-            help="Include letters although a later event of their key was delivered.",
+            help="Include dead letters whose key has a later delivered event.",
         ),
     ] = False,
     wait: Annotated[bool, typer.Option(help="Show the progress until the end.")] = True,
 ) -> None:
     """Deliver dead letters again, in order per key, and within the target's limits.
 
-    With --channel, ingest reads the letters again that it has set aside in that
-    channel. Their events enter the log after newer ones; a letter that still
-    can't be read stays. The command first counts the letters, and asks. It covers
-    only the letters that it counted; an event that fails again becomes a new dead
-    letter. The processes that own the partitions carry out the redrive, each at
+    With --channel, ingest reads the dead letters of that channel again. Their
+    events enter the log after newer events. A dead letter that is still unreadable
+    stays. The command first counts the dead letters, and asks. The redrive covers
+    only the dead letters that were counted; an event that fails again becomes a new
+    dead letter. Each process redrives the dead letters of its own partitions, at
     the given rate. Ctrl-C ends the display, not the redrive; `cancel` ends the
-    redrive. Also exits 1 if an operator cancels the redrive meanwhile.
+    redrive. The command also exits 1 if an operator cancels the redrive.
     """
     asked = asdict(letters) | {"per_second": per_second, "include_superseded": include_superseded}
     asked["by"] = confirmation.name
@@ -246,7 +266,8 @@ async def cancel(
 ) -> None:
     """Cancel an open redrive, in every process.
 
-    Letters that are already redriven are still delivered; the others stay dead letters.
+    Events that were already redriven are still delivered; the remaining dead
+    letters stay.
     """
     done = await where.api().post(f"/redrives/{order}/cancel", by=operator.name)
     if as_json:
@@ -254,7 +275,7 @@ async def cancel(
         return
     console().print(
         f"Redrive {done['id']} is cancelled, in every process, with {counted(done['left'], 'dead letter')} "
-        "left. Letters that it has redriven before are delivered."
+        "left. Events that were already redriven are still delivered."
     )
 
 
@@ -263,8 +284,8 @@ async def cancel(
 async def discard(letters: ChosenLetterOptions, where: ApiOptions, confirmation: ConfirmationOptions) -> None:
     """Remove dead letters for good, unless an open redrive covers them.
 
-    The command first counts the letters, and asks. It covers only the letters
-    that it counted. The audit names the operator.
+    The command first counts the dead letters, and asks. It removes only the dead
+    letters that it counted. The audit names the operator.
     """
     asked = {**asdict(letters), "by": confirmation.name}
     with sentences_aside(confirmation.as_json):
@@ -277,6 +298,7 @@ async def _discard(api: Api, asked: JsonObject, confirmation: ConfirmationOption
     """Count, ask and discard; return the API's last answer."""
     with working("Counting"):
         counts = await api.post("/dead-letters/discard", **asked, dry_run=True)
+        await _check_ids(api, asked["ids"], counts["total"])
     print_table(map(_discarded, counts["by_subscriber"].items()), empty="No dead letters match.")
     console().print("By reason: ", plain(by_reason(counts["by_reason"])), sep="")
     if not confirmation.given(f"Remove {counted(counts['total'], 'dead letter')} for good?", counts["total"]):
@@ -290,9 +312,10 @@ async def _discard(api: Api, asked: JsonObject, confirmation: ConfirmationOption
 async def _redrive(
     api: Api, asked: JsonObject, confirmation: ConfirmationOptions, *, wait: bool
 ) -> tuple[JsonObject, bool]:
-    """Count, ask, order and follow a redrive; return the API's last answer, and false for a cancelled one."""
+    """Count, ask, order and follow a redrive; return the API's last answer, and false if it was cancelled."""
     with working("Counting"):
         counts = await api.for_long_requests.post("/dead-letters/redrive", **asked, dry_run=True)
+        await _check_ids(api.for_long_requests, asked["ids"], counts["matching"])
     question = _previewed(asked["channel"], counts, asked["per_second"])
     if not confirmation.given(question, counts["deliverable"] - counts["superseded"]):
         return counts, True
@@ -301,7 +324,7 @@ async def _redrive(
             "/dead-letters/redrive", **{**asked, "until": counts["until"]}
         )
     if not found["redrives"]:
-        console().print("Nothing is left to deliver: the letters were redriven or discarded meanwhile.")
+        console().print("Nothing is left to deliver: the dead letters were redriven or discarded meanwhile.")
     elif wait:
         ordered = found["deliverable"] - found["superseded"]
         if not await followed(api, found["redrives"], ordered, SystemClock()):
@@ -309,8 +332,16 @@ async def _redrive(
         if asked["channel"] is not None:
             await _tell_unread(api, asked["channel"], counts["until"])
     else:
-        console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` shows the end.")
+        console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` shows the result.")
     return found, True
+
+
+async def _check_ids(api: Api, ids: list[str] | None, matching: int) -> None:
+    """Raise `ApiRefused` for an unknown id. An id that the other options exclude is not unknown."""
+    # Each look reads the heads of all dead letters, so the usual case does without.
+    if ids and matching < len(set(ids)):
+        for each in dict.fromkeys(ids):
+            await api.get(f"/dead-letters/{each}")
 
 
 def _line(letter: JsonObject) -> JsonObject:
@@ -363,12 +394,12 @@ def _read_again(channel: str, counts: JsonObject) -> list[JsonObject]:
 
 
 async def _tell_unread(api: Api, channel: str, since: str) -> None:
-    """Say how many letters were read in vain since a redrive was ordered."""
+    """Print how many dead letters are still unreadable since a redrive was ordered."""
     unread = (await api.get("/dead-letters", channel=channel, since=since, last=1))["total"]
     if unread:
         console().print(
-            f"{counted(unread, 'dead letter')} still can't be read or stored, or are new: "
-            f"`streamer deadletters list --channel {channel}` shows why."
+            f"{counted(unread, 'dead letter')} still can't be read or stored, or are new: `streamer "
+            f"deadletters list --channel {channel}` shows the reasons."
         )
 
 

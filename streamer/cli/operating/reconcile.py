@@ -29,14 +29,14 @@ from streamer.salesforce.rest import Rest
 from streamer.settings import LogSettings, OrgSettings
 
 Observe = Callable[[Phase, int, int], None]
-"""Takes how much of a phase is done, and of how much."""
+"""Takes a phase, the number that is done, and the total."""
 
 _READS = {Phase.LOG: "reading the log", Phase.ORG: "reading the org"}
 
 
 @contextmanager
 def bar() -> Iterator[Observe]:
-    """Return a context with a progress bar on the standard error, which only a terminal shows."""
+    """Return a context with a progress bar on standard error, if that is a terminal."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     shown = Console(stderr=True)
     with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
@@ -45,7 +45,7 @@ def bar() -> Iterator[Observe]:
 
 
 def printed(found: Reconciled) -> None:
-    """Print the differences as a table, the counts, and what could not be compared."""
+    """Print the differences as a table, then the counts, then notes about the limits of the comparison."""
     print_table(map(_line, found.drift), empty="No differences.", whole="RECORD")
     told = len(found.drift)
     total = sum(found.counts.values())
@@ -62,7 +62,7 @@ def printed(found: Reconciled) -> None:
 
 
 def reconciled_json(found: Reconciled, order: RepairOrder | None) -> JsonObject:
-    """Return the comparison, and the order to repair it, as an object of JSON."""
+    """Return the comparison and its repair order as a JSON object."""
     return {
         "entity": found.entity,
         "channel": found.channel,
@@ -108,7 +108,7 @@ _ANSWER_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowOptions:
-    """Options that say what is compared."""
+    """Options that choose the changes to compare."""
 
     since: Annotated[
         str,
@@ -123,7 +123,7 @@ class WindowOptions:
         typer.Option(
             parser=moment,
             metavar="TIME",
-            help="Up to this time.  [default: 25m ago, the last whose events must be there]",
+            help="Up to this time.  [default: 25m ago; events of later changes can still be on their way]",
         ),
     ] = None
     channel: Annotated[
@@ -136,7 +136,7 @@ class WindowOptions:
     ] = None
 
     def asked(self, entity: str) -> Asked:
-        """Return what to compare of `entity`."""
+        """Return the comparison that was asked for, of `entity`."""
         until = None if self.until is None else datetime.fromisoformat(self.until).timestamp()
         since = datetime.fromisoformat(self.since).timestamp()
         return Asked(entity=entity, since=since, until=until, channel=self.channel)
@@ -144,7 +144,7 @@ class WindowOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairOptions:
-    """Options of the order to repair."""
+    """Options of the repair order."""
 
     repair: Annotated[
         bool, typer.Option("--repair", help="Let the daemon publish the changed and deleted records again.")
@@ -154,12 +154,17 @@ class RepairOptions:
         typer.Option(
             envvar="STREAMER_ADMIN_URL",
             metavar="URL",
-            help=f"The admin API for that.  [default: the configuration's, or {DEFAULT_URL}]",
+            help=(
+                "The admin API that takes the repair order.  [default: the configuration's, or "
+                f"{DEFAULT_URL}]"
+            ),
         ),
     ] = None
     token: Annotated[
         str | None,
-        typer.Option(envvar="STREAMER_ADMIN_TOKEN", metavar="TOKEN", help="Its token.  [default: none]"),
+        typer.Option(
+            envvar="STREAMER_ADMIN_TOKEN", metavar="TOKEN", help="The admin API's token.  [default: none]"
+        ),
     ] = None
 
 
@@ -173,17 +178,17 @@ async def reconcile(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the changes in the org with the events in the log, and show the differences.
+    """Compare the org's changes with the events in the log, and show the differences.
 
-    Reads the log beside the daemon: Kafka's topics, or the SQLite file on the
-    same machine. It reads only the ids and times of the org's records.
+    The command reads the log itself: Kafka's topics, or the SQLite file on the same
+    machine. From the org, it reads only the ids and times of records.
 
-    KIND is missing (the record was changed later than its last event),
-    deletion_missing (it was deleted, and no event says so) or absent (the log has
+    KIND is missing (the record changed after its last event), deletion_missing (the
+    record was deleted, but the log has no deletion event) or absent (the log has
     events of a record that the org does not have).
 
-    Exits 0 without differences; 1 with any, or when the org or the log refuses
-    or can't be reached; 2 for a mistake in the arguments or in the
+    Exits 0 without differences; 1 with differences, or when the org or the log
+    refuses or can't be reached; 2 for a mistake in the arguments or in the
     configuration.
     """
     with bar() as observe:
@@ -208,7 +213,7 @@ async def reconcile(
 
 @asynccontextmanager
 async def _opened(files: list[Path], observe: Observe) -> AsyncIterator[Reconciliation]:
-    """Return a comparison of the org and the log in the configuration `files`."""
+    """Yield a comparison of the configured org with the configured log."""
     document = load_document(files)
     org = load_section(document, "org", OrgSettings)
     log = load_section(document, "log", LogSettings) if "log" in document.data else LogSettings()

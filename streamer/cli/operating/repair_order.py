@@ -1,4 +1,4 @@
-"""Order of a repair: a snapshot of what a comparison found."""
+"""Repair order: a snapshot of the differences that a comparison found."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from streamer.normalise.malformed import as_event_time
 
 
 class Orders(Protocol):
-    """The part of the admin API that takes orders."""
+    """Part of the admin API that accepts orders."""
 
     async def post(self, path: str, **body: Any) -> JsonObject:
         """Send `body` to `path`, and return the answer; raises `ApiRefused`."""
@@ -19,7 +19,7 @@ class Orders(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairOrder:
-    """Order that a daemon has taken: its `id`, `None` where none can help, and the differences `left`."""
+    """Repair order that a daemon accepted. `left` counts absent records, which no snapshot can repair."""
 
     id: str | None
     channel: str
@@ -27,22 +27,25 @@ class RepairOrder:
 
     @property
     def sentence(self) -> str:
-        """Sentence about it for the operator."""
-        absent = f"{self.left:,} absent {'record is' if self.left == 1 else 'records are'} beyond it."
+        """Sentence that tells the operator the result."""
+        absent = f"{self.left:,} absent {'record is' if self.left == 1 else 'records are'} beyond repair."
         if self.id is None:
-            return f"No order was given: {absent}"
+            return f"No repair was ordered: {absent}"
         watch = f"`streamer snapshot watch {self.id}` shows its progress."
-        told = f"Ordered: {self.id} publishes what was changed and deleted again in {self.channel}. {watch}"
+        told = (
+            f"Ordered: {self.id} publishes the changed and deleted records again in {self.channel}. {watch}"
+        )
         return f"{told} {absent}" if self.left else told
 
 
 async def ordered_repair(orders: Orders, found: Reconciled, *, by: str) -> RepairOrder:
-    """Order a snapshot of what was changed and deleted since the window began, from the channel's owner.
+    """Order a snapshot of the records that changed or were deleted since the window began.
 
-    It reads the records as they are now, in the one loop that writes the channel,
-    so that nothing older can follow a newer event. It has no end: events of a later
-    change hold the later change alone. Records that the org does not have are left
-    out. Raises `ApiRefused`.
+    The channel's owner reads the records' present state, in the loop that writes
+    the channel, so no older state can follow a newer event. The snapshot has no
+    upper bound, because the event of a later change contains only that change.
+    Records that the org does not have are left out. `id` is `None` if no record can
+    be repaired. Raises `ApiRefused`.
     """
     left = found.counts.get(DriftKind.ABSENT, 0)
     if left == sum(found.counts.values()):

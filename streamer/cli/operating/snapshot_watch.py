@@ -19,37 +19,37 @@ _FINAL = frozenset({"full", "partial", "none"})
 
 @dataclass(slots=True)
 class Rate:
-    """Rate at which a count has grown in the last half minute."""
+    """Growth of a count per second, over the last half minute."""
 
     _looks: "deque[tuple[float, int]]" = field(default_factory=deque)
 
     def look(self, now: float, count: int) -> None:
-        """Note the `count` at the monotonic time `now`."""
+        """Record the `count` at the monotonic time `now`, in seconds."""
         self._looks.append((now, count))
         while len(self._looks) > 2 and self._looks[1][0] <= now - _RATE_OVER_S:  # noqa: PLR2004 - a rate has two ends
             self._looks.popleft()
 
     @property
     def has_looked(self) -> bool:
-        """True once there was a look."""
+        """True once a count was recorded."""
         return bool(self._looks)
 
     @property
     def per_second(self) -> float | None:
-        """Rate, or `None` before there is one."""
+        """Growth per second, or `None` while it is unknown."""
         (began, first), (now, last) = self._looks[0], self._looks[-1]
         return (last - first) / (now - began) if now > began else None
 
     def left_s(self, count: int) -> float | None:
-        """Return the seconds that `count` more take, or `None` while nothing grows."""
+        """Return the seconds until the count has grown by `count`, or `None` while it does not grow."""
         return count / self.per_second if self.per_second else None
 
 
 async def watched(api: Api, snapshot: str, clock: Clock) -> bool:
     """Show the progress of a snapshot until it has ended or Ctrl-C.
 
-    Returns false when it has ended otherwise than with all of it published.
-    Raises `ApiRefused` when the API does not know it, or no longer answers.
+    Returns false if the snapshot ended before all rows were published. Raises
+    `ApiRefused` when the API does not know the snapshot, or no longer answers.
     """
     try:
         ended = await (_bar(api, snapshot, clock) if console().is_terminal else _lines(api, snapshot, clock))
@@ -79,10 +79,10 @@ async def _bar(api: Api, snapshot: str, clock: Clock) -> JsonObject:
             if found["state"] in _FINAL:
                 return found
             if found.get("waits", "") not in {"", waits}:
-                # The bar has no room for it.
+                # The bar has no room for the reason.
                 progress.console.print(plain(with_reason(found["state"], found)))
             waits = found.get("waits", "")
-            # Without a number of rows, the bar shows that something is under way.
+            # Without a total, the bar only shows activity.
             shown = {"total": found["found"] or None, "completed": found["published"]}
             said = _said(found, rate)
             if bar is None:
@@ -113,7 +113,7 @@ async def _looked(api: Api, snapshot: str, rate: Rate, clock: Clock) -> JsonObje
 
 
 def _said(found: JsonObject, rate: Rate) -> str:
-    """Return the rows, their rate and the time left in words."""
+    """Return the published rows, the rate and the remaining time as a phrase."""
     published, total = found["published"], found["found"]
     if not total:
         return "the rows are not counted yet"
@@ -126,7 +126,7 @@ def _said(found: JsonObject, rate: Rate) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in hours, minutes and seconds."""
+    """Return a duration as hours:minutes:seconds."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"

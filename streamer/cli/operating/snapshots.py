@@ -37,11 +37,11 @@ snapshot = typer.Typer(
     cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""Publish all records of an object, as they are now, in its channel.
+    help="""Publish the current state of all records of an object, in its channel.
 
-    The process that owns the channel carries out the snapshot, while it continues
-    to read the channel. The log holds the orders and their progress, so you can
-    ask any process.
+    The process that owns the channel carries out the snapshot, and continues to
+    read the channel meanwhile. The log holds the orders and their progress, so
+    you can ask any process.
 
     Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.
@@ -58,7 +58,7 @@ Id = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotOptions:
-    """Options that say what to read, and for which channel."""
+    """Options that choose the records and the channel."""
 
     where: Annotated[
         str,
@@ -86,7 +86,7 @@ class SnapshotOptions:
         str | None,
         typer.Option(
             metavar="PATH",
-            help="In this channel.  [default: the object's, or /data/ChangeEvents]",
+            help="Publish in this channel.  [default: the object's, or /data/ChangeEvents]",
             autocompletion=channel_paths,
         ),
     ] = None
@@ -114,13 +114,13 @@ async def start(
 ) -> None:
     """Order a snapshot: each record becomes an event of the type salesforce.cdc.ENTITY.snapshot.
 
-    The command counts the records, shows the cost of reading them, and asks. A
-    snapshot uses API requests of the org, and waits while less than a fifth of
-    the day's requests is left. `watch` shows the progress. Several objects are
-    read one after the other; if one has a mistake, nothing is ordered. `--json`
-    prints a JSON object for each snapshot.
+    The command counts the records, shows what the reading costs, and asks. A
+    snapshot uses API requests of the org. It waits while less than a fifth of the
+    day's requests is left. `watch` shows the progress. Several objects are read one
+    after the other; if one has a mistake, nothing is ordered. `--json` prints a
+    JSON object for each snapshot.
     """
-    # An object that is named twice has one snapshot.
+    # An object that is named twice gets one snapshot.
     asked = [chosen.asked(each, operator.name) for each in dict.fromkeys(entities)]
     with sentences_aside(as_json):
         await _tell_cost(api.api(), asked, yes=yes)
@@ -131,7 +131,7 @@ async def start(
 
 
 async def _tell_cost(api: Api, asked: Sequence[JsonObject], *, yes: bool) -> None:
-    """Tell what the snapshots cost, and ask."""
+    """Show the cost of the snapshots, and ask."""
     questions = []
     for each in asked:
         with working(f"Counting the records of {each['entity']}"):
@@ -170,8 +170,8 @@ async def list_(
     """Show the latest snapshots, with waiting ones at the end.
 
     STATE is waiting (for the process that owns the channel), running, paused,
-    cancelling, full (all is published), partial (some of it is) or none. DETAIL
-    says why a running one waits.
+    cancelling, full (all rows are published), partial (some rows are published) or
+    none. DETAIL says why a running snapshot waits.
     """
     answer = await api.api().get("/snapshots", last=last)
     if as_json:
@@ -183,7 +183,7 @@ async def list_(
 @snapshot.command(cls=HelpfulCommand)
 @api_command
 async def pause(order: Id, api: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False) -> None:
-    """Pause a snapshot until you resume it, even across restarts; the next one runs meanwhile."""
+    """Pause a snapshot until you resume it, even across restarts. The next snapshot runs meanwhile."""
     done = await _changed(api, order, "pause", operator)
     if as_json:
         print_json(done)
@@ -211,8 +211,8 @@ async def cancel(order: Id, api: ApiOptions, operator: OperatorOptions, *, as_js
         print_json(done)
         return
     console().print(
-        f"Snapshot {done['id']} is cancelled, with {done['published']:,} rows published: it ends when the "
-        "process that owns its channel knows."
+        f"Snapshot {done['id']} is cancelled, with {done['published']:,} rows published. It ends as soon "
+        "as the channel's owner has read the order."
     )
 
 
@@ -221,8 +221,8 @@ async def cancel(order: Id, api: ApiOptions, operator: OperatorOptions, *, as_js
 async def watch(order: Id, api: ApiOptions, *, as_json: AsJson = False) -> None:
     """Show the progress of a snapshot until its end, with its rate and the time left.
 
-    Ctrl-C ends the display, not the snapshot. Exits 1 unless all of it is
-    published.
+    Ctrl-C ends the display, not the snapshot. Exits 1 if the snapshot ends before
+    all rows are published.
     """
     with sentences_aside(as_json):
         is_full = await watched(api.api(), order, SystemClock())
@@ -237,16 +237,16 @@ async def _changed(api: ApiOptions, order: str, change: str, operator: OperatorO
 
 
 def forecast_lines(forecast: JsonObject) -> Iterator[str]:
-    """Yield the sentences about what a snapshot will cost."""
+    """Yield the sentences that forecast a snapshot's cost."""
     if forecast["unknown"]:
         yield f"The cost is unknown: {forecast['unknown']}."
         return
-    way = "by a query job of the Bulk API" if forecast["way"] == "bulk" else "over REST"
-    yield f"{counted(forecast['records'], 'record')} now, to be read {way}: {forecast['cost']}."
+    way = "with a query job of the Bulk API" if forecast["way"] == "bulk" else "over REST"
+    yield f"{counted(forecast['records'], 'record')} now, read {way}: {forecast['cost']}."
     if forecast["seconds"] is not None:
-        yield f"It takes about {duration(forecast['seconds'])} at the rate of former snapshots."
+        yield f"The snapshot takes about {duration(forecast['seconds'])} at the rate of earlier snapshots."
     if forecast["waits"]:
-        yield f"Not all of it can be read now: {forecast['waits']}. It then waits, and continues by itself."
+        yield f"The snapshot can't read all records now: {forecast['waits']}. It waits and then continues."
 
 
 def _line(each: JsonObject) -> JsonObject:

@@ -20,7 +20,7 @@ from streamer.events import JsonObject
 from streamer.observe.durations import duration
 
 _WITHOUT_DATA = (
-    "Nothing was sent: the test event has no fields of a record. --data FILE gives it some, such as "
+    "Nothing was sent: the test event has no record fields. Add fields with --data FILE, such as "
     '{"fields": {"Name": "Acme"}}.'
 )
 
@@ -41,7 +41,7 @@ parked = typer.Typer(
     cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""List parked keys: keys whose events wait in the log because the first one keeps failing.
+    help="""List parked keys: keys whose events wait in the log because the first event keeps failing.
 
     The process that you ask knows only the keys of its own partitions.
 
@@ -56,7 +56,8 @@ parked = typer.Typer(
 async def list_(where: ApiOptions, *, as_json: AsJson = False) -> None:
     """Show every subscriber: its state, who paused it and why, and its events.
 
-    LAG is the number of unsettled events in the log; WAITING is the number of them in memory.
+    LAG counts unsettled events in the log. WAITING counts the part of them that is
+    in memory.
     """
     answer = await where.api().get("/subscribers")
     if as_json:
@@ -81,7 +82,7 @@ async def pause(
     """Stop deliveries in every process until you resume them, even across restarts.
 
     Events wait in the log. Attempts in flight still finish. If the subscriber is
-    already paused, its first reason stays; the audit keeps both reasons.
+    already paused, the first reason stays in effect; the audit keeps both reasons.
     """
     answer = await where.api().post(f"/subscribers/{name}/pause", reason=reason, by=operator.name)
     if as_json:
@@ -109,19 +110,19 @@ async def resume(
 @subscribers.command(cls=HelpfulCommand)
 @api_command
 async def probe(name: Name, where: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False) -> None:
-    """Try a held or failing target now, instead of when its hold or its breaker ends.
+    """Try a held or failing target now, before its hold or its breaker ends.
 
-    Affects only the process that you ask. If the target still refuses, Streamer
-    holds it again.
+    Affects only the process that you ask. If the target still fails, Streamer holds
+    it again.
     """
     answer = await where.api().post(f"/subscribers/{name}/probe", by=operator.name)
     if as_json:
         print_json(answer)
     elif answer["was_held"]:
-        console().print(plain(f"{name} is tried now. It was held up: {answer['was_held']}"))
+        console().print(plain(f"{name} is tried now. Before, deliveries waited: {answer['was_held']}"))
         console().print("`streamer subscribers list` shows the result.")
     else:
-        console().print(f"Nothing holds {name} up in this process.")
+        console().print(f"Nothing delays deliveries to {name} in this process.")
 
 
 @subscribers.command("test", cls=HelpfulCommand)
@@ -135,7 +136,7 @@ async def try_out(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="JSON file with the event's data, if body or text needs some, such as "
+            help="JSON file with the event's data, if body or text needs data, such as "
             '{"fields": {"Name": "Acme"}}.  [default: none]',
         ),
     ] = None,
@@ -143,9 +144,9 @@ async def try_out(
 ) -> None:
     """Send one test event to a target, through the subscriber's body, text and plugin.
 
-    Its type is streamer.test. It enters neither the log nor the queue, and
-    `when` does not apply. The target treats it as a real event. Exits 0 if it
-    was delivered.
+    The event's type is streamer.test. The event enters neither the log nor the
+    queue, and `when` does not apply. The target treats it as a real event. Exits 0
+    if the event was delivered.
     """
     answer = await where.api().post(f"/subscribers/{name}/test", data=_read(data), by=operator.name)
     if as_json:
@@ -192,9 +193,9 @@ def _line(subscriber: JsonObject) -> JsonObject:
 
 
 def _why(here: JsonObject) -> str | None:
-    """Return what holds deliveries up, the last error of those that fail, and the time of the next try."""
+    """Return the reason why deliveries wait, the last error, and the time of the next attempt."""
     failing = here.get("failing")
-    # A hold for refused credentials is the last failure too, and is told once.
+    # Refused credentials are both the hold and the last failure; one mention is enough.
     is_told = failing is not None and failing["error"] == here["held"]
     reasons = [here["late"]] if here.get("late") else []
     reasons += [here["held"]] if here.get("held") and not is_told else []
@@ -202,7 +203,7 @@ def _why(here: JsonObject) -> str | None:
         last = f"last at {at(failing['at'])} ({failing['class']}): {failing['error']}"
         reasons.append(f"{failing['count']} failed, {last}")
     if reasons and here.get("next_try"):
-        reasons.append(f"next try at {at(here['next_try'])}")
+        reasons.append(f"next attempt at {at(here['next_try'])}")
     return "; ".join(each.removesuffix(".") for each in reasons) or None
 
 
@@ -225,22 +226,22 @@ async def list_parked(
         str | None,
         typer.Argument(
             metavar="SUBSCRIBER",
-            help="Of this subscriber.  [default: any]",
+            help="Only keys of this subscriber.  [default: any]",
             autocompletion=subscriber_names,
         ),
     ] = None,
     key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Of this key, such as a record's id.  [default: any]")
+        str | None, typer.Option(metavar="KEY", help="Only this key, such as a record's id.  [default: any]")
     ] = None,
     first: Annotated[
         int, typer.Option("--first", "-n", min=1, max=1_000, metavar="NUMBER", help="Most keys.")
     ] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the parked keys that are due first, with their attempts and their last error.
+    """Show the parked keys by the time of their next attempt, with attempts so far and the last error.
 
-    STATE is waiting for the due time, due (but held up, or not its turn yet)
-    or trying.
+    STATE is waiting (until the retry time), due (its turn comes when deliveries no
+    longer wait) or trying.
     """
     answer = await where.api().get("/parked", subscriber=subscriber, key=key, first=first)
     if as_json:

@@ -29,29 +29,30 @@ _CHECK_S = 20.0
 
 @dataclass(slots=True)
 class _Bundle:
-    """Files of a bundle by name, and the reasons for those that are missing."""
+    """Files of a bundle by name, and the reasons for missing files."""
 
     files: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
     async def add(self, name: str, made: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
-        """Add the files that `made` returns, or note why there are none."""
+        """Add the files that `made` returns, or record why they are missing."""
         try:
             self.files.update(await made())
         except StreamerError as error:
             self.missing[name] = str(error)
 
     def write(self, path: Path) -> None:
-        """Write the archive. Raises `ConfigurationError` where it can't be made."""
+        """Write the archive. Raises `ConfigurationError` if the file can't be created."""
         told = "".join(f"{name}: {reason}\n" for name, reason in self.missing.items())
         files = self.files | ({"missing.txt": told} if told else {})
         try:
             with zipfile.ZipFile(path, "x", compression=zipfile.ZIP_DEFLATED) as archive:
                 for name, text in files.items():
-                    # Each part masks its own secrets. This is the last place before they leave the machine.
+                    # Each part has masked its secrets already. This mask is the last one before the
+                    # archive leaves the machine.
                     archive.writestr(name, "\n".join(map(_safe, text.splitlines())) + "\n")
         except OSError as error:
-            raise ConfigurationError(f"--output: {path} can't be made ({error.strerror})") from None
+            raise ConfigurationError(f"--output: {path} can't be created ({error.strerror})") from None
 
 
 @api_command
@@ -64,7 +65,7 @@ async def support_bundle(
             "--output",
             "-o",
             metavar="FILE",
-            help="The archive to make.  [default: streamer-support-TIME.zip]",
+            help="File name of the archive.  [default: streamer-support-TIME.zip]",
         ),
     ] = None,
 ) -> None:
@@ -75,8 +76,8 @@ async def support_bundle(
     lines, the stacks of its threads and tasks, and its metrics. missing.txt names
     the missing parts.
 
-    Look through the archive before you pass it on: log lines name channels,
-    subscribers and hosts.
+    Read the archive before you pass it on: log lines name channels, subscribers and
+    hosts.
 
     Exits 0 when the archive was made, 2 for a mistake in the arguments.
     """
@@ -91,7 +92,7 @@ async def support_bundle(
     bundle.write(path)
     for name, reason in bundle.missing.items():
         errors.print(f"Without {name}: {reason}", markup=False, soft_wrap=True)
-    console().print(f"{path} is made: {', '.join(bundle.files) or 'empty'}.", markup=False, soft_wrap=True)
+    console().print(f"{path} is written: {', '.join(bundle.files) or 'empty'}.", markup=False, soft_wrap=True)
 
 
 async def _of_daemon(where: ApiOptions) -> Mapping[str, str]:

@@ -1,1 +1,1 @@
-"""Commands that show and change which entities of the org announce changes, and where."""
+"""Commands that show and change the entities and channels of Change Data Capture."""

@@ -26,11 +26,11 @@ channels = typer.Typer(
     rich_markup_mode="markdown",
     help="""List, create, fill and delete the org's custom channels.
 
-    A custom channel carries chosen entities (type data) or chosen platform
-    events (type event), with its own filters and enriched fields. Streamer
-    reads it as /data/NAME__chn or /event/NAME__chn.
+    A custom channel carries the changes of chosen entities (type data) or
+    chosen platform events (type event). Each has its own filter and enriched
+    fields. Streamer reads it as /data/NAME__chn or /event/NAME__chn.
 
-    Exits 0 when it is done, also when there was nothing to do; 1 when the org
+    Exits 0 when it is done, also without any change to make; 1 when the org
     refuses or can't be reached; 2 for a mistake in the arguments or in the
     configuration.
     """,
@@ -72,7 +72,9 @@ async def create(
     *,
     kind: Annotated[
         ChannelType,
-        typer.Option("--type", metavar="data|event", help="data carries changes, event platform events."),
+        typer.Option(
+            "--type", metavar="data|event", help="data for changes of records, event for platform events."
+        ),
     ] = ChannelType.DATA,
     label: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Label in Setup.  [default: the name]")
@@ -80,7 +82,8 @@ async def create(
 ) -> None:
     """Create a custom channel without members.
 
-    Shows the plan, and asks. `add` puts entities or platform events on it.
+    The command shows its plan, and asks. `add` adds entities or platform events to
+    the channel.
     """
     async with connected(where.config) as org:
         await carry_out(org, creating(await org.tooling.setup(), name, kind.value, label), options)
@@ -101,22 +104,23 @@ async def add(
         typer.Option(
             "--filter",
             metavar="EXPRESSION",
-            help="Events to send, such as \"Industry = 'Energy'\"; an empty text removes the filter.  "
-            "[default: all, or what it has]",
+            help="Filter for the events to send, such as \"Industry = 'Energy'\"; an empty text removes "
+            "the filter.  [default: no change]",
         ),
     ] = None,
     enrich: Annotated[
         list[str] | None,
         typer.Option(
             metavar="FIELD",
-            help="Field that each update and deletion carries; can be given several times; an empty text "
-            "removes all.  [default: none, or what it has]",
+            help="Field to add to every update and deletion; can be given several times; an empty text "
+            "removes all.  [default: no change]",
         ),
     ] = None,
 ) -> None:
     """Add an entity or a platform event to a channel, or change its filter and enriched fields.
 
-    Shows the plan, and asks. A filter affects every subscriber of the channel.
+    The command shows its plan, and asks. A filter affects every subscriber of the
+    channel.
     """
     enriched = None if not enrich else tuple(dict.fromkeys(field for field in enrich if field))
     wanted = MemberOptions(filter=None if filter_ is None else filter_.strip(), enriched=enriched)
@@ -139,7 +143,7 @@ async def remove(
 ) -> None:
     """Remove an entity or a platform event from a channel.
 
-    Shows the plan and which events are lost, and asks.
+    The command shows its plan and the events that are lost, and asks.
     """
     async with connected(where.config) as org:
         await carry_out(org, removing(await org.tooling.setup(), channel, entity), options)
@@ -157,7 +161,7 @@ async def delete(
 ) -> None:
     """Delete a custom channel with its members.
 
-    Shows the plan and which events are lost, and asks.
+    The command shows its plan and the events that are lost, and asks.
     """
     async with connected(where.config) as org:
         await carry_out(org, deleting(await org.tooling.setup(), channel), options)

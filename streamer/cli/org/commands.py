@@ -25,7 +25,7 @@ cdc = typer.Typer(
     rich_markup_mode="markdown",
     help="""List, enable and disable the entities whose changes the org announces (Change Data Capture).
 
-    Exits 0 when it is done, also when there was nothing to do; 1 when the org
+    Exits 0 when it is done, also without any change to make; 1 when the org
     refuses or can't be reached; 2 for a mistake in the arguments or in the
     configuration.
     """,
@@ -34,9 +34,9 @@ org = typer.Typer(
     cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""Show and change which events the org sends, through Salesforce's Tooling API.
+    help="""Show and choose the events that the org sends, through Salesforce's Tooling API.
 
-    Each change shows its plan first, and asks.
+    A command that changes the org shows its plan first, and asks.
     """,
 )
 
@@ -44,10 +44,10 @@ org = typer.Typer(
 @cdc.command("list", cls=HelpfulCommand)
 @api_command
 async def list_(where: OrgOptions, *, as_json: AsJson = False) -> None:
-    """Show the entities that are selected, with channel, filter and enriched fields.
+    """Show the selected entities with channel, filter and enriched fields.
 
-    ChangeEvents is the channel /data/ChangeEvents, and carries the entities
-    selected on the page Change Data Capture in Setup.
+    ChangeEvents is the channel /data/ChangeEvents. It carries the entities that are
+    selected in Setup, on the page Change Data Capture.
     """
     async with connected(where.config) as org:
         setup = await org.tooling.setup()
@@ -71,15 +71,15 @@ async def list_(where: OrgOptions, *, as_json: AsJson = False) -> None:
 async def enable(
     entities: Annotated[
         list[str],
-        typer.Argument(metavar="ENTITY", help="Such as Account or Invoice__c; can be several."),
+        typer.Argument(metavar="ENTITY", help="One or more API names, such as Account or Invoice__c."),
     ],
     where: OrgOptions,
     options: PlanOptions,
 ) -> None:
     """Select entities, so that their changes arrive on /data/ChangeEvents.
 
-    Shows the plan, and asks. Needs the permission Customize Application. The org
-    never sends changes from before the selection.
+    The command shows its plan, and asks. It needs the permission Customize
+    Application. The org never sends changes from before the selection.
     """
     async with connected(where.config) as org:
         await carry_out(org, enabling(await org.tooling.setup(), entities), options)
@@ -92,7 +92,7 @@ async def disable(
         list[str],
         typer.Argument(
             metavar="ENTITY",
-            help="Such as Account or Invoice__c; can be several.",
+            help="One or more API names, such as Account or Invoice__c.",
             autocompletion=selected_entities,
         ),
     ],
@@ -101,8 +101,8 @@ async def disable(
 ) -> None:
     """Deselect entities, so that /data/ChangeEvents no longer gets their changes.
 
-    Shows the plan and which events are lost, and asks. Needs the permission
-    Customize Application. Custom channels keep the entity.
+    The command shows its plan and the events that are lost, and asks. It needs the
+    permission Customize Application. Custom channels keep the entity.
     """
     async with connected(where.config) as org:
         await carry_out(org, disabling(await org.tooling.setup(), entities), options)

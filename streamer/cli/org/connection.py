@@ -30,28 +30,28 @@ class OrgOptions:
             "--config",
             "-c",
             metavar="FILE",
-            help="The daemon's configuration, which holds the org and its channels; of several files, later "
-            "ones override earlier ones.",
+            help="The daemon's configuration with the org and its channels; if you give several files, "
+            "later files override earlier files.",
         ),
     ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfiguredChannels:
-    """Channels that a configuration reads, by path, and the patterns of each subscriber."""
+    """Paths of a configuration's channels, and each subscriber's patterns of event types."""
 
     paths: tuple[str, ...] = ()
     patterns: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def subscribers_of(self, path: str, name: str) -> list[str]:
-        """Return the subscribers that take the events of that name on the channel at `path`."""
+        """Return the subscribers that take the entity or platform event `name` on the channel at `path`."""
         carried = replace(Carried.by(path), name=name)
         return [each for each, patterns in self.patterns if any(map(carried.can_match, patterns))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgConnection:
-    """Tooling API of an org, and what the configuration reads of it."""
+    """Tooling API of an org, and the channels that the configuration reads."""
 
     tooling: Tooling
     reading: ConfiguredChannels
@@ -59,9 +59,10 @@ class OrgConnection:
 
 @asynccontextmanager
 async def connected(files: Sequence[Path]) -> AsyncIterator[OrgConnection]:
-    """Return the connection to the org in the configuration `files`; raises `ConfigurationError`.
+    """Yield the connection to the configured org; raises `ConfigurationError`.
 
-    Only the section `org` has to be sound, so that the secrets of targets are not needed.
+    Only the section `org` must be free of mistakes, so the secrets of targets can
+    be missing.
     """
     document = load_document(files)
     org, clock = load_section(document, "org", OrgSettings), SystemClock()
@@ -77,7 +78,7 @@ def _reading(document: Document) -> ConfiguredChannels:
     except ConfigurationError:
         # Mistakes in other sections do not concern this command.
         return ConfiguredChannels()
-    # A channel stands in for those of a configuration that has none.
+    # Without configured channels, the draft holds a placeholder channel.
     channels = draft.settings.channels if draft.channels else ()
     subscribers = draft.settings.subscribers.items()
     sound = ((str(name), each.on) for name, each in subscribers if draft.is_sound("subscribers", name, "on"))
@@ -88,26 +89,26 @@ _COMPLETION_S = 3.0
 
 
 def selected_entities(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the entities that are selected for the default channel, and begin with `incomplete`.
+    """Complete an entity that is selected for the default channel, for the shell.
 
-    The list is empty without `--config` before it, and when the org does not
-    answer within three seconds.
+    The list is empty if `--config` is not given yet, or the org does not answer
+    within three seconds.
     """
     return _beginning(incomplete, (each.entity for each in _setup(context).of(DEFAULT_CHANNEL)))
 
 
 def custom_channels(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the custom channels that begin with `incomplete`, as `selected_entities` does."""
+    """Complete a custom channel, as `selected_entities` completes an entity."""
     return _beginning(incomplete, (each.name for each in _setup(context).channels))
 
 
 def all_channels(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the channels that begin with `incomplete`, as `selected_entities` does."""
+    """Complete a channel, as `selected_entities` completes an entity."""
     return _beginning(incomplete, [DEFAULT_CHANNEL, *(each.name for each in _setup(context).channels)])
 
 
 def members_of_channel(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the members of the channel before it, as `selected_entities` returns entities."""
+    """Complete a member of the channel in the argument before, as `selected_entities` does."""
     return _beginning(
         incomplete, (each.entity for each in _setup(context).of(context.params["channel"] or ""))
     )

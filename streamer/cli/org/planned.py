@@ -1,4 +1,4 @@
-"""Planned changes: shown, confirmed, made and reported."""
+"""Shows planned changes, asks, makes the changes, and reports the outcomes."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -33,17 +33,17 @@ from streamer.salesforce.tooling.setup import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOptions:
-    """Options of a command that shows its plan first, and asks."""
+    """Options of a command that shows its plan and asks."""
 
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
     as_json: AsJson = False
 
     def given(self, question: str) -> bool:
-        """Return true when the changes shall be made.
+        """Return true if the command should make the changes.
 
         Raises `typer.Abort` when the operator says no, and `ConfigurationError`
-        when nobody can be asked.
+        without a terminal to ask on.
         """
         if self.dry_run or self.yes:
             return not self.dry_run
@@ -84,14 +84,15 @@ async def _carried_out(org: OrgConnection, plan: ChangePlan, options: PlanOption
         return outcomes
     async for outcome in execute(org.tooling, plan):
         outcomes.append(outcome)
-        # At once, so that an operator who interrupts the command knows what was made.
+        # Each outcome is printed at once, so an operator who interrupts the command knows
+        # which changes were made.
         if outcome.result is Result.MADE:
             console().print(plain(f"{outcome.result}: {outcome.change}"), soft_wrap=True)
     return outcomes
 
 
 def _json(plan: ChangePlan, outcomes: Sequence[ChangeOutcome]) -> JsonObject:
-    """Return the changes of a plan, and the `result` of each, `None` for one that was not begun."""
+    """Return the changes of a plan, each with its `result`: `None` if the change was not begun."""
     became = {id(each.change): each for each in outcomes}
     changes = []
     for change in plan.changes:
@@ -103,7 +104,7 @@ def _json(plan: ChangePlan, outcomes: Sequence[ChangeOutcome]) -> JsonObject:
 
 
 def allocation(setup: ChannelSetup) -> str:
-    """Return the number of selected entities beside the number that an org can select."""
+    """Return a sentence with the number of selected entities and the limit."""
     count = len(setup.entities)
     selected = "1 entity is" if count == 1 else f"{count:,} entities are"
     return (
@@ -121,7 +122,7 @@ def _line(change: SetupChange) -> JsonObject:
 
 
 def member_line(member: ChannelMember) -> JsonObject:
-    """Return the line of a table for a member."""
+    """Return a member's table row."""
     return {
         "CHANNEL": member.channel,
         "ENTITY": member.entity,
@@ -135,17 +136,17 @@ def _consequences(plan: ChangePlan) -> Iterator[str]:
     for change in plan.changes:
         if isinstance(change.subject, CustomChannel) and (gone := before.of(change.subject.name)):
             names = ", ".join(each.entity for each in gone)
-            yield f"Its members go with the channel {change.subject.name}: {names}."
+            yield f"Deleting the channel {change.subject.name} also removes its members: {names}."
     still = before.entities & after.entities
     for member in (each.subject for each in plan.changes if each.subject not in after.members):
         if isinstance(member, ChannelMember) and member.entity in still:
             others = sorted({each.channel for each in after.members if each.entity == member.entity})
             where = ", ".join(others)
-            yield f"{member.entity} stays selected for {where}, and counts towards the allocation."
+            yield f"{member.entity} stays selected on {where}, and still counts towards the limit."
     if before.entities != after.entities:
         yield f"Afterwards {allocation(after)}"
     if len(after.entities) > max(ENTITIES_WITHOUT_ADD_ON, len(before.entities)):
-        yield f"Without an add-on, Salesforce refuses more than {ENTITIES_WITHOUT_ADD_ON}."
+        yield f"Without an add-on, Salesforce refuses more than {ENTITIES_WITHOUT_ADD_ON} entities."
 
 
 def _warnings(plan: ChangePlan, reading: ConfiguredChannels) -> Iterator[str]:
@@ -160,20 +161,20 @@ def _warnings(plan: ChangePlan, reading: ConfiguredChannels) -> Iterator[str]:
 def _loss(loss: Loss) -> str:
     names = ", ".join(loss.names)
     if loss.is_gone:
-        of = f", and with it the events of {names}" if names else ""
+        of = f", together with the events of {names}" if names else ""
         return (
-            f"the configuration reads {loss.path}, which is deleted{of}. Salesforce then refuses it, and "
-            "Streamer reports the channel as down. Events that were not read are lost. Take the channel "
-            "out of the configuration first."
+            f"the configuration reads {loss.path}, which is deleted{of}. Salesforce then refuses "
+            "subscriptions, and Streamer reports the channel as down. Events that were not read are lost. "
+            "Remove the channel from the configuration first."
         )
     if loss.filter:
         return (
-            f"the configuration reads {loss.path}. Events of {names} that do not match {loss.filter} "
-            "no longer arrive there, and can't be read later."
+            f"the configuration reads {loss.path}. Events of {names} that do not match {loss.filter} no "
+            "longer arrive on this channel, and can't be read later."
         )
     return (
-        f"the configuration reads {loss.path}, which gets no more events of {names}. Changes from "
-        "now on are not announced there, and selecting it again does not bring them back."
+        f"the configuration reads {loss.path}, which gets no more events of {names}. If you select {names} "
+        "again later, Salesforce does not send the changes made in between."
     )
 
 
@@ -183,7 +184,7 @@ def _report(outcomes: Sequence[ChangeOutcome]) -> None:
     made = [each for each in outcomes if each.result is Result.MADE]
     if len(made) == len(outcomes):
         if any(isinstance(each.change.subject, ChannelMember) for each in made):
-            console().print("It applies to later changes.")
+            console().print("The change applies to later events only.")
         return
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     errors.print(f"streamer: {len(made)} of {counted(len(outcomes), 'change')} {_was(len(made))} made:")
@@ -196,11 +197,11 @@ def _report(outcomes: Sequence[ChangeOutcome]) -> None:
 def _why(outcome: ChangeOutcome) -> str:
     match outcome.result:
         case Result.NOT_TRIED:
-            return f"{outcome.change}, because of the failure before it"
+            return f"{outcome.change}, because the change before it failed"
         case Result.UNCERTAIN:
             return (
-                f"{outcome.change}: {outcome.reason}. The change can have been made: look with "
-                "`streamer org channels list` and `streamer org cdc list` before you repeat it"
+                f"{outcome.change}: {outcome.reason}. Salesforce possibly made the change: check `streamer "
+                "org channels list` and `streamer org cdc list` before you repeat it"
             )
         case _:
             return (

@@ -29,7 +29,7 @@ _REQUEST_S = 30.0
 
 
 def event_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the events in the configuration that begin with `incomplete`, for the shell."""
+    """Complete the name of a configured platform event, for the shell."""
     try:
         data: Any = load_document(context.params.get("config") or []).data
         paths = [each.get("path") if isinstance(each, dict) else each for each in data.get("channels") or ()]
@@ -54,13 +54,13 @@ File = Annotated[Path, typer.Argument(metavar="[FILE]", help="The events in JSON
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishOptions:
-    """Options that say how events are sent, and which."""
+    """Options that choose the events and the way to send them."""
 
     transport: Annotated[
         PublishTransport,
         typer.Option(
             metavar="|".join(PublishTransport),
-            help="The Pub/Sub API, or REST, which does not take Streamer's ids.",
+            help="The Pub/Sub API, or REST, which does not accept Streamer's event ids.",
         ),
     ] = PublishTransport.PUBSUB
     id_field: Annotated[
@@ -75,7 +75,7 @@ class PublishOptions:
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="Give each event the id that it had in the run with this id.",
+            help="Repeat the run with this id: each event gets the same event id again.",
             show_default="a new one",
         ),
     ] = None
@@ -90,7 +90,7 @@ class PublishOptions:
     ] = 120.0
 
     def sending(self, topic: str, report: PublishReport, clock: Clock) -> Sending:
-        """Return what sends the events to `topic`."""
+        """Return the sender of the events to `topic`."""
         return Sending(
             topic=topic,
             report=report,
@@ -105,7 +105,7 @@ class PublishOptions:
 async def publish(
     event: Event, options: PublishOptions, *, config: Config, file: File = STDIN, as_json: AsJson = False
 ) -> None:
-    """Publish platform events to the org of the configuration, in the order of the input.
+    """Publish platform events to the configured org, in the order of the input.
 
     The input has one JSON object with the event's fields per line, or is a list
     of objects, or one object. Dates are `2025-01-31`, date-times
@@ -113,12 +113,12 @@ async def publish(
     command prints the line and the reason on standard error, and continues with
     the next event.
 
-    Events are published at least once: if an answer is lost, the command sends
-    them again with the same id, which is their EventUuid over the Pub/Sub API.
-    Ctrl-C finishes the request under way, and prints how to continue.
+    Events are published at least once: if an answer is lost, the command sends the
+    events again with the same ids. Over the Pub/Sub API, the id is the event's
+    EventUuid. Ctrl-C finishes the request under way, and prints how to continue.
 
-    Exits 0 when every event was published, 1 when one was not, 2 when the
-    configuration has a mistake, 130 after Ctrl-C.
+    Exits 0 when every event was published, 1 when an event was not published, 2
+    when the configuration has a mistake, 130 after Ctrl-C.
     """
     name, clock = _checked(event), SystemClock()
     settings = load_section(load_document(config), "org", OrgSettings)
@@ -148,13 +148,13 @@ async def _sent(
 
 
 def _conclude(sending: Sending, report: PublishReport) -> None:
-    """Show the counts, and how to continue if the input was not read to its end."""
+    """Print the counts, and how to continue if input is left."""
     report.total(sending.topic)
     if not sending.is_complete:
         report.note(
             f"Stopped after {counted(sending.done, 'event')} of the input. To continue, repeat the command "
             f"with --run-id {shlex.quote(sending.numbers.run_id)} --skip {sending.done}: "
-            "an event that is published again then has the same id."
+            "then an event that is published again has the same id."
         )
 
 

@@ -1,4 +1,4 @@
-"""Input of events in JSON, parsed as its bytes arrive: lines, a list, or one object after the other."""
+"""Incremental parser for events in JSON: objects in lines, in a list, or one after the other."""
 
 import asyncio
 import codecs
@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from streamer.errors import ConfigurationError, Stop
 from streamer.events import JsonObject
 
-# Salesforce takes an event of 1 MB, which escapes can make longer.
+# Salesforce accepts an event of 1 MB; JSON escapes can make its text longer.
 _LONGEST = 8 * 1024 * 1024
 _SPACE = " \t\r\n"
 
@@ -28,7 +28,7 @@ class InputRefused(Stop):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """Event that begins in `line` of the input: its fields, or else the `mistake` that it holds."""
+    """Event that begins in `line` of the input, with its fields, or with the `mistake` in its text."""
 
     line: int
     fields: JsonObject | None = None
@@ -36,11 +36,11 @@ class Read:
 
 
 class EventParser:
-    """Turns the bytes of an input into its events; at most one event is held in part.
+    """Turns the bytes of an input into events. The parser buffers at most one incomplete event.
 
-    An input whose first line is a whole object has an object in each line, and
-    a line with a mistake costs only itself. In any other input a mistake ends
-    the parsing. Numbers are exact.
+    If the first line is a complete object, the input has an object in each line,
+    and the parser continues after a line with a mistake. In any other input, a
+    mistake ends the parsing. Numbers are exact.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,10 @@ class EventParser:
         self._form: _Lines | _Values | None = None
 
     def fed(self, chunk: bytes) -> Iterator[Read]:
-        """Yield the events that `chunk` completes; raises `InputRefused` after those before the mistake."""
+        """Yield the events that `chunk` completes.
+
+        At a mistake, raises `InputRefused` after the good events.
+        """
         if self._form is None:
             self._held += chunk
             self._form = _form_of(self._held, is_whole=False)
@@ -59,7 +62,7 @@ class EventParser:
         yield from self._form.fed(chunk)
 
     def ended(self) -> Iterator[Read]:
-        """Yield the last event if nothing completed it but the end; raises `InputRefused`."""
+        """Yield the event that only the end of the input completes; raises `InputRefused`."""
         form = self._form or _form_of(self._held, is_whole=True)
         if form is not None:
             yield from form.fed(self._held)
@@ -93,7 +96,7 @@ class _Lines:
 
 
 class _Values:
-    """Input of objects that are spread over lines, within a list or without one."""
+    """Input of objects that span lines, within a list or not."""
 
     def __init__(self, *, is_list: bool) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8-sig")()
@@ -117,7 +120,7 @@ class _Values:
             try:
                 _DECODER.raw_decode(self._held)
             except (ValueError, RecursionError) as error:
-                # The column belongs to the line of the mistake, not to the one where the event begins.
+                # The column counts in the line of the mistake, not in the event's first line.
                 if isinstance(error, json.JSONDecodeError):
                     self._line += error.lineno - 1
                 self._refuse(_mistake(error))
@@ -125,12 +128,12 @@ class _Values:
             self._refuse("the list is not closed: ] is missing at the end")
 
     def _complete(self) -> Iterator[Read]:
-        """Yield each event that is there as a whole."""
+        """Yield each complete event."""
         while self._advance():
             try:
                 value, end = _DECODER.raw_decode(self._held)
             except json.JSONDecodeError:
-                # Perhaps the rest is still to come; otherwise the end of the input tells.
+                # The rest can still arrive. If it does not, the end of the input raises the error.
                 return
             except (ValueError, RecursionError) as error:
                 self._refuse(_mistake(error))
@@ -139,7 +142,7 @@ class _Values:
             self._expects = "," if self._is_list else ""
 
     def _advance(self) -> bool:
-        """Drop what stands before the next event; return false when it is not there yet."""
+        """Drop the characters before the next event; return false when the event has not arrived yet."""
         while True:
             self._skip()
             if not self._held:
@@ -171,11 +174,11 @@ class _Values:
             self._refuse(_mistake(error))
 
     def _refuse(self, mistake: str) -> NoReturn:
-        raise InputRefused(f"line {self._line}: {mistake}; nothing from here on was read")
+        raise InputRefused(f"line {self._line}: {mistake}; the rest of the input was not read")
 
 
 def _form_of(begin: bytes, *, is_whole: bool) -> _Lines | _Values | None:
-    """Return the form of an input that begins with these bytes; `None` when they don't tell."""
+    """Return the form of an input that begins with these bytes, or `None` if more bytes are needed."""
     text = begin.removeprefix(codecs.BOM_UTF8).lstrip()
     if not text or (codecs.BOM_UTF8.startswith(text) and not is_whole):
         return None
@@ -218,7 +221,9 @@ def _mistake(error: Exception) -> str:
 
 def _check_length(held: Sequence[Any], line: int) -> None:
     if len(held) > _LONGEST:
-        raise InputRefused(f"line {line}: is not an event: it does not end within {_LONGEST:,} characters")
+        raise InputRefused(
+            f"line {line}: is not an event: its JSON does not end within {_LONGEST:,} characters"
+        )
 
 
 def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> JsonObject:
@@ -252,7 +257,7 @@ STDIN = Path("-")
 
 
 class Input:
-    """Input of `size` bytes; `None` for an unknown number, such as that of a pipe."""
+    """Input of `size` bytes, or `None` if the size is unknown, as for a pipe."""
 
     def __init__(
         self, read: Callable[[int], bytes], *, name: str, size: int | None = None, is_terminal: bool = False
@@ -263,7 +268,7 @@ class Input:
         self.is_terminal = is_terminal
 
     async def chunks(self, stopping: asyncio.Event) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes as they come, to their end or until `stopping`; raises `ConfigurationError`."""
+        """Yield the bytes as they arrive, to the end or until `stopping`; raises `ConfigurationError`."""
         stop = asyncio.ensure_future(stopping.wait())
         try:
             while not stopping.is_set():
@@ -283,7 +288,7 @@ class Input:
             stop.cancel()
 
     def _begin(self) -> "asyncio.Future[bytes]":
-        """Begin to read, on a thread that does not keep the process alive: a terminal can give nothing."""
+        """Start a daemon thread that reads, because a read from a terminal can wait for ever."""
         loop = asyncio.get_running_loop()
         reading: asyncio.Future[bytes] = loop.create_future()
 
@@ -301,7 +306,7 @@ class Input:
                 chunk = self._read(_CHUNK)
             except Exception as error:  # noqa: BLE001 - who waits for the chunk raises it
                 failure = error
-            # The loop can have ended meanwhile.
+            # The event loop can have closed meanwhile.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, chunk, failure)
 
@@ -328,7 +333,7 @@ def _stdin() -> Callable[[int], bytes]:
     try:
         number = sys.stdin.fileno()
     except (io.UnsupportedOperation, AttributeError):
-        # A caller within this process has replaced it.
+        # A caller within this process has replaced the standard input.
         return sys.stdin.buffer.read
-    # Python's own buffer would wait for more than there is.
+    # Python's own buffer would wait until it is full.
     return lambda most: os.read(number, most)

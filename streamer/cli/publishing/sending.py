@@ -1,4 +1,4 @@
-"""Sending of the events of an input, in order and in batches, and the report on each event."""
+"""Sends the events of an input in order and in batches, and reports each event."""
 
 import asyncio
 import sys
@@ -24,10 +24,10 @@ from streamer.ports import EventPublisher, OutgoingEvent, Published, PublishResu
 
 
 class PublishReport:
-    """Counts events, and shows each that was not published, on standard error.
+    """Counts events, and prints each event that was not published, on standard error.
 
-    With `as_json`, each event has a line of JSON on standard output. On a
-    terminal a bar shows the part of the input's `size` that is done.
+    With `as_json`, each event gets a line of JSON on standard output. On a
+    terminal, a bar shows how much of the input's `size` in bytes is done.
     """
 
     def __init__(self, *, size: int | None, as_json: bool) -> None:
@@ -56,12 +56,12 @@ class PublishReport:
         self._progress.stop()
 
     def advance(self, size: int) -> None:
-        """Note that `size` more bytes of the input are done."""
+        """Record that `size` more bytes of the input are done."""
         told = f"{self.published:,} published" + (f", {self.refused:,} refused" if self.refused else "")
         self._progress.update(self._task, advance=size, told=told)
 
     def accepted(self, line: int, event_id: str, result: Published) -> None:
-        """Count an event that is published."""
+        """Count a published event."""
         self.published += 1
         about: JsonObject = {"outcome": "published", "event_uuid": result.event_uuid}
         if result.replay_id:
@@ -69,21 +69,21 @@ class PublishReport:
         self._tell(line, event_id, about)
 
     def denied(self, line: int, event_id: str, result: Unpublished) -> None:
-        """Count an event that is not published, and show the reason."""
+        """Count an event that was not published, and print the reason."""
         self.refused += 1
         self._tell(line, event_id, {"outcome": "refused", "code": result.code, "reason": result.reason})
         self.note(f"line {line}: {result.reason}")
 
     def unanswered(self, line: int, event_id: str, reason: str) -> None:
-        """Show an event that was perhaps published."""
+        """Print an event that was possibly published."""
         self._tell(line, event_id, {"outcome": "unanswered", "reason": reason})
 
     def note(self, sentence: str) -> None:
-        """Show `sentence` on standard error."""
+        """Print `sentence` on standard error."""
         self._progress.console.print(plain(sentence))
 
     def total(self, topic: str) -> None:
-        """Show the counts."""
+        """Print the counts."""
         refused = f", {self.refused:,} refused" if self.refused else ""
         sentence = f"{counted(self.published, 'event')} published to {topic}{refused}."
         if self._as_json:
@@ -102,12 +102,12 @@ _NAMESPACE = uuid.UUID("b5d7c1de-2f5c-5c0e-8c5b-2d6c3f0a7e11")
 
 
 class SendingStopped(Stop):
-    """Salesforce did not take events in time: the message says why."""
+    """Salesforce did not accept events in time; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Item:
-    """Event of the input: its number (from 1), its line, and what is sent or the `mistake` in it."""
+    """Event of the input: its number (from 1), its line, and the event to send or the `mistake`."""
 
     number: int
     line: int
@@ -120,10 +120,11 @@ _Open = tuple[_Item, PublishResult]
 
 @dataclass(slots=True, kw_only=True)
 class EventNumbers:
-    """Numbers the events of one input, and names each by its number.
+    """Numbers the events of one input, and derives event ids from the numbers.
 
-    The id of an event is made of `run_id` and of its number, so that another
-    run with the same ones repeats it. A field `id_field` of the event gets it too.
+    An event's id depends only on `run_id` and the event's number, so another run
+    with the same `run_id` gives the same ids. The event's field `id_field` also
+    gets the id.
     """
 
     run_id: str
@@ -141,11 +142,11 @@ class EventNumbers:
 
 @dataclass(slots=True, kw_only=True)
 class Sending:
-    """Publishes the events of one input to `topic`, as `numbers` name them.
+    """Publishes the events of one input to `topic`, with ids from `numbers`.
 
-    The first `skip` events are left out.
-    `done` is the number of events, from the first, whose results are known, and
-    `is_complete` is true when these are all.
+    The first `skip` events are not sent. `done` counts the events from the first
+    whose results are all known. `is_complete` is true when `done` counts every
+    event.
     """
 
     topic: str
@@ -158,7 +159,7 @@ class Sending:
     is_complete: bool = field(default=False, init=False)
 
     async def run(self, publisher: EventPublisher, source: Input, stopping: asyncio.Event) -> None:
-        """Publish until the end of the input or `stopping`; the request under way is finished then.
+        """Publish until the end of the input or until `stopping`, and finish the request under way.
 
         Raises `InputRefused`, `SendingStopped` or another `Stop`.
         """
@@ -184,13 +185,13 @@ class Sending:
                 if stopping.is_set():
                     return
         except InputRefused:
-            # The lines before the mistake are sound.
+            # The events before the mistake are sent first.
             await self._send(publisher, batch, stopping)
             raise
         await self._send(publisher, batch, stopping)
 
     async def _send(self, publisher: EventPublisher, batch: Sequence[_Item], stopping: asyncio.Event) -> None:
-        """Publish a batch, and again what can be tried again."""
+        """Publish a batch, and retry events with transient failures."""
         wanted = [item for item in batch if item.number > self.skip]
         for item in wanted:
             if item.mistake:
@@ -214,7 +215,7 @@ class Sending:
             self.done = batch[-1].number
 
     def _settle(self, results: Sequence[_Open]) -> list[_Open]:
-        """Report the results that are final, and return the others; raises the first `Stop` among these."""
+        """Report the final results, and return the events to retry; raises an error that no retry fixes."""
         left: list[_Open] = []
         for item, result in results:
             match result:
@@ -233,7 +234,7 @@ class Sending:
     async def _paused(
         self, delays: Delays, left: Sequence[_Open], ends_at: float, stopping: asyncio.Event
     ) -> bool:
-        """Wait before the next try; return false if there must not be one."""
+        """Wait before the next retry; return false if no time is left or the command stops."""
         pause_s = max(delays.next_s(), *(_asked_s(result) for _, result in left))
         if stopping.is_set() or self.clock.monotonic() + pause_s > ends_at:
             return False
@@ -244,7 +245,7 @@ class Sending:
         return not stopping.is_set()
 
     def _leave(self, left: Sequence[_Open]) -> None:
-        """Report events whose results stay unknown."""
+        """Report the events whose results stay unknown."""
         self.done = min(item.number for item, _ in left) - 1
         for item, result in left:
             self.report.unanswered(item.line, item.event.id, _reason(result))
@@ -261,7 +262,7 @@ def _reason(result: PublishResult) -> str:
 
 
 def _asked_s(result: PublishResult) -> float:
-    """Return the pause that Salesforce asked for, or 0."""
+    """Return the pause in seconds that Salesforce asked for, or 0."""
     if isinstance(result, Unanswered) and isinstance(result.error, RetryLater):
         return result.error.after_s or 0.0
     return 0.0

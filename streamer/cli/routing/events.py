@@ -1,4 +1,4 @@
-"""Events from a file or the standard input, in any form in which Streamer shows them."""
+"""Reads events from a file or the standard input, in every form that Streamer prints."""
 
 import re
 import sys
@@ -43,14 +43,17 @@ EventFile = Annotated[
 EventType = Annotated[
     str | None,
     typer.Option(
-        "--type", metavar="TYPE", help="Type for events that name no type.", show_default="that of their data"
+        "--type",
+        metavar="TYPE",
+        help="Type for events that name no type.",
+        show_default="derived from the data",
     ),
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenEvent:
-    """Event of a file with its receipts, and the other members of its object, such as looked-up records."""
+    """Event of a file with its receipts. `more` holds further members, such as looked-up records."""
 
     event: Event
     more: JsonObject = field(default_factory=dict)
@@ -59,9 +62,9 @@ class GivenEvent:
 def events_of(path: Path, event_type: str | None) -> Iterator[GivenEvent]:
     """Yield the events in the file `path`. Raises `ConfigurationError`.
 
-    An event is a CloudEvent, what the admin API or a dead letter shows of one,
-    or only the data of one, as the value of a record in Kafka. Of data alone
-    the type is `event_type` or, without one, what the data tell.
+    An event is a CloudEvent, an event of the admin API, a dead letter, or only an
+    event's data (the value of a record in Kafka). Data without a type get
+    `event_type`, or else a type derived from the data.
     """
     try:
         with _opened(path) as file:
@@ -72,7 +75,7 @@ def events_of(path: Path, event_type: str | None) -> Iterator[GivenEvent]:
 
 
 def absence(absent: Sequence[str]) -> str:
-    """Return a sentence about names that a file lacks for an event, and how to give them."""
+    """Return a sentence that lists the names missing in a file, with the remedy."""
     return f"the file has no {', no '.join(absent)} for this event: add it beside the event's data"
 
 
@@ -107,7 +110,7 @@ def _given(path: Path, read: Read, event_type: str | None) -> GivenEvent:
     if read.fields is None:
         raise ConfigurationError(f"{path}: line {read.line}: {read.mistake}")
     try:
-        # As the daemon reads it: a number with a point becomes a float, if that holds its digits.
+        # As in the daemon, a decimal number becomes a float if the float holds all its digits.
         return _event(exact_value(exact_json(read.fields)), event_type)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{path}: line {read.line}: {error}") from None
@@ -115,7 +118,7 @@ def _given(path: Path, read: Read, event_type: str | None) -> GivenEvent:
 
 def _event(given: JsonObject, event_type: str | None) -> GivenEvent:
     if isinstance(given.get("event"), dict) and "data" not in given:
-        # A dead letter holds its event.
+        # A dead letter holds its event as a member.
         given = given["event"]
     receipts = given.get("receipts")
     if receipts is not None and not isinstance(receipts, dict):
@@ -164,7 +167,7 @@ def _of_data(data: JsonObject, event_type: str | None) -> Event:
 
 
 def _type(data: JsonObject) -> str:
-    """Return the type of an event with these data; raises `ValueError`."""
+    """Return the event type derived from `data`; raises `ValueError`."""
     entity, change = data.get("entity"), data.get("change")
     if not isinstance(entity, str) or not entity:
         raise ValueError("is not an event: it has neither type and data, nor the entity of an event's data")

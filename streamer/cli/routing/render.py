@@ -32,7 +32,7 @@ from streamer.ports import Preview, Previewing
 
 
 def configured_subscribers(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the subscribers in the configuration that begin with `incomplete`, for the shell."""
+    """Complete the name of a configured subscriber, for the shell."""
     try:
         data: Any = load_document(context.params.get("config") or []).data
         names = [str(name) for name in data.get("subscribers") or ()]
@@ -59,14 +59,14 @@ def render(
     event_type: EventType = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what a subscriber would send for an event, headers included; `***` stands for secrets.
+    """Print the request that a subscriber would send for an event, with headers; `***` hides secrets.
 
     FILE holds CloudEvents, as Streamer writes them in structured mode, or only
-    their data, as the values of Kafka's records. Nothing is connected or sent.
-    An event that `on` or `when` excludes is printed all the same, and standard
-    error says so. Receipts and records that enrich looks up are those that FILE
-    gives, beside an event's data, as receipts and by their names. For a record
-    of a service that FILE does not give, the request that asks for it is named.
+    their data, as the values of Kafka's records. Nothing is connected or sent. An
+    event that `on` or `when` excludes is printed too, with a note on standard
+    error. FILE also supplies receipts and the records that enrich looks up: beside
+    an event's data, as receipts and by name. If FILE lacks a record from a service,
+    the command prints the request that would fetch the record.
 
     Exits 0, or 1 when an event would become a dead letter, 2 for a mistake in
     the configuration or the file.
@@ -85,7 +85,7 @@ def render(
 
 
 class _Rendering:
-    """Makes deliveries by the route of one subscriber, and shows them by its plugin."""
+    """Makes deliveries by one subscriber's route, and lets the plugin preview them."""
 
     def __init__(self, checked: Plan, name: SubscriberName) -> None:
         self._checked = checked
@@ -95,7 +95,7 @@ class _Rendering:
         self.has_failed = False
 
     def print(self, given: GivenEvent, *, is_first: bool) -> None:
-        """Print the request for one event, with a line between requests."""
+        """Print the request for one event, with a separator line between requests."""
         if not is_first:
             typer.echo("\n---")
         shown, lookups = self._shown(given)
@@ -110,7 +110,7 @@ class _Rendering:
         typer.echo(_for_terminal(shown.content.decode(errors="replace")))
 
     def as_json(self, given: GivenEvent) -> JsonObject:
-        """Return what `print` prints."""
+        """Return the content of `print` as JSON."""
         shown, lookups = self._shown(given)
         about: JsonObject = {"id": given.event.id, "type": given.event.type}
         asked = {"lookups": {name: _preview_json(each) for name, each in lookups.items()}} if lookups else {}
@@ -119,7 +119,7 @@ class _Rendering:
         return {**about, **_preview_json(shown), **asked}
 
     def _shown(self, given: GivenEvent) -> tuple[Preview | Outcome, Mapping[str, Preview]]:
-        """Return the request for one event, and those for its records; mention special cases."""
+        """Return the request for one event, and the lookup requests by name; print special cases."""
         verdicts = Verdicts(self._checked, given.event, given.more)
         verdict = verdicts.of(self._name)
         if not verdict.matches and not verdict.error:
@@ -141,7 +141,7 @@ class _Rendering:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            # A plugin is foreign code, and its own errors can repeat a secret.
+            # A plugin is foreign code, and the text of its errors can contain a secret.
             raise ConfigurationError(f"the preview of the plugin raised {type(error).__name__}") from error
         return _plain_preview(delivery) if shown is None else shown
 
@@ -155,7 +155,7 @@ def _preview_json(preview: Preview) -> JsonObject:
 
 
 def _plain_preview(delivery: Delivery) -> Preview:
-    """Return what a plugin without a preview gets."""
+    """Return the delivery that a plugin without a preview gets."""
     if delivery.content is not None:
         headers = {"content-type": delivery.content.type}
         return Preview(request="content for the plugin", headers=headers, content=delivery.content.data)
@@ -170,7 +170,7 @@ def _reason(outcome: Outcome) -> str:
 
 
 def _for_terminal(text: str) -> str:
-    """Return `text`, on a terminal without the characters that could control it."""
+    """Return `text`; for a terminal, without control characters."""
     if not sys.stdout.isatty():
         return text
     return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
@@ -189,15 +189,15 @@ def _known_subscriber(name: str, checked: Plan) -> SubscriberName:
 def explain(
     file: EventFile, *, config: Config, event_type: EventType = None, as_json: AsJson = False
 ) -> None:
-    """Show whether each subscriber gets an event, and why not.
+    """Show which subscribers get an event, and why others do not.
 
     FILE holds CloudEvents, as Streamer writes them in structured mode, or only
-    their data, as the values of Kafka's records. Nothing is connected or sent.
-    Receipts and records that enrich looks up are those that FILE gives, beside
-    an event's data, as receipts and by their names.
+    their data, as the values of Kafka's records. Nothing is connected or sent. FILE
+    also supplies receipts and the records that enrich looks up: beside an event's
+    data, as receipts and by name.
 
-    Exits 0, or 1 when an expression fails on an event: a daemon would make a
-    dead letter of it. Exits 2 for a mistake in the configuration or the file.
+    Exits 0, or 1 when an expression fails on an event, which a daemon would make a
+    dead letter. Exits 2 for a mistake in the configuration or the file.
     """
     with failures_reported():
         checked = plan(load_document(config), SystemClock())
@@ -241,7 +241,7 @@ def _verdicts_json(given: GivenEvent, found: Sequence[RouteVerdict]) -> JsonObje
                 "matches": each.matches,
                 "why_not": each.why or None,
                 "error": each.error or None,
-                # An absent field has no value.
+                # A missing field has no value to show.
                 "absent_names": list(each.absent),
                 "fields": {path: value for path, value in (each.fields or {}).items() if value is not ABSENT},
             }

@@ -28,11 +28,10 @@ from streamer.ingest.channel_supervisor import ChannelState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelRow:
-    """One configured channel: a `word` for its state, with a `reason`, and times in epoch seconds.
+    """Row of one configured channel: its state as a `word`, with a `reason`. Times are epoch seconds.
 
-    `verified_at` is the time up to which no event is missing, and `expires_at`
-    that from which Salesforce keeps the next ones no longer. `level` is `good`,
-    `bad` or `quiet`.
+    No event before `verified_at` is missing. After `expires_at`, Salesforce can
+    drop the next events. `level` is `good`, `bad` or `quiet`.
     """
 
     path: str
@@ -76,7 +75,7 @@ class ChannelPages:
 
 
 def channel_rows(context: PageContext) -> Sequence[ChannelRow]:
-    """Return a row for each configured channel, in the order of the configuration."""
+    """Return a row for each configured channel, in the configuration's order."""
     owned = {channel.path: channel for channel in context.daemon.status.reading.channels}
     return [_channel_row(context, path, owned.get(path)) for path in context.daemon.configured.paths]
 
@@ -97,7 +96,7 @@ def _channel_row(context: PageContext, path: str, channel: Channel | None) -> Ch
         is_subscribed = path in reading.subscribed
         word, level = ("reading", "good") if is_subscribed else ("subscribing", "quiet")
     verified_at = reading.supervisor.verified_at.get(channel) if reading.supervisor else None
-    # Salesforce itself repeats an outbound message until it is taken.
+    # Salesforce itself repeats an outbound message until Streamer acknowledges it.
     is_retained = verified_at is not None and ChannelKind.of(path) is not ChannelKind.OUTBOUND
     return ChannelRow(
         path=path,
@@ -110,14 +109,14 @@ def _channel_row(context: PageContext, path: str, channel: Channel | None) -> Ch
     )
 
 
-# A person looks at a page that does not come. The next page shows answers that take longer.
+# The page must not keep a person waiting for long. The next page shows later results.
 _WAIT_S = "3"
 _PLACES = {
-    ChannelPosition.SINCE: "with what was committed since a time",
-    ChannelPosition.REPLAY_ID: "behind a replay id",
+    ChannelPosition.SINCE: "with events committed since a time",
+    ChannelPosition.REPLAY_ID: "after a replay id",
     ChannelPosition.EARLIEST: "with the first event that Salesforce retains",
     ChannelPosition.LATEST: "with new events",
-    ChannelPosition.START: "where the configuration lets a new channel start (reset)",
+    ChannelPosition.START: "at the configured start of a new channel (reset)",
 }
 _ORDER_FIELDS = ("channel", "place", "replay_id", "since", "repeat")
 
@@ -126,8 +125,8 @@ _ORDER_FIELDS = ("channel", "place", "replay_id", "since", "repeat")
 class PositionPages:
     """`/console/channels/position`.
 
-    As with dead letters, a preview is a page that changes nothing, and its form
-    holds what was previewed.
+    A preview is a page that changes nothing, as for dead letters. Its form holds
+    the previewed values.
     """
 
     context: PageContext
@@ -146,7 +145,7 @@ class PositionPages:
         positions = await self.context.resources.checkpoints.positions()
         position = next((each for each in positions if each["channel"] == path), None)
         if position is None:
-            raise ApiError(404, "There is no channel of that path, and no position of one.")
+            raise ApiError(404, "No channel has that path, and the log has no position for it.")
         channels = {each.path for each in self.context.daemon.configured.channels}
         return self.context.renderer.page(
             request,
@@ -187,7 +186,7 @@ class PositionPages:
 
 
 def _order_fields(asked: PositionRequest) -> JsonObject:
-    """Return the fields of an order that are set, by their names in forms."""
+    """Return an order's set fields by their names in forms."""
     said = asked.model_dump(mode="json")
     return unset({name: said[name] for name in _ORDER_FIELDS})
 
@@ -202,7 +201,7 @@ class SnapshotPages:
         """Return the routes of these pages."""
         return [
             web.get("/snapshots", self._list),
-            # It asks Salesforce, which costs requests of the org, so it is not a link.
+            # A forecast uses requests of the org, so it is a form and not a link.
             web.post("/snapshots/forecast", self._forecast),
             web.post("/snapshots", self._start),
             web.post("/snapshots/{id}/{change}", self._change),

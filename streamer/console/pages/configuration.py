@@ -1,4 +1,4 @@
-"""Pages of the configuration in effect, with secrets masked, and of the audit."""
+"""Pages of the current configuration, with masked secrets, and of the audit."""
 
 import asyncio
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class ConfigurationPages:
         return [web.get("/configuration", self._show)]
 
     async def _show(self, request: web.Request) -> web.Response:
-        # A large one takes a while to write.
+        # A large configuration takes a while to write.
         text = await asyncio.to_thread(self.context.daemon.configuration)
         return self.context.renderer.page(request, "configuration.html", title="Configuration", text=text)
 

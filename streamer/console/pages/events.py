@@ -1,4 +1,4 @@
-"""Pages of events: a search in the log, the story of one event, and the live tail."""
+"""Pages of events: search in the log, story of one event, and live tail."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -35,7 +35,7 @@ _MOST_SHOWN = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventPages:
-    """`/console/events`, and the link from a parked key to the story of its first event."""
+    """`/console/events`, and the link from a parked key to its first event's story."""
 
     context: PageContext
 
@@ -79,7 +79,7 @@ class EventPages:
         )
 
     async def _show_parked(self, request: web.Request) -> web.Response:
-        """Redirect to the story of a parked key's first event, if the key is still parked there."""
+        """Redirect to the story of a parked key's first event, if the key is still parked behind it."""
         query = list(request.query.items())
         found = await self.context.resources.subscribers.parked(filled(Parked, query, first=MOST_LETTERS))
         wanted = [request.query.get(name) for name in ("topic", "partition", "offset")]
@@ -92,7 +92,7 @@ class EventPages:
                 Partition(topic=topic, number=number), offset
             )
         if event is None:
-            raise ApiError(404, "The key is not parked behind this event any more: reload the parked keys.")
+            raise ApiError(404, "The key is no longer parked behind this event: reload the parked keys.")
         return redirect(story_address(event))
 
 
@@ -108,21 +108,21 @@ def _accounts_in_order(accounts: Sequence[JsonObject]) -> list[JsonObject]:
 
 
 MOST_ROWS = 50
-"""Most rows of the tail's page at first, and of one answer to its script."""
-# A page asks again then, by which a session that has ended is noticed.
+"""Most rows of the tail's first page, and of one answer to the page's script."""
+# The page then sends a new request, which detects an ended session.
 _LONGEST_S = 600.0
-# Rendering is bounded to 200 rows a second, so that a page costs a busy daemon little.
+# This pause limits rendering to 200 rows per second, so that a page costs a busy daemon little.
 _PAUSE_S = 0.25
 _TAIL_FILTER = ("record", "type", "channel", "where")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TailPages:
-    """`/console/tail`, and the rows that its script reads.
+    """`/console/tail`, and the rows for its script.
 
-    A line of the rows is a JSON object: `rows` is HTML, the newest row first, and
-    the other members come from the API's tail. `dropped` counts the events that
-    came faster than they are shown, too.
+    Rows come as lines of JSON objects. `rows` is HTML with the newest row first;
+    all other members come from the API's tail. `dropped` also counts events that
+    arrive faster than the page shows them.
     """
 
     context: PageContext
@@ -150,7 +150,7 @@ class TailPages:
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         asked = filled(Tailing, list(request.query.items()))
         with self.context.resources.events.following(asked) as client:
-            # The headers are sent before the middleware can add its own.
+            # Streaming sends the headers before the middleware can add its own.
             ours = security_headers(self.context.daemon.settings.console.frame_ancestors)
             response = web.StreamResponse(headers={**STREAM_HEADERS, **ours})
             await response.prepare(request)
@@ -168,7 +168,7 @@ class TailPages:
                 await clock.sleep(_PAUSE_S)
 
     def _line(self, lines: bytes) -> bytes:
-        """Return lines of the API's tail as one line of the page's."""
+        """Combine lines of the API's tail into one line for the page."""
         told: JsonObject = {"dropped": 0, "skipped": 0, "failed": 0}
         events: list[JsonObject] = []
         for each in map(exact_value, lines.splitlines()):

@@ -1,4 +1,4 @@
-"""Overview: health, rates, what waits, charts of the last hour, and what needs an operator."""
+"""Overview: health, rates, waiting events, charts of the last hour, and problems for an operator."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -56,12 +56,12 @@ class OverviewPages:
         }
 
     async def _from_log(self) -> JsonObject:
-        """Return what the log tells; while it is away, the reason."""
+        """Return the lists from the log, or the reason if the log is unavailable."""
         subscribers, holes, problem = list[JsonObject](), list[JsonObject](), ""
         failures: Sequence[JsonObject] = ()
         try:
             subscribers = (await self.context.resources.subscribers.subscribers())["subscribers"]
-            # Repaired holes need no attention any more.
+            # Repaired holes no longer need attention.
             holes = [
                 each for each in await self.context.recent.holes.records() if each["state"] != Repair.FULL
             ]

@@ -1,4 +1,4 @@
-"""Pages to sign in and out."""
+"""Pages for signing in and out."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -23,7 +23,7 @@ class SignInPages:
         """Return the routes of these pages."""
         return [
             web.get("/sign-in", self._form, name=SIGN_IN),
-            # A resource has one name, and this is the same one.
+            # A resource can have only one name, so both routes share it.
             web.post("/sign-in", self._sign_in, name=SIGN_IN),
             web.post("/sign-out", self._sign_out, name=SIGN_OUT),
         ]
@@ -40,7 +40,7 @@ class SignInPages:
                 request,
                 wanted=first(fields, "next"),
                 name=name,
-                mistake="This is not the token of admin.token, nor that of admin.reader_token.",
+                mistake="This token is neither admin.token nor admin.reader_token.",
             )
         _log.info("console.signed_in", by=name)
         return response

@@ -1,4 +1,4 @@
-"""Subscribers: their states, and the changes that an operator can make."""
+"""Pages of subscribers: states, and changes that an operator can make."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ class SubscriberPages:
         found = (await self.context.resources.subscribers.subscribers())["subscribers"]
         subscriber = next((each for each in found if each["name"] == name), None)
         if subscriber is None:
-            raise ApiError(404, "There is no subscriber of that name.")
+            raise ApiError(404, "No subscriber has that name.")
         return self.context.renderer.page(
             request,
             "subscriber.html",
@@ -92,7 +92,7 @@ class SubscriberPages:
 
 
 def state_of(subscriber: Mapping[str, Any]) -> SubscriberState:
-    """Return the state of a subscriber from the API's answer."""
+    """Return a subscriber's state from the API's answer."""
     here = subscriber["here"]
     if subscriber["switch"] == Switch.PAUSED:
         return SubscriberState("paused", "waits")

@@ -1,4 +1,4 @@
-// Draws the live part of a page again every ten seconds. Without this script, a reload does the same.
+// Draws the live part of a page again every ten seconds. Without this script, reload the page.
 "use strict";
 (() => {
   const EVERY_MS = 10_000;
@@ -25,7 +25,7 @@
   });
   show();
 
-  // A reader's place, open parts and selection are not taken away.
+  // A reader's scroll position, open parts and selection are kept.
   const isInUse = () => live.contains(document.activeElement) || !getSelection().isCollapsed;
 
   const refresh = async () => {

@@ -1,4 +1,4 @@
-// Adds new events to the live tail as the daemon tells of them. Without this script, a reload shows the newest.
+// Adds new events to the live tail as the daemon sends them. Without this script, a reload shows the newest events.
 "use strict";
 (() => {
   const MOST_ROWS = 200;
@@ -18,7 +18,7 @@
   bar.append(button, said);
   counts.before(bar);
 
-  // Rows that move by themselves are only for readers who have not asked for less motion.
+  // Rows move by themselves only for readers who have not asked for less motion.
   let pauses = matchMedia("(prefers-reduced-motion: reduce)").matches;
   let follows = false;
   let waiting = [];
@@ -32,7 +32,7 @@
     const parts = [`${told.shown} new ${told.shown === 1 ? "event" : "events"} shown`];
     if (waiting.length) parts.push(`${waiting.length} wait`);
     parts.push(`${told.dropped} dropped, because they came too fast`);
-    parts.push(`about ${told.skipped} places of the log skipped`);
+    parts.push(`about ${told.skipped} offsets of the log skipped`);
     if (told.failed) parts.push(`the expression fails on ${told.failed}: ${told.error}`);
     counts.textContent = `${parts.join("; ")}.`;
   };
@@ -41,14 +41,14 @@
     say(pauses ? "Paused: new events wait." : follows ? "Following." : "Connecting.");
   };
 
-  // The newest row comes first, here and in what waits.
+  // The newest row comes first, also among waiting rows.
   const rowsOf = (html) =>
     [...new DOMParser().parseFromString(`<table><tbody>${html}</tbody></table>`, "text/html").querySelectorAll("tbody tr")];
   const unknown = (rows) => {
     const known = new Set([...waiting, ...body.rows].map((row) => row.dataset.place));
     return rows.filter((row) => !known.has(row.dataset.place));
   };
-  // A reader's place and selection are not taken away.
+  // A reader's scroll position and selection are kept.
   const isInUse = () => body.contains(document.activeElement) || !getSelection().isCollapsed;
   const draw = () => {
     if (waiting.length && !pauses && !isInUse()) {
@@ -74,7 +74,7 @@
 
   const asked = (address) =>
     fetch(address, { credentials: "same-origin", cache: "no-store", signal: reading.signal });
-  // What was appended between the page and the first line is on the page, drawn again.
+  // Events appended between the page and the first line are on the page if it is drawn again.
   const catchUp = async () => {
     const answer = await asked(location.pathname + location.search);
     if (!answer.ok || answer.redirected) return;
@@ -105,7 +105,7 @@
     }
   };
 
-  // Returns false when asking again is of no use.
+  // Returns false when a retry is useless.
   const follow = async () => {
     reading = new AbortController();
     try {
@@ -119,7 +119,7 @@
       say(answer.redirected ? "Your session has ended: reload the page." : `${reason} Reload the page to try again.`);
       return answer.status >= 500;
     } catch {
-      if (!document.hidden) say("The daemon does not answer. Trying again.");
+      if (!document.hidden) say("The daemon does not answer. Retrying.");
       return true;
     } finally {
       reading.abort();
@@ -136,7 +136,7 @@
       document.addEventListener("visibilitychange", look);
       look();
     });
-  // A page that nobody sees costs the daemon nothing.
+  // A hidden page must not cost the daemon anything.
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) reading?.abort();
   });

@@ -1,7 +1,7 @@
 """Exporter to an OpenTelemetry collector, over OTLP/HTTP.
 
-Only this module imports OpenTelemetry, whose packages are the extra `otel`. It is
-itself imported only if tracing is configured.
+Only this module imports OpenTelemetry, whose packages are in the extra `otel`.
+Streamer imports this module only if tracing is configured.
 """
 
 import logging
@@ -26,7 +26,7 @@ _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
 class OtlpExporter:
-    """Sends spans in the requests of OTLP/HTTP, compressed with gzip.
+    """Sends spans over OTLP/HTTP, compressed with gzip.
 
     `resource` holds the attributes of this process.
     """
@@ -44,12 +44,12 @@ class OtlpExporter:
         )
 
     def export(self, spans: Sequence[Span], /) -> str:
-        """Send `spans`, and return why the collector did not take them; empty if it did."""
+        """Send `spans`, and return the reason why the collector did not accept them, or an empty text."""
         self._complaints.last = ""
         result = self._exporter.export([self._readable(span) for span in spans])
         if result is SpanExportResult.SUCCESS:
             return ""
-        return masked(self._complaints.last) or "the collector did not take the spans"
+        return masked(self._complaints.last) or "the collector did not accept the spans"
 
     def close(self) -> None:
         """Close the connections."""
@@ -75,14 +75,14 @@ class OtlpExporter:
 
 
 def _direct_session() -> requests.Session:
-    """Return a session that follows no redirects: only the configured address may get spans and headers."""
+    """Return a session without redirects, because only the configured address may get spans and headers."""
     session = requests.Session()
     session.max_redirects = 0
     return session
 
 
 class _Complaints(logging.Handler):
-    """Keeps OpenTelemetry's last log line, with a failure's reason, and keeps it out of our log."""
+    """Keeps OpenTelemetry's last log line, which has a failure's reason, and hides it from Streamer's log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,11 +92,11 @@ class _Complaints(logging.Handler):
         self._logger.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the line."""
+        """Keep the line of `record`."""
         self.last = record.getMessage()
 
     def close(self) -> None:
-        """Keep no more lines."""
+        """Stop keeping lines."""
         self._logger.removeHandler(self)
         super().close()
 

@@ -1,4 +1,4 @@
-"""Tracers: one sends spans from a thread of its own, and its twin keeps them in memory."""
+"""Tracers: one sends spans from its own thread, and its in-memory twin keeps them."""
 
 import asyncio
 import threading
@@ -26,10 +26,10 @@ _LONGEST_REASON = 300
 
 
 class Exporter(Protocol):
-    """Sender of spans to one collector, called on one thread."""
+    """Sender of spans to one collector. All calls come from one thread."""
 
     def export(self, spans: Sequence[Span], /) -> str:
-        """Send `spans`, and return why the collector did not take them; empty if it did."""
+        """Send `spans`, and return the reason why the collector did not accept them, or an empty text."""
         ...
 
     def close(self) -> None:
@@ -38,19 +38,19 @@ class Exporter(Protocol):
 
 
 class TraceMetrics(Protocol):
-    """Counts spans; called on several threads."""
+    """Counts spans. Calls come from several threads."""
 
     def spans(self, result: Literal["exported", "failed", "dropped"], number: int, /) -> None:
-        """Count spans by what became of them."""
+        """Count spans by their result."""
         ...
 
 
 class QueuedTracer:
-    """Sends spans to a collector, at most `interval_s` after they ended.
+    """Sends spans to a collector, at most `interval_s` seconds after their end.
 
-    A collector that is slow or dead costs spans, and nothing else: no more than
-    `limit` wait in memory, and the others are dropped and counted. One line reports
-    its first failure, and one its recovery. `make` makes the exporter, on the
+    A slow or dead collector only loses spans. At most `limit` spans wait in memory;
+    further spans are dropped and counted. The log gets one line for the first
+    failure and one line for the recovery. `make` creates the exporter, on the
     thread.
     """
 
@@ -75,7 +75,7 @@ class QueuedTracer:
 
     @asynccontextmanager
     async def sending(self) -> AsyncIterator[None]:
-        """Send inside the context; leaving it sends what waits, for two seconds at most."""
+        """Send spans inside the context. On exit, send the waiting spans, for at most two seconds."""
         # Nobody judges its pulse: a collector can take any time.
         pulses = Pulses(SystemClock())
         thread = ServiceThread("traces", self._serve, pulses=pulses, failed=self._fail)
@@ -94,7 +94,7 @@ class QueuedTracer:
         return self._traces.of(event)
 
     def ended(self, spans: Sequence[Span], /) -> None:
-        """Queue `spans`, as far as there is room."""
+        """Queue `spans` while the queue has room."""
         room = max(0, self._limit - len(self._queue))
         if len(spans) > room:
             self.dropped(len(spans) - room)
@@ -104,7 +104,7 @@ class QueuedTracer:
             self._wake.set()
 
     def dropped(self, spans: int, /) -> None:
-        """Count spans that were never made."""
+        """Count spans that were never created."""
         self._metrics.spans("dropped", spans)
 
     def _fail(self, error: Exception) -> None:
@@ -127,7 +127,7 @@ class QueuedTracer:
                     reason = _reason(error)
                 self._note(reason, len(batch))
                 if reason and self._closing:
-                    # The stop of the daemon does not wait for a dead collector.
+                    # The daemon's stop must not wait for a dead collector.
                     self._metrics.spans("failed", len(self._queue))
                     self._queue.clear()
         if exporter is not None:
@@ -141,7 +141,9 @@ class QueuedTracer:
         self._metrics.spans("failed" if reason else "exported", number)
         if reason and not self._is_failing:
             _log.warning(
-                "tracing.unavailable", reason=reason[:_LONGEST_REASON], effect="spans are dropped, no events"
+                "tracing.unavailable",
+                reason=reason[:_LONGEST_REASON],
+                effect="only spans are dropped, not events",
             )
         elif self._is_failing and not reason:
             _log.info("tracing.recovered")
@@ -154,7 +156,7 @@ def _reason(error: Exception) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class MemoryTracer:
-    """Keeps all spans, in the order in which they ended."""
+    """Keeps all spans, ordered by their end."""
 
     traces: EventTraces = field(default_factory=lambda: EventTraces(1.0))
     spans: list[Span] = field(default_factory=list, init=False)
@@ -169,5 +171,5 @@ class MemoryTracer:
         self.spans += spans
 
     def dropped(self, spans: int, /) -> None:
-        """Count spans that were never made."""
+        """Count spans that were never created."""
         self.lost += spans

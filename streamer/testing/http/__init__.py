@@ -1,1 +1,1 @@
-"""Scripted HTTP target, and checks of the plugins that face it."""
+"""Scripted HTTP target, and checks of plugins with this target."""

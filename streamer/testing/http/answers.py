@@ -1,4 +1,4 @@
-"""Checks of the outcomes of a target's answers."""
+"""Checks of the outcome for each answer of a target."""
 
 from collections.abc import Iterable
 from email.utils import formatdate
@@ -24,7 +24,9 @@ _MISNAMED = {
     "named a charset that does not exist": Reply(
         headers={"Content-Type": "text/html; charset=nonsense"}, body=b"\xff"
     ),
-    "said gzip of bytes that are not": Reply(headers={"Content-Encoding": "gzip"}, body=b"not gzip"),
+    "declared gzip for bytes that are not gzip": Reply(
+        headers={"Content-Encoding": "gzip"}, body=b"not gzip"
+    ),
 }
 _PAUSE_S = 7
 _SENSELESS_PAUSES = (
@@ -45,17 +47,17 @@ class AnswerChecks(HttpHarness):
 
     @check
     async def test_wrong_request_is_not_repeated(self) -> None:
-        """A request that the target calls wrong stays wrong: a person must see it."""
+        """A request that the target calls wrong stays wrong, so a person must see it."""
         await self._answers_with(400, 404, 405, 413, 422)
 
     @check
     async def test_refused_credentials_hold_the_target(self) -> None:
-        """A key that was rotated must not turn a day's events into dead letters."""
+        """A rotated key must not turn a day's events into dead letters."""
         await self._answers_with(401, 403)
 
     @check
     async def test_failing_target_is_tried_again(self) -> None:
-        """An error of the target says nothing about the event."""
+        """A server error says nothing about the event, so the event is retried."""
         await self._answers_with(408, 425, 429, 500, 502, 503, 504)
 
     @check
@@ -65,7 +67,7 @@ class AnswerChecks(HttpHarness):
 
     @check
     async def test_pause_that_the_target_asks_for_is_kept(self) -> None:
-        """`Retry-After` holds the whole target, to the second, and costs no attempt."""
+        """`Retry-After` holds the whole target, exact to the second, and does not count as an attempt."""
         date = formatdate(TurnedClock().now() + _PAUSE_S, usegmt=True)
         pauses = (f"{_PAUSE_S}", date)
         for what, outcome in (await self.outcomes_for(_pausing(429, pauses) | _pausing(503, pauses))).items():
@@ -77,13 +79,13 @@ class AnswerChecks(HttpHarness):
 
     @check
     async def test_senseless_pause_does_no_harm(self) -> None:
-        """A target can neither stop deliveries for years nor make them loop without a pause."""
+        """A target can neither stop deliveries for years nor make retries loop without a pause."""
         for what, outcome in (await self.outcomes_for(_pausing(503, _SENSELESS_PAUSES))).items():
             expect(Retry | Hold, outcome, when=f"the target {what}")
 
     @check
     async def test_nonsense_has_an_outcome(self) -> None:
-        """A login page, half an answer or a list must not raise."""
+        """A login page, half an answer or a list must not raise an exception."""
         await self.outcomes_for(
             {
                 f"answered {status} with {body[:40]!r}": Reply(status=status, body=body)
@@ -95,7 +97,7 @@ class AnswerChecks(HttpHarness):
 
     @check
     async def test_large_answer_is_not_kept(self) -> None:
-        """A receipt or a dead letter holds only an excerpt."""
+        """A receipt or a dead letter holds only an excerpt of an answer."""
         large = b'{"ok": true, "n": "' + b"9" * 4_000_000 + b'"}'
         await self.outcomes_for(
             {f"answered {status} at length": Reply(status=status, body=large) for status in (200, 500)}
@@ -109,7 +111,9 @@ class AnswerChecks(HttpHarness):
                 outcome = await trial.outcome(self.delivery(1))
             proofs = [request.headers.get("Authorization", "").split(" ") for request in target.requests]
             if any(proof[-1] and proof[-1] in repr(outcome) for proof in proofs):
-                raise ContractBrokenError("the Authorization header is in an outcome: remove it from answers")
+                raise ContractBrokenError(
+                    "an outcome contains the Authorization header: remove the header from answers"
+                )
 
     async def _answers_with(self, *statuses: int) -> None:
         said = b'{"error": "scripted"}'

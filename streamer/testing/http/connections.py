@@ -14,11 +14,11 @@ _ROUND_S = 0.01
 
 
 class ConnectionChecks(HttpHarness):
-    """A connection can be lost, stuck or redirected, and is closed in the end."""
+    """A connection can be lost, stuck or redirected, and is finally closed."""
 
     @check
     async def test_redirect_is_not_followed(self) -> None:
-        """Neither events nor credentials go where a target points to."""
+        """Events and credentials are not sent to the address in a redirect."""
         for status in (301, 302, 307, 308):
             async with self.connected() as (target, trial):
                 target.then(Reply(status=status, headers={"Location": f"{target.url}/elsewhere"}))
@@ -29,11 +29,11 @@ class ConnectionChecks(HttpHarness):
 
     @check
     async def test_lost_connection_is_tried_again(self) -> None:
-        """It is uncertain whether the target has acted, but it knows the key on the next attempt."""
+        """The target has possibly acted, but recognises the key at the next attempt."""
         lost = {"hung up": HANG_UP, "spoke another protocol": Raw(content=b"220 mail.example.com ESMTP\r\n")}
         for what, outcome in (await self.outcomes_for(lost)).items():
             expect(Retry | Hold, outcome, when=f"the target {what}")
-        # A plugin that needs only the status has it.
+        # A plugin that needs only the status already has it.
         [cut_off] = (await self.outcomes_for({"hung up in mid-answer": CUT_OFF})).values()
         expect(Retry | Hold | Delivered, cut_off, when="the target hung up in mid-answer")
 
@@ -51,7 +51,7 @@ class ConnectionChecks(HttpHarness):
 
     @check
     async def test_cancelled_attempt_ends(self) -> None:
-        """Dispatch cancels an attempt that takes too long, and continues with the next one."""
+        """Dispatch cancels an attempt that takes too long, and continues with the next attempt."""
         async with self.connected() as (target, trial):
             target.then(Silence())
             attempt = asyncio.create_task(trial.subscriber.deliver(self.delivery(1)))
@@ -60,7 +60,7 @@ class ConnectionChecks(HttpHarness):
             await asyncio.wait([attempt], timeout=self.attempt_limit_s)
             if not attempt.cancelled():
                 raise ContractBrokenError("a cancelled deliver did not end: let CancelledError pass")
-            await trial.expect(Delivered, self.delivery(2), when="the attempt before was cancelled")
+            await trial.expect(Delivered, self.delivery(2), when="the previous attempt was cancelled")
 
     @check
     async def test_leaves_nothing_open(self) -> None:

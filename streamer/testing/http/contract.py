@@ -6,8 +6,8 @@ from streamer.testing.http.keys import KeyChecks
 
 
 class HttpSubscriberContract(AnswerChecks, ConnectionChecks, KeyChecks):
-    """Checks of a plugin against a scripted target on this machine, which gives every kind of answer.
+    """Checks of a plugin against a scripted target on this machine that gives every kind of answer.
 
-    Set `plugin` and implement `settings`; everything else has defaults. Where a
-    status means something else at your target, set `outcomes`.
+    Set `plugin` and implement `settings`; everything else has defaults. If a status
+    has another meaning at your target, set `outcomes`.
     """

@@ -1,4 +1,4 @@
-"""Harness of the checks for HTTP: a plugin and a scripted target."""
+"""Harness for checks over HTTP: a plugin and a scripted target."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,18 +13,18 @@ from streamer.testing.trial import ContractBrokenError, Kinds, Trial
 
 
 class HttpHarness(SubscriberContract):
-    """Base of the checks for plugins that speak HTTP."""
+    """Base of the checks for plugins that use HTTP."""
 
     nowhere = "http://localhost:1"
 
     accepted: Answering = Reply()
-    """Answer by which the target accepts an event."""
+    """Answer with which the target accepts an event."""
 
     aside: Mapping[str, Answering] = MappingProxyType({})
-    """Fixed answers by path, such as that of a token endpoint."""
+    """Fixed answers by path, such as for a token endpoint."""
 
     key_header: str | None = "Idempotency-Key"
-    """Header that carries a delivery's key; `None` for a target without idempotency keys."""
+    """Header with a delivery's key, or `None` for a target without idempotency keys."""
 
     outcomes: Mapping[int, Kinds] = MappingProxyType(
         {
@@ -44,7 +44,7 @@ class HttpHarness(SubscriberContract):
             yield target.url
 
     def scripted(self, usual: Answering | None = None) -> ScriptedTarget:
-        """Return a target that answers with `usual`, or accepts every event."""
+        """Return a target that answers with `usual`; by default, it accepts every event."""
         return ScriptedTarget(usual or self.accepted, aside=self.aside)
 
     @asynccontextmanager
@@ -56,7 +56,7 @@ class HttpHarness(SubscriberContract):
             yield target, trial
 
     async def outcomes_for(self, replies: Mapping[str, Answering]) -> Mapping[str, Outcome]:
-        """Return the outcome of a delivery for each of `replies`, by its name."""
+        """Return the outcome of a delivery for each of `replies`, by the reply's name."""
         outcomes: dict[str, Outcome] = {}
         async with self.connected() as (target, trial):
             for number, (what, reply) in enumerate(replies.items()):
@@ -74,4 +74,6 @@ class HttpHarness(SubscriberContract):
             async with SystemClock().timeout(self.attempt_limit_s):
                 await target.received(1)
         except TimeoutError:
-            raise ContractBrokenError("nothing arrives at the target: deliver to the address given") from None
+            raise ContractBrokenError(
+                "no request arrives at the target: deliver to the given address"
+            ) from None

@@ -1,4 +1,4 @@
-"""Checks of the keys by which deliveries are told apart."""
+"""Checks of the keys that identify deliveries."""
 
 import asyncio
 from dataclasses import replace
@@ -17,7 +17,7 @@ class KeyChecks(HttpHarness):
 
     @check
     async def test_every_attempt_carries_the_same_key(self) -> None:
-        """By the key the target recognises a repeated event, also after a restart."""
+        """The target recognises a repeated event by the key, also after a restart."""
         if self.key_header is None:
             return
         async with self.scripted() as target:
@@ -30,18 +30,18 @@ class KeyChecks(HttpHarness):
             raise ContractBrokenError(f"{self.key_header} must hold the delivery's key: found {once}")
         if once != again or once == other:
             raise ContractBrokenError(
-                f"{self.key_header} must be the same on each attempt, and another for another event: "
-                f"found {once}, then {again}, and {other} for the other"
+                f"{self.key_header} must be the same on each attempt, and different for another event: "
+                f"found {once}, then {again}, and {other} for the other event"
             )
         if once == elsewhere:
             raise ContractBrokenError(
-                f"{self.key_header} must hold the delivery's key, and not the event's id: another subscriber "
-                f"may send the same event; found {once} for both"
+                f"{self.key_header} must hold the delivery's key, and not the event's id, because another "
+                f"subscriber can send the same event: found {once} for both"
             )
 
     @check
     async def test_key_of_any_characters_adds_no_header(self) -> None:
-        """A key contains ids that come from outside."""
+        """A key contains ids from outside, which can have any characters."""
         async with self.connected() as (target, trial):
             await trial.outcome(replace(self.delivery(1), key="a\r\nX-Added: 1\x00 ü 😀 %"))
         if any("X-Added" in request.headers for request in target.requests):
@@ -49,7 +49,7 @@ class KeyChecks(HttpHarness):
 
     @check
     async def test_failures_stay_with_their_deliveries(self) -> None:
-        """Of concurrent deliveries, as many succeed as the target accepted."""
+        """Among concurrent deliveries, exactly the accepted deliveries succeed."""
         async with self.connected() as (target, trial):
             for _ in range(_HALF):
                 target.then(self.accepted, Reply(status=500))
@@ -59,8 +59,8 @@ class KeyChecks(HttpHarness):
         delivered = sum(isinstance(outcome, Delivered) for outcome in outcomes)
         if delivered != _HALF:
             raise ContractBrokenError(
-                f"the target accepted {_HALF} of {2 * _HALF} deliveries, and {delivered} were Delivered: "
-                "keep nothing of a delivery in self"
+                f"the target accepted {_HALF} of {2 * _HALF} deliveries, but {delivered} were Delivered: "
+                "store no data of a delivery in self"
             )
 
     async def _keys(self, target: ScriptedTarget, delivery: Delivery) -> set[str | None]:

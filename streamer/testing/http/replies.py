@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """HTTP answer; its `Content-Type` is JSON unless `headers` name another type."""
+    """HTTP answer. Its `Content-Type` is JSON unless `headers` has another type."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -22,14 +22,14 @@ class Echo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raw:
-    """Bytes that need not be HTTP, after which the connection is closed."""
+    """Any bytes, valid HTTP or not, followed by the end of the connection."""
 
     content: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silence:
-    """No answer for as long as the target is open."""
+    """No answer while the target is open."""
 
 
 Answering = Reply | Echo | Raw | Silence
@@ -41,4 +41,4 @@ HANG_UP = Raw()
 CUT_OFF = Raw(
     content=b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"ok": t'
 )
-"""Reply that closes the connection in the middle of a good answer."""
+"""Reply that closes the connection in the middle of a valid answer."""

@@ -1,4 +1,4 @@
-"""Scripted target: an HTTP server on this machine that answers as a test says and keeps the requests."""
+"""Scripted target: an HTTP server on this machine with scripted answers, which keeps all requests."""
 
 import asyncio
 from collections import deque
@@ -18,7 +18,7 @@ _KEPT = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """One request; `path` includes the query, and the names of `headers` match in any case."""
+    """One request. `path` includes the query, and the names of `headers` ignore case."""
 
     method: str
     path: str
@@ -27,12 +27,12 @@ class Received:
 
 
 class ScriptedTarget:
-    """HTTP server on a free port of loopback, for any method and path, while its context is open.
+    """HTTP server on a free loopback port, for any method and path, while its context is open.
 
-    Each reply that `then` was given answers one request, in order; after that
-    `usual` answers, by default 200 and `{"ok": true}`. Requests to the paths of
-    `aside`, such as that of a token endpoint, get its replies and are neither
-    kept nor counted.
+    Each reply given to `then` answers one request, in order. All further requests
+    get `usual`, by default 200 and `{"ok": true}`. Requests to paths in `aside`,
+    such as a token endpoint, get the replies in `aside`; they are neither kept nor
+    counted.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ScriptedTarget:
 
     @property
     def requests(self) -> Sequence[Received]:
-        """Received requests, in order; at most the last 10,000."""
+        """The last 10,000 received requests, in order."""
         return tuple(self._received)
 
     @property
@@ -65,11 +65,11 @@ class ScriptedTarget:
         return len(server.connections) if server else 0
 
     def then(self, *replies: Answering) -> None:
-        """Answer the next requests with `replies`, one each, after those of former calls."""
+        """Answer the next requests with `replies`, one each, after the replies of earlier calls."""
         self._script.extend(replies)
 
     async def received(self, total: int) -> None:
-        """Wait until `total` requests have come; they are not necessarily answered yet."""
+        """Wait until `total` requests have arrived. They are not necessarily answered yet."""
         async with self._arrived:
             await self._arrived.wait_for(lambda: self._total >= total)
 
@@ -89,7 +89,7 @@ class ScriptedTarget:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Silent replies end first, or the server would wait for them.
+        # Silent replies end first, because the server would wait for them.
         self._closing.set()
         if self._runner is not None:
             await self._runner.cleanup()

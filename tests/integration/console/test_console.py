@@ -142,7 +142,7 @@ async def test_page_to_sign_in_can_be_read_by_everybody(world: World, browser: B
             await tab.page.fill("#name", OPERATOR)
             await tab.page.fill("#token", "wrong")
             await tab.page.click("main button")
-            assert await tab.said() == "This is not the token of admin.token, nor that of admin.reader_token."
+            assert await tab.said() == "This token is neither admin.token nor admin.reader_token."
             assert await tab.violations() == []
             # Chromium reports the status 403 as an error.
             tab.errors.clear()
@@ -261,17 +261,19 @@ async def test_event_is_searched_and_its_story_leads_on(tab: Tab) -> None:
     await tab.page.fill("#record", "1003")
     await tab.page.fill("#type", "*.Order_Placed__e")
     await tab.page.click("main button:text('Search')")
-    assert "The search came to the end of what the log holds" in await tab.page.inner_text("#reach")
+    assert "The search has covered the whole log" in await tab.page.inner_text("#reach")
     await tab.page.click("tbody a")
     await tab.page.click("text=/^Dead letter of/")
-    await tab.page.click("text=its whole story")
+    await tab.page.click("text=the event's story")
     assert '"Order_No__c": "1003"' in await tab.page.inner_text("pre")
     assert "Parked: " in await tab.page.inner_text("article:has-text('warehouse')")
     await tab.page.click("text=1003 >> nth=0")
     await tab.page.wait_for_url("**/events?record=1003")
     for path in ("", "/parked"):
         await tab.go(path)
-        await tab.page.click("a[href*='/events/'] >> nth=0" if not path else "text=its story >> nth=0")
+        await tab.page.click(
+            "a[href*='/events/'] >> nth=0" if not path else "text=the event's story >> nth=0"
+        )
         assert await tab.page.inner_text("h1") == "Event"
 
 

@@ -120,7 +120,7 @@ BROKEN: dict[str, tuple[list[Change], Area, str]] = {
     "a login that ends": (
         [lambda configuration, _: configuration["org"].update(auth=PASSWORD)],
         Area.ORG,
-        "warning login flow: .*giving up the flow password.*-> set org.auth.flow",
+        "warning login flow: .*retiring the flow password.*-> set org.auth.flow",
     ),
     "a version that the org lacks": (
         [set_org(api_version="999.0")],
@@ -135,22 +135,31 @@ BROKEN: dict[str, tuple[list[Change], Area, str]] = {
     "an event that does not exist": (
         [read("/event/Order_Shipped__e")],
         Area.CHANNELS,
-        "failed /event/Order_Shipped__e: Salesforce refuses it .*doesn't exist.*-> check its name",
+        (
+            "failed /event/Order_Shipped__e: Salesforce refuses the subscription .*doesn't exist.*-> "
+            "check the channel's name"
+        ),
     ),
     "an event that does not exist over the Pub/Sub API": (
         [read("/event/Order_Shipped__e"), use_pubsub()],
         Area.CHANNELS,
-        "failed /event/Order_Shipped__e: Salesforce refuses it .*NOT_FOUND.*-> check its name",
+        (
+            "failed /event/Order_Shipped__e: Salesforce refuses the subscription .*NOT_FOUND.*-> check "
+            "the channel's name"
+        ),
     ),
     "an event that the user can't read": (
         [read("/event/Order_Placed__e"), use_pubsub(), restrict(objects={"Account": ["read"]})],
         Area.CHANNELS,
-        "failed /event/Order_Placed__e: Salesforce refuses it .*-> check its name, and give",
+        (
+            "failed /event/Order_Placed__e: Salesforce refuses the subscription .*-> check the "
+            "channel's name, and give"
+        ),
     ),
     "changes that the user can't see all of": (
         [read("/data/AccountChangeEvent"), restrict(objects={"Account": ["read"]})],
         Area.CHANNELS,
-        "failed /data/AccountChangeEvent: Salesforce refuses it .*-> .*View All Records",
+        "failed /data/AccountChangeEvent: Salesforce refuses the subscription .*-> .*View All Records",
     ),
     "a channel that is closed to the user": (
         [read("/data/ChangeEvents"), restrict(channels=["/event/*"])],
@@ -180,12 +189,15 @@ BROKEN: dict[str, tuple[list[Change], Area, str]] = {
     "a Pub/Sub API without TLS": (
         [read("/data/ChangeEvents"), name_without_scheme],
         Area.CHANNELS,
-        "failed /data/ChangeEvents: .* does not speak TLS -> check that org.pubsub.endpoint begins with http://",
+        (
+            "failed /data/ChangeEvents: .* does not speak TLS -> check that org.pubsub.endpoint begins "
+            "with http://"
+        ),
     ),
     "a user who can't see the setup": (
         [restrict(setup="none")],
         Area.LIMITS,
-        "warning limits: the org does not tell its limits.*-> .*View Setup and Configuration",
+        "warning limits: the org does not return its limits.*-> .*View Setup and Configuration",
     ),
     "a day whose events are used up": (
         [use_up(1.0)],
@@ -216,19 +228,19 @@ async def test_fault_of_the_org_is_one_line(name: str, tmp_path: Path) -> None:
 MISSPELT: dict[str, tuple[dict[str, Any], str]] = {
     "an expression": (
         {"when": "data.fields.StagName == 'Closed Won'"},
-        "subscribers.printer names the field StagName, which Opportunity .*-> did you mean StageName",
+        "subscribers.printer names the field StagName, but Opportunity .*-> did you mean StageName",
     ),
     "a body": (
         {"body": {"sum": "data.fields.Amout"}},
-        "subscribers.printer names the field Amout, which Opportunity .*-> did you mean Amount",
+        "subscribers.printer names the field Amout, but Opportunity .*-> did you mean Amount",
     ),
     "a template": (
         {"text": "{{ data.fields.CloseDat }}", "settings": {"format": "text"}},
-        "subscribers.printer names the field CloseDat, which Opportunity .*-> did you mean CloseDate",
+        "subscribers.printer names the field CloseDat, but Opportunity .*-> did you mean CloseDate",
     ),
     "the id of a look-up": (
         {"enrich": {"account": {"sobject": "Account", "id": "data.fields.AcountId", "fields": ["Name"]}}},
-        "subscribers.printer names the field AcountId, which Opportunity .*-> did you mean AccountId",
+        "subscribers.printer names the field AcountId, but Opportunity .*-> did you mean AccountId",
     ),
 }
 
@@ -256,7 +268,9 @@ async def test_misspelt_and_hidden_fields_of_protection_are_warnings(tmp_path: P
         diagnosis = await examined(tmp_path, configuration)
 
     hidden, misspelt = sorted(faults(diagnosis))
-    assert re.search("warning fields of protect: protect names the field Amount, .*let the user see", hidden)
+    assert re.search(
+        "warning fields of protect: protect names the field Amount, .*give the user access", hidden
+    )
     assert re.search("protect names the field NextStp, .*-> did you mean NextStep", misspelt)
 
 
@@ -334,9 +348,12 @@ async def test_mistake_of_the_configuration_is_one_line(tmp_path: Path) -> None:
         (0o640, None),
         (
             0o644,
-            "warning .*secret: every user of this machine can read it .*0644.*client_secret.*-> chmod o-rwx",
+            (
+                "warning .*secret: every user of this machine can read this file .*0644.*client_secret"
+                ".*-> chmod o-rwx"
+            ),
         ),
-        (None, "failed .*secret: org.auth.client_secret names it, and it can't be read: No such file"),
+        (None, "failed .*secret: org.auth.client_secret names this file, but it can't be read: No such file"),
     ],
 )
 async def test_secret_that_others_can_read_is_one_line(
@@ -367,7 +384,9 @@ async def test_certificate_that_is_missing_is_one_line(tmp_path: Path) -> None:
         configuration["subscribers"] = {"erp": {"uses": "erp", "on": "*", "settings": settings}}
         diagnosis = await examined(tmp_path, configuration, Area.FILES)
 
-    assert re.search(r"failed .*ca.pem: subscribers.erp.settings.ca_file names it", the_fault(diagnosis))
+    assert re.search(
+        r"failed .*ca.pem: subscribers.erp.settings.ca_file names this file", the_fault(diagnosis)
+    )
 
 
 async def test_flow_of_a_login_that_failed_is_not_called_ok(tmp_path: Path) -> None:

@@ -65,17 +65,17 @@ def in_another_programs_file(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("broken", "expected"),
     [
-        (below_a_file, "failed SQLite folder: .*data is not a folder, so that .*-> set log.sqlite.path"),
+        (below_a_file, "failed SQLite folder: .*data is not a folder, so .*-> set log.sqlite.path"),
         (
             at_a_folder,
-            "failed SQLite folder: .* is a folder, and the log needs a file -> set log.sqlite.path",
+            "failed SQLite folder: .* is a folder, but the log needs a file -> set log.sqlite.path",
         ),
-        (at_a_pipe, "failed SQLite folder: .* is a pipe or a device, and the log needs a file -> set log"),
+        (at_a_pipe, "failed SQLite folder: .* is a pipe or a device, but the log needs a file -> set log"),
         (
             where_no_file_can_be_made,
-            "failed SQLite folder: .*takes no files, so that .* can't be made -> set",
+            "failed SQLite folder: .*accepts no new files, so .* can't be created -> set",
         ),
-        (larger_than_the_disk, "warning SQLite free space: .* are free .*-> make room, or set"),
+        (larger_than_the_disk, "warning SQLite free space: .* are free .*-> free some space, or lower"),
         (in_another_programs_file, "failed checkpoints: .*another program's database -> name another path"),
     ],
 )
@@ -113,7 +113,8 @@ async def test_rows_of_another_program_are_one_line(tmp_path: Path) -> None:
     found = the_fault(await examined(tmp_path, kept_at(path), Area.LOG))
 
     expected = (
-        "warning SQLite rows: Streamer did not write 4 rows of .*: row x3 of the table controls; .*1 more"
+        "warning SQLite rows: .* holds 4 rows that Streamer did not write and ignores: "
+        "row x3 of the table controls; .*1 more"
     )
     assert re.search(f"{expected} -> .* delete such a row", found), found
 

@@ -193,7 +193,7 @@ async def test_slow_target_is_one_line(tmp_path: Path, erp: ErpReceiver) -> None
     erp.faults.slow_s = 30.0
     found = await fault(tmp_path, "erp", within_s=1.0, url=erp.url)
 
-    assert "no result within 1 s -> check the way to it" in found
+    assert "no result within 1 s -> check the network" in found
 
 
 @pytest.fixture
@@ -266,10 +266,10 @@ class Exiting(Plain):
 @pytest.mark.parametrize(
     ("plugin", "expected"),
     [
-        (Exiting, "failed target: the check itself ended with SystemExit -> report it"),
+        (Exiting, "failed target: the check itself ended with SystemExit -> report this error"),
         (Plain, "skipped target: the plugin own has no call .*`streamer subscribers test target` sends"),
         (Blocking, "failed target: the spool is full -> empty it"),
-        (Broken, "failed target: the check itself ended with ValueError -> report it"),
+        (Broken, "failed target: the check itself ended with ValueError -> report this error"),
     ],
 )
 async def test_plugin_of_others_is_asked_on_its_thread(plugin: type[Plain], expected: str) -> None:

@@ -238,6 +238,6 @@ async def test_address_in_use_is_told_before_the_login() -> None:
             logins=Logins(clock),
         )
         with pytest.raises(
-            ConfigurationError, match=r"outbound: .* is in use already; choose another outbound\.port"
+            ConfigurationError, match=r"outbound: .* is already in use; choose another outbound\.port"
         ):
             await ingesting.run(MemoryLog())  # type: ignore[arg-type] # as above

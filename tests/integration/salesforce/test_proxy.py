@@ -137,12 +137,12 @@ async def test_direct_setting_uses_no_proxy(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("scheme", "user", "refusal", "said"),
     [
-        ("http", "", None, "requires a user and password (HTTP 407): check those in org.proxy"),
-        ("https", "", None, "requires a user and password (HTTP 407): check those in org.proxy"),
-        ("http", "ann:wr0ng@", None, "refused our user and password (HTTP 407): check those in org.proxy"),
-        ("https", "ann:wr0ng@", None, "refused our user and password (HTTP 407): check those in org.proxy"),
+        ("http", "", None, "requires a user and password (HTTP 407): check both in org.proxy"),
+        ("https", "", None, "requires a user and password (HTTP 407): check both in org.proxy"),
+        ("http", "ann:wr0ng@", None, "refused our user and password (HTTP 407): check both in org.proxy"),
+        ("https", "ann:wr0ng@", None, "refused our user and password (HTTP 407): check both in org.proxy"),
         # In plain HTTP, such an answer can be the server's own.
-        ("https", "ann:s3same@", 403, "did not connect us to localhost (HTTP 403): check that it allows"),
+        ("https", "ann:s3same@", 403, "did not connect to localhost (HTTP 403): check that the proxy allows"),
     ],
 )
 async def test_proxy_that_refuses_is_named(scheme: str, user: str, refusal: int | None, said: str) -> None:

@@ -36,13 +36,13 @@ MISTAKES: list[tuple[type[Careful], Callable[[Contract], None], str]] = [
         Contract.test_pause_that_the_target_asks_for_is_kept,
         "deliver raised ValueError",
     ),
-    (mistakes.BelievesEveryPause, Contract.test_senseless_pause_does_no_harm, "asks for no sensible pause"),
+    (mistakes.BelievesEveryPause, Contract.test_senseless_pause_does_no_harm, "asks for a senseless pause"),
     (mistakes.FollowsRedirects, Contract.test_redirect_is_not_followed, "was followed"),
     (mistakes.NeverGivesUp, Contract.test_slow_target_is_given_up, r"took longer than 5 s"),
     (mistakes.SwallowsCancellation, Contract.test_cancelled_attempt_ends, "let CancelledError pass"),
     (mistakes.ParsesAnything, Contract.test_nonsense_has_an_outcome, "deliver raised JSONDecodeError"),
     (mistakes.KeepsWholeAnswers, Contract.test_large_answer_is_not_kept, "keep an excerpt"),
-    (mistakes.ShowsItsToken, Contract.test_echoed_secrets_are_taken_out, "a secret of the settings is in a "),
+    (mistakes.ShowsItsToken, Contract.test_echoed_secrets_are_taken_out, "contains a secret of the settings"),
     (
         mistakes.NewKeyEachTime,
         Contract.test_every_attempt_carries_the_same_key,
@@ -51,7 +51,7 @@ MISTAKES: list[tuple[type[Careful], Callable[[Contract], None], str]] = [
     (
         mistakes.SameKeyForAll,
         Contract.test_every_attempt_carries_the_same_key,
-        "and another for another event",
+        "and different for another event",
     ),
     (
         mistakes.EventIdForKey,
@@ -63,7 +63,7 @@ MISTAKES: list[tuple[type[Careful], Callable[[Contract], None], str]] = [
     (
         mistakes.SharesItsState,
         Contract.test_failures_stay_with_their_deliveries,
-        "keep nothing of a delivery in self",
+        "store no data of a delivery in self",
     ),
     (mistakes.TakesOneAtATime, Contract.test_takes_many_keys_at_once, "20 deliveries at once: Retry"),
     (mistakes.NeverCloses, Contract.test_leaves_nothing_open, "connections stay open"),

@@ -71,7 +71,7 @@ AMONG = {
         AccountState.FILTERED,
         "Not selected: on selects other types: x.",
     ),
-    "next": (evidence(progress=SettledOffsets(next_offset=5)), AccountState.WAITING, "next in its partition"),
+    "next": (evidence(progress=SettledOffsets(next_offset=5)), AccountState.WAITING, "next in the partition"),
     "later": (
         evidence(progress=SettledOffsets(next_offset=2)),
         AccountState.WAITING,
@@ -81,26 +81,26 @@ AMONG = {
     "later, and then not": (
         evidence(progress=SettledOffsets(next_offset=2), verdict=EXCLUDED),
         AccountState.WAITING,
-        "It will be filtered out: when does not hold",
+        "The subscriber will filter out the event: when does not hold",
     ),
     "silent": (evidence(), AccountState.SETTLED, "keeps no receipts"),
     "without a receipt": (evidence(keeps_receipts=True), AccountState.SETTLED, "Settled without a receipt"),
     "broken": (
         evidence(verdict=RouteVerdict(subscriber=NAME, matches=False, error="body fails")),
         AccountState.SETTLED,
-        "its expressions fail on it: body fails",
+        "an expression fails on the event: body fails",
     ),
     "look-ups": (
         evidence(verdict=replace(EXCLUDED, names=GivenNames(more={}, absent=("account",)))),
         AccountState.SETTLED,
-        "Its expressions read account, as it was then",
+        "The expressions read account, whose value of that time",
     ),
     "not forwarded": (
         evidence(after=(SubscriberName("invoice"),), logged=None, verdict=MATCHES),
         AccountState.NOT_FORWARDED,
         "Not forwarded by invoice",
     ),
-    "gone": (evidence(logged=None), AccountState.UNKNOWN, "does not hold the event any more"),
+    "gone": (evidence(logged=None), AccountState.UNKNOWN, "no longer holds the event"),
 }
 
 
@@ -120,9 +120,9 @@ def test_later_record_counts() -> None:
     failed = evidence(letters=[replace(LETTER, failed_at=receipt.delivered_at + 1)], receipts=[receipt])
 
     assert account_of(redriven).state is AccountState.DELIVERED
-    assert "There is a dead letter of it as well" in " ".join(account_of(redriven).said)
+    assert "The event also has a dead letter" in " ".join(account_of(redriven).said)
     assert account_of(failed).state is AccountState.DEAD_LETTER
-    assert "It was delivered before" in " ".join(account_of(failed).said)
+    assert "The event was delivered before" in " ".join(account_of(failed).said)
 
 
 def test_what_holds_the_subscriber_up_is_told() -> None:
@@ -132,14 +132,14 @@ def test_what_holds_the_subscriber_up_is_told() -> None:
 
     assert "paused since 1970-01-01 00:00:00Z, by anna: stocktaking" in said
     assert "`streamer subscribers resume shipment`" in said
-    assert "This process does not deliver for the subscriber" in said
+    assert "This process does not deliver to the subscriber" in said
 
 
 def test_redrives_are_told_as_possible() -> None:
     """The audit does not keep which letters an order covered."""
     order = AuditRecord(at=0.0, what="redrive.ordered", by="anna", subscriber=NAME, detail={"id": "r1"})
     said = account_of(evidence(redrives=[order])).said
-    assert said[-1] == "Redrive r1 of 1970-01-01 00:00:00Z, by anna, can have covered it."
+    assert said[-1] == "Redrive r1 of 1970-01-01 00:00:00Z, by anna, possibly covered the event."
 
 
 def test_account_shows_no_raw_bytes() -> None:

@@ -72,19 +72,19 @@ async def test_effects_are_told_in_words(world: World, known: Checkpoint, ask: A
     """The effects name repeated events, lost events and the cost."""
     world.log.keep([an_event("001A"), an_event("001B")], known, (), ())
     back = await sentences(ask, place="earliest")
-    assert "Repeated: nothing. Events in the log are left out. Lost: nothing." in back
+    assert "Repeated: nothing. Streamer skips events that the log already holds. Lost: nothing." in back
     assert "counts against the day's delivered events" in back
     again = await sentences(ask, place="earliest", repeat=True)
     assert "the log holds at most 2 of them" in again
     skip = await sentences(ask, place="latest")
-    assert "Lost: what happened between " in skip
-    assert "`streamer snapshot start` publishes records as they are now" in skip
+    assert "Lost: events between " in skip
+    assert "`streamer snapshot start` publishes the records' present state" in skip
     assert "Replay ids can't be compared" in await sentences(ask, place="replay_id", replay_id="base64:Bw==")
     assert "with new events" in await sentences(ask, place="start")
     await world.clock.turn(100 * HOUR_S)
     late = await sentences(ask, place="earliest")
-    assert "Salesforce keeps 72 hours. A continuity record describes it" in late
-    assert "The records that have changed since are read from the org." in late
+    assert "Salesforce keeps only 72 hours. A continuity record describes the loss" in late
+    assert "Streamer then reads the records that have changed since from the org." in late
 
 
 @pytest.mark.usefixtures("known")
@@ -134,19 +134,19 @@ async def test_order_is_written_with_its_audit_and_replaces_the_former(world: Wo
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"place": "since"}, "since: goes with"),
-        ({"place": "latest", "since": "2025-01-01T00:00:00Z"}, "since: goes with"),
+        ({"place": "since"}, "since: requires the place since"),
+        ({"place": "latest", "since": "2025-01-01T00:00:00Z"}, "since: requires the place since"),
         ({"place": "since", "since": "2999-01-01T00:00:00Z"}, "not in the future"),
-        ({"place": "replay_id"}, "replay_id: goes with"),
+        ({"place": "replay_id"}, "replay_id: requires the place replay_id"),
         ({"place": "replay_id", "replay_id": "ü"}, "must be base64:… with 1 to 256 bytes"),
-        ({"place": "replay_id", "replay_id": "hello"}, "`streamer checkpoint list` shows the stored ones"),
+        ({"place": "replay_id", "replay_id": "hello"}, "`streamer checkpoint list` shows the stored ids"),
         ({"place": "replay_id", "replay_id": "base64:!"}, "must be base64:…"),
         ({"place": "replay_id", "replay_id": "base64:"}, "must be base64:…"),
         ({"place": "replay_id", "replay_id": f"base64:{'A' * 344}"}, "must be base64:…"),
         ({"place": "replay_id", "replay_id": "AAAAAAEEtnQAAA=="}, "write base64:AAAAAAEEtnQAAA=="),
-        ({"place": "replay_id", "replay_id": "base64:NDI="}, "the digits of an id of CometD"),
-        ({"place": "replay_id", "replay_id": "7"}, "read over pubsub"),
-        ({"place": "latest", "repeat": True}, "repeat: goes with"),
+        ({"place": "replay_id", "replay_id": "base64:NDI="}, "the digits of a CometD replay id"),
+        ({"place": "replay_id", "replay_id": "7"}, "the channel uses the Pub/Sub API"),
+        ({"place": "latest", "repeat": True}, "repeat: works only with"),
         ({"place": "nowhere"}, "place: "),
         ({"place": "latest", "channel": "/data/Nope"}, "configured: /data/ChangeEvents"),
         ({"place": "latest", "channel": "/outbound/X"}, "Outbound messages have no position"),

@@ -8,7 +8,7 @@ import orjson
 import pytest
 import typer
 from typer.main import get_command
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from streamer.cli import app
 from streamer.cli.operating.api_command import channels_with_holes
@@ -40,10 +40,8 @@ def holes(world: World) -> list[ContinuityRecord]:
 
 
 async def run(ask: Asking, *arguments: str) -> Result:
-    """Call the command in another thread, while this one serves the API."""
-    url = str(ask.client.make_url("/"))
-    given = ["continuity", "list", "--url", url, *arguments]
-    return await asyncio.to_thread(CliRunner(env={"NO_COLOR": "1"}).invoke, app, given)
+    """Call the command that lists continuity records."""
+    return await ask.command("continuity", "list", *arguments)
 
 
 async def test_last_states_are_listed_the_newest_last(ask: Asking) -> None:

@@ -51,7 +51,7 @@ async def test_searches_at_a_time_are_few(world: World, ask: Asking) -> None:
             under_way.enter_context(world.context.searching())
         for path in ("/events", "/events/1"):
             status, body = await ask.get(path)
-            assert (status, "under way already" in body["error"]) == (409, True)
+            assert (status, "already run in this process" in body["error"]) == (409, True)
     assert (await ask.get("/events"))[0] == 200
 
 
@@ -108,7 +108,7 @@ async def test_story_without_the_event(world: World, ask: Asking) -> None:
     status, story = await ask.get("/events/7")
 
     assert (status, story["log"]) == (200, None)
-    assert "does not hold it any more" in " ".join(story["said"])
+    assert "no longer holds the event" in " ".join(story["said"])
     assert [each["state"] for each in story["subscribers"]] == ["dead_letter", "filtered"]
 
 
@@ -121,7 +121,7 @@ async def test_story_of_what_could_not_be_read(world: World, ask: Asking) -> Non
     assert (status, story["event"], story["subscribers"]) == (200, None, [])
     [aside] = story["set_aside_by_ingest"]
     assert (aside["reason"], "raw" in aside) == ("unreadable", False)
-    assert "Ingest set it aside" in story["said"][0]
+    assert "Ingest set the event aside" in story["said"][0]
 
 
 async def test_unknown_event_is_not_found(ask: Asking) -> None:

@@ -195,3 +195,28 @@ async def test_audit_tells_the_latest(world: World, ask: Asking) -> None:
 
     assert (status, [each["detail"]["reason"] for each in body["records"]]) == (200, ["1", "2"])
     assert body["records"][0]["at"] == iso(world.clock.now())[:19] + ".000000Z"
+
+
+@pytest.mark.usefixtures("failed")
+@pytest.mark.parametrize("change", ["redrive", "discard"])
+@pytest.mark.parametrize("ids", [("nonsense",), ("1:target", "nonsense")])
+async def test_unknown_id_ends_a_change_with_its_remedy(
+    world: World, ask: Asking, change: str, ids: tuple[str, ...]
+) -> None:
+    """A mistyped id changes nothing, and the exit status tells a script."""
+    answer = await ask.command("deadletters", change, *ids, "--yes")
+
+    assert answer.exit_code == 1
+    assert "No dead letter has the id nonsense: see `streamer deadletters list`." in " ".join(
+        answer.stderr.split()
+    )
+    assert len(world.log.letters) == 5
+    assert not (await world.context.control_state()).redrives
+
+
+@pytest.mark.usefixtures("failed")
+async def test_known_id_that_a_filter_excludes_is_no_mistake(ask: Asking) -> None:
+    """The command says that no dead letter matches, and exits 0."""
+    answer = await ask.command("deadletters", "discard", "1:target", "--key", "k", "--yes")
+
+    assert (answer.exit_code, "No dead letters match." in answer.stdout) == (0, True)

@@ -64,7 +64,7 @@ async def test_page_of_another_site_keeps_nothing_busy(ask: Asking, path: str) -
     """It reads no answer, but could make the daemon search its log, and take the places of the tails."""
     for site in ("cross-site", "same-site"):
         answer = await ask.get(path, **{"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"})
-        assert answer == (403, {"error": "A page of another site sends this."})
+        assert answer == (403, {"error": "This request comes from a page of another site."})
     assert (await ask.get("/subscribers", **{"Sec-Fetch-Site": "none"}))[0] == 200
 
 

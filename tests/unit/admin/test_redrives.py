@@ -173,7 +173,7 @@ async def test_more_than_an_order_can_leave_out_is_refused(
     monkeypatch.setattr(redrives, "MAX_SKIPPED_CHARACTERS", 1)
     status, body = await ask.post("/dead-letters/redrive")
 
-    assert (status, "include the superseded ones" in body["error"]) == (409, True)
+    assert (status, "include superseded dead letters" in body["error"]) == (409, True)
     assert (await ask.post("/dead-letters/redrive", include_superseded=True))[0] == 202
     assert len((await world.context.control_state()).redrives) == 1
 

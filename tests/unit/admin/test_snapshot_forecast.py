@@ -162,8 +162,8 @@ def test_rate_is_the_middle_one_of_the_latest_whole_snapshots() -> None:
         ({"entity": "Kontakt"}, "check its API name, and that the user of org.auth can see it."),
         ({"fields": ["Fone"]}, "the fields: Contact has no field Fone that can be selected: correct them"),
         ({"where": "Nome = 1"}, "the condition: unexpected token: Nome = 1: correct it."),
-        ({"since": "2030-01-01T00:00:00Z"}, "since: must be a time from 1970 on that is not in the future."),
-        ({"since": "1969-01-01T00:00:00Z"}, "since: must be a time from 1970 on"),
+        ({"since": "2030-01-01T00:00:00Z"}, "since: must be a time since 1970 that is not in the future."),
+        ({"since": "1969-01-01T00:00:00Z"}, "since: must be a time since 1970"),
         ({"since": "2024-01-01T00:00:00"}, "since"),
     ],
 )
@@ -199,7 +199,7 @@ async def test_org_that_gives_no_count_leaves_the_cost_unknown(
     await world.clock.turn(60)
 
     assert (await asked)["unknown"] == (
-        "HTTP 503" if error else "Salesforce has not counted the records in 60 s"
+        "HTTP 503" if error else "Salesforce did not count the records within 60 s"
     )
 
 
@@ -209,12 +209,10 @@ async def test_start_prints_the_forecast_before_it_asks(world: World, org: Org, 
     org.limits = None
     asked = await run(ask, "start", "Contact", "--since", "2024-12-31T09:30:00Z")
     told = " ".join(asked.output.split())
-    assert (
-        "12,001 records now, to be read by a query job of the Bulk API: about 33 requests and 1 Bulk" in told
-    )
-    assert "It takes about 0:02:00 at the rate of former snapshots." in told
+    assert "12,001 records now, read with a query job of the Bulk API: about 33 requests and 1 Bulk" in told
+    assert "The snapshot takes about 0:02:00 at the rate of earlier snapshots." in told
     question = "Publish the records of Contact since 2024-12-31 09:30:00Z in /data/ChangeEvents?"
-    assert told.index("of former snapshots") < told.index(question)
+    assert told.index("of earlier snapshots") < told.index(question)
     refused = await run(ask, "start", "Contact", "--where", "Nome = 1", "--yes")
     assert (refused.exit_code, "the condition: unexpected token" in refused.output) == (1, True)
     assert (await run(ask, "start", "Contact", "--since", "soon")).exit_code == 2
@@ -223,7 +221,9 @@ async def test_start_prints_the_forecast_before_it_asks(world: World, org: Org, 
     done = await run(ask, "start", "Contact", "--since", "2024-12-31T09:30:00Z", "--yes")
 
     assert done.exit_code == 0, done.output
-    assert "Not all of it can be read now: 10.0% of the org's daily requests are left" in done.output
+    assert (
+        "The snapshot can't read all records now: 10.0% of the org's daily requests are left" in done.output
+    )
     [order] = (await world.context.control_state()).snapshots.values()
     assert order.since == 1_735_637_400.0
 

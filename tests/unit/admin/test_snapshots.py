@@ -48,9 +48,8 @@ async def put(world: World, *orders: SnapshotOrder) -> None:
 
 
 async def run(ask: Asking, *arguments: str) -> Result:
-    """Call the command in another thread, while this one serves the API."""
-    given = ["snapshot", *arguments, "--url", str(ask.client.make_url("/"))]
-    return await asyncio.to_thread(CliRunner(env={"NO_COLOR": "1"}).invoke, app, given)
+    """Call a command about snapshots."""
+    return await ask.command("snapshot", *arguments)
 
 
 @pytest.mark.parametrize(
@@ -71,13 +70,17 @@ def test_channel_is_that_of_the_entity(entity: str, asked: str | None, paths: li
 @pytest.mark.parametrize(
     ("asked", "paths", "sentence"),
     [
-        (None, ["/data/AccountChangeEvent", "/event/Order__e"], "its channel; those with changes: /data/Acc"),
-        (None, ["/event/Order__e"], "those with changes: none"),
-        (None, ["/data/Sales__chn"], "that shall carry its records: /data/Sales__chn"),
-        ("/data/X__chn", ["/data/ChangeEvents"], "no channel of that path; configured: /data/ChangeEvents"),
+        (
+            None,
+            ["/data/AccountChangeEvent", "/event/Order__e"],
+            "the object's channel; configured channels with changes: /data/Acc",
+        ),
+        (None, ["/event/Order__e"], "configured channels with changes: none"),
+        (None, ["/data/Sales__chn"], "choose the channel for the records: /data/Sales__chn"),
+        ("/data/X__chn", ["/data/ChangeEvents"], "No channel has that path; configured: /data/ChangeEvents"),
         ("/event/Order__e", ["/event/Order__e"], "/event/Order__e carries no changes of records"),
-        ("/topic/Leads", ["/topic/Leads"], "not for platform events, PushTopics, generic channels"),
-        ("/data/AccountChangeEvent", ["/data/AccountChangeEvent"], "carries Account alone"),
+        ("/topic/Leads", ["/topic/Leads"], "not platform events, PushTopics, generic channels"),
+        ("/data/AccountChangeEvent", ["/data/AccountChangeEvent"], "carries only Account"),
     ],
 )  # fmt: skip
 def test_entity_without_a_channel_is_refused(asked: str | None, paths: list[str], sentence: str) -> None:
@@ -116,7 +119,7 @@ async def test_order_is_written_with_its_audit(world: World, ask: Asking) -> Non
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        ({"entity": "Lead", "where": "Name = 'x"}, "There can be no such snapshot: the condition has a text"),
+        ({"entity": "Lead", "where": "Name = 'x"}, "This snapshot is impossible: the condition has a text"),
         ({"entity": "Lead; x"}, "is not a name of an object or a field"),
         ({"entity": "Lead", "fields": ["Name", "name"]}, "a field is named twice"),
         ({}, "entity: "),
@@ -183,7 +186,7 @@ async def test_changes_are_written_with_their_audit(world: World, ask: Asking) -
 async def test_commands_order_list_and_end(world: World, ask: Asking) -> None:
     """With the questions and the answers of an operator."""
     refused = await run(ask, "start", "Lead", "--channel", "/event/x")
-    assert (refused.exit_code, "no channel of that path" in refused.output) == (1, True)
+    assert (refused.exit_code, "No channel has that path" in refused.output) == (1, True)
     asked = await run(ask, "start", "Lead")
     assert (asked.exit_code, "add --yes" in asked.output) == (2, True)
     assert "Publish the records of Lead in /data/ChangeEvents?" in asked.output

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
+from typer.testing import CliRunner, Result
 
 from streamer.admin import AdminContext
 from streamer.admin.context import RunningSubscriber
@@ -16,6 +17,7 @@ from streamer.admin.server import application
 from streamer.app.chains.subscriptions import subscription
 from streamer.app.chains.verdicts import RouteVerdict
 from streamer.app.redriving import Redriving
+from streamer.cli import app
 from streamer.clock import TurnedClock
 from streamer.dispatch.delivery.enrichment import Enrichment
 from streamer.dispatch.delivery.route import Route
@@ -169,3 +171,8 @@ class Asking:
         async with self.client.request(method, path, **what) as response:
             assert response.content_type == "application/json", await response.text()
             return response.status, await response.json()
+
+    async def command(self, *arguments: str) -> Result:
+        """Call a command in another thread, while this thread serves the API."""
+        given = [*arguments, "--url", str(self.client.make_url("/"))]
+        return await asyncio.to_thread(CliRunner(env={"NO_COLOR": "1"}).invoke, app, given)

@@ -23,9 +23,9 @@ SERVICE = (
 )
 RECORD = "record: {fields: [AccountId]}"
 OF_RECORD = "account: {sobject: Account, id: record.AccountId, fields: [Name]}"
-TAKEN = "expressions see something else under this name"
-MISSING = "only record goes without sobject and id"
-LATE = "this look-up has not been made yet"
+TAKEN = "expressions already use this name for something else"
+MISSING = "only record can leave out sobject and id"
+LATE = "reads a look-up that runs later"
 
 
 def said(tmp_path: Path, enrich: str, more: str = "") -> list[str]:
@@ -87,8 +87,8 @@ def test_subscriber_without_lookups_has_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("enrich", "expected"),
     [
-        ("{data: " + SOUND + "}", f"data: {TAKEN}: data; choose another one"),
-        ("{receipts: " + SOUND + "}", f"receipts: {TAKEN}: receipts; choose another one"),
+        ("{data: " + SOUND + "}", f"data: {TAKEN}: data; choose another name"),
+        ("{receipts: " + SOUND + "}", f"receipts: {TAKEN}: receipts; choose another name"),
         (
             "{account: {id: data.fields.AccountId, fields: [Name]}}",
             f"account.sobject: is missing: for example Account; {MISSING}",
@@ -99,11 +99,11 @@ def test_subscriber_without_lookups_has_none(tmp_path: Path) -> None:
         ),
         (
             f"{{{OF_RECORD}, {RECORD}}}",
-            f"account.id: {LATE}: record; put the look-up that reads it below that one",
+            f"account.id: {LATE}: record; move this look-up below record",
         ),
         (
             "{account: {sobject: Account, id: account.Id, fields: [Name]}}",
-            f"account.id: {LATE}: account; put the look-up that reads it below that one",
+            f"account.id: {LATE}: account; move this look-up below account",
         ),
     ],
 )
@@ -136,8 +136,8 @@ def test_lookup_in_a_service_needs_no_org(tmp_path: Path) -> None:
     ("written", "instead", "expected"),
     [
         ("id: data.fields.ERP_Id__c, ", "", "id: is missing: for example data.fields.ERP_Id__c"),
-        ("fields: [name]", "fields: [name], sobject: Account", "sobject: http reads no object of the org"),
-        ("[name]", "[name, Name]", "fields: two names differ by their case alone: name and Name"),
+        ("fields: [name]", "fields: [name], sobject: Account", "sobject: has no effect with http"),
+        ("[name]", "[name, Name]", "fields: two names differ only in their case: name and Name"),
         ("/c/{id}", "/c", "url does not contain {id}: add it, or set batch"),
         ("/c/{id}", "/{c}/{id}", "url must contain {id} once, in its path or query, and no other braces"),
         ("crm.acme.com/c/{id}", "{id}.acme.com/c", "url must contain {id} once, in its path or query"),
@@ -189,7 +189,7 @@ def test_record_needs_events_of_records(tmp_path: Path) -> None:
     )
     text = text.replace("[/data/ChangeEvents]", "[/data/ChangeEvents, /event/Order_Placed__e]")
     [line] = lines_of(tmp_path, text)
-    assert line.endswith("enrich.record: the events of on name no record: set sobject and id")
+    assert line.endswith("enrich.record: the event types in on have no record: set sobject and id")
 
 
 def test_template_knows_the_names_of_lookups(tmp_path: Path) -> None:

@@ -69,17 +69,17 @@ def test_tracing_without_its_packages_says_how_to_install_them(
 def test_missing_certificate_of_a_collector_is_named(tmp_path: Path) -> None:
     """Requests would fail one after the other."""
     text = GOOD + "tracing: {otlp: {ca_file: nowhere.pem}}\n"
-    assert lines_of(tmp_path, text) == ["streamer.yaml:10: tracing.otlp.ca_file: there is no such file"]
+    assert lines_of(tmp_path, text) == ["streamer.yaml:10: tracing.otlp.ca_file: this file does not exist"]
 
 
 @pytest.mark.parametrize(
     ("otlp", "said"),
     [
         ("{endpoint: 'collector:4318'}", "must be an http or https address"),
-        ("{endpoint: 'https://a:b@c'}", "must hold no credentials"),
+        ("{endpoint: 'https://a:b@c'}", "must have no credentials"),
         (
             "{endpoint: 'http://c', headers: {a: b}}",
-            "headers hold secrets, so endpoint must be",
+            "headers hold secrets, so endpoint must use",
         ),
         ("{headers: {'a b': c}}", "tracing.otlp.headers.a b"),
         ('{headers: {a: "b\\nc"}}', "must be printable ASCII"),
@@ -120,7 +120,7 @@ def test_template_in_place_of_an_expression_is_told_where_it_belongs(tmp_path: P
     """People who know Jinja2 try it in a body first."""
     said, *_ = lines_of(tmp_path, subscriber(f"{key}: '{{{{ data.fields.Name }}}}'"))
 
-    assert "a template's {{ }} belongs in text or content; write what is between them" in said
+    assert "a template's {{ }} belongs in text or content; write only the part between them" in said
     assert ("join('', [a, b])" in said) is (key == "body")
 
 
@@ -162,7 +162,7 @@ def test_expression_that_looks_like_a_secret_is_not_shown(tmp_path: Path) -> Non
     said = lines_of(tmp_path, subscriber("when: password=hunter2"))
 
     place = "streamer.yaml:8: subscribers.sales.when"
-    assert said == [f"{place}: is not a JMESPath expression: there is a mistake at its column 9"]
+    assert said == [f"{place}: is not a JMESPath expression: mistake at column 9"]
 
 
 def test_expression_from_elsewhere_is_not_shown(tmp_path: Path) -> None:

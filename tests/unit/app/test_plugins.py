@@ -130,7 +130,10 @@ def test_installed_plugin_that_cannot_be_loaded_has_no_schema(monkeypatch: pytes
         return [EntryPoint(name="half", value="no_such_module:Plugin", group=GROUP)]
 
     monkeypatch.setattr(plugins, "entry_points", broken)
-    with pytest.raises(ConfigurationError, match=r"the installed plugin half can't be loaded: .*; mend it"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"the installed plugin half can't be loaded: .*; repair or uninstall its package",
+    ):
         settings_models()
 
 

@@ -107,7 +107,10 @@ def test_help_names_what_options_take_in_words(invoke: Invoke, command: tuple[st
             "'--state': 'lost' is not one of 'open', 'full', 'partial'",
         ),
         (("demo", "--report", "/nowhere/at/all.json"), "'--report': /nowhere/at/all.json can't be written"),
-        (("demo", "--svg", "/"), "'--svg': / can't be written: name a file in a folder of yours"),
+        (
+            ("demo", "--svg", "/"),
+            "'--svg': / can't be written: name a file in a folder that you can write to",
+        ),
         (("run", "-c", "x", "--role", "both"), "'--role': 'both' is not one of 'all', 'ingest', 'dispatch'"),
     ],
 )
@@ -140,7 +143,7 @@ def test_rule_that_protects_nothing_is_a_warning(invoke: Invoke, config: Path) -
 
     assert answer.exit_code == 0
     assert "Warning: " in answer.stderr
-    assert "which no channel carries, so it protects nothing" in re.sub(r"\s+", " ", answer.stderr)
+    assert "which no channel carries, so the rule protects nothing" in re.sub(r"\s+", " ", answer.stderr)
     assert "The configuration is good" in answer.stdout
 
 
@@ -270,7 +273,7 @@ def test_second_sandbox_is_refused_in_a_sentence(invoke: Invoke, option: str) ->
         port = taken.getsockname()[1]
         answer = invoke("sandbox", "--port", 0, option, port)
 
-    sentence = f"localhost:{port} is in use already; choose another {option} (0 takes a free one) or --host."
+    sentence = f"localhost:{port} is already in use; choose another {option} (0 takes a free one) or --host."
     assert (answer.exit_code, answer.stderr) == (2, f"streamer: {sentence}\n")
 
 
@@ -280,9 +283,9 @@ def test_second_sandbox_is_refused_in_a_sentence(invoke: Invoke, option: str) ->
         (("--host", "192.0.2.1"), "Cannot assign requested address)"),
         (("--tls", "--tls-folder", "/proc/x"), "/proc/x (No such file or directory); choose another --tls-f"),
         (("--port", "99999"), "must be at most 65535"),
-        (("--callback", "nonsense"), "--callback: nonsense: must be a whole address"),
-        (("--callback", "https://[::1"), "--callback: https://[::1: must be a whole address"),
-        (("--callback", "https://app.example/#x"), "must be a whole address without #"),
+        (("--callback", "nonsense"), "--callback: nonsense: must be an absolute URL"),
+        (("--callback", "https://[::1"), "--callback: https://[::1: must be an absolute URL"),
+        (("--callback", "https://app.example/#x"), "must be an absolute URL without #"),
     ],
 )
 def test_address_that_the_sandbox_cannot_take_is_named(
@@ -312,7 +315,7 @@ async def test_port_in_use_is_one_sentence(config: Path, section: str) -> None:
         log = f"log: {{sqlite: {{path: {config.parent / 'log.db'}}}}}"
         answer = await run_with(config, f"{GOOD}{log}\n{written}")
 
-    told = f"{section}: 127.0.0.1:{port} is in use already; choose another {section}.port"
+    told = f"{section}: 127.0.0.1:{port} is already in use; choose another {section}.port"
     said = list(map(json.loads, answer.error.splitlines()))
     assert answer.status == 2
     assert [each["reason"] for each in said if each["event"] == "daemon.failed"] == [

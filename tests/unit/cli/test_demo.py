@@ -209,7 +209,7 @@ def test_sale_that_waits_at_an_earlier_step_is_not_lost(capsys: pytest.CaptureFi
     with pytest.raises(typer.Exit):
         _conclude(report, None)
     assert "lost 1," in (verdict := capsys.readouterr().out)
-    assert "Still on their way: 1." in verdict
+    assert "Not delivered yet: 1." in verdict
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 1.0), (0.5, 3.0), (0.99, 5.0), (1.0, 5.0)])

@@ -80,7 +80,7 @@ def test_tree_has_those_downstream_below_the_first_upstream() -> None:
 def test_event_that_could_not_be_read_is_drawn() -> None:
     """With what ingest says of it."""
     assert drawn({"event": None, "said": ["set aside"], "subscribers": [], "not_kept": []}) == [
-        "an event that could not be read",
+        "unreadable event",
         "└── set aside",
     ]
 
@@ -90,8 +90,8 @@ def test_search_says_how_to_go_on() -> None:
     answer = {"is_whole": False, "scanned": 100_000, "reached": "2025-01-01T00:00:00Z", "cursor": "abc"}
 
     assert _bounds(answer, oldest_first=False) == [
-        "\nNot the whole log: 100,000 places searched, back to 2025-01-01 00:00:00Z.",
-        "Go on with the same options and --cursor abc",
+        "\nOnly a part of the log: 100,000 offsets searched, back to 2025-01-01 00:00:00Z.",
+        "Continue with the same options and --cursor abc",
     ]
     assert "up to" in _bounds(answer, oldest_first=True)[0]
     assert "narrow the search" in _bounds(answer | {"cursor": None}, oldest_first=False)[1]
@@ -159,10 +159,10 @@ async def test_tail_shows_events_and_what_is_left_out(capsys: pytest.CaptureFixt
     for part in (
         "Following the events of http://",
         "1,200 events were left out, because this terminal reads too slowly",
-        "About 30,000 places of the log were left out",
+        "About 30,000 offsets of the log were left out",
         "3 events were left out, because --where fails on them: when fails",
         "the brokers are away.",
-        "has stopped, or closed its log. Trying again",
+        "has stopped, or closed its log. Retrying until",
         "`streamer events find --since ",
     ):
         assert part in messages

@@ -27,7 +27,7 @@ TREE = """\
     ├── invoice (erp)
     │   ├── shipment (fulfillment)
     │   │   └── news (slack, only salesforce.cdc.*, after shipment and credit)
-    │   └── undo (erp, also what was rejected)
+    │   └── undo (erp, also rejected events)
     └── credit (erp)
         └── news, as above
 /event/Order_Placed__e

@@ -103,7 +103,7 @@ async def test_end_that_the_audit_tells_no_more_ends_the_watching(
     await ask.post("/subscribers/idle/pause")
 
     assert await watched(ask, order)
-    assert "its end is not among the latest audit records" in capsys.readouterr().out
+    assert "the latest audit records do not hold its result" in capsys.readouterr().out
 
 
 async def test_order_is_watched_though_the_log_tells_of_it_late(world: World, ask: Asking) -> None:

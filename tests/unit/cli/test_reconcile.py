@@ -104,7 +104,7 @@ async def test_repair_is_a_snapshot_of_what_was_changed_since() -> None:
     assert orders.asked == [("/snapshots", asked)]
     assert (order.id, order.left) == ("snapshot:7", 1)
     assert "snapshot watch snapshot:7" in order.sentence
-    assert order.sentence.endswith("1 absent record is beyond it.")
+    assert order.sentence.endswith("1 absent record is beyond repair.")
 
 
 async def test_absent_records_alone_are_no_order() -> None:
@@ -112,7 +112,7 @@ async def test_absent_records_alone_are_no_order() -> None:
     orders = Orders()
     order = await ordered_repair(orders, replace(SOME, counts={DriftKind.ABSENT: 2}), by="anna")
     assert not orders.asked
-    assert order.sentence == "No order was given: 2 absent records are beyond it."
+    assert order.sentence == "No repair was ordered: 2 absent records are beyond repair."
 
 
 def test_bar_takes_any_progress(capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,7 +105,7 @@ def test_explain_says_who_gets_an_event_and_why_not(invoke: Invoke) -> None:
         'when does not hold; data.fields.StageName is "Open"; data.fields.Amount is 12.5',
     ]
     assert "on selects other types: salesforce.event.Order_Placed__e" in order
-    assert "invoice, after which it comes, does not get this event" in number
+    assert "invoice, which this subscriber comes after, does not get this event" in number
 
 
 def test_explain_tells_an_absent_field_from_null(invoke: Invoke) -> None:

@@ -48,30 +48,33 @@ def test_subscriber_needs_event_types_or_another_before_it(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("subscribers", "refusal"),
     [
-        ({"b": "after: c"}, "subscribers.b.after: found 'c', and there is no such subscriber"),
+        ({"b": "after: c"}, "subscribers.b.after: found 'c', but no subscriber has that name"),
         (
             {"b": "after: [invoise]", "invoice": 'on: "*"'},
-            "subscribers.b.after.0: found 'invoise', and there is no such subscriber; did you mean invoice?",
+            "subscribers.b.after.0: found 'invoise', but no subscriber has that name; did you mean invoice?",
         ),
-        ({"b": "after: b"}, "subscribers.b.after: it can't come after itself: remove it"),
+        ({"b": "after: b"}, "subscribers.b.after: the subscriber can't come after itself: remove the name"),
         (
             {"b": "after: d", "c": "after: b", "d": "after: [c, a]"},
-            "subscribers.b.after: it comes after itself: b after d after c after b; remove one of these",
+            (
+                "subscribers.b.after: the subscriber comes after itself: b after d after c after b; "
+                "remove one of these steps"
+            ),
         ),
-        ({"b": "after: [a, a]"}, "subscribers.b.after.0: a is named twice: remove one of the two"),
+        ({"b": "after: [a, a]"}, "subscribers.b.after.0: a is named twice: remove one of them"),
         (
             {"b": "after: a", "c": "after: [a, b]"},
             "subscribers.c.after.0: b already comes after a: remove a; its receipt stays available",
         ),
         (
             {"b": 'on: "*", on_rejected: run'},
-            "subscribers.b.on_rejected: has no effect without after: remove it",
+            "subscribers.b.on_rejected: has no effect without after: remove the key",
         ),
         (
             {"b": "after: a, start: earliest"},
             (
-                "subscribers.b.start: has no effect beside after: it begins with the first event "
-                "that a forwards to it; remove it"
+                "subscribers.b.start: has no effect with after: the subscriber begins with the first event "
+                "that a forwards to it; remove the key"
             ),
         ),
     ],

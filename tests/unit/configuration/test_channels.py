@@ -153,7 +153,7 @@ def test_start_of_a_channel(write: Write, start: str) -> None:
             "; must be a time with a zone, such as 2026-0",
         ),
         ("/data/ChangeEvents", "{since: 1999-12-31T09:30:00Z}", "; must be a time since 2000"),
-        ("/data/ChangeEvents", "{since: 9999-01-31T09:30:00Z}", "; must not lie in the future; leave start "),
+        ("/data/ChangeEvents", "{since: 9999-01-31T09:30:00Z}", "; must not be in the future; leave start "),
     ],
 )
 def test_start_that_can_not_be_is_refused(write: Write, path: str, start: str, told: str) -> None:

@@ -105,7 +105,7 @@ def test_channel_within_another_is_refused(write: Write) -> None:
 
     assert message == (
         "4: channels.0: /data/ChangeEvents also carries the events of /data/AccountChangeEvent, so the log "
-        "would hold them twice: remove one of the two"
+        "would hold these events twice: remove one of the channels"
     )
 
 

@@ -155,9 +155,9 @@ def test_mistake_in_a_template_names_its_file_and_line(
         ("content: {template: x}", "content.type: is missing"),
         (
             "content: {template: x, type: text/xml; charset=latin1}",
-            "content.type: found a value that is not shown; must have no charset but utf-8",
+            "content.type: found a value that is not shown; must have no charset except utf-8",
         ),
-        ("content: {template: x, type: a/b}\n    body: subject", "content: stands in place of body"),
+        ("content: {template: x, type: a/b}\n    body: subject", "content: replaces body"),
     ],
 )
 def test_content_has_a_type_and_no_body_beside_it(write: Write, written: str, said: str) -> None:
@@ -172,7 +172,7 @@ def test_plugin_that_takes_no_content_is_named(write: Write) -> None:
     )
     [line] = told(write(text))
 
-    assert line.endswith("subscribers.sales.content: slack sends no content of its own: use body")
+    assert line.endswith("subscribers.sales.content: slack does not support content: use body")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_plugin_that_sends_no_text_refuses_one(write: Write, uses: str, settings
     text = subscriber("text: x").replace("uses: erp", f"uses: {uses}")
     [line] = told(write(text.replace('{url: "https://erp.acme.com/api"}', settings)))
 
-    assert line.endswith(f": text: {uses} does not send it: use {instead}")
+    assert line.endswith(f": text: {uses} does not send text: use {instead}")
 
 
 def test_tables_come_from_the_configuration_and_from_files(write: Write, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_tables_come_from_the_configuration_and_from_files(write: Write, tmp_pat
     [
         ("", 1, "at least two columns"),
         ("code\nDE\n", 1, "at least two columns"),
-        ("code,name\nDE,Germany\n\nNO\n", 4, "has 1 columns, and the first line names 2"),
+        ("code,name\nDE,Germany\n\nNO\n", 4, "has 1 columns, but the first line names 2"),
         ("code,name\nDE,Germany\nDE,Deutschland\n", 3, "the key 'DE' appears twice"),
         ('code,name\nDE,"Germ"any\n', 2, "is not CSV"),
     ],
@@ -236,7 +236,7 @@ def test_mistake_in_a_table_is_told_alone(write: Write, tmp_path: Path) -> None:
     )
     [line] = told(write(text))
 
-    assert line == "countries.csv:2: tables.countries: has 1 columns, and the first line names 2"
+    assert line == "countries.csv:2: tables.countries: has 1 columns, but the first line names 2"
 
 
 def test_table_of_another_kind_is_refused(write: Write) -> None:

@@ -187,7 +187,7 @@ def test_secret_never_appears_in_an_error(write: Write, at: tuple[str | int, ...
         (
             "org:",
             'org:\n  api_version: "40.0"',
-            "must be 41.0 or later: older ones end in June 2027 (Summer '27)",
+            "must be 41.0 or later: Salesforce retires older versions in June 2027 (Summer '27)",
         ),
         (
             "org:",
@@ -272,8 +272,8 @@ def test_mistakes_behind_others_are_named_too(write: Write) -> None:
 @pytest.mark.parametrize(
     ("added", "line"),
     [
-        ("admin: {port: 9464}", "9: admin.port: found 9464, which is observe.port as well"),
-        ("observe: {port: 9465}", "9: observe.port: found 9465, which is admin.port as well"),
+        ("admin: {port: 9464}", "9: admin.port: found 9464, which is also observe.port"),
+        ("observe: {port: 9465}", "9: observe.port: found 9465, which is also admin.port"),
         ("observe: {port: 1, host: 127.0.0.1}\nadmin: {port: 1, host: localhost}", "10: admin.port: found 1"),
     ],
 )
@@ -367,7 +367,7 @@ def test_password_among_the_brokers_is_refused_unseen(write: Write) -> None:
     (line,) = errors_of(write, GOOD + f"log: {{kafka: {{bootstrap_servers: '{servers}'}}}}\n")
 
     assert "log.kafka.bootstrap_servers: found a value that is not shown; must not contain a user" in line
-    assert line.endswith("they belong to security")
+    assert line.endswith("write them in security")
 
 
 def test_plugin_setting_is_not_shown(write: Write) -> None:

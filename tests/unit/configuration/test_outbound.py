@@ -31,7 +31,7 @@ def told(write: Write, section: str, text: str = GOOD) -> str:
         ("{host: localhost, messages: {leads: {secret: short}}}", "must be 16 to 200 letters"),
         (f"{{host: localhost, messages: {{leads: {{secret: {SECRET}/x}}}}}}", "must be 16 to 200 letters"),
         ("{host: localhost, messages: {Leads: {}}}", "outbound.messages"),
-        ("{host: localhost, port: 9464, messages: {leads: {}}}", "found 9464, which is observe.port as well"),
+        ("{host: localhost, port: 9464, messages: {leads: {}}}", "found 9464, which is also observe.port"),
         (
             "{host: '::1', messages: {a: {}}, tls: {certificate_file: a, key_file: b, client_subject: c}}",
             "client_subject needs client_ca_file",

@@ -42,25 +42,28 @@ def test_rule_takes_one_name_or_a_list(write: Write) -> None:
         ("{entity: Contact, how: drop}", "9: protect.0: names no field: write fields: [Email, Phone], or "),
         (
             "{fields: Email, how: drop}",
-            "9: protect.0: needs entity or on, and not both: entity: Contact, or ",
+            "9: protect.0: needs either entity or on: entity: Contact, or ",
         ),
         (
             "{entity: [], fields: Email, how: drop}",
             "9: protect.0: names no entity: write entity: '*' for all",
         ),
-        ("{entity: A, on: B, fields: Email, how: drop}", "9: protect.0: needs entity or on, and not both"),
+        ("{entity: A, on: B, fields: Email, how: drop}", "9: protect.0: needs either entity or on"),
         (
             "{entity: /event/X__e, fields: A, how: drop}",
             "must be names such as Contact, Invoice__c, Order_Placed__e",
         ),
         ("{on: [a b], fields: A, how: drop}", "must be event types such as salesforce.cdc.Contact.*"),
-        ("{entity: A, fields: data.fields.Email, how: drop}", "names begin below data.fields: write Email"),
-        ("{entity: A, fields: ['Email '], how: drop}", "without white space around"),
+        ("{entity: A, fields: data.fields.Email, how: drop}", "leave out data.fields: write Email"),
+        ("{entity: A, fields: ['Email '], how: drop}", "without white space at the ends"),
         ("{entity: A, data: transaction.key, how: drop}", "must be 'payload', 'transaction.user', "),
-        ("{entity: A, fields: B, how: drop, keep_last: 4}", "keep_last is for how: mask, and how is drop"),
+        (
+            "{entity: A, fields: B, how: drop, keep_last: 4}",
+            "keep_last has an effect only with how: mask, but how is drop",
+        ),
         (
             "{entity: A, fields: B, how: mask, normalise: lower}",
-            "normalise is for how: hash, and how is mask",
+            "normalise has an effect only with how: hash, but how is mask",
         ),
         ("{entity: A, fields: B, how: mask, text: x, keep_length: true}", "leave text out"),
         (
@@ -129,12 +132,12 @@ def test_first_rule_decides_about_the_key(write: Write) -> None:
         (
             "[/data/ContactChangeEvent]",
             "Contct",
-            "no channel carries, so it protects nothing; did you mean Contact?",
+            "no channel carries, so the rule protects nothing; did you mean Contact?",
         ),
         (
             "[/data/ContactChangeEvent]",
             "Lead",
-            "found 'Lead', which no channel carries, so it protects nothing",
+            "found 'Lead', which no channel carries, so the rule protects nothing",
         ),
         ("[/data/ChangeEvents]", "Lead", ""),
         ("[/data/ChangeEvents]", "Contract", ""),

@@ -30,9 +30,9 @@ async def test_search_is_paged_and_says_how_far_it_came(world: World, browser: B
     second = await browser.get(further)
 
     assert "2 events." in first.text
-    assert "The search is not at its end: " in first.text
+    assert "The search has covered only a part of the log: " in first.text
     assert "1 event more." in second.text
-    assert "came to the end" in second.text
+    assert "has covered the whole log" in second.text
     found = links(first, "/events/") + links(second, "/events/")
     assert {each.partition("?")[0] for each in found} == {"/events/1", "/events/2", "/events/3"}
     assert links(second, "/events[?]record=") == [
@@ -45,7 +45,7 @@ async def test_search_without_a_finding_says_so(browser: Browser) -> None:
     page = await browser.get("/events?record=none")
 
     assert "No event is found." in page.text
-    assert "came to the end of what the log holds (0 places looked at)" in page.text
+    assert "has covered the whole log (0 offsets searched)" in page.text
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ async def test_story_of_what_could_not_be_read_leads_to_its_letter(world: World,
     story = await browser.get(f"/events/{letter.event_uuid}")
 
     assert (story.status, "Set aside by ingest" in story.text) == (200, True)
-    assert "No subscriber got it." in story.text
+    assert "No subscriber got the event." in story.text
 
 
 async def test_large_event_is_cut(world: World, browser: Browser) -> None:
@@ -131,7 +131,7 @@ async def test_large_event_is_cut(world: World, browser: Browser) -> None:
     story = await browser.get("/events/1")
 
     assert len(story.text) < 200_000
-    assert "Only its beginning is shown" in story.text
+    assert "This page shows only the beginning" in story.text
 
 
 async def test_log_that_is_away_is_told(world: World, browser: Browser) -> None:

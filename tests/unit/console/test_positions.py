@@ -63,7 +63,7 @@ async def test_preview_tells_what_is_lost_and_changes_nothing(world: World, brow
     await browser.signed_in()
     preview = await browser.get(path)
 
-    assert "Lost: what happened between" in reader.text
+    assert "Lost: events between" in reader.text
     assert 'method="post" action="/console/channels/position"' not in reader.text
     assert "next=/console/channels/position/preview%3Fchannel%3D" in reader.text
     assert 'class="danger">Set the position of /data/ChangeEvents' in preview.text
@@ -91,7 +91,7 @@ async def test_order_is_audited_shown_and_cancelled(world: World, browser: Brows
     assert ordered.place == "/console/channels?done=position-ordered"
     assert waiting == [(ChannelPosition.EARLIEST, True)]
     assert "earliest, by Anna" in channels.text
-    assert "An order waits" in position.text
+    assert "Waiting order" in position.text
     assert cancelled.place == "/console/channels?done=position-cancelled"
     assert await positions(world) == []
     assert [(each.what, each.by) for each in records] == [

@@ -66,7 +66,7 @@ def test_certificate_is_for_its_use(key: str, uses: Sequence[ObjectIdentifier], 
         (-1, 90, CheckStatus.OK, "valid until 2026-09-29"),
         (-1, 13, CheckStatus.WARNING, "expires on 2026-07-14"),
         (-30, -1, CheckStatus.FAILED, "has expired on 2026-06-30"),
-        (1, 90, CheckStatus.FAILED, "not yet"),
+        (1, 90, CheckStatus.FAILED, "not valid before"),
     ],
 )
 @pytest.mark.parametrize("key", [OF_CLIENT, OF_ENDPOINT, "org.auth.key"])

@@ -42,7 +42,7 @@ def soap(**settings: Any) -> dict[str, Any]:
         (
             Erp.Settings,
             {"url": "https://169.254.169.254/", "allow_private": True},
-            "url names the address of a cloud's metadata service, to which nothing is ever sent",
+            "url names the address of a cloud's metadata service, which is always forbidden",
         ),
         (
             Erp.Settings,

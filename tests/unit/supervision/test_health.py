@@ -157,12 +157,12 @@ async def test_loop_that_stopped_beating_fails_liveness(clock: TurnedClock, metr
     await clock.turn(31)
 
     assert heartbeat.probe() == ProbeResult(
-        ok=False, sentence="The event loop has not turned for 31 s, more than 30 s."
+        ok=False, sentence="The event loop has not run for 31 s, which is more than 30 s."
     )
 
 
 def test_name_is_registered_once(health: Health) -> None:
     """Two components can't hide each other's probe."""
     health.register(ProbeKind.READINESS, "log", lambda: AWAY)
-    with pytest.raises(ValueError, match="'log' is registered already"):
+    with pytest.raises(ValueError, match="'log' is already registered"):
         health.register(ProbeKind.READINESS, "log", lambda: AWAY)

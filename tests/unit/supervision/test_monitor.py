@@ -147,8 +147,8 @@ async def test_position_that_is_about_to_expire_makes_unready(
     world.clock._now += 60
     [problem] = world.health.report(ProbeKind.READINESS).problems
     assert problem == (
-        f"positions: {path}: Salesforce keeps events for {hours_kept} h, and for {hours_ready}.0 h nothing "
-        "has shown that none is missing"
+        f"positions: {path}: Salesforce keeps events for {hours_kept} h, but Streamer has been unable to "
+        f"verify for {hours_ready}.0 h that no event is missing"
     )
     assert not world.problems
     world.kept.verified_at[channel] = world.clock.now()

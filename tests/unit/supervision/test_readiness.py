@@ -88,7 +88,10 @@ def test_channel_that_is_left_unanswered_again_and_again_is_named(status: Status
     status.reading.channels_opened(supervisor(ChannelState.RUNNING), Session(frozenset({path}), {path: 2}))
 
     assert readiness(status) == [
-        f"channels: {path}: Salesforce has left 2 connections in a row unanswered; each was replaced"
+        (
+            f"channels: {path}: Salesforce has not answered on 2 connections in a row; "
+            "Streamer replaced each of them"
+        )
     ]
     assert not status.is_complete
 
@@ -105,7 +108,7 @@ def test_process_whose_channels_are_all_read_by_others_stands_by(status: Status)
     without_subscribers(status).reading.channels_opened(supervisor(), Session())
 
     assert readiness(status) == []
-    assert says(status, "channels").startswith("Standby: the channels are read by other processes;")
+    assert says(status, "channels").startswith("Standby: other processes read the channels.")
     assert status.state is State.STANDBY
 
 
@@ -150,7 +153,7 @@ def test_subscriber_without_its_place_in_the_log_makes_unready(status: Status) -
     """Nothing can be delivered."""
     status.subscribers.started(SALES, Delivering(following=False))
 
-    assert readiness(status) == ["subscribers: sales: no place in the log yet."]
+    assert readiness(status) == ["subscribers: sales: no position in the log yet."]
 
 
 def test_plugin_that_waits_for_its_target_does_not_make_unready(status: Status) -> None:
@@ -179,7 +182,7 @@ def test_failing_subscriber_is_told_of_with_its_last_error(status: Status) -> No
     assert readiness(status) == []
     assert says(status, "subscribers") == (
         "sales: 3 attempts failed, last at 2025-01-01T00:00:00Z (http_5xx): the target answered 503, "
-        "password=***, next try at 2025-01-01T00:01:00Z"
+        "password=***, next attempt at 2025-01-01T00:01:00Z"
     )
 
 

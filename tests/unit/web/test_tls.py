@@ -72,7 +72,7 @@ async def test_client_without_a_certificate_is_cut_off(tmp_path: Path) -> None:
 async def test_renewed_certificate_is_used_without_a_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And a pair that does not fit leaves the former one in use."""
+    """And a pair that does not fit leaves the previous certificate in use."""
     monkeypatch.setattr(tls, "_LOOK_S", 0.02)
     own, next_ = tmp_path / "own", tmp_path / "next"
     used = files(own)

@@ -107,7 +107,7 @@ def test_mistake_outside_of_lines_ends_the_input(text: bytes, read: int, message
 def test_event_without_an_end_is_refused_before_it_fills_the_memory(begin: bytes) -> None:
     """Whatever arrives."""
     endless = chain([begin + b'{"a": "'], repeat(b"x" * 1_000_000))
-    with pytest.raises(InputRefused, match="it does not end within"):
+    with pytest.raises(InputRefused, match="its JSON does not end within"):
         parse_into([], endless)
 
 
@@ -124,5 +124,5 @@ def test_any_bytes_are_read_or_refused() -> None:
 
 def test_mistake_within_an_event_of_several_lines_is_told_by_its_own_line() -> None:
     """The column counts in that line, so an editor finds the place."""
-    with pytest.raises(InputRefused, match=r"^line 4: is not JSON: .* at column 10; nothing"):
+    with pytest.raises(InputRefused, match=r"^line 4: is not JSON: .* at column 10; the rest"):
         parsed(b'\n{\n  "b": 2,\n  "c": 3 "d": 4\n}\n')

@@ -97,7 +97,7 @@ async def test_late_event_is_said_in_the_trouble_of_its_subscriber() -> None:
         await world.turn(9 * MINUTE_S)
         assert "deliver_within" not in dispatcher.status.trouble
         await world.turn(2 * MINUTE_S)
-        assert "has waited for 11 min, and deliver_within is 10 min" in dispatcher.status.trouble
+        assert "has waited for 11 min, but deliver_within is 10 min" in dispatcher.status.trouble
 
 
 async def test_many_parked_keys_are_not_searched_each_time() -> None:
