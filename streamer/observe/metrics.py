@@ -102,10 +102,7 @@ class Metrics:
             "ingest_batches", "Batches appended to the log, including empty batches.", "channel"
         )
         self._append_seconds = self._histogram(
-            "append_seconds",
-            "Time until a batch was durable in the log.",
-            _APPEND_BUCKETS_S,
-            "channel",
+            "append_seconds", "Time until a batch was durable in the log.", _APPEND_BUCKETS_S, "channel"
         )
         self._age_seconds = self._histogram(
             "event_age_seconds",

@@ -46,19 +46,10 @@ class ProcessMetrics:
         )
         self._loop_blocked.labels("")
         self._poll_age = _Table(
-            gauge(
-                "poll_age_seconds",
-                "Time since the last heartbeat of a log thread; 0 while the thread rests.",
-                "thread",
-            )
+            gauge("poll_age_seconds", "Time since the last heartbeat of a log thread; 0 at rest.", "thread")
         )
         self._stuck = _Table(
-            gauge(
-                "stuck",
-                "1 while a part makes no progress for an unknown reason, 0 otherwise.",
-                "kind",
-                "name",
-            )
+            gauge("stuck", "1 while a part makes no progress for an unknown reason.", "kind", "name")
         )
         self._log_unavailable = gauge(
             "log_unavailable", "1 while the log can't be opened, read or written, 0 otherwise."

@@ -142,7 +142,7 @@ def declared() -> list[Declared]:
 
 
 def _declared(metric: MetricWrapperBase) -> Declared:
-    kind = type(metric)
+    kind = next(each for each in _TYPES if isinstance(metric, each))
     [family] = metric.describe()
     labels = ("version", "python") if kind is Info else tuple(metric._labelnames)  # noqa: SLF001 - as above
     return Declared(

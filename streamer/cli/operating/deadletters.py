@@ -1,6 +1,6 @@
 """The commands `streamer deadletters …`."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -11,17 +11,18 @@ from streamer.cli.operating.api_command import (
     ApiOptions,
     OperatorOptions,
     api_command,
-    channel_paths,
     letter_ids,
-    moment,
     redrive_ids,
-    subscriber_names,
+)
+from streamer.cli.operating.letter_options import (
+    ChosenLetterOptions,
+    ConfirmationOptions,
+    LetterOptions,
 )
 from streamer.cli.output import (
     AsJson,
     at,
     by_reason,
-    confirmed,
     console,
     counted,
     plain,
@@ -61,105 +62,6 @@ PerSecond = Annotated[
         help="Most dead letters per second, for each subscriber in each process.",
     ),
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LetterOptions:
-    """Options that filter dead letters."""
-
-    channel: Annotated[
-        str | None,
-        typer.Option(
-            "--channel",
-            metavar="PATH",
-            help=(
-                "Only events that ingest set aside in this channel, such as /data/ChangeEvents.  "
-                "[default: any]"
-            ),
-            autocompletion=channel_paths,
-        ),
-    ] = None
-    subscriber: Annotated[
-        str | None,
-        typer.Option(
-            "--subscriber",
-            "-s",
-            metavar="NAME",
-            help="Only dead letters of this subscriber.  [default: any]",
-            autocompletion=subscriber_names,
-        ),
-    ] = None
-    key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY", help="Only dead letters of this key, such as a record's id.  [default: any]"
-        ),
-    ] = None
-    reason: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WORD",
-            help=(
-                "Only dead letters with this reason, such as rejected; list shows the reasons.  "
-                "[default: any]"
-            ),
-        ),
-    ] = None
-    error: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="Only dead letters with this text in the error, ignoring case.  [default: any]",
-        ),
-    ] = None
-    since: Annotated[
-        str | None,
-        typer.Option(
-            parser=moment,
-            metavar="TIME",
-            help="Only events that failed since 2h ago, or since an ISO time.  [default: all]",
-        ),
-    ] = None
-    until: Annotated[
-        str | None,
-        typer.Option(
-            parser=moment,
-            metavar="TIME",
-            help="Only events that failed before 30m ago, or before an ISO time.  [default: now]",
-        ),
-    ] = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChosenLetterOptions(LetterOptions):
-    """Arguments and options that choose dead letters to change."""
-
-    ids: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="ID",
-            help=(
-                "The dead letters' ids, as list shows them.  [default: all dead letters that match the "
-                "options]"
-            ),
-            autocompletion=letter_ids,
-        ),
-    ] = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfirmationOptions(OperatorOptions):
-    """Options of a command that can't be undone: the command counts first, asks, and is audited."""
-
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the counts.")] = False
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
-    as_json: AsJson = False
-
-    def given(self, question: str, count: int) -> bool:
-        """Return true when `count` is not 0 and the operator agrees. Raises `typer.Abort` otherwise."""
-        if self.dry_run or not count:
-            return False
-        return self.yes or confirmed(question)
 
 
 @deadletters.command("list", cls=HelpfulCommand)
