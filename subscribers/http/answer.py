@@ -53,7 +53,7 @@ class Answer:
     retry_after: str | None = None
     is_cut: bool = False
     value: Any = field(default=None, init=False, repr=False, compare=False)
-    """Body as a JSON value; `None` when it is none."""
+    """Body as a JSON value; `None` if it is not JSON."""
 
     def __post_init__(self) -> None:
         if self.body:
