@@ -30,8 +30,13 @@ from streamer.supervision.stuck import PartKind
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 _INTRODUCTION = Path(__file__).with_suffix(".md")
-_TYPES = {Counter: "counter", Gauge: "gauge", Histogram: "histogram", Info: "gauge, always 1"}
-_ENDINGS = {Counter: "_total", Info: "_info"}
+_TYPES: dict[type[MetricWrapperBase], str] = {
+    Counter: "counter",
+    Gauge: "gauge",
+    Histogram: "histogram",
+    Info: "gauge, always 1",
+}
+_ENDINGS: dict[type[MetricWrapperBase], str] = {Counter: "_total", Info: "_info"}
 _UNITS = {
     "_timestamp_seconds": "seconds since the epoch",
     "_seconds": "seconds",
