@@ -154,7 +154,7 @@ class SubscriberRoute:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {close[0]}? " if close else "fields of the record are in data.fields; "
             detail = f"{name}; {hint}known: {', '.join(names)}"
-            yield str(self._mistake(keys, "an event has no such name", detail, at=(line,)))
+            yield str(self._mistake(keys, "an event has no member with this name", detail, at=(line,)))
         for name, line in unknown_members(text, source.data_names):
             sentence, detail = unknown_member(name, source.data_names)
             yield str(self._mistake(keys, sentence, detail, at=(line,)))

@@ -144,7 +144,9 @@ class _Checking:
 
     def _refuse_name(self, name: str) -> None:
         detail = f"{name}; {self._remedy(name)}"
-        raise ExpressionMistake("an event has no such name", detail, word=name, expression=self._expression)
+        raise ExpressionMistake(
+            "an event has no member with this name", detail, word=name, expression=self._expression
+        )
 
     def _remedy(self, name: str) -> str:
         if name in _LITERALS:
@@ -203,7 +205,7 @@ def unknown_member(name: str, data_names: Collection[str]) -> tuple[str, str]:
     close = difflib.get_close_matches(name, data_names, n=1)
     hint = f"did you mean data.{close[0]}? " if close else f"did you mean data.fields.{name}? "
     known = ", ".join(sorted(data_names))
-    return "the data of an event has no such name", f"data.{name}; {hint}known: {known}"
+    return "the data of an event has no member with this name", f"data.{name}; {hint}known: {known}"
 
 
 def _member_of_data(node: Node) -> str | None:

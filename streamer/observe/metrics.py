@@ -290,7 +290,7 @@ class Metrics:
         )
         self._following = self._gauge(
             "subscriber_following",
-            "1 while the subscriber follows the log, 0 while its plugin can't be opened or it still starts.",
+            "1 while the subscriber follows the log; 0 while it starts or its plugin can't be opened.",
             "subscriber",
         )
         self._down = self._gauge(

@@ -133,7 +133,7 @@ class LookupSettings(Section):
     fields: tuple[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,79}$")], ...] = Field(
         min_length=1,
         max_length=100,
-        description="API names of the fields to read; with http, names of the record's members",
+        description="API names of the fields to read; names in the JSON answer if `http` is set",
     )
 
 

@@ -301,7 +301,7 @@ def _refused(error: RecordsRefused) -> Reject:
     what = f"the field {error.field}" if error.field else "the record"
     return Reject(
         reason=masked(f"{what} can't be looked up: {error}"),
-        hint="Correct the subscriber's enrich, or let its user read the record, then redrive.",
+        hint="Correct `enrich` of the subscriber, or let the Salesforce user read the record; then redrive.",
         sent=False,
         failure=FailureClass.LOOKUP,
     )

@@ -76,7 +76,7 @@ class _Named:
         hint = f"did you mean {close[0]}? " if close else ""
         known = ", ".join(sorted(self._values)) or "none"
         raise UnfitArgument(
-            f"must be a {self._what} that {self._setting} names, found {shown(name)}; {hint}known: {known}"
+            f"must be a {self._what} of {self._setting}, found {shown(name)}; {hint}known: {known}"
         )
 
     def looked_up(self, name: str, key: str, default: Any = _MISSING) -> Any:

@@ -176,7 +176,7 @@ def test_name_that_no_event_has_is_refused_in_a_template(tmp_path: Path) -> None
     """Each event would become a dead letter."""
     loop = "{% for x in data.fields %}{{ x }}{{ range(2) }}{% endfor %}"
     text = f"text: '{{{{ subjekt }}}} {{{{ Amount | money }}}} {loop}'"
-    place = "streamer.yaml:8: subscribers.sales.text: an event has no such name: "
+    place = "streamer.yaml:8: subscribers.sales.text: an event has no member with this name: "
     known = "known: data, id, source, subject, time, type"
 
     assert lines_of(tmp_path, subscriber(text)) == [
@@ -263,10 +263,16 @@ def test_librdkafka_takes_the_defaults() -> None:
     [
         (
             "when: data.field.StageName == 'Won'",
-            "when: the data of an event has no such name: data.field; did",
+            "when: the data of an event has no member with this name: data.field; did",
         ),
-        ("body: {a: data.payload}", "body.a: the data of an event has no such name: data.payload; did you"),
-        ("text: '{{ data.field.Name }}'", "text: the data of an event has no such name: data.field; did you"),
+        (
+            "body: {a: data.payload}",
+            "body.a: the data of an event has no member with this name: data.payload; did you",
+        ),
+        (
+            "text: '{{ data.field.Name }}'",
+            "text: the data of an event has no member with this name: data.field; did you",
+        ),
         ("text: '{{ data[\"feilds\"] }}'", "data.feilds; did you mean data.fields?"),
     ],
 )

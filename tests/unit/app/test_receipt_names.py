@@ -65,4 +65,4 @@ def test_subscriber_that_comes_after_none_has_no_receipts(tmp_path: Path) -> Non
     """Its expression would never find any."""
     line = refusals(tmp_path, "body: receipts.x.number", after='on: "*"')[0]
 
-    assert line.startswith("subscribers.invoice.body: an event has no such name: receipts")
+    assert line.startswith("subscribers.invoice.body: an event has no member with this name: receipts")

@@ -122,7 +122,7 @@ def test_missing_file_of_a_body_is_named(write: Write) -> None:
     [
         (
             "<a>\n{{ subjct }}\n</a>",
-            "order.xml:2: content.template: an event has no such name: subj",
+            "order.xml:2: content.template: an event has no member with this name: subj",
         ),
         (
             "<a>\n\n{% if %}</a>",

@@ -82,24 +82,32 @@ def test_expression_that_some_event_can_have_passes(expression: str) -> None:
 @pytest.mark.parametrize(
     ("expression", "sentence", "position"),
     [
-        ("subjct == 'x'", "an event has no such name: subjct; did you mean subject?", 0),
+        ("subjct == 'x'", "an event has no member with this name: subjct; did you mean subject?", 0),
         (
             "data.fields.X && Amount > `1`",
-            "an event has no such name: Amount; fields of the record are",
+            "an event has no member with this name: Amount; fields of the record are",
             17,
         ),
-        ("data.lines[?Amount > `1`] || lines", "an event has no such name: lines", 29),
-        ("data.fields.A != null", "an event has no such name: null; write `null`, in backticks", 17),
-        ("data.fields.A == true", "an event has no such name: true; write `true`, in backticks", 17),
+        ("data.lines[?Amount > `1`] || lines", "an event has no member with this name: lines", 29),
+        (
+            "data.fields.A != null",
+            "an event has no member with this name: null; write `null`, in backticks",
+            17,
+        ),
+        (
+            "data.fields.A == true",
+            "an event has no member with this name: true; write `true`, in backticks",
+            17,
+        ),
         (
             'data.fields.StageName == "Closed Won"',
-            "an event has no such name: Closed Won; write a text in single quotes: 'Closed Won'",
+            "an event has no member with this name: Closed Won; write a text in single quotes: 'Closed Won'",
             25,
         ),
-        ("[subject, {a: Amount}]", "an event has no such name: Amount", 14),
-        ("Amount[*].x", "an event has no such name: Amount", 0),
-        ("@.Amount", "an event has no such name: Amount", 2),
-        ("length(Amount)", "an event has no such name: Amount", 7),
+        ("[subject, {a: Amount}]", "an event has no member with this name: Amount", 14),
+        ("Amount[*].x", "an event has no member with this name: Amount", 0),
+        ("@.Amount", "an event has no member with this name: Amount", 2),
+        ("length(Amount)", "an event has no member with this name: Amount", 7),
         ("uper('x')", "JMESPath has no such function: uper; did you mean upper?", 0),
         ("length()", "length() takes 1 argument, found 0", 0),
         ("merge()", "merge() takes at least 1 argument, found 0", 0),
@@ -123,7 +131,7 @@ def test_expression_that_some_event_can_have_passes(expression: str) -> None:
         ("format('{} {}', 'a')", "format(): the template has 2 {}, and the number of values is 1", 0),
         ("lookup('countris', subject)", "found 'countris'; did you mean countries? known: countries", 0),
         ("lookup(data.table, subject)", "argument 1 (table) must be a name in quotes", 0),
-        ("hmac_sha256(subject, 'mian')", "must be a key that hash_keys names, found 'mian'", 0),
+        ("hmac_sha256(subject, 'mian')", "must be a key of hash_keys, found 'mian'", 0),
     ],
 )
 def test_mistake_is_told_with_its_place(expression: str, sentence: str, position: int) -> None:

@@ -212,7 +212,7 @@ def _full_name(given: dict[str, Any], place: _Place) -> tuple[str, str]:
     full_name = _in_namespace(name, namespace)
     inner, _, last = full_name.rpartition(".")
     if not last.isidentifier():
-        raise place.mistake(f"is a type with the name {_quoted(name)}")
+        raise place.mistake(f"defines a type with the invalid name {_quoted(name)}")
     return full_name, inner
 
 
