@@ -34,7 +34,7 @@ async def test_silent_death(world: World) -> None:
         await world.read()
         world.sandbox.faults.half_open(times=6)
         publish(world, numbers)
-        await world.until(lambda: "unanswered" in world.readiness()[1], turning=5)
+        await world.until(lambda: "has not answered" in world.readiness()[1], turning=5)
         publish(world, numbers)
         world.sandbox.faults.heal("half_open")
         await world.read(turning=5)

@@ -193,7 +193,7 @@ async def test_doctor_names_foreign_records(settings: KafkaLogSettings, tmp_path
     assert sorted(each.partition(",")[0] for each in found) == sorted(f"topic {topic}" for topic in topics)
     diagnosis = await examined(tmp_path, kept_in(settings), Area.LOG)
     [fault] = [line(each) for each in diagnosis.findings if each.name == "Kafka records"]
-    assert "did not write 7 records of its own topics" in fault
+    assert "hold 7 records that Streamer did not write" in fault
     assert re.search(r"out: topic .*partition .*offset .*key ", fault)
 
 

@@ -257,7 +257,7 @@ async def test_token_is_new_in_each_envelope(erp: SoapErpReceiver, clock: Turned
         ({"a b": 1}, "'a b' is not a name of an element"),
         ({"Amount": Decimal("NaN")}, "Amount is a Decimal, but must be a text or a number"),
         ({"Line": {"#text": {}}}, "#text is a dict, but must be a text or a number"),
-        ({"Line": [[1]]}, "Line holds a list where a text"),
+        ({"Line": [[1]]}, "Line is a list, but must be a text"),
     ],
 )
 async def test_body_that_xml_cannot_carry_is_a_dead_letter(
