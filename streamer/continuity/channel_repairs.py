@@ -24,10 +24,10 @@ _NOTHING = Repaired()
 class ChannelRepairs:
     """The repairs of one channel: see `streamer.ingest.repairs.Repairs`.
 
-    Without `gaps`, gap events, overflows and changes of all records are only
-    recorded. Without `readings`, no other hole is repaired. After a redrive, the
-    records of the redriven changes are read again, because newer events of these
-    records can already be in the log.
+    Without `gaps`, the holes of gap events, overflows and changes of all records
+    are recorded but not repaired. Without `readings`, only gap events are repaired.
+    After a redrive, the records of the redriven changes are read again, because
+    newer events of these records can already be in the log.
     """
 
     channel: Channel

@@ -64,15 +64,15 @@ class EntityReader:
     """Reads the remaining records of a `ReadingProgress`, with one or two requests per step.
 
     A job of the Bulk API returns the records as they were when it began. Records
-    that have changed since are read again before their events are made. The
-    stream names the changed records; after a restart, the org names them. Until
-    then, all records of a page are read again, so that even a process that lives
-    for less than a minute makes progress. Raises the errors of the ports, and
-    `UnreadableEvent`.
+    that have changed since are read again before their events are made. The stream
+    names the changed records; after a restart, the org names them. Until the org
+    has named them, all records of a page are read again, so that even a process
+    that lives for less than a minute makes progress. Raises the errors of the
+    ports, and `UnreadableEvent`.
 
     It leaves a share of the org's requests and jobs to other clients: a step that
     would use that share raises `RetryLater` instead. The `allowance` and the last
-    answer determine how much is left.
+    answer show how many requests and jobs are left.
     """
 
     channel: Channel
@@ -126,7 +126,7 @@ class EntityReader:
     async def read_again(
         self, step: Step, stale: Sequence[str], snapshot: str, progress: ReadingProgress, position: ReplayId
     ) -> Step:
-        """Return `step`, which follows `progress`, with the current state of the records `stale`."""
+        """Return `step`, which follows `progress`, with the current states of the `stale` records."""
         part = progress.part
         assert part is not None  # noqa: S101 - a step with events has a part
         if part.is_deletions:
@@ -256,7 +256,7 @@ class EntityReader:
         return Step(progress=done, events=events)
 
     async def _ended(self, progress: ReadingProgress, job: str) -> Step:
-        """End the job; its last page is in the log."""
+        """End the job, because its last page is in the log."""
         await self.org.queries.end(job)
         self._changed = ChangedRecords()
         return Step(progress=progress.next_part())

@@ -42,8 +42,8 @@ _log = structlog.get_logger()
 def gap_to_json(gap: Event) -> JsonObject | None:
     """Return a gap event as a small JSON object, or `None` if it names no valid record.
 
-    The object has no fields of the record: a gap event has no values of a user,
-    and any others are not protected.
+    The object has no fields of the record. A gap event has no values of a user, and
+    protection rules are not applied to the object.
     """
     data = gap.data
     texts = {name: getattr(gap, name) for name in _GAP_TEXTS} | {
@@ -124,10 +124,11 @@ class GapRepair:
 
     A gap event names a changed record without any of its values (CDC guide, gap
     events). If the record can't be read now, it is read later, even after a
-    restart: until then, its continuity record stays open and keeps the gap event
-    in `progress`. A late answer is used with the channel's next answer, without
-    the records that changed in the stream meanwhile. At most 10,000 gap events
-    wait; further ones are not repaired. One answer repairs at most 1,000.
+    restart: until then, its continuity record stays open and keeps the gap event in
+    `progress`. A late answer is used with the channel's next answer, without the
+    records that changed in the stream meanwhile. At most 10,000 gap events wait,
+    and further gap events are not repaired. One answer repairs at most 1,000 gap
+    events.
     """
 
     channel: Channel
@@ -147,7 +148,7 @@ class GapRepair:
         return bool(self._reads)
 
     def taken(self, events: Sequence[Event], /) -> None:
-        """Take note of changes that enter the log, because a late answer is older than these."""
+        """Take note of changes that enter the log, because a late answer is older than these changes."""
         for read in self._reads.values():
             read.told.add(event.data["record_id"] for event in events if "record_id" in event.data)
 
@@ -217,7 +218,7 @@ class GapRepair:
             _log.info("gaps.repaired", channel=str(self.channel), entity=entity, records=len(part))
 
     async def _answered(self, entity: str, ids: Sequence[str], shape: RecordShape) -> _Read | None:
-        """Return a new answer about `ids`, or a late answer if it covers any of them; or `None`."""
+        """Return a late answer about any of the `ids`, or else a new answer, or `None` without an answer."""
         read = self._reads.get(entity)
         if read is None or (read.rows is not None and not {*read.current} & {*ids}):
             await self.rereading.asked(entity, partial(self._rows, entity, ids, shape))

@@ -56,7 +56,7 @@ class PartProgress:
     """Position in the first part of a reading, and the job that reads its records.
 
     The rows after `after` are not read yet. If `has_rows` is true, all rows are
-    read, and the job must only be ended. `jobs` counts the jobs of this part.
+    read, and only the end of the job is left. `jobs` counts the jobs of this part.
     `anchor` (epoch seconds) is a time before the job began, or the time at which
     the last job was lost. The current job has added `rows` records to the log;
     `most_rows` is the largest number of any job of the part.
@@ -106,9 +106,9 @@ class ReadingProgress:
     While `parts` is `None`, the entities are not known yet; each of them will be
     read, completely or `since` a time.
 
-    The deletions of all parts follow after all rows, up to `until` at least, so the
-    org must cover that time only once. `lacks` describes changes that can no longer
-    be found.
+    The deletions of all parts follow after all rows, up to `until` or later, so the
+    reading waits only once until the org covers that time. `lacks` describes
+    changes that can no longer be found.
     """
 
     parts: tuple[RecordSelection, ...] | None

@@ -70,9 +70,9 @@ class ChangedRecords:
     """Records that have changed since `job` began, by short id.
 
     The process that began the job learns the changes from the stream. After a
-    restart, the org names the records that changed `until` then, once it can. Until
-    the org has answered, or if too many have changed, every record counts as
-    changed.
+    restart, the org names the records that had changed by `until`, as soon as the
+    org covers that time. Until the org has answered, or if too many have changed,
+    every record counts as changed.
     """
 
     job: str | None = None
@@ -132,7 +132,7 @@ _DeletionPlace = tuple[float, str]
 class DeletedRecords:
     """Reads the deletions since a part's time, oldest first, without records that exist again.
 
-    It first asks the org when one answer can cover the reading's whole time.
+    The first request waits until one answer can cover the reading's whole time.
     Further answers cover only later times, so a deletion that the org reports late
     is never earlier than a published deletion. The progress stores the time and
     record of the last published deletion, so each deletion is published once.

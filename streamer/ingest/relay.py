@@ -151,7 +151,8 @@ class ChannelLog:
 class _Taken:
     """The part of an answer that was read so far; `position` is the checkpoint after the commit.
 
-    `gaps` are the gap events in it. `is_quiet` means that it has no messages.
+    `gaps` are the gap events in this part. `is_quiet` means that this part has no
+    messages.
     """
 
     append: GrowingAppend
@@ -184,7 +185,7 @@ class _Pauses:
         return self.clock.monotonic()
 
     def end(self, began: float, *, again_in_s: float, is_busy: bool) -> None:
-        """Record the end of a step that `began` then; `is_busy` means that a batch arrived meanwhile."""
+        """Record the end of a step that began at `began`; `is_busy` means that a batch arrived since then."""
         now = self.clock.monotonic()
         if not self._is_woken:
             self._due_at = now + again_in_s
@@ -286,9 +287,11 @@ class Ingest:
     async def _next(
         self, reader: BatchReader, checkpoint: Checkpoint | None, *, is_between: bool
     ) -> Batch | None:
-        """Return the next batch. Between two answers and with a `checkpoint`, run repairs until it arrives.
+        """Return the next batch.
 
-        Between two answers, it raises `PositionOrdered` if there is an order.
+        Between two answers and with a `checkpoint`, run repairs until the batch
+        arrives. Between two answers, raises `PositionOrdered` if an operator's
+        order waits.
         """
         if is_between:
             self._check_orders()

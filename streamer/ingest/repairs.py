@@ -34,11 +34,12 @@ class Repaired:
 class Repairs(Protocol):
     """Repairs of one channel's holes.
 
-    One `Ingest` calls it, and commits the result of each call before the next
-    call. A failed commit ends both objects. The events of a result must enter the
-    log after events that were read earlier, and before events that are read later:
-    a repaired record is newer than the earlier events, but can be older than the
-    later events. No call raises an error, and each takes at most some seconds.
+    One `Ingest` calls it, and commits the result of each call before the next call.
+    After a failed commit, neither this object nor its `Ingest` is used again. The
+    events of a result must enter the log after events that were read earlier, and
+    before events that are read later: a repaired record is newer than the earlier
+    events, but can be older than the later events. No call raises an error, and
+    each takes at most some seconds.
     """
 
     @property
@@ -95,9 +96,9 @@ class ReplayAdmission(Protocol):
 def check_org(org: OrgId, *, expected: str | None, known: Collection[OrgId]) -> None:
     """Raise `OrgChanged` unless `org`, to which the login belongs, is the intended org.
 
-    It must be the `expected` org, whose id can have 15 or 18 characters. Without
-    `expected`, it must be one of the `known` orgs, which have checkpoints in the
-    log. A log without checkpoints accepts any org.
+    With `expected`, an id of 15 or 18 characters, the intended org is the org with
+    this id. Without `expected`, each of the `known` orgs, which have checkpoints in
+    the log, is an intended org. A log without checkpoints accepts any org.
     """
     if expected is not None:
         if short_id(org) != short_id(expected):

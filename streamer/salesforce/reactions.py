@@ -19,7 +19,7 @@ class Reaction(Enum):
     RENEW_TOKEN = auto()
     """The token has expired: get a new token, then begin a new session."""
     LEAVE_ALONE = auto()
-    """The server is too busy or has too many clients: return after minutes."""
+    """The server is too busy or has too many clients: try again after some minutes."""
     WAIT_FOR_ALLOWANCE = auto()
     """The daily event allowance of the org is used up: wait for its rolling 24 hours to pass."""
     REFUSE_REPLAY_ID = auto()

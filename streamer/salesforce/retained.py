@@ -41,14 +41,14 @@ class _State(Enum):
 class LastEvent:
     """Last event in the log. It marks the position among the messages that Salesforce retains.
 
-    It is found by its id, which is in `appended`, because both transports use the
-    same event ids. If the checkpoint comes from the same transport, it is also
-    found by its replay id `last`. A message that was committed after `until`
-    (epoch seconds) follows it.
+    The last event is found by its id in `appended`, because both transports use the
+    same event ids. If the checkpoint comes from the transport being read, the last
+    event is also found by its replay id, which is `last`. A message that was
+    committed after `until` (epoch seconds) follows the last event.
 
-    `is_closed` means that a quiet answer has arrived since. Then Salesforce may
-    have dropped the event because of its age, and time decides as if the event
-    were unknown.
+    `is_closed` means that a quiet answer arrived after the last event. Then
+    Salesforce can have dropped the last event because of its age. If the search
+    does not find it, time decides which messages are new.
     """
 
     until: float
@@ -86,16 +86,17 @@ class _Found:
 class RetainedMessages:
     """Drops the messages that a checkpoint covers while Salesforce sends all that it retains.
 
-    Both transports have the same order, so the `last_event` marks the position:
-    it and all messages before it are dropped, and no message after it. If the log
-    knows only its replay id, all events of that replay id are dropped as well.
+    Both transports have the same order, so the `last_event` marks the position: the
+    last event and all messages before it are dropped, and no later message is
+    dropped. If the log knows only the last event's replay id, all events of that
+    replay id are dropped.
 
-    Without such an event, time decides: messages are dropped until the first
-    message that was committed at `since` (epoch seconds) or later. If a message
-    that follows the last event arrives before the last event was found, Salesforce
-    no longer retains the last event; `is_lost` reports that once. If nothing but
-    time ever marked the position, `unmarked_since` is the time since which
-    Salesforce must have retained all events.
+    Without a last event, time decides: messages are dropped until the first message
+    that was committed at `since` (epoch seconds) or later. If a message that
+    follows the last event arrives before the last event was found, Salesforce no
+    longer retains the last event; `is_lost` reports this loss. If only a time has
+    ever marked the position, events are missing unless Salesforce has retained all
+    events since `unmarked_since`.
 
     A selection is used for one pass through the messages; `afresh` returns a new
     selection for the next pass.
@@ -203,8 +204,8 @@ class RetainedMessages:
     def _is_repeated(self, last_event: LastEvent, message: Any) -> bool:
         """Return true for a message that the log holds, at the last event's position.
 
-        Two transports can give the last events two successive replay ids. A
-        duplicate from the publisher is new.
+        The transport being read can give the last events two successive replay ids.
+        A duplicate that the publisher sent counts as new.
         """
         position, held = position_of(message), last_event.held(message)
         is_repeated = (position == self._found.at and bool(held or not last_event.appended)) or bool(

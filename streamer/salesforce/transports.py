@@ -14,7 +14,7 @@ from streamer.settings import OUTBOUND_ROOT, Settings, Transport
 
 
 class SubscribedSource(Source, Protocol):
-    """Source that knows which channels Salesforce has accepted, and which it does not answer."""
+    """Source that knows the channels that Salesforce has accepted, and those that it does not answer."""
 
     @property
     def subscribed(self) -> frozenset[str]:
@@ -23,7 +23,7 @@ class SubscribedSource(Source, Protocol):
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Number of consecutive connections that received nothing in time, by path, without the zeros."""
+        """Number of connections in a row that received nothing in time, by path; paths with 0 are absent."""
         ...
 
 
@@ -47,7 +47,7 @@ class Transports:
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Number of consecutive connections that received nothing in time, by path, without the zeros."""
+        """Number of connections in a row that received nothing in time, by path; paths with 0 are absent."""
         return {path: times for source in self._sources for path, times in source.overdue.items()}
 
     def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:

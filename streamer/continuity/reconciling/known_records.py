@@ -73,8 +73,8 @@ def _known_at(event: Event) -> float:
     """Return the time up to which an event covers its record, by Salesforce's clock.
 
     If the record was read for the event, the event has the time of reading by the
-    reader's clock. Salesforce can date an event and its record by different
-    clocks, so the event's `LastModifiedDate` counts too.
+    reader's clock. Salesforce can date an event and its record by different clocks,
+    so the event's `LastModifiedDate` also counts.
     """
     at = seconds_of(event.time) or 0.0
     if event.type.endswith(_SNAPSHOT):
@@ -192,7 +192,7 @@ class ComparedWindow:
 
 
 def window_of(since: float, until: float | None, checkpoint: Checkpoint, now: float) -> ComparedWindow:
-    """Return the window that ends at `until`, or earlier if later changes can still lack their events.
+    """Return the window that ends at `until`, or earlier if events of later changes can still be missing.
 
     A record's stamp can be up to `TRANSACTION_S` older than the commit of its
     transaction. The log is complete up to the `verified_at` of the channel's

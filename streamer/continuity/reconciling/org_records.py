@@ -39,7 +39,7 @@ class ReconciledEntity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordVersion:
-    """A record in the org: the time of its last change by anyone, and by a user."""
+    """Times of a record's last change in the org: the last change by anyone, and the last by a user."""
 
     id: str
     at: float

@@ -138,7 +138,7 @@ class Reconciliation:
         findings: Findings,
         deleted: Deleted,
     ) -> Sequence[str]:
-        """Look up the records that only the log has; return notes if that was not possible."""
+        """Look up the records that only the log has; return notes if the look-up was not possible."""
         # The records with changes in the org were already removed from `known`.
         alone = [each for each in known.between(window.since, window.until) if each not in deleted.times]
         present = await self.records.present(entity, alone)

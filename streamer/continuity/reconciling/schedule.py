@@ -69,7 +69,7 @@ class LastComparison:
 
 @dataclass(slots=True)
 class _Visited:
-    """Time of the next comparison of an entity; the last comparison, if the audit has been read."""
+    """Time of an entity's next comparison, and its last comparison if the audit has been read."""
 
     due_at: float
     is_known: bool = False

@@ -49,9 +49,10 @@ def move_of(
 ) -> Move:
     """Return the effect of `order` at `now` (epoch seconds), given the log's `checkpoint`.
 
-    `start` is the channel's configured start. A position after the last time at
-    which nothing was missing skips the events in between. A position before
-    that time loses nothing if the time is within the retention.
+    `start` is the channel's configured start. The log is complete up to a known
+    time. An order for a later position skips the events in between. An order for an
+    earlier position loses no event, if Salesforce still retains the events since
+    the known time.
     """
     if order.place is ChannelPosition.START:
         return _to_start(order, channel, checkpoint, start, now)
@@ -183,7 +184,7 @@ def _skipping(after: Checkpoint | Start, lost_from: float | None, until: float, 
 
 
 def _new_events(channel: Channel, checkpoint: Checkpoint | None, now: float) -> Checkpoint | Start:
-    """Return the position of new events, with the id and the time after which the log holds nothing."""
+    """Return the position of new events; it names the id and the time after which the log has no event."""
     known = None
     if checkpoint is not None:
         known = checkpoint.open_replay_id or checkpoint.replay_id or checkpoint.skips_after
@@ -227,7 +228,7 @@ def _back(
 
 
 def _behind(replay_id: ReplayId, checkpoint: Checkpoint | None) -> tuple[Checkpoint | None, bool]:
-    """Return the position after a replay id, and whether reading can show that it is after the log's end."""
+    """Return the position after a replay id, and whether reading can show that this id is past the log."""
     if checkpoint is None:
         return None, False
     if replay_id in {checkpoint.replay_id, checkpoint.open_replay_id}:

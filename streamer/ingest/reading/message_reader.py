@@ -136,9 +136,9 @@ class ChannelProtection:
     def _digest_without_key(self, piece: Unreadable) -> str:
         """Return a digest of `piece` that reveals only its size.
 
-        An event's digest comes from its id, which is not secret. If the position is
-        known, the digest is the message's size. Every process that reads the same
-        message gets the same digest.
+        For an event, the digest comes from the event's id, which is not secret. For
+        another message with a known position, the digest is the message's size. In
+        both cases, every process that reads the message gets the same digest.
 
         Without a known position, the digest needs a key, because an attacker could
         find the value behind a plain digest by trying all possible values. Each
@@ -153,7 +153,10 @@ class ChannelProtection:
 
 
 def unprotected_event(raw: bytes) -> Event | None:
-    """Return the event in `raw`, if `raw` is a letter of an event that could not be protected; or `None`."""
+    """Return the event in `raw`, the bytes of a dead letter, or `None`.
+
+    Only an event that could not be protected is stored as such a letter.
+    """
     if not raw.startswith(b'{"event":'):
         return None
     try:
@@ -277,7 +280,7 @@ class BatchReader:
 
     @property
     def has_come(self) -> bool:
-        """True if `batch` would return without waiting."""
+        """True if a call of `batch` returns without waiting."""
         return self._has_come
 
     def ask(self) -> None:

@@ -28,7 +28,7 @@ class SecretBytes:
     kept: bytes = b""
 
     def error(self, piece: Unreadable) -> str:
-        """Return the error of `piece` without any text from its bytes."""
+        """Return the error of `piece` without any text from the bytes of `piece`."""
         summary, size = piece.summary or "It can't be decoded", len(piece.raw)
         what = "are encrypted" if self.kept else "are withheld"
         return f"{summary}; its {size} bytes can hold protected fields and {what}"
@@ -64,8 +64,8 @@ class Quarantine:
     ) -> DeadLetter:
         """Return the dead letter of a piece that is not JSON, or of a message that is not an event.
 
-        With `secret`, neither the letter nor the log lines contain any other part
-        of the piece.
+        With `secret`, the letter and the log lines contain no part of the piece
+        except `secret`.
         """
         if secret is None:
             digest = hashlib.sha256(piece.raw).hexdigest()

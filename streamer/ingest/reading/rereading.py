@@ -70,10 +70,10 @@ class Rereading:
     """Reads the current records of one channel's events.
 
     It raises nothing. A slow org must not delay the channel: a call takes at most
-    10 s, and all calls together take at most a quarter of the time. It sends no
-    request if less time is left than the last answer took. After a failure it
-    pauses for 10 s, and longer each time. It leaves a fifth of the org's daily
-    requests unused.
+    10 s, and all calls together take at most a quarter of the time. No request is
+    sent if the last answer took longer than the time that is left. After a failure,
+    requests pause for 10 s, and for longer after each further failure. A fifth of
+    the org's daily requests stays unused.
     """
 
     channel: Channel

@@ -105,10 +105,11 @@ _LONGEST_ADDRESS = 2_000
 
 
 def safe_address(url: str, *, named: str, allow_http: bool) -> str:
-    """Return `url` without a trailing slash, if a token or a password can safely go to it.
+    """Check that a token or a password can safely go to `url`; return `url` without a trailing slash.
 
-    Plain http is accepted for loopback only, or with `allow_http`. Raises
-    `ConfigurationError`; its message calls the address `named`.
+    Plain http is safe only for a loopback address, and `allow_http` permits it for
+    every address. For an unsafe address, raises `ConfigurationError` with a message
+    that calls the address `named`.
     """
     scheme, host = _address_parts(url, named)
     if scheme == "http" and not (allow_http or is_loopback(host)):
@@ -122,8 +123,8 @@ def safe_address(url: str, *, named: str, allow_http: bool) -> str:
 def check_instance(instance_url: str, *, login_url: str, allowed: Collection[str]) -> None:
     """Check that the host of `instance_url` is on the login's site or in `allowed`.
 
-    A false login server could otherwise direct every request, with its token,
-    to another server. Raises `ConfigurationError`.
+    Without this check, a false login server could direct every request and its
+    access token to another server. Raises `ConfigurationError`.
     """
     named = "instance_url in the answer to the login"
     host, login = _address_parts(instance_url, named)[1], _address_parts(login_url, "org.login_url")[1]
@@ -175,9 +176,9 @@ class _Login:
 class Logins:
     """Lends the tokens of orgs.
 
-    Salesforce allows few grants per user and app, and a login can use up its
-    refresh token. So all parts that use one org with the same settings share
-    one token.
+    Salesforce allows only a few grants per user and app, and some logins use up the
+    refresh token. So all parts of the process that use one org with the same
+    settings share one access token.
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -268,7 +268,7 @@ def _seamed(array: bytes) -> list[bytes]:
 
 
 def _is_whole(piece: bytes) -> bool:
-    """Return whether `piece` is a complete message, so that no bytes after it were lost in transit."""
+    """Return whether `piece` is a complete message; if so, no bytes after it were lost in transit."""
     try:
         message = orjson.loads(piece)
     except orjson.JSONDecodeError:

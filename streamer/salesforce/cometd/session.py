@@ -31,8 +31,8 @@ _SMALL_BYTES = 64 * 1024
 class SessionLost(Exception):
     """The session has failed: begin a new session, and subscribe from the positions in the log.
 
-    `reason` is one of a few stable words. If the loss is `polite`, the server
-    still knows the session, so the client ends it with a disconnect.
+    `reason` is one of a few stable words. `polite` means that the server still
+    knows the session, so that the client ends the session with a disconnect.
     """
 
     def __init__(self, reason: str, detail: str, *, reaction: Reaction, polite: bool = False) -> None:
@@ -54,9 +54,9 @@ class SessionLost(Exception):
 class BayeuxOptions:
     """Options of a session: times in seconds, sizes in bytes.
 
-    The server holds a connect for a known time; the connect is overdue
-    `grace_s` after that time. Salesforce refuses requests of 32,768 bytes, and
-    can send answers of more than ten million bytes (Streaming API guide).
+    The server holds a connect for a known time; the connect is overdue `grace_s`
+    after that time. Salesforce refuses requests of 32,768 bytes or more, and can
+    send answers of more than ten million bytes (Streaming API guide).
     """
 
     api_version: str = "64.0"
@@ -173,7 +173,7 @@ class BayeuxSession:
             yield answer, _by_path(chunk, answer.replies[protocol.SUBSCRIBE])
 
     async def unsubscribe(self, paths: AbstractSet[str]) -> AsyncGenerator[BayeuxResponse, None]:
-        """Stop the delivery of `paths`, even if the server refuses; yield the server's answers."""
+        """Unsubscribe `paths`, and yield the server's answers. `subscribed` drops the paths at once."""
         self.subscribed -= paths
         messages = [
             self._numbered({"channel": protocol.UNSUBSCRIBE, "subscription": path}) for path in sorted(paths)

@@ -75,7 +75,7 @@ class CometdSource:
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Number of consecutive sessions whose connect was not answered in time, by path; empty if 0."""
+        """By path, the number of consecutive sessions without a timely answer to a connect; empty if 0."""
         return dict.fromkeys(self._feeds.paths, self._overdue) if self._overdue else {}
 
     async def __aenter__(self) -> Self:
@@ -172,7 +172,11 @@ class CometdSource:
             await self._subscribing.bring_up_to_date(session, held=False)
 
     async def _connected(self, session: BayeuxSession) -> BayeuxResponse | None:
-        """Hold one connect and serve new and closed feeds; return `None` if no feed is left."""
+        """Send one connect, and return its answer; return `None` as soon as no feed is left.
+
+        Until the answer arrives, new feeds are subscribed and closed feeds are
+        unsubscribed.
+        """
         connect = self._tasks.create_task(_outcome(session), name="cometd connect")
         try:
             while await self._interrupted(connect):

@@ -52,8 +52,8 @@ class Subscribing:
     async def bring_up_to_date(self, session: BayeuxSession, *, held: bool) -> None:
         """Unsubscribe channels without a consumer, and subscribe new channels.
 
-        `held` is true during a connect. Raises `SessionLost` if this session can't
-        change the subscriptions.
+        `held` is true while the server holds a connect. Raises `SessionLost` if
+        this session can't change the subscriptions.
         """
         self._feeds.changed.clear()
         gone = session.subscribed - self._feeds.paths

@@ -28,7 +28,7 @@ class NotificationsEnvelope:
     """Notifications of one org, in their order.
 
     A message is `{"organization_id", "action_id", "notification_id", "entity",
-    "fields"}`. The other values are text, or `None` if missing.
+    "fields"}`. All values except `fields` are texts, or `None` if they are missing.
     """
 
     organization_id: str
@@ -38,7 +38,7 @@ class NotificationsEnvelope:
 def parse_envelope(body: bytes) -> NotificationsEnvelope:
     """Return the envelope in `body`. Raises `MalformedEnvelope`.
 
-    It refuses entities, document types, more than 24 levels, more than 50,000
+    It refuses XML entities, document types, more than 24 levels, more than 50,000
     elements, and more than 100 notifications.
     """
     try:

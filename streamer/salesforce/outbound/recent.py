@@ -30,11 +30,11 @@ _STEP_S = 0.001
 
 @dataclass(slots=True)
 class RecentNotifications:
-    """Ids of one channel's recent notifications: those of a day, but at most 200,000.
+    """Ids of the notifications that one channel has received in a day: at most 200,000 ids.
 
-    Each slot is a separate checkpoint: `appended` are its ids, and
-    `verified_at` is the time of the last id. Slots are filled one after the
-    other. A slot is used again when its last id is older than a day.
+    The log keeps each slot as a separate checkpoint, whose `appended` has the ids
+    and whose `verified_at` is the time of the last id. Slots are filled one after
+    the other. A slot is used again when its last id is older than a day.
     """
 
     _slots: list[Checkpoint] = field(default_factory=list)
@@ -112,7 +112,7 @@ class NotificationLog:
     clock: Clock
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
-        """Read all slots of `channel`; return the newest without its ids. Raises `LogUnavailable`."""
+        """Read all slots of `channel`; return the newest slot without its ids. Raises `LogUnavailable`."""
         slots: list[Checkpoint] = []
         while len(slots) < MOST_SLOTS:
             slot = await self.log.checkpoint(slot_channel(channel, len(slots)))
@@ -147,7 +147,7 @@ class NotificationAppend:
         return self.append.size
 
     def add(self, events: Sequence[Event], /) -> None:
-        """Encode `events` and keep their ids; a refused event is set aside, but its id is kept too."""
+        """Encode `events` and keep their ids, including the ids of refused events, which are set aside."""
         self._ids += [event.id for event in events]
         self.append.add(events)
 

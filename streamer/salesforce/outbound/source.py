@@ -88,7 +88,7 @@ class Inbox:
         await waiting.answer
 
     async def take(self) -> Group:
-        """Wait for arrivals, and return some of them in order; all can be repetitions."""
+        """Wait for arrivals, and return some of them in order; all of them can be repetitions."""
         while not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()
@@ -127,9 +127,9 @@ _NOT_READ = "this process does not read the channel"
 class OutboundSource:
     """Source whose batches come from the endpoint.
 
-    An arrival is acknowledged when its batch is committed. It is refused if the
-    batch's consumer ends first. The order of arrivals has no meaning: Salesforce
-    repeats old notifications between new ones.
+    An arrival is acknowledged when its batch is committed. If the consumer ends
+    before the commit, the arrival is refused. The order of arrivals has no meaning,
+    because Salesforce repeats old notifications between new ones.
     """
 
     def __init__(self, clock: Clock, observer: InboxObserver) -> None:

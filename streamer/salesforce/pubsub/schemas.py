@@ -167,8 +167,8 @@ class Messages:
     """Decodes the events of one channel with their schemas.
 
     A message is `{"channel", "data": {"schema", "payload", "event"}}`, where
-    `event` has the `replayId` as bytes, and on a platform event its `EventUuid`
-    and `EventApiName`.
+    `event` has the `replayId` as bytes. For a platform event, `event` also has the
+    `EventUuid` and the `EventApiName`.
     """
 
     def __init__(self, path: str, schemas: Schemas) -> None:
@@ -224,8 +224,8 @@ class Messages:
 class _Schema:
     """Reader of one schema's events: `decode` reads the payload, `about` the values next to it.
 
-    Payloads of `at_once` bytes are decoded without a pause. The number is lower
-    if one byte can stand for a whole object.
+    Up to `at_once` bytes of payloads are decoded without a pause. `at_once` is
+    lower if one byte of a payload can stand for a whole object.
     """
 
     decode: Callable[[bytes], JsonObject]

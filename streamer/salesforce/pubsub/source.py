@@ -33,8 +33,8 @@ class PubSubSource:
     """Reads channels over the Pub/Sub API. Enter it before you read, and leave it afterwards.
 
     Every channel has its own stream and recovery, so that one channel's failure
-    does not disturb the other channels. They share the connection, the login and
-    the schemas.
+    does not disturb the other channels. All channels share the connection, the
+    login and the schemas.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class PubSubSource:
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Number of consecutive streams that received nothing in time, by path, without the zeros."""
+        """Number of consecutive streams that received nothing in time, by path; paths with 0 are absent."""
         return {
             path: reader.recovery.overdue for path, reader in self._readers.items() if reader.recovery.overdue
         }

@@ -55,7 +55,7 @@ _COLUMN_NAME = re.compile(r"[A-Za-z]\w{0,254}", re.ASCII)
 
 
 class OtherFields(ValueError):
-    """The rows have other fields than the query: the entity or the user's rights have changed."""
+    """The rows have other fields than the query, because the entity or the user's rights have changed."""
 
 
 def rows_of(body: bytes, columns: Sequence[str]) -> Iterator[Row]:

@@ -32,7 +32,7 @@ class Action(StrEnum):
 class SetupChange:
     """One request to Salesforce that creates, changes or deletes a channel or a member.
 
-    The id of `subject` is empty if it does not exist yet.
+    If `subject` does not exist yet, its id is empty.
     """
 
     action: Action
@@ -128,7 +128,10 @@ def adding(setup: ChannelSetup, channel: str, entity: str, options: MemberOption
 
 
 def removing(setup: ChannelSetup, channel: str, entity: str) -> ChangePlan:
-    """Return the plan that removes an entity or a platform event from a channel; raises as `adding`."""
+    """Return the plan that removes an entity or a platform event from a channel.
+
+    Raises the errors of `adding`.
+    """
     name, kind = _known(setup, channel)
     return _removing(setup, name, event_name(entity) if kind == "event" else change_event(entity))
 

@@ -51,8 +51,8 @@ class Tooling:
     async def make(self, change: SetupChange) -> None:
         """Make one change.
 
-        It succeeds even if this or another client has made the change before.
-        Raises `ConfigurationError` if the API version lacks the objects.
+        The call succeeds even if this or another client has already made the
+        change. Raises `ConfigurationError` if the API version lacks the objects.
         """
         self.check(change)
         try:

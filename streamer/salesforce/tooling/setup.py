@@ -90,7 +90,7 @@ def custom_channel_name(text: str) -> str:
 
 
 def member_name(channel: str, selected: str) -> str:
-    """Return the full name of a member; it has no two underscores in a row."""
+    """Return the full name of a member, in which no two underscores follow each other."""
     return f"{channel}_{selected}".replace("__", "_")
 
 

@@ -62,12 +62,12 @@ class Collections:
     async def write(self, operation: WriteOperation, records: Sequence[JsonObject]) -> list[WriteResult]:
         """Write `records`: see `streamer.ports.OrgWriter`.
 
-        Several changes to one record go into successive calls. In one call,
-        Salesforce refuses an external id that appears twice, and an id that appears
-        more than a few times (Apex guide, DML statements). If a call is refused as
-        a whole, or exceeds a limit of the org's triggers, its records are sent
-        again in halves, so that one record can't block the other records. After an
-        unanswered call, no further call is made.
+        Several changes to one record go into successive calls. Salesforce refuses a
+        call in which an external id appears twice, or an id more than a few times
+        (Apex guide, DML statements). If a call is refused as a whole, or exceeds a
+        limit of the org's triggers, its records are sent again in halves, so that
+        one record can't block the other records. After an unanswered call, no
+        further call is made.
         """
         results: dict[int, WriteResult] = {}
         waiting: deque[Sequence[_Item]] = deque()
@@ -182,7 +182,7 @@ def _item(operation: WriteOperation, number: int, record: JsonObject) -> _Item |
 
 
 def _apart(part: Sequence[_Item], found: _Found) -> list[_Item]:
-    """Return the records of a call that can succeed in a smaller call."""
+    """Return the records of a failed call that can succeed in a smaller call."""
     if len(part) == 1:
         return []
     return [

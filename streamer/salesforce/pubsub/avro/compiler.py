@@ -213,7 +213,11 @@ class ReaderCompiler:
         return record_reader(fields, keep_nulls=self._keep_nulls)
 
     def field(self, field: AvroField, *, of_event: bool = False) -> FieldReader:
-        """Return the reader of a field; system fields of an event (`of_event`) are also known by name."""
+        """Return the reader of a field.
+
+        With `of_event`, the field belongs to an event, and a system field is also
+        recognised by its name.
+        """
         time = stated_time(field.doc, name=field.name if of_event else "")
         kind = field.type
         if not isinstance(kind, Union):
@@ -223,7 +227,7 @@ class ReaderCompiler:
         return FieldReader(name=field.name, read=union_reader(branches), present=present)
 
     def type(self, kind: AvroType, time: TimeText | None = None) -> Reader:
-        """Return the reader of a type; if the type's field is a time, `time` is its format."""
+        """Return the reader of a type; `time` is the format of the type's field, if this field is a time."""
         match kind:
             case Primitive():
                 return self._primitive(kind, time)

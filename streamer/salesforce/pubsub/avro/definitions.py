@@ -123,7 +123,7 @@ def types_in(schema: AvroRecord) -> int:
 
 
 class _Memory:
-    """Memory for the types of one schema, in bytes per byte of a datum."""
+    """Memory that decoded values of one schema's types need, in bytes per byte of a datum."""
 
     def __init__(self) -> None:
         self._repeated: dict[AvroType, int] = {}

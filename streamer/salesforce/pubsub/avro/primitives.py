@@ -158,8 +158,8 @@ def date_of_ms(epoch_ms: int) -> str:
 def stated_time(doc: str, *, name: str = "") -> TimeText | None:
     """Return the format of a field in milliseconds, as stated by its documentation or its `name`.
 
-    `name` is the name of a field at the top of an event. `None` means that the
-    field is not stated to be a time.
+    `name` is the name of a field at the top of an event. The result is `None` if
+    neither the documentation nor `name` states that the field is a time.
     """
     parts = doc.split(":")
     match parts[1].lower() if len(parts) > 1 else "":

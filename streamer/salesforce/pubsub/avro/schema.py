@@ -109,9 +109,9 @@ def change_reader(event: AvroRecord) -> Reader:
     The payload has the header and the non-null fields: all fields of a created
     record, otherwise the changed fields and the enrichment fields. In an update,
     cleared fields are null, and so are cleared parts of a compound field. If only
-    the diff of a large text was sent, the value is `{"diff": text}`. The header
-    names the changed fields, has no `nulledFields` and `diffFields`, and has times
-    as numbers.
+    the diff of a large text was sent, the value is `{"diff": text}`. In the header,
+    the changed fields are names, times are numbers, and `nulledFields` and
+    `diffFields` are missing.
 
     Raises `UnusableSchema` if the bitmaps in the header are not lists of texts.
     """
@@ -242,9 +242,9 @@ class EventSchema:
     def parse(cls, schema_id: str, schema_json: str) -> "EventSchema":
         """Return the schema for an id from its JSON text.
 
-        Raises `UnusableSchema` if the text is not an Avro record, or has more than a
-        million characters or 2,000 fields. It also raises it for types that are
-        nested too deeply, contain themselves, or take no bytes.
+        Raises `UnusableSchema` if the text is not an Avro record, or has more than
+        a million characters or 2,000 fields. Types that are nested too deeply,
+        contain themselves, or take no bytes also raise `UnusableSchema`.
         """
         try:
             return cls(schema_id, parse_record(schema_json))
