@@ -225,7 +225,7 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
         return Retry(reason=reason, failure=FailureClass.TIMEOUT)
 
     def _ended(self, delivery: Delivery) -> list["_LateMember"]:
-        """Return the members of ended calls that nobody awaits after `delivery`."""
+        """Return the members of ended calls whose outcome nobody requests after `delivery`."""
         members = self._late_members.get(delivery.event.key, {})
         own = members.get(delivery.event.id)
         # Another event of a key arrives only after the earlier ones are settled, unless `order` is `none`.
@@ -269,7 +269,7 @@ class _LateMember(NamedTuple):
 
 
 def _outcome(returned: Any) -> Outcome:
-    # The caller checks it, like everything that a plugin returns.
+    # The caller checks this value, like everything that a plugin returns.
     outcome: Outcome = returned
     return outcome
 
@@ -286,7 +286,7 @@ class _Call:
     is_abandoned: bool = False
 
     def abandon(self) -> bool:
-        """Return whether a thread is making the call; otherwise no thread ever will."""
+        """Return whether a thread is making the call. If no thread is making the call, it is never made."""
         self.is_abandoned = True
         return self.thread is not None and not self.ended.done()
 

@@ -135,9 +135,9 @@ class TurnedClock:
 
     It starts at `now`, in seconds since the epoch, by default at 2025-01-01T00:00Z.
     While :meth:`turn` advances, sleeps and timeouts fire in the order of their due
-    times. The tasks that one of them wakes run before the next one fires. Real I/O
-    does not follow this clock: a test that uses a socket turns the clock and then
-    waits for the result.
+    times. The tasks that a sleep or a timeout wakes run before the next sleep or
+    timeout fires. Real I/O does not follow this clock: a test that uses a socket
+    turns the clock and then waits for the result.
     """
 
     def __init__(self, now: float = 1_735_689_600.0) -> None:

@@ -86,8 +86,8 @@ def document(delivery: Delivery) -> JsonObject:
 def message(delivery: Delivery, mode: ContentMode) -> Message | Reject | Skip:
     """Return `delivery` as a message of that `mode`.
 
-    If the event has no field of the body, it is skipped. If JSON can't hold the
-    body, it is rejected.
+    If the event has no field of the body, the event is skipped. If JSON can't hold
+    the body, the event is rejected.
     """
     if delivery.body == {} and delivery.content is None:
         return nothing_to_send()
@@ -103,9 +103,9 @@ def message(delivery: Delivery, mode: ContentMode) -> Message | Reject | Skip:
 def emptied(delivery: Delivery, mode: ContentMode, media_type: str) -> Message:
     """Return `delivery` as a message of that `mode` without data, whatever its body is.
 
-    It makes a target delete a record: as a tombstone in Kafka, or as the end of a
-    retained message in MQTT. In structured mode, `media_type` is the type of the
-    documents.
+    The message makes a target delete a record: as a tombstone in Kafka, or as the
+    end of a retained message in MQTT. In structured mode, `media_type` is the type
+    of the documents.
     """
     kind = _STRUCTURED if mode == "structured" else media_type
     return Message(content=Content(data=b"", type=kind), attributes=_beside(delivery, mode))

@@ -85,7 +85,7 @@ def exact_default(value: Any) -> Any:
 
 
 def plain_number(value: float | Decimal) -> str:
-    """Return a finite number in decimal digits without an exponent; a double has as few as possible."""
+    """Return a finite number in decimal digits without an exponent; a double gets the fewest digits."""
     return f"{value if isinstance(value, Decimal) else Decimal(repr(value)):f}"
 
 
@@ -157,7 +157,7 @@ def _check(found: int, most: int, what: str, raw: bytes) -> None:
 
 
 def raw_json(value: Any) -> bytes:
-    """Return `value` as JSON of any depth. Every part of it must be JSON, a `Decimal` or bytes.
+    """Return `value` as JSON of any depth. Every part of `value` must be JSON, a `Decimal` or bytes.
 
     Bytes become base64. orjson alone reads 1,024 levels but writes only 254.
     """

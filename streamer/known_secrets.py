@@ -95,7 +95,8 @@ _MOST_RENEWED = 200
 class KnownSecrets:
     """Set of secrets that a process uses, safe for threads.
 
-    Secrets from the configuration are kept; of renewed secrets, the latest are kept.
+    All secrets from the configuration are kept, but only the latest renewed
+    secrets.
     """
 
     def __init__(self) -> None:

@@ -46,7 +46,7 @@ class ChannelRepairs:
     @property
     def follows_changes(self) -> bool:
         """True if `taken` must be called for new events: see `Repairs`."""
-        # Every event asks this, so a part without open work is not called.
+        # This is called for every event, so do not call a part without open work.
         readings, gaps = self.readings, self.gaps
         return (readings is not None and bool(readings.open.holes) and readings.has_work) or (
             gaps is not None and bool(gaps.open) and gaps.follows_changes

@@ -104,7 +104,7 @@ class _Gap:
 
 @dataclass(slots=True, kw_only=True)
 class _Read:
-    """Request for records: its `rows` if answered, and `told`, the records changed in the log since."""
+    """Request for records, with the answer's `rows`; the log has later changes of the records in `told`."""
 
     ids: Sequence[str]
     shape: RecordShape

@@ -66,7 +66,10 @@ class OpenReadings:
         return min(waiting, key=lambda hole: self.due_at(hole.id), default=None)
 
     def hold(self, hole_id: str) -> None:
-        """Make a new reading hold the overflows that it also repairs, and extend it to their latest time."""
+        """Make a new reading hold the overflows that it also repairs.
+
+        This also extends the reading to the latest time of these overflows.
+        """
         held = [each for each in self._repaired_with(hole_id) if each != hole_id]
         self._held[hole_id] = held
         until = max(self._progress[each].until or 0.0 for each in [hole_id, *held])

@@ -99,7 +99,7 @@ class Readings:
     def has_work(self) -> bool:
         """True if a reading is open and not paused, or an order waits for an answer."""
         holes = self.open.holes
-        # Each answer asks this, and thousands can be open: stop at the first that is not paused.
+        # Each answer calls this, and thousands of readings can be open: stop at the first unpaused reading.
         return bool(
             not all(map(self.snapshots.pauses, holes.values()))
             or self.open.broken
@@ -162,7 +162,7 @@ class Readings:
         return replace(repaired, again_in_s=0.0 if following is None else self._pause_s(following))
 
     async def _read(self, hole: ContinuityRecord, position: ReplayId) -> Repaired:
-        # Not earlier: a page that is being read is compared with the changes.
+        # Forget them only here, because a page that is being read is compared with the changes.
         self._steps.forget_missed()
         step = await self._tried(hole, position)
         due_at = self.clock.monotonic() + step.again_in_s

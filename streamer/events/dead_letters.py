@@ -27,7 +27,8 @@ class DeadLetter:
     next to an Avro payload; both are empty if unknown. `partition` and `offset` are
     the event's position in the log, if it has one. If the content was too large to
     keep, `raw` is its beginning, `whole_size` its size in bytes, and `whole_sha256`
-    its hash; otherwise they are 0 and empty. Times are epoch seconds.
+    its hash; otherwise `whole_size` is 0 and `whole_sha256` is empty. Times are
+    epoch seconds.
     """
 
     id: str

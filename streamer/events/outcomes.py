@@ -123,13 +123,13 @@ class Delivery:
     """One event on its way to one target.
 
     `key` is the idempotency key: it is the same for every attempt, restart and
-    redrive. `attempt` counts from 1. `body` is the event in the form that the target
-    needs, or `{}` if the event has none of the body's fields; its numbers can be
-    `Decimal`. A plugin that supports `content` sends it instead of `body`. `text` is
-    a sentence for people. Each of the three is `None` if not configured. `receipts`
-    are from the subscribers before this one, by name. `traceparent` is the attempt's
-    span in the format of W3C Trace Context, for the request header of that name;
-    `None` if tracing is off.
+    redrive. `attempt` counts from 1. `body` is the event in the form that the
+    target needs, or `{}` if the event has none of the body's fields; its numbers
+    can be `Decimal`. A plugin that supports `content` sends `content` instead of
+    `body`. `text` is a sentence for people. `body`, `content` and `text` are `None`
+    if they are not configured. `receipts` are from the subscribers before this one,
+    by name. `traceparent` is the attempt's span in the format of W3C Trace Context,
+    for the request header of that name; `None` if tracing is off.
     """
 
     event: Event

@@ -39,11 +39,11 @@ class Batch:
     """Result of one read of a channel; it can be empty.
 
     `messages` are payloads of the transport, in Salesforce's order; a normaliser
-    turns each into events. `read_at` is in epoch seconds. `org_time` is Salesforce's
-    time in the answer, in epoch seconds, if the transport reports it. A large answer
-    has several batches, and `more` is true in all but the last. In an empty batch,
-    `position` is the position that Salesforce reports; without it, the position of
-    the last message counts.
+    turns each into events. `read_at` is in epoch seconds. `org_time` is
+    Salesforce's time in the answer, in epoch seconds, if the transport reports it.
+    A large answer has several batches, and `more` is true in all but the last. In
+    an empty batch, `position` is the position that Salesforce reports; without
+    `position`, the position of the last message stays valid.
 
     `place_lost` means that Salesforce no longer retains the last event in the log,
     so events between it and this batch can be missing. `unmarked_since` (epoch
@@ -68,20 +68,23 @@ class Checkpoint:
     """Position up to which a channel has been appended to the log.
 
     The log is complete up to and including `replay_id`; with `None`, it has no
-    event yet. `appended` are the ids of later events that the log already has: the
-    events of a split message share one replay id, and reading resumes before all of
-    them. `open_replay_id` is their replay id. It is `None` once an answer without
-    events has shown that no further event has that replay id; then the ids in
-    `appended` mark the position on the other transport.
+    event yet. `appended` are the ids of later events that the log already has,
+    because the events of a split message share one replay id, and reading resumes
+    before all these events. `open_replay_id` is the replay id of the events in
+    `appended`. `open_replay_id` is `None` once an answer without events has shown
+    that no further event has that replay id; then the ids in `appended` mark the
+    position on the other transport.
 
-    `verified_at` (epoch seconds) is the last time at which no event was known to be
-    missing. `positioned_at` is the time of the event or answer with the replay ids,
-    or `None` if unknown. If it is older than the retention, Salesforce can have
-    dropped the replay ids although no event is missing.
+    `verified_at` (epoch seconds) is the last time up to which, as far as known, no
+    event is missing. `positioned_at` is the time of the event or answer with the
+    replay ids, or `None` if unknown. If `positioned_at` is older than the
+    retention, Salesforce can have dropped the replay ids although no event is
+    missing.
 
-    If an operator skips events, there is no `replay_id` at first. Then `skips_after`
-    is the replay id before the skipped events: reading can begin after it, and time
-    or the last event marks the end of the skipped events.
+    If an operator skips events, there is no `replay_id` at first. Then
+    `skips_after` is the replay id before the skipped events. Reading can begin
+    after `skips_after`, and a time or the last event marks the end of the skipped
+    events.
     """
 
     channel: Channel
@@ -107,5 +110,6 @@ class SoughtPlace(Checkpoint):
     """Checkpoint whose last event is sought among the messages after `replay_id`.
 
     An operator named `replay_id`; the other fields come from the log's checkpoint.
-    Messages in the log are not yielded again; messages after its last event are.
+    Messages after the log's last event are yielded; messages that the log already
+    has are not yielded again.
     """

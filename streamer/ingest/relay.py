@@ -86,7 +86,7 @@ class GrowingAppend:
 
     def _set_aside(self, refused: EventsRefused) -> None:
         if not refused.events:
-            # With no event to set aside, the same append would be refused for ever.
+            # Without an event to set aside, the log would refuse the same append for ever.
             raise LogMisconfigured(
                 f"The log refuses an append and names no event in it: {refused}"
             ) from refused
@@ -268,7 +268,7 @@ class Ingest:
     async def _ordered(
         self, checkpoint: Checkpoint | None, after: Checkpoint | Start
     ) -> tuple[Checkpoint | None, Checkpoint | Start]:
-        """Return where reading continues by an operator's order; without one, `checkpoint` and `after`."""
+        """Return where an operator's order moves the reading; without an order, `checkpoint` and `after`."""
         order = await self.log.answered(self.positioning.next_order())
         if order is None:
             return checkpoint, after

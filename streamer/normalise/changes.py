@@ -146,7 +146,7 @@ def _hunks(lines: Sequence[str]) -> Sequence[_Hunk] | None:
 
 
 def _splits(text: str) -> Iterator[Sequence[Line]]:
-    """Yield the lines of `text`, first with a lone carriage return as a newline, then as a character."""
+    """Yield `text` as lines: first with a lone carriage return as a newline, then as a plain character."""
     yield _lines(_NEWLINE, text)
     if "\r" in text.replace("\r\n", ""):
         yield _lines(_NEWLINE_OF_LF, text)

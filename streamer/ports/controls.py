@@ -49,10 +49,10 @@ class LetterCursor(Protocol):
 class Controls(Protocol):
     """Switches, orders, dead letters, continuity records and the audit, kept in the log for every process.
 
-    A call that writes returns when its change and its audit record are durable;
-    no change takes effect before its audit record. If that is uncertain, the call
-    raises `LogUnavailable`: the caller can repeat the call, and the record can
-    then be written twice.
+    A call that writes returns when its change and its audit record are durable; no
+    change takes effect before its audit record. If it is uncertain whether they are
+    durable, the call raises `LogUnavailable`. The caller can repeat the call; then
+    the log can have the audit record twice.
     """
 
     def switched(self) -> AsyncGenerator[ControlState, None]:
@@ -73,8 +73,8 @@ class Controls(Protocol):
     async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord, /) -> None:
         """Add the ids in `letters` to the letters that an open redrive skips.
 
-        A redrive that has ended stays ended, even if its end is written first.
-        Raises `LogUnavailable`.
+        If the redrive ends before this change is written, it stays ended. Raises
+        `LogUnavailable`.
         """
         ...
 

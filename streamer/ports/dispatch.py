@@ -26,13 +26,15 @@ class Subscription:
 
     `patterns` are event types, with `*` for any run of characters. `start` is the
     position of a subscriber that is new to the log; later, its recorded progress
-    counts. With `receipts`, the subscriber settles with receipts. Then the log never
-    moves its progress back, because receipts would be written twice.
+    counts. With `receipts`, the subscriber's settlements contain receipts. Then the
+    log never moves the subscriber's progress back, because a second settlement
+    would write the same receipts again.
 
-    A subscriber with `after` reads only events that these subscribers forward to it,
-    beginning with the first. `downstream` are the subscribers to which it forwards
-    events: the log keeps forwarded events for them from now on, even if they have
-    not begun yet.
+    With `after`, the subscriber reads only events that the subscribers in `after`
+    forward to it, beginning with the first forwarded event. `downstream` are the
+    subscribers to which this subscriber forwards events. From now on, the log keeps
+    forwarded events for the `downstream` subscribers, even if they have not begun
+    to read.
     """
 
     subscriber: SubscriberName
@@ -127,9 +129,10 @@ class Settlement:
 class Recorded:
     """Part of a settlement that is in the log.
 
-    The log has all work in `partitions`; partitions that were revoked meanwhile are
-    missing. For `crowded` partitions, the log can hardly store more offsets above the
-    prefix: the caller stops reading them until a later `Recorded` no longer lists them.
+    The log has all work of the `partitions`, which do not include partitions that
+    were revoked meanwhile. In `crowded` partitions, the log can hardly store more
+    offsets above the prefix. The caller stops reading the crowded partitions, until
+    a later `Recorded` no longer lists them.
     """
 
     partitions: frozenset[Partition] = frozenset()
@@ -200,7 +203,7 @@ class LogReader(Protocol):
         ...
 
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
-        """Name the configured subscribers; the log need not keep events that only other subscribers lack.
+        """Name the configured subscribers; the log need not keep events for any other subscribers.
 
         Raises `LogUnavailable`.
         """

@@ -38,7 +38,7 @@ class HistoryStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryPage:
-    """Events in the order of their partitions, and about how many offsets are `left`."""
+    """Events in the order of their partitions, and the approximate number of offsets that are `left`."""
 
     events: Sequence[Event]
     left: int = 0
@@ -98,9 +98,9 @@ class FoundEvents:
 
     With `is_whole`, nothing is left to search. Otherwise `cursor` continues the
     search; it is empty if it would be too long. `reached` (epoch seconds) is the
-    time of the event up to which all partitions were searched, or `None` if there is
-    no such event. Events of one partition are in order. Events of several partitions
-    are in the order of their times, as far as `reached`.
+    time of the event up to which all partitions were searched, or `None` if there
+    is no such event. Events of one partition are in order. Up to `reached`, events
+    of several partitions are in the order of their times.
     """
 
     events: Sequence[LoggedEvent]
@@ -112,7 +112,7 @@ class FoundEvents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundReceipts:
-    """Receipts of one event, oldest first. Without `is_whole`, later receipts were not searched."""
+    """Receipts of one event, oldest first. Without `is_whole`, the search did not examine later receipts."""
 
     receipts: Sequence[Receipt]
     is_whole: bool = True

@@ -29,15 +29,17 @@ class Source(Protocol):
         that the answer is in the log, so that the source can ask Salesforce for
         more.
 
-        A source that loses its session resumes by itself, after the checkpoint of
-        the last `settle`, or after `after`. It can then repeat messages of the
-        checkpoint's open replay id, but never skips any.
+        If a source loses its session, it resumes by itself after the checkpoint of
+        the last `settle`, or after `after` if `settle` was not called. Then the
+        source can repeat messages of the checkpoint's open replay id, but it never
+        skips a message.
 
         After a checkpoint of another transport, or without a complete replay id, it
-        yields the messages that follow the checkpoint's last event. Without that
-        event, it yields all messages that were committed since `CLOCKS_DIFFER_S`
-        before `verified_at`; then the first batch has `unmarked_since`. If
-        Salesforce confirms that there is nothing new, it yields an empty batch.
+        yields the messages that follow the checkpoint's last event. If Salesforce
+        no longer retains that event, or the checkpoint has no event, the source
+        yields all messages that were committed since `CLOCKS_DIFFER_S` before
+        `verified_at`; then the first batch has `unmarked_since`. If Salesforce
+        confirms that there is nothing new, it yields an empty batch.
 
         Raises `SubscriptionRefused` or `CredentialsRefused` if an operator must
         act, and `ReplayIdRefused` if Salesforce no longer knows the position. The
@@ -79,11 +81,11 @@ class RecordReader(Protocol):
     ) -> Mapping[str, JsonObject]:
         """Return `fields` of the records of `entity`, by id; this costs one request.
 
-        Records that are too large for one answer cost a few more requests. There are
-        at most 2,000 `ids`. A record that is deleted or invisible to the user is
-        left out, and so can fields be. Raises `RetryLater` if there is no answer, a
-        `Stop` if an operator must act, and `RecordsRefused` if Salesforce refuses
-        the request, with the name of the field if it is known.
+        Records that are too large for one answer cost a few more requests. There
+        are at most 2,000 `ids`. Deleted records, and records that the user can't
+        see, are left out. Fields can also be left out. Raises `RetryLater` if there
+        is no answer, a `Stop` if an operator must act, and `RecordsRefused` if
+        Salesforce refuses the request, with the name of the field if it is known.
         """
         ...
 

@@ -21,7 +21,7 @@ LARGEST_BATCH = 10_000
 """Largest `batch_size` of a plugin."""
 
 BATCH_WAIT_S = 0.01
-"""Default time in seconds for which the first delivery of a batch waits for others."""
+"""Default time in seconds for which the first delivery of a batch waits for other deliveries."""
 
 LONGEST_BATCH_WAIT_S = 1.0
 """Largest `batch_wait_s` of a plugin, in seconds."""
@@ -117,8 +117,8 @@ class BlockingSubscriber(Protocol):
 class BatchSubscriber(Subscriber, Protocol):
     """Delivery to a target that accepts several events in one call; a plugin implements it.
 
-    Dispatch calls `deliver_many`, even for a single event. Only if `batch_size` is
-    1, and for a test event, is `deliver` called.
+    Dispatch calls `deliver_many`, even for a single event. It calls `deliver` only
+    for a test event, and if `batch_size` is 1.
     """
 
     @property
@@ -128,7 +128,7 @@ class BatchSubscriber(Subscriber, Protocol):
 
     @property
     def batch_wait_s(self) -> float:
-        """Longest time in seconds that the first delivery waits for others, up to `LONGEST_BATCH_WAIT_S`.
+        """Longest time for which the first delivery waits for others, at most `LONGEST_BATCH_WAIT_S` seconds.
 
         A class without this property waits for `BATCH_WAIT_S`. A batch is sent
         at once if it is full, or if no more deliveries can join it.
@@ -138,11 +138,12 @@ class BatchSubscriber(Subscriber, Protocol):
     async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
         """Try to deliver each delivery once; return an outcome for each, in the order of `deliveries`.
 
-        No two deliveries share a lane, and thus a key, except with `order: none`,
-        when events of a key can overtake each other. Several calls can run at once,
-        for different lanes. An exception, or a wrong number of outcomes, counts as
-        `Retry` for all deliveries. A call that exceeds the subscriber's
-        `deliver_timeout_s` is cancelled.
+        No two deliveries of a call share a lane, and therefore no two share a key.
+        With `order: none`, they can share a key, and events of a key can overtake
+        each other. Several calls can run at once, for different lanes. An
+        exception, or a wrong number of outcomes, counts as `Retry` for all
+        deliveries. A call that exceeds the subscriber's `deliver_timeout_s` is
+        cancelled.
         """
         ...
 
@@ -157,15 +158,15 @@ class BlockingBatchSubscriber(BlockingSubscriber, Protocol):
 
     @property
     def batch_wait_s(self) -> float:
-        """Longest time in seconds that the first delivery waits for others."""
+        """Longest time in seconds for which the first delivery of a batch waits for other deliveries."""
         ...
 
     def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
         """Try to deliver each delivery once, as `BatchSubscriber.deliver_many` does.
 
         Called on threads. A call that exceeds the subscriber's `deliver_timeout_s`
-        counts as failed but continues. Until it has ended, further events of its
-        keys are left out of other calls and count as failed.
+        counts as failed but continues. Until this call has ended, further events of
+        its keys are left out of other calls and count as failed.
         """
         ...
 

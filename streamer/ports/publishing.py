@@ -44,8 +44,8 @@ class Unpublished:
     """The event itself was refused.
 
     `code` is a stable word, and `reason` a sentence with a remedy. `sent` is false
-    if the event did not leave this process. `is_transient` means that, by
-    Salesforce's answer, the event can succeed later.
+    if the event did not leave this process. `is_transient` means that, according to
+    Salesforce's answer, Salesforce can accept the event later.
     """
 
     code: str
@@ -77,8 +77,8 @@ class EventPublisher(Protocol):
 
         `topic` is the API name of the event, such as `Order_Placed__e`. An expired
         token is renewed, and a changed schema is fetched again. After an unanswered
-        request, the remaining events are not sent, and are `Unanswered` too. Raises
-        no `StreamerError`.
+        request, the remaining events are not sent, and their results are also
+        `Unanswered`. Raises no `StreamerError`.
         """
         ...
 

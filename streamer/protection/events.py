@@ -23,7 +23,7 @@ _MEMBER = re.compile(r'\{\s*"')
 
 @dataclass(slots=True, kw_only=True)
 class _Parts:
-    """Parts of an event's data that must be replaced, or are `DROPPED`.
+    """New values for the parts of an event's data that rules change; `DROPPED` marks a removed part.
 
     The event's key is looked up in `keyed`, the protected fields.
     """
@@ -104,7 +104,7 @@ def _parts(event: Event, rules: FieldRules) -> _Parts:
 
 
 def _treat_names(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
-    """Remove the names of dropped fields, as for a user without access, and of removed diffs."""
+    """Remove the names of removed diffs, and the names of dropped fields, as for a user without access."""
     known, of = rules.known, rules.of
     for member in ("changed_fields", "nulled_fields"):
         names = data[member]
@@ -159,7 +159,7 @@ def _treat_payload(payload: Any, rules: FieldRules, parts: _Parts) -> None:
 
 
 def _held(payload: Any) -> Any:
-    """Return the object or list that is a payload, or that its text contains; otherwise `None`.
+    """Return the payload if it is an object or a list, or the object or list in its text, or `None`.
 
     Raises `NotProtected` for text that resembles JSON but is cut off or invalid,
     because its members can't be found. Other text, such as a line of a log, can

@@ -16,7 +16,7 @@ _LONGEST_PATH = 4_096
 
 
 class NotProtected(Exception):
-    """Protected fields of an event can't be distinguished from others; the error quotes no value."""
+    """Protected fields of an event can't be distinguished from other fields; the error quotes no value."""
 
 
 def treated_fields(fields: JsonObject, rules: FieldRules, diffs: Collection[str] = ()) -> JsonObject:
@@ -36,7 +36,10 @@ def treated_list(values: list[Any], rules: FieldRules) -> list[Any]:
 
 
 def treated_whole(value: Any, treatment: Treatment, depth: int = 0) -> Any:
-    """Return `value` with each single value treated, or `DROPPED`. Raises `NotProtected` as above."""
+    """Return `value` with each single value treated, or `DROPPED`.
+
+    Raises `NotProtected` if the value is nested too deeply.
+    """
     if treatment is DROP:
         return DROPPED
     if value is None or isinstance(treatment, FixedTreatment):

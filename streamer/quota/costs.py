@@ -38,7 +38,7 @@ ONE_REQUEST = JobCost(requests=1)
 
 
 def query(records: int, *, page: int = QUERY_PAGE) -> JobCost:
-    """Return the cost of reading `records` with REST queries; a query without a result is a request too."""
+    """Return the cost of reading `records` with REST queries. Even a query without a result is a request."""
     return JobCost(requests=max(1, ceil(records / page)))
 
 

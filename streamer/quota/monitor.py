@@ -68,7 +68,7 @@ class _Failures:
 
 @dataclass(slots=True, kw_only=True)
 class _EventsLeft:
-    """Forecast of the end of the delivered events; logs once when it is near, and once when it is not."""
+    """Forecast of the end of the delivered events; logs when the end becomes near or no longer is near."""
 
     observer: LimitsObserver
     _forecast: Forecast = field(default_factory=Forecast, init=False)
@@ -137,7 +137,7 @@ class LimitsMonitor:
         return reading
 
     async def renew(self) -> None:
-        """Read the limits now, unless that was tried a few seconds ago or was refused."""
+        """Read the limits now, unless a reading was tried a few seconds ago or was refused."""
         if self.clock.monotonic() >= self._renewable_at:
             await self._next()
 

@@ -23,7 +23,7 @@ class SubscribedSource(Source, Protocol):
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Number of connections in a row that received nothing in time, by path; paths with 0 are absent."""
+        """Number of consecutive connections without a timely answer, by path; paths with 0 are absent."""
         ...
 
 
@@ -47,7 +47,7 @@ class Transports:
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Number of connections in a row that received nothing in time, by path; paths with 0 are absent."""
+        """Number of consecutive connections without a timely answer, by path; paths with 0 are absent."""
         return {path: times for source in self._sources for path, times in source.overdue.items()}
 
     def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:

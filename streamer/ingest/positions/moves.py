@@ -235,7 +235,7 @@ def _behind(replay_id: ReplayId, checkpoint: Checkpoint | None) -> tuple[Checkpo
         # This id is the log's end: the last event can't follow it.
         return checkpoint, True
     values = _values(checkpoint)
-    # The id of a quiet answer can belong to the last event, which is then found by it.
+    # The id of a quiet answer can belong to the last event, and then finds that event.
     last = checkpoint.open_replay_id or checkpoint.replay_id
     appended = checkpoint.appended if checkpoint.open_replay_id is not None else ()
     values |= {"replay_id": replay_id, "open_replay_id": last, "appended": appended}

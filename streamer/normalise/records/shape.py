@@ -66,7 +66,7 @@ class RecordShape:
     """Fields of the records of one entity that the user can see.
 
     `select` names the columns of a query over REST or Bulk; `Id` is first. For a
-    compound field, it names the parts and never the field itself.
+    compound field, `select` names the parts, and never the compound field.
     """
 
     entity: str
@@ -78,8 +78,8 @@ class RecordShape:
     def of(cls, describe: JsonObject) -> "RecordShape":
         """Return the shape of the entity in a describe (see `streamer.ports.Describer`).
 
-        The shape can select fields that are missing in the org's change events. It
-        omits only fields that are missing in every change event.
+        The shape can select fields that are missing in the org's change events. The
+        shape omits only fields that no change event has.
         """
         entity = describe["name"]
         fields = {name: field for name, field in _named(describe["fields"]) if not _is_hidden(field)}

@@ -154,7 +154,7 @@ def _site(host: str) -> str:
     host = host.rstrip(".")
     if is_loopback(host) or is_address(host) or host.rpartition(".")[2].isdigit():
         return host
-    # A public suffix has no owner, and neither has a name of one label.
+    # Nobody owns a public suffix, or a name of one label.
     return _public_suffixes().privatesuffix(host) or host
 
 

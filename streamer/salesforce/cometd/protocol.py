@@ -121,7 +121,7 @@ _REACTIONS: tuple[tuple[str | None, int, str, Reaction], ...] = (
 
 
 def _names_no_channel(reply: Mapping[str, Any]) -> bool:
-    # A server that lost the session answers a subscription like this; its error can mislead.
+    # A server that lost the session answers a subscription like this; the error in the answer can mislead.
     advice = reply.get("advice")
     return (
         reply.get("channel") == SUBSCRIBE

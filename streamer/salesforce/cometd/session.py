@@ -230,7 +230,7 @@ class BayeuxSession:
 
     async def _exchange(self, body: bytes, timeout_s: float) -> tuple[int, bytes]:
         async with self._clock.timeout(timeout_s):
-            # Not as the client's default headers, because aiohttp sends those to a proxy as well.
+            # Do not use the client's default headers, because aiohttp also sends those to a proxy.
             response = await send(
                 self._http, "POST", self._url, proxy=self._proxy, headers=self._headers, data=body
             )

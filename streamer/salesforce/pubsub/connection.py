@@ -193,7 +193,7 @@ def _arguments(options: PubSubOptions) -> list[tuple[str, str | int]]:
         ("grpc.max_receive_message_length", options.answer_bytes),
         ("grpc.keepalive_time_ms", round(options.ping_every_s * 1000)),
         ("grpc.keepalive_timeout_ms", round(options.ping_timeout_s * 1000)),
-        # gRPC also pings to measure bandwidth; while such a ping is open, it sends no other.
+        # gRPC also pings to measure bandwidth; while such a ping is open, gRPC sends no other ping.
         ("grpc.http2.ping_timeout_ms", round(options.ping_timeout_s * 1000)),
         # A quiet stream must be pinged for as long as it exists.
         ("grpc.http2.max_pings_without_data", 0),

@@ -100,5 +100,5 @@ def _is_local(address: str) -> bool:
     try:
         return is_loopback(URL(address).host or "")
     except ValueError:
-        # Another check refuses it.
+        # Another check refuses an invalid address.
         return False

@@ -66,7 +66,7 @@ class Position(StreamPosition):
         for message in messages:
             position = position_of(message)
             if message is first:
-                # A new message can share the replay id of dropped ones, so all must be read again.
+                # A new message can share the replay id of dropped messages, so read all of these again.
                 self.passed = self.passed if position in {None, self.dropped} else self.dropped or self.passed
                 self.dropped = None
                 break

@@ -86,7 +86,7 @@ class ChannelReader:
             await subscription.begin()
             self._accept()
             if begins and not subscription.has_arrived:
-                # The position begins here, so the log must record it.
+                # The position begins here, so the log must record this position.
                 yield self._batch()
             is_admitted = False
             while True:

@@ -66,7 +66,7 @@ class PubSubSource:
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Number of consecutive streams that received nothing in time, by path; paths with 0 are absent."""
+        """Number of consecutive streams without a timely answer, by path; paths with 0 are absent."""
         return {
             path: reader.recovery.overdue for path, reader in self._readers.items() if reader.recovery.overdue
         }

@@ -101,7 +101,7 @@ class RestQueries:
                     raise
                 self._sizes.was_too_large(query, rows)
             except AnswerTooLate:
-                # The caller waits before it tries again, with a smaller page.
+                # The caller waits, and then tries again with a smaller page.
                 self._sizes.was_too_large(query, rows)
                 raise
             except RecordsRefused as error:

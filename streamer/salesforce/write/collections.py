@@ -84,7 +84,7 @@ class Collections:
             results.update(zip((item.number for item in part), found.results, strict=True))
             if isinstance(first := found.results[0], Unanswered):
                 failure = first.error
-            # In front of the queue, so that they precede later changes of the same records.
+            # Put these records in front of the queue, so that they precede later changes of the same records.
             waiting.extendleft(reversed(_halves(_apart(part, found))))
         return [results[number] for number in range(len(records))]
 
