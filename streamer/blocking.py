@@ -75,7 +75,7 @@ def on_threads(
 ) -> Subscriber:
     """Return `subscriber` itself if its `deliver` is asynchronous; otherwise run its calls on threads.
 
-    Raises `ConfigurationError` if only some of its methods block.
+    Raises `ConfigurationError` if only some of the subscriber's methods block.
     """
     is_asynchronous = inspect.iscoroutinefunction(subscriber.deliver)
     many = getattr(subscriber, "deliver_many", None)
@@ -90,10 +90,11 @@ def on_threads(
 class ThreadedSubscriber:
     """Makes the calls of a blocking plugin on its own threads, at most `threads`.
 
-    A call that exceeds its time-out can't be ended. So it keeps its thread, and
-    the next delivery of the same record waits until the call has ended: a target
-    never receives two events of one record at once. If the next delivery is for
-    the same event, it gets the outcome of the late call.
+    A call that exceeds its time-out can't be ended. So such a call keeps its
+    thread, and the next delivery of the same record waits until the call has ended,
+    because a target must never receive two events of one record at once. If the
+    next delivery is for the same event, this delivery gets the outcome of the late
+    call.
     """
 
     def __init__(

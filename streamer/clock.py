@@ -38,7 +38,7 @@ class Clock(Protocol):
         ...
 
     def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
-        """Return a context whose body raises `TimeoutError` after `seconds`; with `None`, it never does."""
+        """Return a context whose body raises `TimeoutError` after `seconds`; `None` means without a limit."""
         ...
 
 
@@ -181,7 +181,7 @@ class TurnedClock:
                 entered = False
 
     async def turn(self, seconds: float) -> None:
-        """Advance by `seconds`; sleeps and timeouts that fall due meanwhile fire."""
+        """Advance by `seconds`; sleeps and timeouts that fall due within this time fire."""
         target = self._now + seconds
         await self._settle()
         while self._due and self._due[0][0] <= target:

@@ -44,7 +44,7 @@ def binary_headers(event: Event, event_type: bytes) -> dict[str, str | bytes | N
 
 
 def attributes(event: Event) -> dict[str, str]:
-    """Return the attributes of `event` as texts; its channel and replay id are extensions."""
+    """Return the attributes of `event` as texts; the event's channel and replay id are extensions."""
     named = {
         "specversion": "1.0",
         "id": event.id,
@@ -101,7 +101,7 @@ def message(delivery: Delivery, mode: ContentMode) -> Message | Reject | Skip:
 
 
 def emptied(delivery: Delivery, mode: ContentMode, media_type: str) -> Message:
-    """Return `delivery` as a message of that `mode` without data, whatever its body is.
+    """Return `delivery` as a message of that `mode` without data; the delivery's body is not used.
 
     The message makes a target delete a record: as a tombstone in Kafka, or as the
     end of a retained message in MQTT. In structured mode, `media_type` is the type

@@ -90,7 +90,7 @@ def plain_number(value: float | Decimal) -> str:
 
 
 def _has_exponent(written: bytes) -> bool:
-    """Return false if no number in JSON has an exponent; true if one has, or may have."""
+    """Return false if no number in JSON has an exponent; true if a number has or may have an exponent."""
     shape = written.translate(_DIGITS)
     at = shape.find(_EXPONENT)
     for _ in range(_MOST_LOOKED_AT):
@@ -143,7 +143,7 @@ def bounded_json(body: bytes | str) -> Any:
 
 
 def check_json(body: bytes | str) -> None:
-    """Raise `OversizedJson` if the values of `body` would need too much memory; does not parse it."""
+    """Raise `OversizedJson` if the values of `body` would need too much memory. `body` is not parsed."""
     if len(body) <= _COUNTED_FROM_BYTES:
         return
     raw = body.encode(errors="surrogatepass") if isinstance(body, str) else body

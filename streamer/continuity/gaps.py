@@ -40,7 +40,7 @@ _log = structlog.get_logger()
 
 
 def gap_to_json(gap: Event) -> JsonObject | None:
-    """Return a gap event as a small JSON object, or `None` if it names no valid record.
+    """Return a gap event as a small JSON object, or `None` if the event names no valid record.
 
     The object has no fields of the record. A gap event has no values of a user, and
     protection rules are not applied to the object.
@@ -124,11 +124,11 @@ class GapRepair:
 
     A gap event names a changed record without any of its values (CDC guide, gap
     events). If the record can't be read now, it is read later, even after a
-    restart: until then, its continuity record stays open and keeps the gap event in
-    `progress`. A late answer is used with the channel's next answer, without the
-    records that changed in the stream meanwhile. At most 10,000 gap events wait,
-    and further gap events are not repaired. One answer repairs at most 1,000 gap
-    events.
+    restart: until then, the hole's continuity record stays open and keeps the gap
+    event in `progress`. A late answer is used with the channel's next answer,
+    without the records that changed in the stream after the request. At most 10,000
+    gap events wait, and further gap events are not repaired. One answer repairs at
+    most 1,000 gap events.
     """
 
     channel: Channel
@@ -138,7 +138,7 @@ class GapRepair:
     open: dict[str, dict[str, _Gap]] = field(default_factory=dict, init=False)
     """Gap events that wait for their records, by entity and hole."""
     unreadable: list[ContinuityRecord] = field(default_factory=list, init=False)
-    """Final states of holes whose gap event can't be read; they wait for the log."""
+    """Final states of holes whose gap event can't be read; these states are not in the log yet."""
     _shapes: dict[str, tuple[float, RecordShape]] = field(default_factory=dict, init=False)
     _reads: dict[str, _Read] = field(default_factory=dict, init=False)
 

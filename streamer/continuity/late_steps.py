@@ -29,11 +29,11 @@ class LateSteps:
     """Makes the steps of `reader` one at a time, and uses late answers.
 
     A late request is not repeated, because Salesforce does not answer a repeated
-    request sooner. It is not cancelled, because a cancelled request can lose a
-    token that it is renewing. So the stream continues before the answer arrives.
-    The stream's changes can be newer than a late answer, so the changed records are
-    read again before the answer is used. `on_answer` is called when a late answer
-    arrives.
+    request sooner. A late request is also not cancelled, because a cancelled
+    request can lose a token that it is renewing. So the stream continues before the
+    answer arrives. The stream's changes can be newer than a late answer, so the
+    changed records are read again before the answer is used. `on_answer` is called
+    when a late answer arrives.
     """
 
     reader: EntityReader

@@ -229,7 +229,7 @@ class LetterRedrives:
         self._orders.wake = wake
 
     def follow(self, orders: Mapping[str, Redrive]) -> None:
-        """Execute these `orders` of the channel, by id, and no others."""
+        """Execute these `orders` of the channel, by id, and no other orders."""
         self._orders.follow(orders)
 
     async def step(self) -> Repaired:

@@ -16,8 +16,9 @@ class OpenReadings:
 
     While one reading waits for a time, later readings can continue. An overflow
     waits until the earlier readings of its entity have ended, so that one reading
-    can repair several overflows. A reading can hold other readings, which end with
-    it. `broken` are readings in the log with unreadable progress.
+    can repair several overflows. A reading can hold other readings, which end
+    together with the holding reading. `broken` are readings in the log with
+    unreadable progress.
     """
 
     holes: dict[str, ContinuityRecord] = field(default_factory=dict)
@@ -32,7 +33,7 @@ class OpenReadings:
         self.holes[hole.id] = hole
 
     def remove(self, hole_id: str) -> None:
-        """Remove a reading; the readings that it held continue separately."""
+        """Remove a reading; the readings that the removed reading held continue separately."""
         for known in (self.holes, self._progress, self._due_at, self._held):
             known.pop(hole_id, None)
 

@@ -18,7 +18,7 @@ _PART = frozenset({"entity", "where", "fields", "since", "is_deletions"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordSelection:
-    """Records of one entity to read: those that match `where` (SOQL), or all.
+    """Records of one entity to read: the records that match `where` (SOQL), or all records.
 
     With `since` (epoch seconds), only records changed or deleted since then; with
     `is_deletions`, only the deletions. Without `fields`, all fields are read.
@@ -61,8 +61,8 @@ class PartProgress:
     the last job was lost. The current job has added `rows` records to the log;
     `most_rows` is the largest number of any job of the part.
 
-    In a part of deletions, the deletions before `anchor` are published, and so are
-    those up to the time and record in `after`.
+    In a part of deletions, the deletions before `anchor`, and the deletions up to
+    the time and record in `after`, are published.
     """
 
     job: str | None = None

@@ -40,12 +40,12 @@ _OURS = frozenset(
 
 
 def progress_of(hole: ContinuityRecord) -> ReadingProgress | None:
-    """Return the records to read for a new hole, or `None` if no reading can repair it.
+    """Return the records to read for a new hole, or `None` if no reading can repair the hole.
 
     An overflow hides changes of one transaction, so changes since shortly before
-    its commit are read. After a change of all records, all records of the entity
-    and the deletions since that commit are read. The org's clock can be ahead of
-    ours, so each of these two readings extends at least to the commit.
+    the overflow's commit are read. After a change of all records, all records of
+    the entity and the deletions since that commit are read. The org's clock can be
+    ahead of ours, so each of these two readings extends at least to the commit.
 
     A refused replay id hides changes in the channel's entities since the last time
     at which nothing was missing. A start before the retention hides changes in the
@@ -76,10 +76,11 @@ def progress_of(hole: ContinuityRecord) -> ReadingProgress | None:
 class Readings:
     """Readings of one channel's entities, one after another, the oldest first: see `OpenReadings`.
 
-    If the org refuses a reading, the reading ends and its hole stays. A transient
-    failure is retried without end, with back-off, and the record states the reason
-    meanwhile. If a reading is paused or waits for the org, the next reading
-    continues. At most 10,000 readings wait; further holes are not repaired.
+    If the org refuses a reading, the reading ends, and its hole is not repaired. A
+    transient failure is retried without end, with back-off, and the record states
+    the reason until a try succeeds. If a reading is paused or waits for the org,
+    the next reading continues. At most 10,000 readings wait; further holes are not
+    repaired.
     """
 
     reader: EntityReader

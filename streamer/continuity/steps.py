@@ -27,10 +27,10 @@ class Step:
     waits: str = ""
 
     def counted(self) -> tuple[ReadingProgress, int]:
-        """Return the progress with the rows of this step, and how many records it adds to PUBLISHED.
+        """Return the progress with the rows of this step, and how many records this step adds to PUBLISHED.
 
-        After a lost job, the next job returns the same rows again. It adds only the
-        rows beyond the largest number that any job of this part has returned.
+        After a lost job, the next job returns the same rows again. A step adds only
+        the rows beyond the largest number that any job of this part has returned.
         """
         reached = self.progress.reached
         if reached.job is None:
@@ -41,7 +41,7 @@ class Step:
 
 
 COVERED_S = 60.0
-"""Pause in seconds before the org is asked again about a span that it does not cover yet."""
+"""Pause in seconds before another request about a span that the org does not cover yet."""
 
 
 def coverable_in_s(until: float, now: float) -> float:
@@ -71,8 +71,8 @@ class ChangedRecords:
 
     The process that began the job learns the changes from the stream. After a
     restart, the org names the records that had changed by `until`, as soon as the
-    org covers that time. Until the org has answered, or if too many have changed,
-    every record counts as changed.
+    org covers that time. Until the org has answered, or if too many records have
+    changed, every record counts as changed.
     """
 
     job: str | None = None

@@ -56,7 +56,7 @@ LONGEST_PAUSE_S = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """The whole target needs a pause of `after_s`; this event loses no attempt.
+    """The whole target needs a pause of `after_s`; the event keeps all its remaining attempts.
 
     `alert` means that the target accepts nothing until an operator acts.
     """
@@ -165,8 +165,8 @@ class Receipt:
 class Forwarded:
     """Event that one subscriber has settled, forwarded to the later subscriber `to`.
 
-    The event's `receipts` name the settling subscriber, and those before it. `at`
-    is in epoch seconds.
+    The event's `receipts` name the settling subscriber and the subscribers before
+    it. `at` is in epoch seconds.
     """
 
     to: SubscriberName

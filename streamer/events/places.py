@@ -70,8 +70,8 @@ class Setback:
 class ParkedLane:
     """Lane that the log keeps because its head keeps failing.
 
-    `offsets` are the offsets of its events, ascending, in the partition from which
-    the events were read.
+    `offsets` are the ascending offsets of the lane's events in the partition from
+    which they were read.
     """
 
     lane: str

@@ -46,10 +46,10 @@ class Batch:
     `position`, the position of the last message stays valid.
 
     `place_lost` means that Salesforce no longer retains the last event in the log,
-    so events between it and this batch can be missing. `unmarked_since` (epoch
-    seconds) is set once in each subscription that begins at a time, because neither
-    an id nor an event marks the position: events since then are missing if
-    Salesforce no longer retains them.
+    so events between that event and this batch can be missing. `unmarked_since`
+    (epoch seconds) is set once in each subscription that begins at a time, because
+    neither an id nor an event marks the position: events since then that Salesforce
+    no longer retains are missing.
     """
 
     channel: Channel
@@ -67,13 +67,13 @@ class Batch:
 class Checkpoint:
     """Position up to which a channel has been appended to the log.
 
-    The log is complete up to and including `replay_id`; with `None`, it has no
-    event yet. `appended` are the ids of later events that the log already has,
-    because the events of a split message share one replay id, and reading resumes
-    before all these events. `open_replay_id` is the replay id of the events in
-    `appended`. `open_replay_id` is `None` once an answer without events has shown
-    that no further event has that replay id; then the ids in `appended` mark the
-    position on the other transport.
+    The log is complete up to and including `replay_id`, which is `None` while no
+    replay id is complete. `appended` are the ids of later events that the log
+    already has, because the events of a split message share one replay id, and
+    reading resumes before all these events. `open_replay_id` is the replay id of
+    the events in `appended`. `open_replay_id` is `None` once an answer without
+    events has shown that no further event has that replay id; then the ids in
+    `appended` mark the position on the other transport.
 
     `verified_at` (epoch seconds) is the last time up to which, as far as known, no
     event is missing. `positioned_at` is the time of the event or answer with the
@@ -98,7 +98,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewEventsAfter(Checkpoint):
-    """Checkpoint after which an operator skips all events but new ones.
+    """Checkpoint after which an operator skips all events except new events.
 
     The first subscription requests new events. If there was no answer yet, a later
     subscription begins after `skips_after`.

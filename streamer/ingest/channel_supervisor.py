@@ -51,7 +51,7 @@ class _OwnedChannel:
 
 @dataclass(slots=True, kw_only=True)
 class ChannelSupervisor:
-    """Runs one `Ingest` for each owned channel, and restarts it when it fails.
+    """Runs one `Ingest` for each owned channel, and restarts an `Ingest` that fails.
 
     A transient failure is retried with back-off, from the checkpoint in the log. A
     failure that needs an operator is logged and also retried, first after a second

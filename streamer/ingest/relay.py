@@ -140,7 +140,7 @@ class ChannelLog:
         self.observer.appended(appended, self.clock.monotonic() - began)
 
     async def answered(self, request: Awaitable[_Answer]) -> _Answer:
-        """Return the log's answer to `request`; meanwhile `busy_since` is set."""
+        """Return the log's answer to `request`. During the wait for the answer, `busy_since` is set."""
         self.busy_since = self.clock.monotonic()
         answer = await request
         self.busy_since = None
@@ -197,12 +197,12 @@ class _Pauses:
 class Ingest:
     """Carries one channel's events from Salesforce into the log.
 
-    An answer's events and its replay id are committed together, so a crash
-    repeats nothing and skips nothing. `Ingest` can be cancelled at any time. With
-    `repairs`, changes that Salesforce withheld are read from the org, together
-    with answers and between them. With `admission`, a replay can be stopped before
-    it begins. An operator's order for another position is executed between two
-    answers.
+    An answer's events and its replay id are committed together, so a crash repeats
+    nothing and skips nothing. `Ingest` can be cancelled at any time. With
+    `repairs`, changes that Salesforce withheld are read from the org, both together
+    with answers and between two answers. With `admission`, a replay can be stopped
+    before the replay begins. An operator's order for another position is executed
+    between two answers.
     """
 
     source: Source
@@ -336,7 +336,7 @@ class Ingest:
             append.add(self.messages.stored(ReadBatch(events=repaired.events)), batch.read_at)
 
     async def _make_step(self, repairs: Repairs, reader: BatchReader, checkpoint: Checkpoint) -> None:
-        """Append the next part of the repairs; its requested pause lasts even if batches arrive."""
+        """Append the next part of the repairs; the pause after the part lasts even if batches arrive."""
         began = self._pauses.begin()
         # After a reset, a channel has no position until its next event.
         position = checkpoint.open_replay_id or checkpoint.replay_id or ReplayId(b"")

@@ -174,8 +174,8 @@ class OutboundNormaliser:
 
     The event id is the notification's id, which stays the same when Salesforce
     repeats the notification. A notification has no commit time, so the event has
-    the time of its arrival. A notification has no position either, so its id is
-    used as the position.
+    the time of its arrival. A notification also has no position, so its id is used
+    as the position.
     """
 
     def __init__(self, channel: Channel) -> None:

@@ -20,10 +20,10 @@ from streamer.ports.history import EventHistory
 
 
 class LetterCursor(Protocol):
-    """Reader of the dead letters that remembers how far it has read; for one task at a time.
+    """Reader of the dead letters, which remembers how far it has read; only one task at a time may use it.
 
-    Its cost grows with the letters that it returns, and with the changes since
-    its last call. Each method raises `LogUnavailable`.
+    The cost of a call grows with the letters that the call returns, and with the
+    changes since the last call. Each method raises `LogUnavailable`.
     """
 
     def heads(self) -> AsyncGenerator[LetterHead, None]:
@@ -33,7 +33,7 @@ class LetterCursor(Protocol):
         id at most once, with its latest letter. If a later call yields an id again,
         the letter was set aside again. Apart from the heads, memory does not grow
         with the number of letters. A caller that stops early can get some heads
-        again.
+        again in a later call.
         """
         ...
 

@@ -50,8 +50,8 @@ class Assigned:
     """Partitions that this process owns from now on, and their `progress`.
 
     `assignment` numbers the assignments of a feed. A settlement names the
-    assignment under which its events were read. `parked` are the parked lanes of
-    these partitions.
+    assignment under which the settled events were read. `parked` are the parked
+    lanes of these partitions.
     """
 
     assignment: int
@@ -75,8 +75,8 @@ class Page:
     """Entries of some partitions, in order for each partition, without settled entries.
 
     `through` is the offset up to which each partition was read (exclusive): an
-    offset below it without an entry does not concern this subscriber. `behind` is
-    the known number of entries that follow.
+    offset below `through` without an entry does not concern this subscriber.
+    `behind` is the known number of entries that follow.
     """
 
     entries: Sequence[Entry]
@@ -106,9 +106,9 @@ class Settlement:
     """Finished work of a subscriber, recorded atomically.
 
     All work belongs to partitions in `progress`. `redriven` are the ids of dead
-    letters to remove, because `lanes` parks their events. A letter that is also in
-    `set_aside` has failed again, and stays. `forwarded` events with the same key are
-    in the order in which they were settled.
+    letters to remove, because `lanes` parks the events of these letters. A letter
+    that is also in `set_aside` has failed again, and stays. `forwarded` events with
+    the same key are in the order in which they were settled.
     """
 
     assignment: int
@@ -172,7 +172,7 @@ class Feed(Protocol):
         ...
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
-        """Return parked events of an owned partition, in the order of `offsets`; they stay parked.
+        """Return parked events of an owned partition, in the order of `offsets`; the events stay parked.
 
         Events that are not parked, or whose partition was revoked, are left out.
         Raises `LogUnavailable`; the caller can recall again.

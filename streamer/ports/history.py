@@ -29,7 +29,7 @@ class HistoryStart:
     """Offsets at which the events since a given time begin.
 
     If earlier events since that time can have been deleted, `begins_at` (epoch
-    seconds) is the time of the log's first event; otherwise it is `None`.
+    seconds) is the time of the log's first event; otherwise `begins_at` is `None`.
     """
 
     offsets: Mapping[Partition, int]
@@ -97,10 +97,10 @@ class FoundEvents:
     """Answer to a search that examined `scanned` log positions.
 
     With `is_whole`, nothing is left to search. Otherwise `cursor` continues the
-    search; it is empty if it would be too long. `reached` (epoch seconds) is the
-    time of the event up to which all partitions were searched, or `None` if there
-    is no such event. Events of one partition are in order. Up to `reached`, events
-    of several partitions are in the order of their times.
+    search. A cursor that would be too long is empty. `reached` (epoch seconds) is
+    the time of the event up to which all partitions were searched, or `None` if
+    there is no such event. Events of one partition are in order. Up to `reached`,
+    events of several partitions are in the order of their times.
     """
 
     events: Sequence[LoggedEvent]
@@ -191,7 +191,7 @@ class EventHistory(Protocol):
         """Yield pages of the events that are appended from now on, without end.
 
         The first page is empty, and every event that is appended after it will
-        follow. Appends never wait for the reader. If the reader is too slow, it gets
+        follow. Appends never wait for the reader. A reader that is too slow gets
         the latest events, and the number of positions that it has missed.
         """
         ...

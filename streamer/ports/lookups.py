@@ -63,7 +63,7 @@ class LookupService(LookupReader, Protocol):
         ...
 
     def preview(self, record_id: str, /) -> Preview:
-        """Return the request that would read one record, with secrets masked; makes no connection."""
+        """Return the request that would read one record, with secrets masked; no connection is opened."""
         ...
 
 

@@ -35,7 +35,7 @@ class Subscriber(Protocol):
 
         Raises a `Stop`, such as `ConfigurationError`, if an operator must act.
         After any other error, or after the subscriber's `deliver_timeout_s`, the
-        daemon opens it again.
+        daemon opens the subscriber again.
         """
         ...
 
@@ -63,7 +63,7 @@ class Previewing(Protocol):
     """Optional ability of a subscriber: it shows what it would send."""
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
-        """Return the first request of `deliver`, or its outcome if `deliver` would send nothing.
+        """Return the first request of `deliver`, or the outcome of `deliver` if it would send nothing.
 
         Called without opening the subscriber. Makes no connection.
         """
@@ -90,9 +90,9 @@ class Examinable(Protocol):
     async def examine_target(self) -> TargetReport:
         """Test the connection and the credentials with calls that change nothing at the target.
 
-        Called without opening the subscriber, possibly while a daemon delivers: it
-        opens its own connections, and takes nothing from that daemon. It sends no
-        event. In a blocking plugin, it is a plain function.
+        Called without opening the subscriber, possibly while a daemon delivers: the
+        method opens its own connections, and takes nothing from that daemon. It
+        sends no event. In a blocking plugin, the method is a plain function.
         """
         ...
 
@@ -100,8 +100,9 @@ class Examinable(Protocol):
 class BlockingSubscriber(Protocol):
     """Delivery to one target with blocking calls, such as calls of `requests`.
 
-    It can be a context manager, for `with` or `async with`. The daemon enters it
-    before the first delivery and leaves it after the last one.
+    It can be a context manager, for `with` or `async with`. The daemon enters the
+    context manager before the first delivery, and leaves it after the last
+    delivery.
     """
 
     def deliver(self, delivery: Delivery, /) -> Outcome:
@@ -109,7 +110,7 @@ class BlockingSubscriber(Protocol):
 
         Called on several threads at once, for different keys. A call that exceeds
         the subscriber's `deliver_timeout_s` counts as failed but continues; the
-        next call for its key begins after it has ended.
+        next call for the same key begins only after this call has ended.
         """
         ...
 
@@ -180,7 +181,7 @@ class Batching:
 
     @classmethod
     def of(cls, subscriber: object) -> "Batching | None":
-        """Return the limits that a subscriber states, or `None` if it takes one delivery at a time.
+        """Return the limits that a subscriber states, or `None` if it takes only single deliveries.
 
         Raises `ConfigurationError` for invalid limits.
         """
@@ -219,9 +220,9 @@ class Plugin(Protocol):
 
     `Settings` validates the `settings` of a subscriber that `uses` the plugin. With
     `takes_content = True`, the plugin sends the `content` of a delivery. With
-    `takes_text = False`, it never sends the `text`. With `uses_org = True`, its
-    context has the daemon's org, and its subscribers are created again when the
-    org's settings change.
+    `takes_text = False`, the plugin never sends the `text`. With `uses_org = True`,
+    the plugin's context has the daemon's org, and the plugin's subscribers are
+    created again when the org's settings change.
     """
 
     # A property, so that a class with a narrower settings type also matches.

@@ -23,8 +23,8 @@ class OutgoingEvent:
     """Platform event to publish.
 
     `fields` are JSON values, keyed by the API names of the event's fields; a number
-    can also be a `Decimal`. `id` is the same on every try. The Pub/Sub API uses it
-    as the event's `EventUuid`; the REST API accepts no id.
+    can also be a `Decimal`. `id` is the same on every try. The Pub/Sub API uses
+    this id as the event's `EventUuid`; the REST API accepts no id.
     """
 
     id: str
@@ -87,8 +87,9 @@ class EventPublisher(Protocol):
 class Preview:
     """Request that a plugin would send for a delivery, with secrets masked.
 
-    `request` is its first line, such as `POST https://erp.acme.com/invoices`.
-    `headers` accompany the `content`, whatever the protocol calls them.
+    `request` is the first line of the request, such as `POST
+    https://erp.acme.com/invoices`. `headers` accompany the `content`; some
+    protocols call them properties.
     """
 
     request: str

@@ -99,7 +99,7 @@ class RecordQueries(Protocol):
         ...
 
     async def begin(self, query: RecordQuery, /, *, in_bulk: bool) -> str:
-        """Return a job that reads the records; its text stays valid after a restart.
+        """Return a job that reads the records; the job's text stays valid after a restart.
 
         With `in_bulk`, Salesforce prepares the whole answer, and `page` returns the
         records as they were at about that time. Otherwise every page is read from
@@ -170,9 +170,9 @@ class Deletion:
 class Deletions:
     """Records that were deleted within a span, and not restored.
 
-    They are complete from `since` (the earliest time that the org still reports) to
-    `until`, both in epoch seconds, and can include later deletions. With `has_more`,
-    the span is too long for one answer, as in `Changed`.
+    The deletions are complete from `since` (the earliest time that the org still
+    reports) to `until`, both in epoch seconds, and can include later deletions.
+    With `has_more`, the span is too long for one answer, as in `Changed`.
     """
 
     deleted: Sequence[Deletion]

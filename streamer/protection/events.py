@@ -42,8 +42,8 @@ class ProtectedEvents:
     def of(self, events: Sequence[Event]) -> Iterator[Event | NotProtected]:
         """Yield `events` with their protected values replaced; an event without such values is unchanged.
 
-        If an event does not have the form of its type, a `NotProtected` is yielded
-        instead: the event must not be stored.
+        For an event without the form of its type, `of` yields a `NotProtected`: the
+        event must not be stored.
         """
         of_type = self._rules.of
         for event in events:
@@ -137,7 +137,7 @@ def _treat_others(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
 
 
 def _treat_reread(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
-    """Treat the date of a record that was read again like the field that it comes from."""
+    """Treat the date of a record that was read again like the field from which the date comes."""
     reread = data.get("reread")
     if reread is not None:
         date = treated_whole(reread["last_modified"], rules.of(_MODIFIED))

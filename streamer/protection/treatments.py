@@ -184,8 +184,8 @@ def treatment_of(rule: ProtectRule, settings: ProtectionSettings) -> Treatment:
 def canonical_text(value: Any) -> str:
     """Return a single JSON value as text; equal numbers give equal texts.
 
-    A number has decimal digits without an exponent, and without a point if it is
-    whole: `12` for `12.0`, because one transport writes `12` where the other writes
+    A number has decimal digits without an exponent, and a whole number has no
+    point: `12` for `12.0`, because one transport writes `12` where the other writes
     `12.0`. A number from JSON inside a text keeps all its digits.
     """
     if type(value) is str:

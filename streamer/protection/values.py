@@ -20,11 +20,12 @@ class NotProtected(Exception):
 
 
 def treated_fields(fields: JsonObject, rules: FieldRules, diffs: Collection[str] = ()) -> JsonObject:
-    """Return `fields` as treated by `rules`, or `fields` itself if the rules name none of them.
+    """Return `fields` as treated by `rules`, or `fields` itself if the rules name no field in `fields`.
 
     Null stays null unless it is dropped. A text diff (its path is in `diffs`) is
-    always dropped: it contains parts of the text, and its hash matches nothing that
-    a consumer holds. Raises `NotProtected` if the values are nested too deeply.
+    always dropped, because it contains parts of the text, and its hash matches no
+    text that a consumer has. Raises `NotProtected` if the values are nested too
+    deeply.
     """
     return _Fields(rules, diffs).of(fields, "", 0)
 

@@ -19,8 +19,8 @@ class Governor:
     clients. `reading` returns the latest limits. `requests_left` returns the share
     of requests in the last answer of the REST API, which is more recent.
     `untold_jobs` returns the number of new jobs that a reading may not count yet.
-    If limits are unknown, no repair waits: Salesforce then refuses the calls
-    itself. Other requests to the org renew both values; at the latest, the next
+    If limits are unknown, no repair waits. Salesforce refuses calls beyond its
+    limits. Other requests to the org renew both values; at the latest, the next
     reading of the limits renews them. So a waiting repair needs no calls of its
     own.
     """

@@ -46,13 +46,13 @@ class LimitsObserver(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class _Failures:
-    """Consecutive failures to read the limits: the delays after them, and the last logged kind."""
+    """Consecutive failures to read the limits: the delays after the failures, and the last logged kind."""
 
     delays: Delays = field(default_factory=lambda: Delays(_BACKOFF))
     logged: type[StreamerError] | None = None
 
     def note(self, error: StreamerError, reason: str, pause_s: float) -> None:
-        """Log the failure, if it is the first of its kind."""
+        """Log the failure if it is the first failure of its kind."""
         # A refusal needs an operator, so it is logged even after a transient failure.
         if type(error) is not self.logged:
             self.logged = type(error)
@@ -130,7 +130,7 @@ class LimitsMonitor:
 
     @property
     def latest(self) -> LimitsReading | None:
-        """Latest reading, or `None` if there is none or it is a day old."""
+        """Latest reading, or `None` if there is no reading or the latest reading is a day old."""
         reading = self._reading
         if reading is None or self.clock.monotonic() - reading.read_at > _OLDEST_S:
             return None

@@ -27,7 +27,7 @@ _QUIET_DIFFER_S = 900.0
 
 
 class LastEventMissing(Exception):
-    """The log's last event is not among the retained messages: read them again from the first."""
+    """The log's last event is not among the retained messages: read these messages again from the first."""
 
 
 class _State(Enum):
@@ -48,7 +48,7 @@ class LastEvent:
 
     `is_closed` means that a quiet answer arrived after the last event. Then
     Salesforce can have dropped the last event because of its age. If the search
-    does not find it, time decides which messages are new.
+    does not find the last event, time decides which messages are new.
     """
 
     until: float
@@ -84,7 +84,7 @@ class _Found:
 
 @dataclass(slots=True, kw_only=True)
 class RetainedMessages:
-    """Drops the messages that a checkpoint covers while Salesforce sends all that it retains.
+    """While Salesforce sends all retained messages, drops the messages that a checkpoint covers.
 
     Both transports have the same order, so the `last_event` marks the position: the
     last event and all messages before it are dropped, and no later message is
@@ -126,10 +126,11 @@ class RetainedMessages:
     ) -> "RetainedMessages":
         """Return the selection of the messages that follow `checkpoint`.
 
-        `last` is the checkpoint's open replay id, if it comes from the transport
-        being read. By default, `since` is earlier than `verified_at` by a margin, so
-        that differing clocks lose no message. After events that an operator skips,
-        `since` is later than the log's last event, so that no skipped event returns.
+        `last` is the checkpoint's open replay id, if this id comes from the
+        transport being read. By default, `since` is earlier than `verified_at` by a
+        margin, so that differing clocks lose no message. After events that an
+        operator skips, `since` is later than the log's last event, so that no
+        skipped event returns.
         """
         is_closed = checkpoint.open_replay_id is None
         last_event = LastEvent(
@@ -158,8 +159,8 @@ class RetainedMessages:
     def new(self, messages: Sequence[Any]) -> Sequence[Any]:
         """Return the `messages`, in Salesforce's order, that follow the checkpoint.
 
-        Raises `LastEventMissing` if it has already dropped messages in search of a
-        missing event: then read them again with `by_time`.
+        Raises `LastEventMissing` if this selection has already dropped messages in
+        search of a missing event. Then read these messages again with `by_time`.
         """
         if self._state is _State.PASSED:
             return messages
@@ -230,7 +231,7 @@ class RetainedMessages:
         return False
 
     def _give_up(self, last_event: LastEvent) -> None:
-        """Stop the search if time would have dropped the same messages; else raise `LastEventMissing`."""
+        """Stop the search if a selection by time drops the same messages; else raise `LastEventMissing`."""
         if self._uncertain:
             raise LastEventMissing
         self.is_lost = not last_event.is_closed
@@ -321,5 +322,5 @@ def _known_since(checkpoint: Checkpoint) -> float | None:
 
 
 def position_of(message: Any) -> ReplayId | None:
-    """Return the replay id of a message or of an unreadable piece; `None` if it has no replay id."""
+    """Return the replay id of a message or of an unreadable piece; `None` without a replay id."""
     return message.replay_id if isinstance(message, Unreadable) else replay_id_of(message)

@@ -29,7 +29,7 @@ class SubscribedSource(Source, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transports:
-    """Source that reads each channel over its transport, or outbound messages from the endpoint.
+    """Source that reads each channel over the channel's transport, and outbound messages from the endpoint.
 
     If any channel is read over the Pub/Sub API, `payloads` decodes payloads from
     that API.

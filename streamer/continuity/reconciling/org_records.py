@@ -123,7 +123,7 @@ class OrgRecords:
         return found
 
     async def deleted(self, entity: ReconciledEntity, since: float, until: float) -> Deleted:
-        """Return the deletions from `since` to `until`; wait until the org reports the last of them."""
+        """Return the deletions from `since` to `until`; wait until the org covers the whole span."""
         begin = max(since, self.clock.now() - _TOLD_S)
         found = Deleted(since=begin, until=begin)
         pause_s, looks = coverable_in_s(until, self.clock.now()), 0

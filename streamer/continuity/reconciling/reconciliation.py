@@ -40,8 +40,8 @@ class Phase(StrEnum):
 class Asked:
     """Requested comparison: the changes of `entity` from `since` to `until`, in epoch seconds.
 
-    Without `until`, it ends at the latest change that can be compared. With
-    `channel` (a path), only events of that channel count.
+    Without `until`, the comparison ends at the latest change that can be compared.
+    With `channel` (a path), only events of that channel count.
     """
 
     entity: str
@@ -52,7 +52,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """Compares the changes in `org` with the `history` of its events.
+    """Compares the changes in `org` with the `history` of the org's events.
 
     The log is read first, and memory keeps one time per record. Then the org's
     changes are read page by page, and only differences are kept. So memory grows

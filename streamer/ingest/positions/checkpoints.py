@@ -36,8 +36,8 @@ def advanced(checkpoint: Checkpoint | None, read: ReadBatch, batch: Batch) -> Ch
     """Return the checkpoint after `read`, which follows `checkpoint`.
 
     The last replay id stays open, because split events share a replay id and more
-    of them can follow. All earlier replay ids are complete. As far as known, no
-    event up to the last event's commit is missing.
+    events of this id can follow. All earlier replay ids are complete. As far as
+    known, no event up to the last event's commit is missing.
     """
     former = checkpoint or Checkpoint(
         channel=batch.channel, replay_id=None, verified_at=0.0, positioned_at=batch.read_at
@@ -105,16 +105,16 @@ def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
 
 
 def verified_at(checkpoint: Checkpoint | None) -> float | None:
-    """Return the last time at which no event was known to be missing, or `None` if it is unknown."""
+    """Return the last time up to which, as far as known, no event is missing; `None` without such a time."""
     # After unreadable messages only, a checkpoint has no time.
     return (checkpoint.verified_at if checkpoint else 0.0) or None
 
 
 def complete_until(checkpoint: Checkpoint | None) -> float | None:
-    """Return the last time up to which the log is complete, or `None` if it is unknown.
+    """Return the last time up to which the log is complete, or `None` if this time is unknown.
 
-    If a channel has received only unreadable messages, the log can lack all
-    events that Salesforce retained when the first message arrived.
+    If a channel has received only unreadable messages, the log possibly has none of
+    the events that Salesforce retained when the first message arrived.
     """
     if checkpoint is None or checkpoint.verified_at or checkpoint.positioned_at is None:
         return verified_at(checkpoint)
@@ -270,7 +270,7 @@ def source_position(channel: Channel, start: ChannelStart) -> Checkpoint | Start
 
 
 def tell_position(channel: Channel, checkpoint: Checkpoint | None, start: ChannelStart, now: float) -> None:
-    """Log where reading of `channel` resumes, and how old that position is at `now`, if it has a time."""
+    """Log where reading of `channel` resumes, and the age of this position at `now` if its time is known."""
     if checkpoint is None:
         reason = "there is no checkpoint"
         _log.info("channel.positioned", channel=str(channel), at=str(start), reason=reason)

@@ -104,8 +104,8 @@ def lost_place(channel: Channel, checkpoint: Checkpoint, now: float) -> Continui
 def forgotten_until(channel: Channel, since: float, now: float) -> float | None:
     """Return the time before which Salesforce can have dropped events committed after `since`.
 
-    All times are in epoch seconds. `None` means that all those events are
-    retained at `now`, even if the clocks differ.
+    All times are in epoch seconds. `None` means that Salesforce retains all these
+    events at `now`, even if the clocks differ.
     """
     retained_from = now - channel.retention_s
     return None if since - CLOCKS_DIFFER_S >= retained_from else retained_from

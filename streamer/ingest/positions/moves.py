@@ -32,7 +32,7 @@ class Move:
     `state` describes the events between `lost_from` and `lost_until` (epoch
     seconds; `lost_from` is `None` if the log has no checkpoint). `Repair.FULL`
     means that no event is missing. `skips` is true if the operator wants to skip
-    these events, so that no repair reads their records.
+    these events, so that no repair reads the records of these events.
     """
 
     after: Checkpoint | Start
@@ -103,7 +103,7 @@ def position_record(
 
 
 def known_place(after: Checkpoint | Start) -> Checkpoint | None:
-    """Return the position `after`, if an id or the last event marks it; otherwise `None`.
+    """Return the position `after` if an id or the last event marks this position; otherwise `None`.
 
     It is valid as long as the source finds that position.
     """
@@ -125,7 +125,7 @@ def refused_move(
     """Return the record and the position of an order to read after the replay id of `checkpoint`.
 
     Salesforce refused that replay id at `now` (epoch seconds). So all retained
-    events are read, and time decides which of them the log already holds.
+    events are read, and time decides which retained events the log already holds.
     """
     refused = refused_hole(record.channel, checkpoint, Start.EARLIEST, now)
     detail = f"{record.detail}; Salesforce refused the replay id in the log"[:_LONGEST_DETAIL]

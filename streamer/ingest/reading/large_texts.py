@@ -42,7 +42,7 @@ class TextCache:
         return text
 
     def put(self, record_id: str, field: str, text: str) -> None:
-        """Keep `text` as the last known text of a field, unless it exceeds the limit."""
+        """Keep `text` as the last known text of a field, unless `text` exceeds the limit."""
         self.forget(record_id, field)
         self._texts[record_id, field] = text
         self._size += _text_size((record_id, field), text)

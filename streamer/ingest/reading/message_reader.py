@@ -81,8 +81,8 @@ class ChannelProtection:
     def protected(self, events: Sequence[Event]) -> Sequence[Event | Unreadable]:
         """Return `events`, in their order, with protected values removed, masked or hashed.
 
-        If no rule applies to any event, it returns `events` itself. An event that
-        can't be protected becomes `Unreadable`.
+        If no rule applies to any event, the result is `events` itself. An event
+        that can't be protected becomes `Unreadable`.
         """
         rules = self.protection.compiled
         # The event's type decides and not the channel, because an event can arrive on a wrong channel.
@@ -103,8 +103,8 @@ class ChannelProtection:
     def secret(self, piece: Unreadable, *, torn: bool) -> SecretBytes | None:
         """Return the part of `piece` that a dead letter keeps, or `None` to keep `piece` as it is.
 
-        A `torn` piece of an answer can belong to another channel than the one it
-        names, so the rules of all channels apply.
+        A `torn` piece of an answer can belong to another channel than the channel
+        that it names, so the rules of all channels apply.
         """
         rules, settings = self.protection.rules, self.protection.settings
         if settings.unreadable is UnreadableBytes.KEEP:
@@ -250,10 +250,10 @@ class MessageReader:
 
 
 class BatchReader:
-    """Reads batches in its own task, one for each `ask`, so that the caller can work meanwhile.
+    """Reads batches in its own task, one batch for each `ask`; the caller can work during the reading.
 
-    Enter it before you ask, and leave it afterwards. Leaving it closes the
-    source's iterator.
+    Enter the reader before you ask, and leave it afterwards. Leaving the reader
+    closes the source's iterator.
     """
 
     def __init__(self, batches: AsyncGenerator[Batch, None]) -> None:
@@ -299,7 +299,7 @@ class BatchReader:
         self._turn.clear()
 
     async def batch(self) -> Batch | None:
-        """Return the requested batch, or `None` after the last one. Raises the errors of the source."""
+        """Return the requested batch, or `None` after the last batch. Raises the errors of the source."""
         while not self._has_come:
             await self.turn()
         if self._error is not None:

@@ -50,7 +50,7 @@ class _Pauses:
         return self.clock.monotonic() < self._until.get(what, 0.0)
 
     def begin(self, what: str, at_least_s: float) -> float:
-        """Begin a pause that is longer than the last one; return its length in seconds."""
+        """Begin a pause that is longer than the last pause; return the length in seconds."""
         if len(self._until) > _ENTITIES:
             self._until.clear()
             self._delays.clear()
@@ -102,7 +102,7 @@ class Rereading:
         return found
 
     async def asked(self, entity: str, request: Callable[[], Coroutine[Any, Any, _Answer]]) -> _Answer | None:
-        """Return the answer to one request about `entity`, or `None` if there is none or it must wait."""
+        """Return the answer to one request about `entity`; `None` without an answer, or if it must wait."""
         limit_s = self._limit_s()
         if limit_s < min(max(_LEAST_S, self._took_s), _MOST_S) or self._must_wait(entity):
             return None

@@ -1,10 +1,10 @@
 """Events about records that were read from the org, with values in the form of change events.
 
 Such an event does not say what changed: `changed_fields` and `nulled_fields` are
-empty. `fields` has all fields that the user can see, with null for an empty
-field. So a consumer that merges fields, and compound fields part by part, gets
-the state of the record. Older events of the record can follow in the log, if the
-stream delivers them later; only the final state is certain.
+empty. `fields` has all fields that the user can see, with null for an empty field.
+So a consumer that merges fields, and compound fields part by part, gets the state
+of the record. If the stream delivers older events of the record later, these follow
+in the log; only the final state is certain.
 """
 
 import math
@@ -22,7 +22,7 @@ from streamer.normalise.malformed import as_event_time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgRecord:
-    """One record as it was when it was read.
+    """One record in the state in which it was read.
 
     `fields` have the form of a change event's fields, with null for an empty
     field. The times have the form of event times (`2025-01-01T00:00:00.000Z`), and
@@ -91,7 +91,8 @@ def recovered_event(gap: Event, record: OrgRecord | None, *, read_at: float) -> 
     `record` is the record at `read_at` (epoch seconds). If the record was gone,
     `record` is `None`, and the event is a deletion. Otherwise the event has the
     gap's type of change. If the gap is about a deletion but the record exists
-    again, it was undeleted. Time, position and transaction are copied from the gap.
+    again, the record was undeleted. Time, position and transaction are copied from
+    the gap.
 
     Raises `ValueError` if the gap is not about one record: for an overflow, or
     for a change of all records of a type.

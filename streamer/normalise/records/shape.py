@@ -42,8 +42,9 @@ _BOOLEAN = value_of("boolean")
 class _Place:
     """Place of a selected field in an event: `part` of the compound field `within`, or a field of its own.
 
-    With `listed`, `within` is a list of the parts that are true. `of_person` is true
-    if only person accounts have the field, and false if only other accounts have it.
+    With `listed`, `within` is a list of the parts that are true. `of_person` is
+    true if only person accounts have the field, and false if only other accounts
+    have the field.
     """
 
     name: str
@@ -63,7 +64,7 @@ class _Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordShape:
-    """Fields of the records of one entity that the user can see.
+    """Fields that the user can see in the records of one entity.
 
     `select` names the columns of a query over REST or Bulk; `Id` is first. For a
     compound field, `select` names the parts, and never the compound field.

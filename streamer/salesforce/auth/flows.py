@@ -166,7 +166,7 @@ def _public_suffixes() -> PublicSuffixList:
 
 @dataclass(slots=True)
 class _Login:
-    """Tokens in use, with their HTTP client and the number of users."""
+    """Tokens of one org that parts of the process use, with their HTTP client and the number of users."""
 
     http: aiohttp.ClientSession
     tokens: Tokens
@@ -187,7 +187,7 @@ class Logins:
 
     @asynccontextmanager
     async def opened(self, org: OrgSettings) -> AsyncIterator[tuple[Tokens, aiohttp.ClientSession]]:
-        """Lend the tokens of `org`, and the HTTP client that fetches them. This call does not log in.
+        """Lend the tokens of `org`, and the HTTP client that fetches these tokens. This call does not log in.
 
         Raises `ConfigurationError` if a secret would be sent unencrypted.
         """

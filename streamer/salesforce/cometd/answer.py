@@ -75,7 +75,7 @@ class BayeuxResponse:
 
     @classmethod
     def quickly(cls, status: int, body: bytes) -> "BayeuxResponse | None":
-        """Sort the first part of `body`, or return `None` if that would take long."""
+        """Sort the first part of `body`, or return `None` if sorting the part takes long."""
         if body.startswith(b"[") and (part := cls._part(status, memoryview(body)[1:], parse_json)):
             return part
         return _genuine(cls._sorted(status, frame)) if (frame := _quickly_parsed(body)) else None
@@ -91,7 +91,7 @@ class BayeuxResponse:
         return self.quickly_following() or self.slowly_following()
 
     def quickly_following(self) -> "BayeuxResponse | None":
-        """Sort the next part, or return `None` if that would take long."""
+        """Sort the next part, or return `None` if sorting the part takes long."""
         rest = self.rest or UnsortedMessages()
         if rest.messages:
             frame = Frame(messages=list(rest.messages), size=0)
@@ -147,7 +147,7 @@ class BayeuxResponse:
     def _sorted(
         cls, status: int, frame: Frame, content: memoryview | None = None, *, most: int | None = None
     ) -> "BayeuxResponse":
-        """Sort the first messages of `frame`; its other messages and `content` become the rest."""
+        """Sort the first messages of `frame`; the frame's other messages and `content` become the rest."""
         cut = most or _PART_MESSAGES
         messages, waiting = frame.messages, frame.messages[cut:]
         if waiting:

@@ -62,7 +62,7 @@ class BatchSlot:
         self._ready.set()
 
     async def settled(self) -> None:
-        """Return when the consumer has asked for the batch after the offered one, or has left."""
+        """Return when the consumer has asked for the batch after the offered batch, or has left."""
         await self._settled.wait()
 
     async def next(self) -> Batch:
@@ -81,7 +81,7 @@ class BatchSlot:
 
 @dataclass(slots=True, kw_only=True)
 class ChannelFeed:
-    """Hands the batches of one channel to its consumer, one at a time, in its `slot`.
+    """Hands the batches of one channel to the channel's consumer, one batch at a time, in `slot`.
 
     `read_at` is the time of the last batch or of the subscription, in epoch
     seconds. If a subscription is for new events only, `begins` is true from the

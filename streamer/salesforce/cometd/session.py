@@ -72,7 +72,7 @@ class BayeuxSession:
     """Client of one Bayeux session. Every call raises `SessionLost` if no complete answer arrives.
 
     A new session has new cookies and new TCP connections, so that an expired
-    routing cookie or a half-open connection ends with its session.
+    routing cookie or a half-open connection affects only one session.
     """
 
     def __init__(self, token: AccessToken, clock: Clock, options: BayeuxOptions) -> None:
@@ -182,7 +182,7 @@ class BayeuxSession:
             yield await self._post(chunk, timeout_s=self._options.request_timeout_s)
 
     def reply(self, answer: BayeuxResponse, channel: str) -> JsonObject:
-        """Return the reply of the meta `channel` in `answer`, and store its advice.
+        """Return the reply of the meta `channel` in `answer`, and store the reply's advice.
 
         Raises `SessionLost` if the answer has no such reply.
         """

@@ -26,7 +26,7 @@ _DEFAULTS = BayeuxOptions()
 
 
 class CometdSource:
-    """Reads channels over the Streaming API. Enter it before you read, and leave it afterwards.
+    """Reads channels over the Streaming API. Enter the source before you read, and leave it afterwards.
 
     All channels share one session, because Salesforce limits sessions. An
     answer's events go to the consumers of their channels at once. The source

@@ -28,9 +28,10 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 class Subscribing:
     """Subscribes and unsubscribes channels, and handles Salesforce's replies.
 
-    Every channel is subscribed in the end, or its consumer gets the reason.
-    Some refusals can mean a wrong name or a lost session. Such a refusal is
-    final only after three new sessions have repeated it over at least a minute.
+    Every channel is subscribed in the end, or the channel's consumer gets the
+    reason for the refusal. Some refusals can mean a wrong name or a lost session.
+    Such a refusal is final only after three new sessions have repeated it over at
+    least a minute.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Ids of recent notifications, kept in the log with the channel's checkpoint.
 
-Salesforce repeats a notification for 24 hours, until it is acknowledged (SOAP
-API guide, outbound messaging). So the log keeps the ids of a day. It keeps them
+Salesforce repeats a notification for 24 hours, until it is acknowledged (SOAP API
+guide, outbound messaging). So the log keeps the ids of a day. The log keeps the ids
 in slots, so that an append rewrites one slot and not all ids.
 """
 
@@ -17,7 +17,7 @@ from streamer.ports import Append, EventLog
 _log = structlog.get_logger()
 
 KEPT_S = 24 * 3600.0 + 2 * CLOCKS_DIFFER_S
-"""Seconds for which an id is kept; with too many ids, old ones are dropped earlier."""
+"""Seconds for which an id is kept; with too many ids, old ids are dropped earlier."""
 
 SLOT_IDS = 1_000
 """Number of ids that fill a slot."""
@@ -102,7 +102,7 @@ class RecentNotifications:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationLog:
-    """`EventLog` of one channel of outbound messages; it keeps the `recent` ids in `log`.
+    """`EventLog` of one channel of outbound messages, which keeps the `recent` ids in `log`.
 
     Ids and their events are committed in one transaction.
     """

@@ -149,7 +149,7 @@ class OutboundSource:
         return {}
 
     def organization(self, path: str) -> OrgId | None:
-        """Return the org whose notifications the channel `path` accepts; `None` while nobody reads it."""
+        """Return the org whose notifications the channel `path` accepts; `None` without a consumer."""
         inbox = self._inboxes.get(path)
         return None if inbox is None else inbox.org
 

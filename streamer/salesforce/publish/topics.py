@@ -58,7 +58,7 @@ class TopicCache:
         return await self._fetched(topic.name, other_than=topic)
 
     def forget(self, topic: PublishTopic) -> None:
-        """Forget the topic, so that the next `get` fetches it again."""
+        """Forget the topic, so that the next `get` fetches the topic again."""
         if self._known.get(topic.name) is topic:
             del self._known[topic.name]
 

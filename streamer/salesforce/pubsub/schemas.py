@@ -76,9 +76,9 @@ class Schemas:
     async def get(self, schema_id: str) -> EventSchema:
         """Return the schema with an id.
 
-        Concurrent callers share one fetch and its failure; the failure is then
-        forgotten. If a caller is cancelled, the fetch continues for the other
-        callers; without callers, it is cancelled.
+        Concurrent callers share one fetch and its failure; a later call fetches
+        again. If a caller is cancelled, the fetch continues for the other callers;
+        without other callers, the fetch is cancelled.
 
         Raises `UnusableSchema`, the errors of `fetch`, and
         `SalesforceUnavailable` if other code cancelled the fetch.
@@ -188,7 +188,7 @@ class Messages:
         return {each: await self._schema(each) for each in schema_ids}
 
     def of(self, events: Sequence[ConsumerEvent], readers: "Readers") -> list[JsonObject | Unreadable]:
-        """Return the message of each event in order, or `Unreadable` if it can't be decoded."""
+        """Return the message of each event in order, or `Unreadable` for an event that can't be decoded."""
         path = self._path
         messages: list[JsonObject | Unreadable] = []
         # This loop handles every event of a backlog, so it must be cheap.
@@ -222,7 +222,7 @@ class Messages:
 
 @dataclass(frozen=True, slots=True)
 class _Schema:
-    """Reader of one schema's events: `decode` reads the payload, `about` the values next to it.
+    """Reader of one schema's events: `decode` reads payloads, and `about` reads the values next to them.
 
     Up to `at_once` bytes of payloads are decoded without a pause. `at_once` is
     lower if one byte of a payload can stand for a whole object.

@@ -171,7 +171,7 @@ class BulkQueries:
         return RecordPage(rows=found, following=following, read_at=job.asked_ms / 1000)
 
     async def delete(self, job: BulkJob) -> None:
-        """Delete a job and its results; abort the job first if it is still running."""
+        """Delete a job and its results. A running job is first aborted."""
         try:
             await self._rest.delete(job.path)
         except RequestRefused as error:

@@ -118,7 +118,7 @@ class MemoryQueries:
         return Changed(ids=[record_id for _, record_id in found], until=until, has_more=has_more)
 
     async def deleted(self, entity: str, start: float, end: float, /) -> Deletions:
-        """Return the matching records in the Recycle Bin, as `changed` does for the others."""
+        """Return the matching records in the Recycle Bin, as `changed` does for the other records."""
         self._asked("deleted")
         self._of(entity)
         found, until, has_more = self._first(self.recycled.get(entity, {}), start, end)

@@ -81,7 +81,7 @@ class ChangePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberOptions:
-    """Wanted filter and enriched fields of a member; `None` leaves the current ones."""
+    """Wanted filter and enriched fields of a member; `None` leaves the current filter or fields."""
 
     filter: str | None = None
     enriched: tuple[str, ...] | None = None
@@ -117,7 +117,7 @@ def creating(setup: ChannelSetup, name: str, kind: str, label: str | None) -> Ch
 
 
 def adding(setup: ChannelSetup, channel: str, entity: str, options: MemberOptions) -> ChangePlan:
-    """Return the plan that adds an entity or a platform event to a channel, or changes it there.
+    """Return the plan that adds an entity or a platform event to a channel, or changes its options there.
 
     Raises `ConfigurationError`, and `SetupRefused` if the channel does not exist.
     """

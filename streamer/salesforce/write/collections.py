@@ -1,8 +1,8 @@
 """Writes records through sObject Collections (REST API guide, sObject Collections).
 
-A call has up to 200 records. Salesforce changes them in order and returns a
-result for each. Without `allOrNone`, a refused record does not affect the other
-records.
+A call has up to 200 records. Salesforce changes the records in order and returns a
+result for each record. Without `allOrNone`, a refused record does not affect the
+other records.
 """
 
 from collections import Counter, deque
@@ -109,7 +109,7 @@ class Collections:
 
 
 def request_of(operation: WriteOperation, record: JsonObject) -> RestRequest | WriteRefused:
-    """Return the request that changes one record, or the result if JSON can't hold the record."""
+    """Return the request that changes one record, or the refusal if JSON can't hold the record."""
     item = _item(operation, 0, record)
     return _request(operation, [item]) if isinstance(item, _Item) else item
 

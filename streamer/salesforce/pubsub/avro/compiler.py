@@ -104,7 +104,7 @@ class FieldReader:
     """Reader of one field of a record.
 
     If the field's type is a union whose first branch is null, `present` reads the
-    second branch; for other types, it is `None`.
+    second branch; for other types, `present` is `None`.
     """
 
     name: str
@@ -188,7 +188,7 @@ def _read_count(data: bytes, at: int) -> tuple[int, int]:
 
 
 class ReaderCompiler:
-    """Compiles the types of one schema, each named record once.
+    """Compiles the types of one schema, and compiles each named record only once.
 
     Without `keep_nulls`, objects contain only non-null fields; objects in lists and
     maps are always complete. With `plain_times`, dates and date-times stay numbers.

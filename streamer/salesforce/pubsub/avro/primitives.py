@@ -219,7 +219,7 @@ _LONGEST_KEPT = 512
 
 
 def repeating_reader(read: Reader) -> Reader:
-    """Return a reader that calls `read` only if the bytes differ from those of the last value.
+    """Return a reader that calls `read` only if the bytes differ from the bytes of the last value.
 
     Equal bytes have equal values, and comparing bytes takes one step. Each event gets
     its own copies of lists and objects.
