@@ -165,9 +165,10 @@ class ThreadedSubscriber:
 class ThreadedBatchSubscriber(ThreadedSubscriber):
     """Makes the calls of a blocking plugin that accepts several events in one call.
 
-    While a call that exceeded its time-out continues, further events of its keys
-    are left out of other calls and count as failed. After the call has ended, an
-    event that was in it gets its outcome from that call.
+    While a call that exceeded its time-out continues, further events of the call's
+    keys are left out of other calls and count as failed. After the call has ended,
+    the next delivery of an event in the call gets the call's outcome for this
+    event.
     """
 
     def __init__(

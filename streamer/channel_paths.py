@@ -41,7 +41,7 @@ class ChannelKind(StrEnum):
 
     @property
     def is_on_pubsub(self) -> bool:
-        """True if the Pub/Sub API also serves the channel (its guide names `/data` and `/event`)."""
+        """True if the Pub/Sub API also serves the channel; the API's guide names `/data` and `/event`."""
         return self in {ChannelKind.CHANGES, ChannelKind.EVENTS}
 
     @property

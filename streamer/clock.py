@@ -38,7 +38,10 @@ class Clock(Protocol):
         ...
 
     def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
-        """Return a context whose body raises `TimeoutError` after `seconds`; `None` means without a limit."""
+        """Return a context whose body raises `TimeoutError` after `seconds`.
+
+        With `None`, the body has no limit.
+        """
         ...
 
 

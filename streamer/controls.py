@@ -159,13 +159,13 @@ class Wanted(StrEnum):
 class SnapshotOrder:
     """Order to publish the current records of one entity on the channel at a path.
 
-    It covers the records that match `where` (SOQL), or all records, with `fields`,
-    or with all fields. With `since` (epoch seconds), the order covers only records
-    changed or deleted since then. The process that owns the channel executes the
-    order, and keeps the progress in the continuity record with the same `id`. `by`
-    is the operator who last changed `wanted`, at `at` (epoch seconds). The order is
-    open until its continuity record has a final state; until then, `ended_at` is
-    `None`.
+    The order covers the records that match `where` (SOQL), or all records; it
+    covers `fields`, or all fields. With `since` (epoch seconds), the order covers
+    only records changed or deleted since then. The process that owns the channel
+    executes the order, and keeps the progress in the continuity record with the
+    same `id`. `by` is the operator who last changed `wanted`, at `at` (epoch
+    seconds). The order is open until its continuity record has a final state; until
+    then, `ended_at` is `None`.
     """
 
     id: str

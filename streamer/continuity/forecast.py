@@ -1,4 +1,4 @@
-"""Forecast of what a snapshot will cost, before it is ordered."""
+"""Forecast of the cost of a snapshot, before an operator orders the snapshot."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Repair of gap events: reads the records that they name, and publishes recovered events."""
+"""Repair of gap events: reads the records that gap events name, and publishes recovered events."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

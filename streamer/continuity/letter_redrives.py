@@ -1,4 +1,4 @@
-"""Redrives of one channel's dead letters: reads them again with the current rules, a few at a time."""
+"""Redrives of one channel's dead letters: a few at a time, letters are read again with the current rules."""
 
 import asyncio
 from collections import deque

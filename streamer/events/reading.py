@@ -36,7 +36,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Result of one read of a channel; it can be empty.
+    """Result of one read of a channel; a batch can be empty.
 
     `messages` are payloads of the transport, in Salesforce's order; a normaliser
     turns each into events. `read_at` is in epoch seconds. `org_time` is

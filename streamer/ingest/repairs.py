@@ -13,8 +13,8 @@ class Repaired:
     """Result of one step of the repairs: events, records, and dead letters.
 
     `stored` are events that are already protected; in the log, they precede the
-    `events`. Dead letters with ids in `redriven` are removed, then those in
-    `set_aside` are written. The next step is due in `again_in_s` seconds, or
+    `events`. Dead letters with ids in `redriven` are removed; then the dead letters
+    in `set_aside` are written. The next step is due in `again_in_s` seconds, or
     earlier after a wake.
     """
 

@@ -142,9 +142,9 @@ class AppendedPage:
 
 
 class EventHistory(Protocol):
-    """The log for operators, and for processes that do not own it.
+    """The log for operators, and for processes that do not own the log.
 
-    It changes nothing, and memory is bounded. Every method raises
+    Reading changes nothing in the log, and memory is bounded. Every method raises
     `LogUnavailable`, and `LogMisconfigured` if an operator must act.
     """
 

@@ -105,10 +105,10 @@ class Describer(Protocol):
 
 
 class Append(Protocol):
-    """Append to one channel; it grows until it is committed atomically.
+    """Append to one channel, which grows until it is committed atomically.
 
-    Events are encoded when they are added, and then dropped. An append without a
-    commit leaves nothing in the log.
+    Events are encoded when they are added; only their encoded form is kept. An
+    append without a commit leaves nothing in the log.
     """
 
     @property
@@ -136,7 +136,7 @@ class Append(Protocol):
         """Write the events and the other records atomically; return when they are durable and visible.
 
         `checkpoint` covers all of them. A continuity record replaces the earlier
-        record with the same id, and keeps the earlier record's `recorded_at`.
+        record with the same id, and keeps the earlier time of recording.
         `redriven` are ids of dead letters to remove, before the letters in
         `set_aside` are written; unknown ids are ignored. Commits of one channel
         take effect in the order of the calls. Commits that wait at the same time

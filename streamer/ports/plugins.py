@@ -85,7 +85,7 @@ class TargetReport:
 
 @runtime_checkable
 class Examinable(Protocol):
-    """Optional ability of a subscriber: it tests its target without an effect."""
+    """Optional ability of a subscriber: it tests its target with calls that change nothing."""
 
     async def examine_target(self) -> TargetReport:
         """Test the connection and the credentials with calls that change nothing at the target.
@@ -118,8 +118,8 @@ class BlockingSubscriber(Protocol):
 class BatchSubscriber(Subscriber, Protocol):
     """Delivery to a target that accepts several events in one call; a plugin implements it.
 
-    Dispatch calls `deliver_many`, even for a single event. It calls `deliver` only
-    for a test event, and if `batch_size` is 1.
+    Dispatch calls `deliver_many`, even for a single event. Dispatch calls `deliver`
+    only for a test event, and if `batch_size` is 1.
     """
 
     @property
@@ -167,7 +167,7 @@ class BlockingBatchSubscriber(BlockingSubscriber, Protocol):
 
         Called on threads. A call that exceeds the subscriber's `deliver_timeout_s`
         counts as failed but continues. Until this call has ended, further events of
-        its keys are left out of other calls and count as failed.
+        the call's keys are left out of other calls and count as failed.
         """
         ...
 

@@ -91,7 +91,7 @@ class RecordQueries(Protocol):
 
     @property
     def ahead_s(self) -> float:
-        """Seconds by which Salesforce's clock was ahead of ours at the last answer; 0.0 before the first."""
+        """Seconds by which Salesforce's clock was ahead of ours at the last answer; 0.0 before any answer."""
         ...
 
     async def count(self, query: RecordQuery, /) -> int:

@@ -17,12 +17,12 @@ class Governor:
 
     A fifth of the daily requests and of the Bulk query jobs is reserved for other
     clients. `reading` returns the latest limits. `requests_left` returns the share
-    of requests in the last answer of the REST API, which is more recent.
-    `untold_jobs` returns the number of new jobs that a reading may not count yet.
-    If limits are unknown, no repair waits. Salesforce refuses calls beyond its
-    limits. Other requests to the org renew both values; at the latest, the next
-    reading of the limits renews them. So a waiting repair needs no calls of its
-    own.
+    of requests that the last answer of the REST API states; this share is more
+    recent than the reading. `untold_jobs` returns the number of new jobs that a
+    reading possibly does not count yet. If limits are unknown, no repair waits.
+    Salesforce refuses calls beyond its limits. Other requests to the org renew both
+    values; at the latest, the next reading of the limits renews them. So a waiting
+    repair needs no calls of its own.
     """
 
     reading: Callable[[], LimitsReading | None]
@@ -87,7 +87,7 @@ class BegunJobs:
         self._at.append(at)
 
     def untold(self, reading: LimitsReading) -> int:
-        """Return the number of jobs that a `reading` of the limits may not count yet."""
+        """Return the number of jobs that a `reading` of the limits possibly does not count yet."""
         since = reading.read_at - _COUNTED_WITHIN_S
         while self._at and self._at[0] < since:
             self._at.popleft()

@@ -16,8 +16,8 @@ class MemorySource:
     An iterator ends at the end of the script. As at Salesforce, reading after a
     checkpoint skips the messages that the checkpoint covers. If the script does not
     contain the replay id, no message is skipped. A checkpoint without a replay id
-    covers the messages up to its last event. `opened` lists the paths that were
-    read, with their starting positions, in the order of the calls.
+    covers the messages up to the checkpoint's last event. `opened` lists the paths
+    that were read, with their starting positions, in the order of the calls.
     """
 
     def __init__(self, batches: Mapping[str, Sequence[Batch]]) -> None:

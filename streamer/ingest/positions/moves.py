@@ -228,7 +228,11 @@ def _back(
 
 
 def _behind(replay_id: ReplayId, checkpoint: Checkpoint | None) -> tuple[Checkpoint | None, bool]:
-    """Return the position after a replay id, and whether reading can show that this id is past the log."""
+    """Return the position after a replay id.
+
+    The second value is true if reading can show that this id is after the log's
+    end.
+    """
     if checkpoint is None:
         return None, False
     if replay_id in {checkpoint.replay_id, checkpoint.open_replay_id}:

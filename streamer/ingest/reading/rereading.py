@@ -102,7 +102,11 @@ class Rereading:
         return found
 
     async def asked(self, entity: str, request: Callable[[], Coroutine[Any, Any, _Answer]]) -> _Answer | None:
-        """Return the answer to one request about `entity`; `None` without an answer, or if it must wait."""
+        """Return the answer to one request about `entity`.
+
+        The result is `None` without an answer, and if requests about the entity
+        must wait.
+        """
         limit_s = self._limit_s()
         if limit_s < min(max(_LEAST_S, self._took_s), _MOST_S) or self._must_wait(entity):
             return None

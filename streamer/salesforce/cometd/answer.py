@@ -247,7 +247,7 @@ ALL_RETAINED = -2
 
 @dataclass(slots=True, kw_only=True)
 class ReplayPosition(StreamPosition):
-    """Position of one channel, and its number in the replay map.
+    """Position of one channel, and the number for this position in the replay map.
 
     `retained` drops messages that the consumer does not receive. The consumer
     itself drops events of the open replay id that are already in the log.

@@ -136,9 +136,9 @@ class ChannelFeed:
     ) -> None:
         """Offer a batch to the consumer; `more` means that the answer continues.
 
-        `now` is our time and `org_time` Salesforce's, in epoch seconds. If the
-        messages must be read again in another session, the feed's state is `WANTED`
-        afterwards.
+        `now` is our time, and `org_time` is Salesforce's time, both in epoch
+        seconds. If the messages must be read again in another session, the feed's
+        state is `WANTED` afterwards.
         """
         try:
             new = self._new(messages, unreadable)

@@ -75,7 +75,10 @@ class CometdSource:
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """By path, the number of consecutive sessions without a timely answer to a connect; empty if 0."""
+        """Number of consecutive sessions without a timely answer to a connect, by path.
+
+        Paths with 0 are absent.
+        """
         return dict.fromkeys(self._feeds.paths, self._overdue) if self._overdue else {}
 
     async def __aenter__(self) -> Self:

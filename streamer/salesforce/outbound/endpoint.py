@@ -139,7 +139,8 @@ class Endpoint:
     async def _body(self, request: web.Request) -> AsyncIterator[bytes]:
         """Yield the whole body.
 
-        Until the context ends, its bytes count towards the limit for all bodies.
+        Until the context ends, the bytes of the body count towards the limit for
+        all bodies.
         """
         body, most = bytearray(), self.settings.max_body_bytes
         try:

@@ -70,7 +70,7 @@ class Inbox:
     """Queue between the endpoint and the channel's consumer, bounded in bytes."""
 
     def __init__(self, org: OrgId, recent: Container[str]) -> None:
-        """Accept notifications of `org`, and skip those whose ids are in `recent`."""
+        """Accept notifications of `org`, and skip notifications whose ids are in `recent`."""
         self.org = org
         self._recent = recent
         self._waiting: deque[_Waiting] = deque()
@@ -194,4 +194,4 @@ class OutboundSource:
             inbox.close(_NOT_READ)
 
     def settle(self, checkpoint: Checkpoint, /) -> None:
-        """Do nothing: the consumer's request for the next batch settles the last one."""
+        """Do nothing, because the consumer's request for the next batch settles the last batch."""

@@ -64,7 +64,7 @@ class RestPublisher:
     async def _asked(
         self, topic: str, part: Sequence[_Body], results: dict[int, PublishResult]
     ) -> StreamerError | None:
-        """Make one request and store the results; return the error if it has no results."""
+        """Make one request and store the results; if there are no results, return the error."""
         try:
             async with self._clock.timeout(self._timeout_s):
                 found = await self._results(topic, part)

@@ -34,7 +34,7 @@ class Position(StreamPosition):
 
     @property
     def is_open_to_new(self) -> bool:
-        """True if only new events are wanted and none is missed before the next stream is accepted."""
+        """True if only new events are wanted, so that no event before the next accepted stream is missing."""
         return self.start is Start.LATEST and self.replay_id is None
 
     def settled(self, checkpoint: Checkpoint) -> "Position":

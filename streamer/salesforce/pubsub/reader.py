@@ -27,7 +27,7 @@ _LONGEST_APPEND_S = 0.25
 
 @dataclass(slots=True, kw_only=True)
 class ChannelReader:
-    """Reads one channel in its consumer's own task.
+    """Reads one channel in the task of the channel's consumer.
 
     Messages that arrive while the consumer is busy form one batch. During a
     backlog, batches announce that `more` follow, so that the consumer appends many

@@ -21,7 +21,7 @@ Row = dict[str, str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkJob:
-    """Query job, with the values that reading its results needs after a restart: see `RecordQueries.begin`.
+    """Query job, with the values that are needed to read its results after a restart: see `RecordQueries`.
 
     Salesforce returns the results only in the API `version` that created the
     job (Bulk API 2.0 guide, get results). `asked_ms` is a time before the job's

@@ -112,7 +112,7 @@ class MemoryQueries:
             self.jobs.pop(job, None)
 
     async def changed(self, entity: str, start: float, end: float, /) -> Changed:
-        """Return the records whose `SystemModstamp` is in the span, or in a first part of the span."""
+        """Return the records whose `SystemModstamp` is in the span, or in the first part of a long span."""
         self._asked("changed")
         found, until, has_more = self._first(self._of(entity), start, end)
         return Changed(ids=[record_id for _, record_id in found], until=until, has_more=has_more)

@@ -57,7 +57,7 @@ class RestReplication:
     async def _within(
         self, resource: str, entity: str, start: float, end: float
     ) -> tuple[JsonObject, float, bool]:
-        """Return the answer for the span, the end of its complete part, and whether more can be requested.
+        """Return the answer for the span, the end of the answer's complete part, and whether more can follow.
 
         If the span has too many records, the answer covers only the first part of
         the span.

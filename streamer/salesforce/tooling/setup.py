@@ -170,7 +170,7 @@ class ChannelSetup:
         """Return the entities and platform events that arrive on the channel at `path`.
 
         The channel of one entity carries its changes if any channel selects the
-        entity. The channel of one platform event needs no selection, so its event
+        entity. The channel of one platform event needs no selection, so this event
         is not returned.
         """
         name = path.rpartition("/")[2]

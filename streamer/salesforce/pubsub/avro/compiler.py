@@ -1,4 +1,4 @@
-"""Compiler of Avro types to readers; it runs once for each schema."""
+"""Compiler of Avro types to readers; the compiler runs once for each schema."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ _LONGEST_RUN = 128
 
 
 def enumeration_reader(symbols: Sequence[str]) -> Reader:
-    """Return the reader of an enum; it returns the name of the symbol."""
+    """Return the reader of an enum; the reader returns the name of the symbol."""
     count = len(symbols)
 
     def read(data: bytes, at: int) -> tuple[str, int]:
@@ -49,7 +49,7 @@ def enumeration_reader(symbols: Sequence[str]) -> Reader:
 
 
 def union_reader(branches: Sequence[Reader]) -> Reader:
-    """Return the reader of a union; it returns the value of the branch."""
+    """Return the reader of a union; the reader returns the value of the branch."""
     count = len(branches)
 
     def read(data: bytes, at: int) -> tuple[object, int]:
@@ -113,7 +113,7 @@ class FieldReader:
 
 
 def record_reader(fields: Sequence[FieldReader], *, keep_nulls: bool) -> Reader:
-    """Return the reader of a record; it returns an object, keyed by field name.
+    """Return the reader of a record; the reader returns an object, keyed by field name.
 
     Without `keep_nulls`, null fields are left out, and a record that has only
     nulls is null.

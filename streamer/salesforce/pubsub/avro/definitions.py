@@ -97,7 +97,7 @@ _MEMBER = 100
 
 
 def largest_datum(schema: AvroRecord) -> int:
-    """Return the most bytes of a datum of `schema`: 2 MB, or fewer if its lists contain objects."""
+    """Return the most bytes of a datum of `schema`: 2 MB, or fewer if the schema's lists contain objects."""
     return min(_LARGEST_DATUM, _MOST_MEMORY // _Memory().of_repeated(schema))
 
 

@@ -1,7 +1,7 @@
 """Parser of Avro schemas.
 
-Besides invalid schemas, it refuses schemas in which a few bytes could stand for
-endless values: types that take no bytes, and records that contain themselves.
+Besides invalid schemas, the parser refuses schemas in which a few bytes could stand
+for endless values: types that take no bytes, and records that contain themselves.
 Salesforce has neither.
 """
 

@@ -1,8 +1,8 @@
 """Readers of Avro's primitive types, of times, and of repeated values.
 
 A reader takes the bytes of a datum and the index of a value, and returns the value
-and the index after it. It raises `ValueError` for invalid bytes, and `IndexError`
-if the bytes end too early.
+and the index after it. A reader raises `ValueError` for invalid bytes, and
+`IndexError` if the bytes end too early.
 """
 
 import struct
@@ -103,7 +103,7 @@ def read_float(data: bytes, at: int) -> tuple[float, int]:
 
 
 def fixed_reader(size: int) -> Reader:
-    """Return the reader of `size` bytes; it returns base64."""
+    """Return the reader of `size` bytes; the reader returns base64."""
 
     def read(data: bytes, at: int) -> tuple[str, int]:
         end = at + size

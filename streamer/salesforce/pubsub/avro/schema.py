@@ -33,7 +33,7 @@ class FieldBitmaps:
     """Finds the field names of one schema for the elements of a bitmap.
 
     The parts of a compound field are named one by one, as `BillingAddress.City`,
-    even if all of them are set. An element can also be a field name.
+    even if all parts are set. An element can also be a field name.
     """
 
     def __init__(self, event: AvroRecord) -> None:
@@ -146,7 +146,7 @@ def change_reader(event: AvroRecord) -> Reader:
 
 
 def _header_reader(header: AvroRecord, bitmaps: FieldBitmaps) -> Reader:
-    """Return the reader of a header; it turns the bitmaps of changed and of diff fields into names.
+    """Return the reader of a header; the reader turns the bitmaps of changed and diff fields into names.
 
     Header fields that rarely differ from the last event are compared in runs.
     """
@@ -240,7 +240,7 @@ class EventSchema:
 
     @classmethod
     def parse(cls, schema_id: str, schema_json: str) -> "EventSchema":
-        """Return the schema for an id from its JSON text.
+        """Return the schema with the id `schema_id`, which the text `schema_json` defines.
 
         Raises `UnusableSchema` if the text is not an Avro record, or has more than
         a million characters or 2,000 fields. Types that are nested too deeply,
