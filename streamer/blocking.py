@@ -75,7 +75,7 @@ def on_threads(
 ) -> Subscriber:
     """Return `subscriber` itself if its `deliver` is asynchronous; otherwise run its calls on threads.
 
-    Raises `ConfigurationError` if only some of its methods block.
+    Raises `ConfigurationError` if only some of the subscriber's methods block.
     """
     is_asynchronous = inspect.iscoroutinefunction(subscriber.deliver)
     many = getattr(subscriber, "deliver_many", None)
@@ -90,10 +90,11 @@ def on_threads(
 class ThreadedSubscriber:
     """Makes the calls of a blocking plugin on its own threads, at most `threads`.
 
-    A call that exceeds its time-out can't be ended. So it keeps its thread, and
-    the next delivery of the same record waits until the call has ended: a target
-    never receives two events of one record at once. If the next delivery is for
-    the same event, it gets the outcome of the late call.
+    A call that exceeds its time-out can't be ended. So such a call keeps its
+    thread, and the next delivery of the same record waits until the call has ended,
+    because a target must never receive two events of one record at once. If the
+    next delivery is for the same event, this delivery gets the outcome of the late
+    call.
     """
 
     def __init__(
@@ -164,9 +165,10 @@ class ThreadedSubscriber:
 class ThreadedBatchSubscriber(ThreadedSubscriber):
     """Makes the calls of a blocking plugin that accepts several events in one call.
 
-    While a call that exceeded its time-out continues, further events of its keys
-    are left out of other calls and count as failed. After the call has ended, an
-    event that was in it gets its outcome from that call.
+    While a call that exceeded its time-out continues, further events of the call's
+    keys are left out of other calls and count as failed. After the call has ended,
+    the next delivery of an event in the call gets the call's outcome for this
+    event.
     """
 
     def __init__(
@@ -225,7 +227,7 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
         return Retry(reason=reason, failure=FailureClass.TIMEOUT)
 
     def _ended(self, delivery: Delivery) -> list["_LateMember"]:
-        """Return the members of ended calls that nobody awaits after `delivery`."""
+        """Return the members of ended calls whose outcome nobody requests after `delivery`."""
         members = self._late_members.get(delivery.event.key, {})
         own = members.get(delivery.event.id)
         # Another event of a key arrives only after the earlier ones are settled, unless `order` is `none`.
@@ -269,7 +271,7 @@ class _LateMember(NamedTuple):
 
 
 def _outcome(returned: Any) -> Outcome:
-    # The caller checks it, like everything that a plugin returns.
+    # The caller checks this value, like everything that a plugin returns.
     outcome: Outcome = returned
     return outcome
 
@@ -286,7 +288,7 @@ class _Call:
     is_abandoned: bool = False
 
     def abandon(self) -> bool:
-        """Return whether a thread is making the call; otherwise no thread ever will."""
+        """Return whether a thread is making the call. If no thread is making the call, it is never made."""
         self.is_abandoned = True
         return self.thread is not None and not self.ended.done()
 

@@ -41,7 +41,7 @@ class ChannelKind(StrEnum):
 
     @property
     def is_on_pubsub(self) -> bool:
-        """True if the Pub/Sub API also serves the channel (its guide names `/data` and `/event`)."""
+        """True if the Pub/Sub API also serves the channel; the API's guide names `/data` and `/event`."""
         return self in {ChannelKind.CHANGES, ChannelKind.EVENTS}
 
     @property
@@ -62,7 +62,7 @@ def without_filter(path: str) -> str:
 def name_in_type(path: str) -> str:
     """Return the name of a PushTopic or a generic channel in the types of its events.
 
-    It is one word, like the name of an entity: `notifications_Demo` for
+    The name is one word, like the name of an entity: `notifications_Demo` for
     `/u/notifications/Demo`.
     """
     return _NO_WORD.sub("_", without_filter(path).split("/", 2)[2])

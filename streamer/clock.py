@@ -38,7 +38,10 @@ class Clock(Protocol):
         ...
 
     def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
-        """Return a context whose body raises `TimeoutError` after `seconds`; with `None`, it never does."""
+        """Return a context whose body raises `TimeoutError` after `seconds`.
+
+        With `None`, the body has no limit.
+        """
         ...
 
 
@@ -135,9 +138,9 @@ class TurnedClock:
 
     It starts at `now`, in seconds since the epoch, by default at 2025-01-01T00:00Z.
     While :meth:`turn` advances, sleeps and timeouts fire in the order of their due
-    times. The tasks that one of them wakes run before the next one fires. Real I/O
-    does not follow this clock: a test that uses a socket turns the clock and then
-    waits for the result.
+    times. The tasks that a sleep or a timeout wakes run before the next sleep or
+    timeout fires. Real I/O does not follow this clock: a test that uses a socket
+    turns the clock and then waits for the result.
     """
 
     def __init__(self, now: float = 1_735_689_600.0) -> None:
@@ -181,7 +184,7 @@ class TurnedClock:
                 entered = False
 
     async def turn(self, seconds: float) -> None:
-        """Advance by `seconds`; sleeps and timeouts that fall due meanwhile fire."""
+        """Advance by `seconds`; sleeps and timeouts that fall due within this time fire."""
         target = self._now + seconds
         await self._settle()
         while self._due and self._due[0][0] <= target:

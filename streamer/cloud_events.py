@@ -44,7 +44,7 @@ def binary_headers(event: Event, event_type: bytes) -> dict[str, str | bytes | N
 
 
 def attributes(event: Event) -> dict[str, str]:
-    """Return the attributes of `event` as texts; its channel and replay id are extensions."""
+    """Return the attributes of `event` as texts; the event's channel and replay id are extensions."""
     named = {
         "specversion": "1.0",
         "id": event.id,
@@ -86,8 +86,8 @@ def document(delivery: Delivery) -> JsonObject:
 def message(delivery: Delivery, mode: ContentMode) -> Message | Reject | Skip:
     """Return `delivery` as a message of that `mode`.
 
-    If the event has no field of the body, it is skipped. If JSON can't hold the
-    body, it is rejected.
+    If the event has no field of the body, the event is skipped. If JSON can't hold
+    the body, the event is rejected.
     """
     if delivery.body == {} and delivery.content is None:
         return nothing_to_send()
@@ -101,11 +101,11 @@ def message(delivery: Delivery, mode: ContentMode) -> Message | Reject | Skip:
 
 
 def emptied(delivery: Delivery, mode: ContentMode, media_type: str) -> Message:
-    """Return `delivery` as a message of that `mode` without data, whatever its body is.
+    """Return `delivery` as a message of that `mode` without data; the delivery's body is not used.
 
-    It makes a target delete a record: as a tombstone in Kafka, or as the end of a
-    retained message in MQTT. In structured mode, `media_type` is the type of the
-    documents.
+    The message makes a target delete a record: as a tombstone in Kafka, or as the
+    end of a retained message in MQTT. In structured mode, `media_type` is the type
+    of the documents.
     """
     kind = _STRUCTURED if mode == "structured" else media_type
     return Message(content=Content(data=b"", type=kind), attributes=_beside(delivery, mode))

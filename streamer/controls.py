@@ -107,7 +107,7 @@ def can_be_redriven(letter: DeadLetter | LetterHead) -> bool:
 
 
 def can_be_ingested(letter: DeadLetter | LetterHead) -> bool:
-    """Return true for a letter of ingest whose bytes are known, so that it can be read or stored again."""
+    """Return true for a letter of ingest that can be read or stored again, because its bytes are known."""
     is_read = ChannelKind.of(letter.channel_path) is not ChannelKind.OUTBOUND
     return _is_of_ingest(letter) and is_read and letter.has_raw
 
@@ -159,12 +159,13 @@ class Wanted(StrEnum):
 class SnapshotOrder:
     """Order to publish the current records of one entity on the channel at a path.
 
-    It covers the records that match `where` (SOQL), or all records, with `fields`, or
-    with all fields. With `since` (epoch seconds), it covers only records changed or
-    deleted since then. The process that owns the channel executes the order, and keeps
-    the progress in the continuity record with the same `id`. `by` is the operator who
-    last changed `wanted`, at `at` (epoch seconds). The order is open until its
-    continuity record has a final state; until then, `ended_at` is `None`.
+    The order covers the records that match `where` (SOQL), or all records; it
+    covers `fields`, or all fields. With `since` (epoch seconds), the order covers
+    only records changed or deleted since then. The process that owns the channel
+    executes the order, and keeps the progress in the continuity record with the
+    same `id`. `by` is the operator who last changed `wanted`, at `at` (epoch
+    seconds). The order is open until its continuity record has a final state; until
+    then, `ended_at` is `None`.
     """
 
     id: str

@@ -85,12 +85,12 @@ def exact_default(value: Any) -> Any:
 
 
 def plain_number(value: float | Decimal) -> str:
-    """Return a finite number in decimal digits without an exponent; a double has as few as possible."""
+    """Return a finite number in decimal digits without an exponent; a double gets the fewest digits."""
     return f"{value if isinstance(value, Decimal) else Decimal(repr(value)):f}"
 
 
 def _has_exponent(written: bytes) -> bool:
-    """Return false if no number in JSON has an exponent; true if one has, or may have."""
+    """Return false if no number in JSON has an exponent; true if a number has or may have an exponent."""
     shape = written.translate(_DIGITS)
     at = shape.find(_EXPONENT)
     for _ in range(_MOST_LOOKED_AT):
@@ -143,7 +143,7 @@ def bounded_json(body: bytes | str) -> Any:
 
 
 def check_json(body: bytes | str) -> None:
-    """Raise `OversizedJson` if the values of `body` would need too much memory; does not parse it."""
+    """Raise `OversizedJson` if the values of `body` would need too much memory. `body` is not parsed."""
     if len(body) <= _COUNTED_FROM_BYTES:
         return
     raw = body.encode(errors="surrogatepass") if isinstance(body, str) else body
@@ -157,7 +157,7 @@ def _check(found: int, most: int, what: str, raw: bytes) -> None:
 
 
 def raw_json(value: Any) -> bytes:
-    """Return `value` as JSON of any depth. Every part of it must be JSON, a `Decimal` or bytes.
+    """Return `value` as JSON of any depth. Every part of `value` must be JSON, a `Decimal` or bytes.
 
     Bytes become base64. orjson alone reads 1,024 levels but writes only 254.
     """

@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
 SHORTEST = 8
-"""Fewest characters of a known secret; a shorter one would match ordinary words."""
+"""Fewest characters of a known secret; a shorter secret would match ordinary words."""
 
 # The path of an address can be secret, as for a webhook; a short path is not secret.
 _SHORTEST_PATH = 20
@@ -95,7 +95,8 @@ _MOST_RENEWED = 200
 class KnownSecrets:
     """Set of secrets that a process uses, safe for threads.
 
-    Secrets from the configuration are kept; of renewed secrets, the latest are kept.
+    All secrets from the configuration are kept, but only the latest renewed
+    secrets.
     """
 
     def __init__(self) -> None:
@@ -105,7 +106,7 @@ class KnownSecrets:
         self._forms: tuple[tuple[str, bytes], ...] = ()
 
     def configure(self, values: Iterable[str]) -> None:
-        """Add secrets from the configuration; very short ones are ignored."""
+        """Add secrets from the configuration; very short secrets are ignored."""
         new = {value for value in values if len(value) >= SHORTEST}
         with self._lock:
             if not new <= self._configured:

@@ -1,8 +1,8 @@
 """Imports and loggers that cost nothing before their first use.
 
 `streamer check` and most other commands open no connection and log nothing, but
-import modules that could. The import of aiohttp, or of structlog with rich, takes
-longer than the import of all of Streamer.
+they import modules that can do so. The import of aiohttp, or of structlog with
+rich, takes longer than the import of all of Streamer.
 """
 
 from importlib import import_module

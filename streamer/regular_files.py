@@ -14,7 +14,7 @@ _INHERITED = "/dev/stdin", "/dev/fd/"
 
 
 def opened(path: str, flags: int) -> int:
-    """Open a regular file, or a link to one, as the opener of `open`; never wait for a writer.
+    """Opener for `open` that accepts a regular file, or a link to one, and never waits for a writer.
 
     Raises `OSError` for anything else.
     """

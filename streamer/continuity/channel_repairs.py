@@ -24,10 +24,10 @@ _NOTHING = Repaired()
 class ChannelRepairs:
     """The repairs of one channel: see `streamer.ingest.repairs.Repairs`.
 
-    Without `gaps`, gap events, overflows and changes of all records are only
-    recorded. Without `readings`, no other hole is repaired. After a redrive, the
-    records of the redriven changes are read again, because newer events of these
-    records can already be in the log.
+    Without `gaps`, the holes of gap events, overflows and changes of all records
+    are recorded but not repaired. Without `readings`, only gap events are repaired.
+    After a redrive, the records of the redriven changes are read again, because
+    newer events of these records can already be in the log.
     """
 
     channel: Channel
@@ -46,7 +46,7 @@ class ChannelRepairs:
     @property
     def follows_changes(self) -> bool:
         """True if `taken` must be called for new events: see `Repairs`."""
-        # Every event asks this, so a part without open work is not called.
+        # This is called for every event, so do not call a part without open work.
         readings, gaps = self.readings, self.gaps
         return (readings is not None and bool(readings.open.holes) and readings.has_work) or (
             gaps is not None and bool(gaps.open) and gaps.follows_changes

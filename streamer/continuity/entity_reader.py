@@ -26,7 +26,7 @@ from streamer.quota import Governor, JobAllowance, JobCost
 _log = structlog.get_logger()
 
 PAGE_ROWS = 2_000
-"""Most records of one step; one call can read them by id (REST API guide, sObject Collections)."""
+"""Most records of one step; one call can read as many records by id (REST API guide, sObject Collections)."""
 BULK_FROM = 10_000
 """From this number of records on, a query job is cheaper than queries over REST."""
 _READY_S = 2.0
@@ -63,16 +63,16 @@ class ReadingSizes:
 class EntityReader:
     """Reads the remaining records of a `ReadingProgress`, with one or two requests per step.
 
-    A job of the Bulk API returns the records as they were when it began. Records
-    that have changed since are read again before their events are made. The
-    stream names the changed records; after a restart, the org names them. Until
-    then, all records of a page are read again, so that even a process that lives
-    for less than a minute makes progress. Raises the errors of the ports, and
-    `UnreadableEvent`.
+    A job of the Bulk API returns the records as they were when the job began.
+    Records that have changed since the job began are read again before their events
+    are made. The stream names the changed records; after a restart, the org names
+    them. Until the org has named them, all records of a page are read again, so
+    that even a process that lives for less than a minute makes progress. Raises the
+    errors of the ports, and `UnreadableEvent`.
 
-    It leaves a share of the org's requests and jobs to other clients: a step that
-    would use that share raises `RetryLater` instead. The `allowance` and the last
-    answer determine how much is left.
+    A share of the org's requests and jobs is left to other clients: instead of
+    using that share, a step raises `RetryLater`. The `allowance` and the last
+    answer show how many requests and jobs are left.
     """
 
     channel: Channel
@@ -85,12 +85,12 @@ class EntityReader:
     _shape: tuple[RecordSelection, RecordShape] | None = field(default=None, init=False)
 
     def taken(self, events: Sequence[Event]) -> None:
-        """Take note of changes that are in the log; the events of a later step follow them."""
+        """Take note of changes that are in the log; the events of a later step follow these changes."""
         if self._changed.job is not None:
             self._changed.add(event.data["record_id"] for event in events if "record_id" in event.data)
 
     def forget_changes(self) -> None:
-        """Forget the changes noted by `taken`, because it was not called for a while."""
+        """Forget the changes noted by `taken`, because `taken` was not called for a while."""
         self._changed = ChangedRecords()
 
     async def step(self, snapshot: str, progress: ReadingProgress, position: ReplayId) -> Step:
@@ -126,7 +126,7 @@ class EntityReader:
     async def read_again(
         self, step: Step, stale: Sequence[str], snapshot: str, progress: ReadingProgress, position: ReplayId
     ) -> Step:
-        """Return `step`, which follows `progress`, with the current state of the records `stale`."""
+        """Return `step`, which follows `progress`, with the current states of the `stale` records."""
         part = progress.part
         assert part is not None  # noqa: S101 - a step with events has a part
         if part.is_deletions:
@@ -154,7 +154,7 @@ class EntityReader:
         )
 
     def _lost(self, progress: ReadingProgress, job: str, reason: str) -> Step:
-        """Begin another job, because Salesforce failed or dropped the last one.
+        """Begin another job, because the last job failed or Salesforce dropped it.
 
         A job over REST continues after the last record, with the current fields.
         """
@@ -224,7 +224,7 @@ class EntityReader:
         return True
 
     async def _count(self, query: RecordQuery) -> int | None:
-        """Return the number of records to read, or `None` if the org can't count them in time."""
+        """Return the number of records to read, or `None` if the org can't count the records in time."""
         try:
             return await self.org.queries.count(query)
         except RecordsRefused as error:
@@ -256,7 +256,7 @@ class EntityReader:
         return Step(progress=done, events=events)
 
     async def _ended(self, progress: ReadingProgress, job: str) -> Step:
-        """End the job; its last page is in the log."""
+        """End the job, because its last page is in the log."""
         await self.org.queries.end(job)
         self._changed = ChangedRecords()
         return Step(progress=progress.next_part())
@@ -282,7 +282,7 @@ class EntityReader:
 
 @dataclass(slots=True)
 class _Rows:
-    """Records from a page's rows, by id; `lacks` says why some can't be read."""
+    """Records from a page's rows, by id; `lacks` says why some records can't be read."""
 
     records: dict[str, OrgRecord] = field(default_factory=dict)
     lacks: str = ""

@@ -1,4 +1,4 @@
-"""Forecast of what a snapshot will cost, before it is ordered."""
+"""Forecast of the cost of a snapshot, before an operator orders the snapshot."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ class SnapshotForecast:
     """Cost of a snapshot of `records` records, with a query job of the Bulk API or over REST.
 
     `sentence` states the cost and the remaining allowance. `waits` says why the
-    snapshot can't be read completely now; it is empty if it can.
+    snapshot can't be read completely now. If the snapshot can be read, `waits` is
+    empty.
     """
 
     records: int
@@ -34,7 +35,7 @@ class SnapshotForecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotForecaster:
-    """Estimates a snapshot with two requests, by the same numbers as `EntityReader`."""
+    """Estimates the cost of a snapshot with two requests, with the same limits as `EntityReader`."""
 
     queries: RecordQueries
     describer: Describer
@@ -45,8 +46,8 @@ class SnapshotForecaster:
     async def forecast(self, order: SnapshotOrder) -> SnapshotForecast:
         """Return the expected cost of `order`.
 
-        If Salesforce would refuse the order, it raises `RecordsRefused` with the
-        mistake and a remedy. Otherwise it raises the errors of the ports.
+        For an order that Salesforce refuses, raises `RecordsRefused` with the
+        mistake and a remedy. Other failures raise the errors of the ports.
         """
         part = RecordSelection(entity=order.entity, where=order.where, fields=order.fields, since=order.since)
         records = await self._count(part, await self._shape(part))

@@ -1,4 +1,4 @@
-"""Repair of gap events: reads the records that they name, and publishes recovered events."""
+"""Repair of gap events: reads the records that gap events name, and publishes recovered events."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,10 +40,10 @@ _log = structlog.get_logger()
 
 
 def gap_to_json(gap: Event) -> JsonObject | None:
-    """Return a gap event as a small JSON object, or `None` if it names no valid record.
+    """Return a gap event as a small JSON object, or `None` if the event names no valid record.
 
-    The object has no fields of the record: a gap event has no values of a user,
-    and any others are not protected.
+    The object has no fields of the record. A gap event has no values of a user, and
+    protection rules are not applied to the object.
     """
     data = gap.data
     texts = {name: getattr(gap, name) for name in _GAP_TEXTS} | {
@@ -104,7 +104,7 @@ class _Gap:
 
 @dataclass(slots=True, kw_only=True)
 class _Read:
-    """Request for records: its `rows` if answered, and `told`, the records changed in the log since."""
+    """Request for records, with the answer's `rows`; the log has later changes of the records in `told`."""
 
     ids: Sequence[str]
     shape: RecordShape
@@ -124,10 +124,11 @@ class GapRepair:
 
     A gap event names a changed record without any of its values (CDC guide, gap
     events). If the record can't be read now, it is read later, even after a
-    restart: until then, its continuity record stays open and keeps the gap event
-    in `progress`. A late answer is used with the channel's next answer, without
-    the records that changed in the stream meanwhile. At most 10,000 gap events
-    wait; further ones are not repaired. One answer repairs at most 1,000.
+    restart: until then, the hole's continuity record stays open and keeps the gap
+    event in `progress`. A late answer is used with the channel's next answer,
+    without the records that changed in the stream after the request. At most 10,000
+    gap events wait, and further gap events are not repaired. One answer repairs at
+    most 1,000 gap events.
     """
 
     channel: Channel
@@ -137,7 +138,7 @@ class GapRepair:
     open: dict[str, dict[str, _Gap]] = field(default_factory=dict, init=False)
     """Gap events that wait for their records, by entity and hole."""
     unreadable: list[ContinuityRecord] = field(default_factory=list, init=False)
-    """Final states of holes whose gap event can't be read; they wait for the log."""
+    """Final states of holes whose gap event can't be read; these states are not in the log yet."""
     _shapes: dict[str, tuple[float, RecordShape]] = field(default_factory=dict, init=False)
     _reads: dict[str, _Read] = field(default_factory=dict, init=False)
 
@@ -147,7 +148,7 @@ class GapRepair:
         return bool(self._reads)
 
     def taken(self, events: Sequence[Event], /) -> None:
-        """Take note of changes that enter the log, because a late answer is older than these."""
+        """Take note of changes that enter the log, because a late answer is older than these changes."""
         for read in self._reads.values():
             read.told.add(event.data["record_id"] for event in events if "record_id" in event.data)
 
@@ -217,7 +218,7 @@ class GapRepair:
             _log.info("gaps.repaired", channel=str(self.channel), entity=entity, records=len(part))
 
     async def _answered(self, entity: str, ids: Sequence[str], shape: RecordShape) -> _Read | None:
-        """Return a new answer about `ids`, or a late answer if it covers any of them; or `None`."""
+        """Return a late answer about any of the `ids`, or else a new answer, or `None` without an answer."""
         read = self._reads.get(entity)
         if read is None or (read.rows is not None and not {*read.current} & {*ids}):
             await self.rereading.asked(entity, partial(self._rows, entity, ids, shape))

@@ -28,11 +28,12 @@ class _Asked:
 class LateSteps:
     """Makes the steps of `reader` one at a time, and uses late answers.
 
-    A repeated request is not answered sooner. A cancelled request can lose a token
-    that it is renewing. So no request is cancelled, and the stream continues
-    meanwhile. The stream's changes can be newer than a late answer, so the changed
-    records are read again before the answer is used. `on_answer` is called when a
-    late answer arrives.
+    A late request is not repeated, because Salesforce does not answer a repeated
+    request sooner. A late request is also not cancelled, because a cancelled
+    request can lose a token that it is renewing. So the stream continues before the
+    answer arrives. The stream's changes can be newer than a late answer, so the
+    changed records are read again before the answer is used. `on_answer` is called
+    when a late answer arrives.
     """
 
     reader: EntityReader

@@ -1,4 +1,4 @@
-"""Redrives of one channel's dead letters: reads them again with the current rules, a few at a time."""
+"""Redrives of one channel's dead letters: a few at a time, letters are read again with the current rules."""
 
 import asyncio
 from collections import deque
@@ -37,7 +37,8 @@ class LetterDecoder:
     """Reads one channel's dead letters in the same way as its messages.
 
     `unsealed` returns the bytes of a letter, and raises `UnreadableEvent`.
-    `payloads` decodes payloads of the Pub/Sub API; without it, they can't be read.
+    `payloads` decodes payloads of the Pub/Sub API; without `payloads`, letters with
+    such payloads can't be read.
     """
 
     channel: Channel
@@ -104,7 +105,10 @@ class LetterDecoder:
         return await self.payloads.message(piece, self.channel)
 
     def _placed(self, message: Any, letter: DeadLetter) -> JsonObject:
-        """Return the message with its binary position. Raises `UnreadableEvent` for another channel's."""
+        """Return the message with its binary position.
+
+        Raises `UnreadableEvent` for a message of another channel.
+        """
         if not isinstance(message, dict) or not isinstance(message.get("data"), dict):
             raise UnreadableEvent("its bytes are not a message of a channel")
         path = message.get("channel")
@@ -200,10 +204,10 @@ class LetterRedrives:
     """Executes the orders to redrive dead letters of the decoder's channel, one after another.
 
     Letters are read in the order in which they were first set aside. One
-    transaction appends their events and removes the letters. If a letter still
-    can't be read, it stays with the new reason and the current time, so that its
-    order no longer covers it. A transient failure is retried with back-off.
-    `ended` is called when an order has no letters left.
+    transaction appends their events and removes the letters. A letter that still
+    can't be read stays, with the new reason and the current time. Because of this
+    time, the order no longer covers the letter. A transient failure is retried with
+    back-off. `ended` is called when an order has no letters left.
     """
 
     controls: Controls
@@ -225,7 +229,7 @@ class LetterRedrives:
         self._orders.wake = wake
 
     def follow(self, orders: Mapping[str, Redrive]) -> None:
-        """Execute these `orders` of the channel, by id, and no others."""
+        """Execute these `orders` of the channel, by id, and no other orders."""
         self._orders.follow(orders)
 
     async def step(self) -> Repaired:
@@ -345,7 +349,10 @@ class LetterRedrives:
         )
 
     async def _awaited(self, what: str, begin: Callable[[], Coroutine[Any, Any, _Answer]]) -> _Answer:
-        """Return the result of `begin`. After a `TimeoutError`, the next call for `what` gets the result."""
+        """Return the result of `begin`.
+
+        After a `TimeoutError`, the next call for `what` returns the result.
+        """
         if self._late is None or (self._late[0] != what and self._late[1].done()):
             task = asyncio.create_task(begin(), name=f"redrive {self.decoder.channel}")
             task.add_done_callback(_retrieved)

@@ -15,9 +15,10 @@ class OpenReadings:
     """Open readings by the ids of their holes, oldest first.
 
     While one reading waits for a time, later readings can continue. An overflow
-    waits until the earlier readings of its entity have ended, so that several
-    overflows can be repaired by one reading. A reading can hold other readings,
-    which end with it. `broken` are readings in the log with unreadable progress.
+    waits until the earlier readings of its entity have ended, so that one reading
+    can repair several overflows. A reading can hold other readings, which end
+    together with the holding reading. `broken` are readings in the log with
+    unreadable progress.
     """
 
     holes: dict[str, ContinuityRecord] = field(default_factory=dict)
@@ -32,7 +33,7 @@ class OpenReadings:
         self.holes[hole.id] = hole
 
     def remove(self, hole_id: str) -> None:
-        """Remove a reading; the readings that it held continue separately."""
+        """Remove a reading; the readings that the removed reading held continue separately."""
         for known in (self.holes, self._progress, self._due_at, self._held):
             known.pop(hole_id, None)
 
@@ -49,7 +50,7 @@ class OpenReadings:
         return self._due_at.get(hole_id, 0.0)
 
     def next(self, now: float, is_paused: Callable[[ContinuityRecord], bool]) -> ContinuityRecord | None:
-        """Return the first reading that can continue `now`; else the reading that can continue first."""
+        """Return the oldest reading that can continue `now`, or else the reading that is due earliest."""
         entities: set[str] = set()
         waiting: list[ContinuityRecord] = []
         held = {each for some in self._held.values() for each in some}
@@ -66,7 +67,10 @@ class OpenReadings:
         return min(waiting, key=lambda hole: self.due_at(hole.id), default=None)
 
     def hold(self, hole_id: str) -> None:
-        """Make a new reading hold the overflows that it also repairs, and extend it to their latest time."""
+        """Make a new reading hold the overflows that it also repairs.
+
+        This also extends the reading to the latest time of these overflows.
+        """
         held = [each for each in self._repaired_with(hole_id) if each != hole_id]
         self._held[hole_id] = held
         until = max(self._progress[each].until or 0.0 for each in [hole_id, *held])
@@ -124,7 +128,7 @@ def pause_after_loss_s(jobs: int) -> float:
 
 
 def pause_left_s(progress: ReadingProgress, now: float) -> float:
-    """Return the remaining pause in seconds after a lost job; works in another process too."""
+    """Return the remaining pause in seconds after a lost job, which another process can have begun."""
     reached = progress.reached
     if reached.job is not None or not reached.jobs or reached.anchor is None:
         return 0.0

@@ -18,7 +18,7 @@ _PART = frozenset({"entity", "where", "fields", "since", "is_deletions"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordSelection:
-    """Records of one entity to read: those that match `where` (SOQL), or all.
+    """Records of one entity to read: the records that match `where` (SOQL), or all records.
 
     With `since` (epoch seconds), only records changed or deleted since then; with
     `is_deletions`, only the deletions. Without `fields`, all fields are read.
@@ -56,13 +56,13 @@ class PartProgress:
     """Position in the first part of a reading, and the job that reads its records.
 
     The rows after `after` are not read yet. If `has_rows` is true, all rows are
-    read, and the job must only be ended. `jobs` counts the jobs of this part.
+    read, and only the end of the job is left. `jobs` counts the jobs of this part.
     `anchor` (epoch seconds) is a time before the job began, or the time at which
     the last job was lost. The current job has added `rows` records to the log;
     `most_rows` is the largest number of any job of the part.
 
-    In a part of deletions, the deletions before `anchor` are published, and so are
-    those up to the time and record in `after`.
+    In a part of deletions, the deletions before `anchor`, and the deletions up to
+    the time and record in `after`, are published.
     """
 
     job: str | None = None
@@ -106,9 +106,9 @@ class ReadingProgress:
     While `parts` is `None`, the entities are not known yet; each of them will be
     read, completely or `since` a time.
 
-    The deletions of all parts follow after all rows, up to `until` at least, so the
-    org must cover that time only once. `lacks` describes changes that can no longer
-    be found.
+    The deletions of all parts follow after all rows, up to `until` or later, so the
+    reading waits only once until the org covers that time. `lacks` describes
+    changes that can no longer be found.
     """
 
     parts: tuple[RecordSelection, ...] | None

@@ -40,16 +40,16 @@ _OURS = frozenset(
 
 
 def progress_of(hole: ContinuityRecord) -> ReadingProgress | None:
-    """Return the records to read for a new hole, or `None` if no reading can repair it.
+    """Return the records to read for a new hole, or `None` if no reading can repair the hole.
 
     An overflow hides changes of one transaction, so changes since shortly before
-    its commit are read. After a change of all records, the whole entity is read,
-    and deletions since that commit. The org's clock can be ahead of ours, so both
-    extend at least to the commit.
+    the overflow's commit are read. After a change of all records, all records of
+    the entity and the deletions since that commit are read. The org's clock can be
+    ahead of ours, so each of these two readings extends at least to the commit.
 
-    A refused replay id hides changes in the channel's entities since the last
-    time at which nothing was missing. So does a start before the retention. If a
-    channel starts with a snapshot, all its entities are read.
+    A refused replay id hides changes in the channel's entities since the last time
+    at which nothing was missing. A start before the retention hides changes in the
+    same way. If a channel starts with a snapshot, all its entities are read.
     """
     match hole.cause:
         case HoleCause.OVERFLOW if hole.entity is not None and hole.until is not None:
@@ -76,10 +76,11 @@ def progress_of(hole: ContinuityRecord) -> ReadingProgress | None:
 class Readings:
     """Readings of one channel's entities, one after another, the oldest first: see `OpenReadings`.
 
-    If the org refuses a reading, the reading ends and its hole stays. A transient
-    failure is retried without end, with back-off, and the record states the reason
-    meanwhile. If a reading is paused or waits for the org, the next reading
-    continues. At most 10,000 readings wait; further holes are not repaired.
+    If the org refuses a reading, the reading ends, and its hole is not repaired. A
+    transient failure is retried without end, with back-off, and the record states
+    the reason until a try succeeds. If a reading is paused or waits for the org,
+    the next reading continues. At most 10,000 readings wait; further holes are not
+    repaired.
     """
 
     reader: EntityReader
@@ -99,7 +100,7 @@ class Readings:
     def has_work(self) -> bool:
         """True if a reading is open and not paused, or an order waits for an answer."""
         holes = self.open.holes
-        # Each answer asks this, and thousands can be open: stop at the first that is not paused.
+        # Each answer calls this, and thousands of readings can be open: stop at the first unpaused reading.
         return bool(
             not all(map(self.snapshots.pauses, holes.values()))
             or self.open.broken
@@ -162,7 +163,7 @@ class Readings:
         return replace(repaired, again_in_s=0.0 if following is None else self._pause_s(following))
 
     async def _read(self, hole: ContinuityRecord, position: ReplayId) -> Repaired:
-        # Not earlier: a page that is being read is compared with the changes.
+        # Forget them only here, because a page that is being read is compared with the changes.
         self._steps.forget_missed()
         step = await self._tried(hole, position)
         due_at = self.clock.monotonic() + step.again_in_s

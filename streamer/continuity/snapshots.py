@@ -20,8 +20,8 @@ class Snapshots:
 
     Each order becomes one open continuity record with the order's id. An order
     whose record has a final state in the log is not executed again. `ended` is
-    called with a final record once it is durable; the caller then removes the
-    order.
+    called with a final record once the record is durable; the caller then removes
+    the order.
     """
 
     channel: Channel

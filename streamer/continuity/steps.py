@@ -27,10 +27,10 @@ class Step:
     waits: str = ""
 
     def counted(self) -> tuple[ReadingProgress, int]:
-        """Return the progress with the rows of this step, and how many records it adds to PUBLISHED.
+        """Return the progress with the rows of this step, and how many records this step adds to PUBLISHED.
 
-        After a lost job, the next job returns the same rows again. It adds only the
-        rows beyond the largest number that any job of this part has returned.
+        After a lost job, the next job returns the same rows again. A step adds only
+        the rows beyond the largest number that any job of this part has returned.
         """
         reached = self.progress.reached
         if reached.job is None:
@@ -41,7 +41,7 @@ class Step:
 
 
 COVERED_S = 60.0
-"""Pause in seconds before the org is asked again about a span that it does not cover yet."""
+"""Pause in seconds before another request about a span that the org does not cover yet."""
 
 
 def coverable_in_s(until: float, now: float) -> float:
@@ -70,9 +70,9 @@ class ChangedRecords:
     """Records that have changed since `job` began, by short id.
 
     The process that began the job learns the changes from the stream. After a
-    restart, the org names the records that changed `until` then, once it can. Until
-    the org has answered, or if too many have changed, every record counts as
-    changed.
+    restart, the org names the records that had changed by `until`, as soon as the
+    org covers that time. Until the org has answered, or if too many records have
+    changed, every record counts as changed.
     """
 
     job: str | None = None
@@ -132,7 +132,7 @@ _DeletionPlace = tuple[float, str]
 class DeletedRecords:
     """Reads the deletions since a part's time, oldest first, without records that exist again.
 
-    It first asks the org when one answer can cover the reading's whole time.
+    The first request waits until one answer can cover the reading's whole time.
     Further answers cover only later times, so a deletion that the org reports late
     is never earlier than a published deletion. The progress stores the time and
     record of the last published deletion, so each deletion is published once.

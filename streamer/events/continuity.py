@@ -25,7 +25,7 @@ class HoleCause(StrEnum):
     ENTITY_CHANGE = "entity_change"
     """All records of an entity have changed: the event names `001*`."""
     SNAPSHOT = "snapshot"
-    """An operator orders the records of an entity, or a new channel starts with its records."""
+    """An operator orders the records of an entity, or a new channel starts with its entities' records."""
 
 
 class Repair(StrEnum):
@@ -48,11 +48,11 @@ class ContinuityRecord:
     The log keeps the last state of each `id`. The hole begins after the replay id
     `after`, or at `verified_at`. It ends at `until`, which is `None` while the end
     is open. `entity` is the API name of the object, or `None` for the whole
-    channel. A repair stores its own progress in `progress`, a small JSON object. It
-    counts the records `found` in the org, and the records `published`. If jobs were
-    lost, `published` counts the rows of the job that returned most rows. Times are
-    epoch seconds; `updated_at` is the time of the last change of the state, or
-    `None` for the first state.
+    channel. The repair stores how far it has come in `progress`, a small JSON
+    object. The record counts the records `found` in the org, and the records
+    `published`. If jobs were lost, `published` counts the rows of the job that
+    returned most rows. Times are epoch seconds; `updated_at` is the time of the
+    last change of the state, or `None` for the first state.
     """
 
     id: str

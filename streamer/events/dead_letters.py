@@ -23,11 +23,12 @@ class DeadLetter:
     If the same event is set aside again, `id` is the same. `reason` is a stable
     word for filters, `error` a sentence, `hint` advice for the operator, and
     `first_error` the error of the first attempt. `raw` are the bytes that could not
-    be read or appended. `schema_id` names their schema, and `event_uuid` is the id
-    next to an Avro payload; both are empty if unknown. `partition` and `offset` are
-    the event's position in the log, if it has one. If the content was too large to
-    keep, `raw` is its beginning, `whole_size` its size in bytes, and `whole_sha256`
-    its hash; otherwise they are 0 and empty. Times are epoch seconds.
+    be read or appended. `schema_id` names the schema of `raw`, and `event_uuid` is
+    the id next to an Avro payload; both are empty if unknown. `partition` and
+    `offset` are the event's position in the log, if the event has such a position.
+    If the content was too large to keep, `raw` is its beginning, `whole_size` its
+    size in bytes, and `whole_sha256` its hash; otherwise `whole_size` is 0 and
+    `whole_sha256` is empty. Times are epoch seconds.
     """
 
     id: str

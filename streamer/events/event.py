@@ -48,8 +48,8 @@ _Class = TypeVar("_Class")
 def value_of_every_event(cls: type[_Class]) -> type[_Class]:
     """Make `cls` a dataclass that is frozen only for the type checker.
 
-    Python sets each field of a frozen dataclass with a call. That would take 1 µs
-    of the 12 µs for parsing, normalising and encoding one event.
+    Python sets each field of a frozen dataclass with a call. These calls would take
+    1 µs of the 12 µs for parsing, normalising and encoding one event.
     """
     return dataclass(slots=True, kw_only=True)(cls)
 
@@ -59,10 +59,11 @@ class Event:
     """One change to one record, or one message: a CloudEvents 1.0 event.
 
     `time` is RFC 3339 in UTC with milliseconds: the commit time or, for a record in
-    a snapshot, the time at which it was read. Events with the same `key` stay in
-    order. `channel` (a path) and `replay_id` are the event's position. If the same
-    change is read elsewhere, the event differs only in its position. A forwarded
-    event has `receipts` with the result at each earlier subscriber, by name.
+    a snapshot, the time at which the record was read. Events with the same `key`
+    stay in order. `channel` (a path) and `replay_id` are the event's position. If
+    the same change is read elsewhere, the event differs only in its position. A
+    forwarded event has `receipts` with the result at each earlier subscriber, by
+    name.
     """
 
     id: EventId
@@ -163,7 +164,7 @@ def short_id(record_id: str) -> str:
 def record_id_of(value: object) -> str | None:
     """Return `value` as a record id with 18 characters, or `None` if `value` is not an id.
 
-    The last three characters encode which of the others are capitals.
+    The last three characters encode which of the first 15 characters are capitals.
     """
     if not isinstance(value, str) or _ID.fullmatch(value) is None or value == _NO_RECORD:
         return None

@@ -56,7 +56,7 @@ LONGEST_PAUSE_S = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """The whole target needs a pause of `after_s`; this event loses no attempt.
+    """The whole target needs a pause of `after_s`; the event keeps all its remaining attempts.
 
     `alert` means that the target accepts nothing until an operator acts.
     """
@@ -123,13 +123,13 @@ class Delivery:
     """One event on its way to one target.
 
     `key` is the idempotency key: it is the same for every attempt, restart and
-    redrive. `attempt` counts from 1. `body` is the event in the form that the target
-    needs, or `{}` if the event has none of the body's fields; its numbers can be
-    `Decimal`. A plugin that supports `content` sends it instead of `body`. `text` is
-    a sentence for people. Each of the three is `None` if not configured. `receipts`
-    are from the subscribers before this one, by name. `traceparent` is the attempt's
-    span in the format of W3C Trace Context, for the request header of that name;
-    `None` if tracing is off.
+    redrive. `attempt` counts from 1. `body` is the event in the form that the
+    target needs, or `{}` if the event has none of the body's fields; its numbers
+    can be `Decimal`. A plugin that supports `content` sends `content` instead of
+    `body`. `text` is a sentence for people. `body`, `content` and `text` are `None`
+    if they are not configured. `receipts` are from the subscribers before this one,
+    by name. `traceparent` is the attempt's span in the format of W3C Trace Context,
+    for the request header of that name; `None` if tracing is off.
     """
 
     event: Event
@@ -165,8 +165,8 @@ class Receipt:
 class Forwarded:
     """Event that one subscriber has settled, forwarded to the later subscriber `to`.
 
-    The event's `receipts` name the settling subscriber, and those before it. `at`
-    is in epoch seconds.
+    The event's `receipts` name the settling subscriber and the subscribers before
+    it. `at` is in epoch seconds.
     """
 
     to: SubscriberName

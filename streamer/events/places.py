@@ -17,10 +17,10 @@ class Partition(NamedTuple):
 
 @value_of_every_event
 class Entry:
-    """Event with its position in the log; `size` is its size there in bytes.
+    """Event with its position in the log; `size` is the event's size in the log, in bytes.
 
-    `is_admitted` is true once the process that reads it has found that it is for
-    the target.
+    `is_admitted` is true once the process that reads the event has found that the
+    event is for the target.
     """
 
     partition: Partition
@@ -70,8 +70,8 @@ class Setback:
 class ParkedLane:
     """Lane that the log keeps because its head keeps failing.
 
-    `offsets` are the offsets of its events, ascending, in the partition from which
-    the events were read.
+    `offsets` are the ascending offsets of the lane's events in the partition from
+    which they were read.
     """
 
     lane: str

@@ -36,20 +36,20 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Result of one read of a channel; it can be empty.
+    """Result of one read of a channel; a batch can be empty.
 
     `messages` are payloads of the transport, in Salesforce's order; a normaliser
-    turns each into events. `read_at` is in epoch seconds. `org_time` is Salesforce's
-    time in the answer, in epoch seconds, if the transport reports it. A large answer
-    has several batches, and `more` is true in all but the last. In an empty batch,
-    `position` is the position that Salesforce reports; without it, the position of
-    the last message counts.
+    turns each into events. `read_at` is in epoch seconds. `org_time` is
+    Salesforce's time in the answer, in epoch seconds, if the transport reports it.
+    A large answer has several batches, and `more` is true in all but the last. In
+    an empty batch, `position` is the position that Salesforce reports; without
+    `position`, the position of the last message stays valid.
 
     `place_lost` means that Salesforce no longer retains the last event in the log,
-    so events between it and this batch can be missing. `unmarked_since` (epoch
-    seconds) is set once in each subscription that begins at a time, because neither
-    an id nor an event marks the position: events since then are missing if
-    Salesforce no longer retains them.
+    so events between that event and this batch can be missing. `unmarked_since`
+    (epoch seconds) is set once in each subscription that begins at a time, because
+    neither an id nor an event marks the position: events since then that Salesforce
+    no longer retains are missing.
     """
 
     channel: Channel
@@ -67,21 +67,24 @@ class Batch:
 class Checkpoint:
     """Position up to which a channel has been appended to the log.
 
-    The log is complete up to and including `replay_id`; with `None`, it has no
-    event yet. `appended` are the ids of later events that the log already has: the
-    events of a split message share one replay id, and reading resumes before all of
-    them. `open_replay_id` is their replay id. It is `None` once an answer without
+    The log is complete up to and including `replay_id`, which is `None` while no
+    replay id is complete. `appended` are the ids of later events that the log
+    already has, because the events of a split message share one replay id, and
+    reading resumes before all these events. `open_replay_id` is the replay id of
+    the events in `appended`. `open_replay_id` is `None` once an answer without
     events has shown that no further event has that replay id; then the ids in
     `appended` mark the position on the other transport.
 
-    `verified_at` (epoch seconds) is the last time at which no event was known to be
-    missing. `positioned_at` is the time of the event or answer with the replay ids,
-    or `None` if unknown. If it is older than the retention, Salesforce can have
-    dropped the replay ids although no event is missing.
+    `verified_at` (epoch seconds) is the last time up to which, as far as known, no
+    event is missing. `positioned_at` is the time of the event or answer with the
+    replay ids, or `None` if unknown. If `positioned_at` is older than the
+    retention, Salesforce can have dropped the replay ids although no event is
+    missing.
 
-    If an operator skips events, there is no `replay_id` at first. Then `skips_after`
-    is the replay id before the skipped events: reading can begin after it, and time
-    or the last event marks the end of the skipped events.
+    If an operator skips events, there is no `replay_id` at first. Then
+    `skips_after` is the replay id before the skipped events. Reading can begin
+    after `skips_after`, and a time or the last event marks the end of the skipped
+    events.
     """
 
     channel: Channel
@@ -95,7 +98,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewEventsAfter(Checkpoint):
-    """Checkpoint after which an operator skips all events but new ones.
+    """Checkpoint after which an operator skips all events except new events.
 
     The first subscription requests new events. If there was no answer yet, a later
     subscription begins after `skips_after`.
@@ -107,5 +110,6 @@ class SoughtPlace(Checkpoint):
     """Checkpoint whose last event is sought among the messages after `replay_id`.
 
     An operator named `replay_id`; the other fields come from the log's checkpoint.
-    Messages in the log are not yielded again; messages after its last event are.
+    Messages after the log's last event are yielded; messages that the log already
+    has are not yielded again.
     """

@@ -51,15 +51,14 @@ class _OwnedChannel:
 
 @dataclass(slots=True, kw_only=True)
 class ChannelSupervisor:
-    """Runs one `Ingest` for each owned channel, and restarts it when it fails.
+    """Runs one `Ingest` for each owned channel, and restarts an `Ingest` that fails.
 
-    A transient failure is retried with back-off, from the checkpoint in the log.
-    A failure that needs an operator is logged and also retried, first after a
-    second and later every five minutes, so that a repaired permission needs no
-    restart. `joined` is true once this process has received its first share of
-    channels, even an empty share. The supervisor calls `released` for each channel
-    that it has stopped, because another process owns the channel or the
-    supervisor itself ends.
+    A transient failure is retried with back-off, from the checkpoint in the log. A
+    failure that needs an operator is logged and also retried, first after a second
+    and later every five minutes, so that a repaired permission needs no restart.
+    `joined` is true once this process has received its first share of channels,
+    even an empty share. The supervisor stops a channel if another process owns the
+    channel, or if the supervisor ends; then it calls `released` for the channel.
     """
 
     ownership: Ownership
@@ -78,7 +77,7 @@ class ChannelSupervisor:
 
     @property
     def busy_since(self) -> Mapping[Channel, float]:
-        """Time since which each channel waits for the log, in monotonic seconds; others are absent."""
+        """Time since which each waiting channel has waited for the log, in monotonic seconds."""
         return _known({channel: run.log.busy_since for channel, run in self._runs()})
 
     @property

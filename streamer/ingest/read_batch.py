@@ -10,8 +10,8 @@ from streamer.events import DeadLetter, Event
 class ReadBatch:
     """Events and dead letters of one batch, each in Salesforce's order.
 
-    `mixed` has both in that order; it is empty if there are no dead letters. Use
-    `of` to create a batch.
+    `mixed` has the events and the dead letters in that order; without dead letters,
+    `mixed` is empty. Use `of` to create a batch.
     """
 
     events: Sequence[Event] = ()

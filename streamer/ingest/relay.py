@@ -86,7 +86,7 @@ class GrowingAppend:
 
     def _set_aside(self, refused: EventsRefused) -> None:
         if not refused.events:
-            # With no event to set aside, the same append would be refused for ever.
+            # Without an event to set aside, the log would refuse the same append for ever.
             raise LogMisconfigured(
                 f"The log refuses an append and names no event in it: {refused}"
             ) from refused
@@ -140,7 +140,7 @@ class ChannelLog:
         self.observer.appended(appended, self.clock.monotonic() - began)
 
     async def answered(self, request: Awaitable[_Answer]) -> _Answer:
-        """Return the log's answer to `request`; meanwhile `busy_since` is set."""
+        """Return the log's answer to `request`. During the wait for the answer, `busy_since` is set."""
         self.busy_since = self.clock.monotonic()
         answer = await request
         self.busy_since = None
@@ -151,7 +151,8 @@ class ChannelLog:
 class _Taken:
     """The part of an answer that was read so far; `position` is the checkpoint after the commit.
 
-    `gaps` are the gap events in it. `is_quiet` means that it has no messages.
+    `gaps` are the gap events in this part. `is_quiet` means that this part has no
+    messages.
     """
 
     append: GrowingAppend
@@ -184,7 +185,7 @@ class _Pauses:
         return self.clock.monotonic()
 
     def end(self, began: float, *, again_in_s: float, is_busy: bool) -> None:
-        """Record the end of a step that `began` then; `is_busy` means that a batch arrived meanwhile."""
+        """Record the end of a step that began at `began`; `is_busy` means that a batch arrived since then."""
         now = self.clock.monotonic()
         if not self._is_woken:
             self._due_at = now + again_in_s
@@ -196,12 +197,12 @@ class _Pauses:
 class Ingest:
     """Carries one channel's events from Salesforce into the log.
 
-    An answer's events and its replay id are committed together, so a crash
-    repeats nothing and skips nothing. `Ingest` can be cancelled at any time. With
-    `repairs`, changes that Salesforce withheld are read from the org, together
-    with answers and between them. With `admission`, a replay can be stopped before
-    it begins. An operator's order for another position is executed between two
-    answers.
+    An answer's events and its replay id are committed together, so a crash repeats
+    nothing and skips nothing. `Ingest` can be cancelled at any time. With
+    `repairs`, changes that Salesforce withheld are read from the org, both together
+    with answers and between two answers. With `admission`, a replay can be stopped
+    before the replay begins. An operator's order for another position is executed
+    between two answers.
     """
 
     source: Source
@@ -267,7 +268,7 @@ class Ingest:
     async def _ordered(
         self, checkpoint: Checkpoint | None, after: Checkpoint | Start
     ) -> tuple[Checkpoint | None, Checkpoint | Start]:
-        """Return where reading continues by an operator's order; without one, `checkpoint` and `after`."""
+        """Return where an operator's order moves the reading; without an order, `checkpoint` and `after`."""
         order = await self.log.answered(self.positioning.next_order())
         if order is None:
             return checkpoint, after
@@ -286,9 +287,11 @@ class Ingest:
     async def _next(
         self, reader: BatchReader, checkpoint: Checkpoint | None, *, is_between: bool
     ) -> Batch | None:
-        """Return the next batch. Between two answers and with a `checkpoint`, run repairs until it arrives.
+        """Return the next batch.
 
-        Between two answers, it raises `PositionOrdered` if there is an order.
+        Between two answers and with a `checkpoint`, run repairs until the batch
+        arrives. Between two answers, raises `PositionOrdered` if an operator's
+        order waits.
         """
         if is_between:
             self._check_orders()
@@ -333,7 +336,7 @@ class Ingest:
             append.add(self.messages.stored(ReadBatch(events=repaired.events)), batch.read_at)
 
     async def _make_step(self, repairs: Repairs, reader: BatchReader, checkpoint: Checkpoint) -> None:
-        """Append the next part of the repairs; its requested pause lasts even if batches arrive."""
+        """Append the next part of the repairs; the pause after the part lasts even if batches arrive."""
         began = self._pauses.begin()
         # After a reset, a channel has no position until its next event.
         position = checkpoint.open_replay_id or checkpoint.replay_id or ReplayId(b"")

@@ -12,10 +12,10 @@ from streamer.events import Checkpoint, ContinuityRecord, DeadLetter, Event, Org
 class Repaired:
     """Result of one step of the repairs: events, records, and dead letters.
 
-    `stored` are events that are already protected; they precede `events`. Dead
-    letters with ids in `redriven` are removed, then those in `set_aside` are
-    written. The next step is due in `again_in_s` seconds, or earlier after a
-    wake.
+    `stored` are events that are already protected; in the log, they precede the
+    `events`. Dead letters with ids in `redriven` are removed; then the dead letters
+    in `set_aside` are written. The next step is due in `again_in_s` seconds, or
+    earlier after a wake.
     """
 
     events: Sequence[Event] = ()
@@ -34,11 +34,12 @@ class Repaired:
 class Repairs(Protocol):
     """Repairs of one channel's holes.
 
-    One `Ingest` calls it, and commits the result of each call before the next
-    call. A failed commit ends both objects. The events of a result must enter the
-    log after events that were read earlier, and before events that are read later:
-    a repaired record is newer than the earlier events, but can be older than the
-    later events. No call raises an error, and each takes at most some seconds.
+    One `Ingest` calls this object, and commits the result of each call before the
+    next call. After a failed commit, neither this object nor its `Ingest` is used
+    again. The events of a result must enter the log after events that were read
+    earlier, and before events that are read later: a repaired record is newer than
+    the earlier events, but can be older than the later events. No call raises an
+    error, and each takes at most some seconds.
     """
 
     @property
@@ -72,7 +73,7 @@ class Repairs(Protocol):
         ...
 
     async def repaired(self, gaps: Sequence[Event], read_at: float, /) -> Repaired:
-        """Return the repairs for an answer: of its `gaps`, and of open gaps before it.
+        """Return the repairs for an answer: repairs of its `gaps`, and of earlier gaps that are still open.
 
         `read_at` is the time of the answer in epoch seconds.
         """
@@ -95,9 +96,9 @@ class ReplayAdmission(Protocol):
 def check_org(org: OrgId, *, expected: str | None, known: Collection[OrgId]) -> None:
     """Raise `OrgChanged` unless `org`, to which the login belongs, is the intended org.
 
-    It must be the `expected` org, whose id can have 15 or 18 characters. Without
-    `expected`, it must be one of the `known` orgs, which have checkpoints in the
-    log. A log without checkpoints accepts any org.
+    With `expected`, an id of 15 or 18 characters, the intended org is the org with
+    this id. Without `expected`, each of the `known` orgs, which have checkpoints in
+    the log, is an intended org. A log without checkpoints accepts any org.
     """
     if expected is not None:
         if short_id(org) != short_id(expected):

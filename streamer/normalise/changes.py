@@ -79,8 +79,8 @@ class TextDiff:
     def applied_to(self, former: str) -> str | None:
         """Return the new value, verified by its hash, or `None` if `former` is not the former value.
 
-        If `former` is already the new value, it is returned. The time is linear in
-        the length of both texts.
+        If `former` is already the new value, `former` is returned. The time is
+        linear in the length of both texts.
         """
         if len(former) > LONGEST_TEXT:
             return None
@@ -146,7 +146,7 @@ def _hunks(lines: Sequence[str]) -> Sequence[_Hunk] | None:
 
 
 def _splits(text: str) -> Iterator[Sequence[Line]]:
-    """Yield the lines of `text`, first with a lone carriage return as a newline, then as a character."""
+    """Yield `text` as lines: first with a lone carriage return as a newline, then as a plain character."""
     yield _lines(_NEWLINE, text)
     if "\r" in text.replace("\r\n", ""):
         yield _lines(_NEWLINE_OF_LF, text)
@@ -304,7 +304,7 @@ def _check_lengths(record_ids: Sequence[str]) -> None:
 
 
 def _check_many(record_ids: list[str], payload: JsonObject) -> None:
-    """Raise `ValueError` if events for all these records would be too large together."""
+    """Raise `ValueError` if the events for all these records together would be too large."""
     if len(record_ids) > _MOST_RECORDS:
         raise ValueError(f"it has {len(record_ids)} recordIds, more than {_MOST_RECORDS}")
     if any(len(each) < _SHORTEST_ID for each in record_ids):

@@ -16,8 +16,8 @@ class GenericNormaliser:
     The payload is what the sender wrote, usually a text, and is not changed
     (Streaming API guide, generic events). `key` names a member of the payload's
     JSON object, or of the object in its text; the member's value orders the
-    messages. Messages without that member are not ordered, and without a `key`,
-    no messages are.
+    messages. Messages without that member are not ordered. Without a `key`, no
+    message is ordered.
     """
 
     def __init__(self, channel: Channel, *, key: str | None = None) -> None:
@@ -66,10 +66,10 @@ class PushTopicNormaliser:
     """Turns each notification of one PushTopic into its event.
 
     A notification has the type of the change, its time and its position in
-    `data.event`, and the fields of the topic's query in `data.sobject`
-    (Streaming API guide, PushTopic notifications). It contains neither the object
-    nor the names of the changed fields. If the query omits the record's `Id`, the
-    event is not ordered with others.
+    `data.event`, and the fields of the topic's query in `data.sobject` (Streaming
+    API guide, PushTopic notifications). It contains neither the object nor the
+    names of the changed fields. If the query omits the record's `Id`, the event is
+    not ordered with other events.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -120,8 +120,8 @@ class PlatformEventNormaliser:
     The event id is the `EventUuid` (sent by endpoints since 52.0). A publisher's
     duplicate has the same `EventUuid` and another replay id. Without an
     `EventUuid`, the id is made from the position. A custom channel can carry
-    several kinds of events, and `EventApiName` names the kind; any other channel
-    carries the event in its path.
+    several kinds of events, and `EventApiName` names the kind; the path of any
+    other channel names its event.
     """
 
     def __init__(self, channel: Channel, *, key: str | None = None) -> None:
@@ -174,8 +174,8 @@ class OutboundNormaliser:
 
     The event id is the notification's id, which stays the same when Salesforce
     repeats the notification. A notification has no commit time, so the event has
-    the time of its arrival. A notification has no position either, so its id is
-    used as the position.
+    the time of its arrival. A notification also has no position, so its id is used
+    as the position.
     """
 
     def __init__(self, channel: Channel) -> None:

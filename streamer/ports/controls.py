@@ -20,10 +20,10 @@ from streamer.ports.history import EventHistory
 
 
 class LetterCursor(Protocol):
-    """Reader of the dead letters that remembers how far it has read; for one task at a time.
+    """Reader of the dead letters, which remembers how far it has read; only one task at a time may use it.
 
-    Its cost grows with the letters that it returns, and with the changes since
-    its last call. Each method raises `LogUnavailable`.
+    The cost of a call grows with the letters that the call returns, and with the
+    changes since the last call. Each method raises `LogUnavailable`.
     """
 
     def heads(self) -> AsyncGenerator[LetterHead, None]:
@@ -33,7 +33,7 @@ class LetterCursor(Protocol):
         id at most once, with its latest letter. If a later call yields an id again,
         the letter was set aside again. Apart from the heads, memory does not grow
         with the number of letters. A caller that stops early can get some heads
-        again.
+        again in a later call.
         """
         ...
 
@@ -49,10 +49,10 @@ class LetterCursor(Protocol):
 class Controls(Protocol):
     """Switches, orders, dead letters, continuity records and the audit, kept in the log for every process.
 
-    A call that writes returns when its change and its audit record are durable;
-    no change takes effect before its audit record. If that is uncertain, the call
-    raises `LogUnavailable`: the caller can repeat the call, and the record can
-    then be written twice.
+    A call that writes returns when its change and its audit record are durable; no
+    change takes effect before its audit record. If it is uncertain whether they are
+    durable, the call raises `LogUnavailable`. The caller can repeat the call; then
+    the log can have the audit record twice.
     """
 
     def switched(self) -> AsyncGenerator[ControlState, None]:
@@ -73,8 +73,8 @@ class Controls(Protocol):
     async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord, /) -> None:
         """Add the ids in `letters` to the letters that an open redrive skips.
 
-        A redrive that has ended stays ended, even if its end is written first.
-        Raises `LogUnavailable`.
+        If the redrive ends before this change is written, it stays ended. Raises
+        `LogUnavailable`.
         """
         ...
 

@@ -26,13 +26,15 @@ class Subscription:
 
     `patterns` are event types, with `*` for any run of characters. `start` is the
     position of a subscriber that is new to the log; later, its recorded progress
-    counts. With `receipts`, the subscriber settles with receipts. Then the log never
-    moves its progress back, because receipts would be written twice.
+    counts. With `receipts`, the subscriber's settlements contain receipts. Then the
+    log never moves the subscriber's progress back, because a second settlement
+    would write the same receipts again.
 
-    A subscriber with `after` reads only events that these subscribers forward to it,
-    beginning with the first. `downstream` are the subscribers to which it forwards
-    events: the log keeps forwarded events for them from now on, even if they have
-    not begun yet.
+    With `after`, the subscriber reads only events that the subscribers in `after`
+    forward to it, beginning with the first forwarded event. `downstream` are the
+    subscribers to which this subscriber forwards events. From now on, the log keeps
+    forwarded events for the `downstream` subscribers, even if they have not begun
+    to read.
     """
 
     subscriber: SubscriberName
@@ -48,8 +50,8 @@ class Assigned:
     """Partitions that this process owns from now on, and their `progress`.
 
     `assignment` numbers the assignments of a feed. A settlement names the
-    assignment under which its events were read. `parked` are the parked lanes of
-    these partitions.
+    assignment under which the settled events were read. `parked` are the parked
+    lanes of these partitions.
     """
 
     assignment: int
@@ -73,8 +75,8 @@ class Page:
     """Entries of some partitions, in order for each partition, without settled entries.
 
     `through` is the offset up to which each partition was read (exclusive): an
-    offset below it without an entry does not concern this subscriber. `behind` is
-    the known number of entries that follow.
+    offset below `through` without an entry does not concern this subscriber.
+    `behind` is the known number of entries that follow.
     """
 
     entries: Sequence[Entry]
@@ -104,9 +106,9 @@ class Settlement:
     """Finished work of a subscriber, recorded atomically.
 
     All work belongs to partitions in `progress`. `redriven` are the ids of dead
-    letters to remove, because `lanes` parks their events. A letter that is also in
-    `set_aside` has failed again, and stays. `forwarded` events with the same key are
-    in the order in which they were settled.
+    letters to remove, because `lanes` parks the events of these letters. A letter
+    that is also in `set_aside` has failed again, and stays. `forwarded` events with
+    the same key are in the order in which they were settled.
     """
 
     assignment: int
@@ -127,9 +129,10 @@ class Settlement:
 class Recorded:
     """Part of a settlement that is in the log.
 
-    The log has all work in `partitions`; partitions that were revoked meanwhile are
-    missing. For `crowded` partitions, the log can hardly store more offsets above the
-    prefix: the caller stops reading them until a later `Recorded` no longer lists them.
+    The log has all work of the `partitions`, which do not include partitions that
+    were revoked meanwhile. In `crowded` partitions, the log can hardly store more
+    offsets above the prefix. The caller stops reading the crowded partitions, until
+    a later `Recorded` no longer lists them.
     """
 
     partitions: frozenset[Partition] = frozenset()
@@ -169,7 +172,7 @@ class Feed(Protocol):
         ...
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
-        """Return parked events of an owned partition, in the order of `offsets`; they stay parked.
+        """Return parked events of an owned partition, in the order of `offsets`; the events stay parked.
 
         Events that are not parked, or whose partition was revoked, are left out.
         Raises `LogUnavailable`; the caller can recall again.
@@ -200,7 +203,7 @@ class LogReader(Protocol):
         ...
 
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
-        """Name the configured subscribers; the log need not keep events that only other subscribers lack.
+        """Name the configured subscribers; the log need not keep events for any other subscribers.
 
         Raises `LogUnavailable`.
         """

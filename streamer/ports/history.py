@@ -29,7 +29,7 @@ class HistoryStart:
     """Offsets at which the events since a given time begin.
 
     If earlier events since that time can have been deleted, `begins_at` (epoch
-    seconds) is the time of the log's first event; otherwise it is `None`.
+    seconds) is the time of the log's first event; otherwise `begins_at` is `None`.
     """
 
     offsets: Mapping[Partition, int]
@@ -38,7 +38,7 @@ class HistoryStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryPage:
-    """Events in the order of their partitions, and about how many offsets are `left`."""
+    """Events in the order of their partitions, and the approximate number of offsets that are `left`."""
 
     events: Sequence[Event]
     left: int = 0
@@ -97,10 +97,10 @@ class FoundEvents:
     """Answer to a search that examined `scanned` log positions.
 
     With `is_whole`, nothing is left to search. Otherwise `cursor` continues the
-    search; it is empty if it would be too long. `reached` (epoch seconds) is the
-    time of the event up to which all partitions were searched, or `None` if there is
-    no such event. Events of one partition are in order. Events of several partitions
-    are in the order of their times, as far as `reached`.
+    search. A cursor that would be too long is empty. `reached` (epoch seconds) is
+    the time of the event up to which all partitions were searched, or `None` if
+    there is no such event. Events of one partition are in order. Up to `reached`,
+    events of several partitions are in the order of their times.
     """
 
     events: Sequence[LoggedEvent]
@@ -112,7 +112,7 @@ class FoundEvents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundReceipts:
-    """Receipts of one event, oldest first. Without `is_whole`, later receipts were not searched."""
+    """Receipts of one event, oldest first. Without `is_whole`, the search did not examine later receipts."""
 
     receipts: Sequence[Receipt]
     is_whole: bool = True
@@ -142,9 +142,9 @@ class AppendedPage:
 
 
 class EventHistory(Protocol):
-    """The log for operators, and for processes that do not own it.
+    """The log for operators, and for processes that do not own the log.
 
-    It changes nothing, and memory is bounded. Every method raises
+    Reading changes nothing in the log, and memory is bounded. Every method raises
     `LogUnavailable`, and `LogMisconfigured` if an operator must act.
     """
 
@@ -191,7 +191,7 @@ class EventHistory(Protocol):
         """Yield pages of the events that are appended from now on, without end.
 
         The first page is empty, and every event that is appended after it will
-        follow. Appends never wait for the reader. If the reader is too slow, it gets
+        follow. Appends never wait for the reader. A reader that is too slow gets
         the latest events, and the number of positions that it has missed.
         """
         ...

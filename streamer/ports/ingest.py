@@ -29,15 +29,18 @@ class Source(Protocol):
         that the answer is in the log, so that the source can ask Salesforce for
         more.
 
-        A source that loses its session resumes by itself, after the checkpoint of
-        the last `settle`, or after `after`. It can then repeat messages of the
-        checkpoint's open replay id, but never skips any.
+        If a source loses its session, it resumes by itself after the checkpoint of
+        the last `settle`, or after `after` if `settle` was not called. Then the
+        source can repeat messages of the checkpoint's open replay id, but it never
+        skips a message.
 
-        After a checkpoint of another transport, or without a complete replay id, it
-        yields the messages that follow the checkpoint's last event. Without that
-        event, it yields all messages that were committed since `CLOCKS_DIFFER_S`
+        After a checkpoint of another transport, or without a complete replay id,
+        the source yields the messages that follow the checkpoint's last event. If
+        Salesforce no longer retains that event, or the checkpoint has no event, the
+        source yields all messages that were committed since `CLOCKS_DIFFER_S`
         before `verified_at`; then the first batch has `unmarked_since`. If
-        Salesforce confirms that there is nothing new, it yields an empty batch.
+        Salesforce confirms that there is nothing new, the source yields an empty
+        batch.
 
         Raises `SubscriptionRefused` or `CredentialsRefused` if an operator must
         act, and `ReplayIdRefused` if Salesforce no longer knows the position. The
@@ -79,11 +82,11 @@ class RecordReader(Protocol):
     ) -> Mapping[str, JsonObject]:
         """Return `fields` of the records of `entity`, by id; this costs one request.
 
-        Records that are too large for one answer cost a few more requests. There are
-        at most 2,000 `ids`. A record that is deleted or invisible to the user is
-        left out, and so can fields be. Raises `RetryLater` if there is no answer, a
-        `Stop` if an operator must act, and `RecordsRefused` if Salesforce refuses
-        the request, with the name of the field if it is known.
+        Records that are too large for one answer cost a few more requests. There
+        are at most 2,000 `ids`. Deleted records, and records that the user can't
+        see, are left out. Fields can also be left out. Raises `RetryLater` if there
+        is no answer, a `Stop` if an operator must act, and `RecordsRefused` if
+        Salesforce refuses the request, with the name of the field if it is known.
         """
         ...
 
@@ -102,10 +105,10 @@ class Describer(Protocol):
 
 
 class Append(Protocol):
-    """Append to one channel; it grows until it is committed atomically.
+    """Append to one channel, which grows until it is committed atomically.
 
-    Events are encoded when they are added, and then dropped. An append without a
-    commit leaves nothing in the log.
+    Events are encoded when they are added; only their encoded form is kept. An
+    append without a commit leaves nothing in the log.
     """
 
     @property
@@ -114,10 +117,10 @@ class Append(Protocol):
         ...
 
     def add(self, events: Sequence[Event], /) -> None:
-        """Encode `events` and add them at the end; nothing is written yet.
+        """Encode `events`, and add them at the end of the append; nothing is written yet.
 
-        Raises `EventsRefused` if the log can never accept some of them; the other
-        events are added.
+        Raises `EventsRefused` if the log can never accept some of the events; the
+        other events are added.
         """
         ...
 
@@ -133,11 +136,11 @@ class Append(Protocol):
         """Write the events and the other records atomically; return when they are durable and visible.
 
         `checkpoint` covers all of them. A continuity record replaces the earlier
-        record with its id, and keeps its time of recording. `redriven`
-        are ids of dead letters to remove, before those in `set_aside` are written;
-        unknown ids are ignored. Commits of one channel take effect in the order of
-        the calls. Commits that wait at the same time are written together. If the
-        log is full, the call waits for space.
+        record with the same id, and keeps the earlier time of recording.
+        `redriven` are ids of dead letters to remove, before the letters in
+        `set_aside` are written; unknown ids are ignored. Commits of one channel
+        take effect in the order of the calls. Commits that wait at the same time
+        are written together. If the log is full, the call waits for space.
 
         Raises `EventsRefused` if the log can never accept some of the events: then
         no part of the append is visible, these events are removed from the append,
@@ -212,7 +215,7 @@ class Ownership(Protocol):
         """Yield the channels that this process owns, now and after each change.
 
         The request for the next set confirms that the last set is in effect: this
-        process has released the channels that are no longer in it. Closing the
+        process has released the channels that are not in the last set. Closing the
         iterator releases all channels.
         """
         ...
@@ -222,7 +225,8 @@ class Ownership(Protocol):
 class StoredCheckpoint:
     """Last checkpoint of a channel; `stored_at` is in epoch seconds, or `None` if unknown.
 
-    `owner` names the process that reads the channel; it is empty if no process does.
+    `owner` names the process that reads the channel; without such a process,
+    `owner` is empty.
     """
 
     checkpoint: Checkpoint

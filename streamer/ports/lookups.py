@@ -28,10 +28,10 @@ class LookupReader(Protocol):
     ) -> Mapping[str, JsonObject | RecordsRefused]:
         """Return `fields` of the records of `entity`, by id.
 
-        Missing records are left out, and so can fields be. If a single record is
-        refused, its value is the refusal. Raises `RetryLater` if there is no answer,
-        a `Stop` if an operator must act, and `RecordsRefused` if all `ids` are
-        refused, with the name of the field if it is known.
+        Missing records are left out. Fields can also be left out. If a single
+        record is refused, its value is the refusal. Raises `RetryLater` if there is
+        no answer, a `Stop` if an operator must act, and `RecordsRefused` if all
+        `ids` are refused, with the name of the field if it is known.
         """
         ...
 
@@ -63,7 +63,7 @@ class LookupService(LookupReader, Protocol):
         ...
 
     def preview(self, record_id: str, /) -> Preview:
-        """Return the request that would read one record, with secrets masked; makes no connection."""
+        """Return the request that would read one record, with secrets masked; no connection is opened."""
         ...
 
 
@@ -127,18 +127,18 @@ class Org(Protocol):
     def preview_of_event(
         self, transport: PublishTransport, topic: str, event: OutgoingEvent
     ) -> Preview | Unpublished:
-        """Return the request with which a publisher would send only `event`, or its refusal.
+        """Return the request with which a publisher would send only `event`, or the event's refusal.
 
         The request shows the login's address, because only a login reveals the
         host. Without the schema of the `topic`, the content for the Pub/Sub API is
-        shown as JSON. Like the other previews, it makes no connection.
+        shown as JSON. Like the other previews, this method opens no connection.
         """
         ...
 
     def preview_of_record(self, operation: WriteOperation, record: JsonObject) -> Preview | WriteRefused:
-        """Return the request with which a writer would change only `record`, or its refusal."""
+        """Return the request with which a writer would change only `record`, or the record's refusal."""
         ...
 
     def preview_of_call(self, call: ApexRestCall | ApexSoapCall) -> Preview | WriteRefused:
-        """Return the request with which a writer would call a method, or its refusal."""
+        """Return the request with which a writer would call a method, or the call's refusal."""
         ...

@@ -21,7 +21,7 @@ LARGEST_BATCH = 10_000
 """Largest `batch_size` of a plugin."""
 
 BATCH_WAIT_S = 0.01
-"""Default time in seconds for which the first delivery of a batch waits for others."""
+"""Default time in seconds for which the first delivery of a batch waits for other deliveries."""
 
 LONGEST_BATCH_WAIT_S = 1.0
 """Largest `batch_wait_s` of a plugin, in seconds."""
@@ -35,7 +35,7 @@ class Subscriber(Protocol):
 
         Raises a `Stop`, such as `ConfigurationError`, if an operator must act.
         After any other error, or after the subscriber's `deliver_timeout_s`, the
-        daemon opens it again.
+        daemon opens the subscriber again.
         """
         ...
 
@@ -63,7 +63,7 @@ class Previewing(Protocol):
     """Optional ability of a subscriber: it shows what it would send."""
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
-        """Return the first request of `deliver`, or its outcome if `deliver` would send nothing.
+        """Return the first request of `deliver`, or the outcome of `deliver` if it would send nothing.
 
         Called without opening the subscriber. Makes no connection.
         """
@@ -85,14 +85,14 @@ class TargetReport:
 
 @runtime_checkable
 class Examinable(Protocol):
-    """Optional ability of a subscriber: it tests its target without an effect."""
+    """Optional ability of a subscriber: it tests its target with calls that change nothing."""
 
     async def examine_target(self) -> TargetReport:
         """Test the connection and the credentials with calls that change nothing at the target.
 
-        Called without opening the subscriber, possibly while a daemon delivers: it
-        opens its own connections, and takes nothing from that daemon. It sends no
-        event. In a blocking plugin, it is a plain function.
+        Called without opening the subscriber, possibly while a daemon delivers: the
+        method opens its own connections, and takes nothing from that daemon. It
+        sends no event. In a blocking plugin, the method is a plain function.
         """
         ...
 
@@ -100,8 +100,9 @@ class Examinable(Protocol):
 class BlockingSubscriber(Protocol):
     """Delivery to one target with blocking calls, such as calls of `requests`.
 
-    It can be a context manager, for `with` or `async with`. The daemon enters it
-    before the first delivery and leaves it after the last one.
+    It can be a context manager, for `with` or `async with`. The daemon enters the
+    context manager before the first delivery, and leaves it after the last
+    delivery.
     """
 
     def deliver(self, delivery: Delivery, /) -> Outcome:
@@ -109,7 +110,7 @@ class BlockingSubscriber(Protocol):
 
         Called on several threads at once, for different keys. A call that exceeds
         the subscriber's `deliver_timeout_s` counts as failed but continues; the
-        next call for its key begins after it has ended.
+        next call for the same key begins only after this call has ended.
         """
         ...
 
@@ -117,8 +118,8 @@ class BlockingSubscriber(Protocol):
 class BatchSubscriber(Subscriber, Protocol):
     """Delivery to a target that accepts several events in one call; a plugin implements it.
 
-    Dispatch calls `deliver_many`, even for a single event. Only if `batch_size` is
-    1, and for a test event, is `deliver` called.
+    Dispatch calls `deliver_many`, even for a single event. Dispatch calls `deliver`
+    only for a test event, and if `batch_size` is 1.
     """
 
     @property
@@ -128,7 +129,7 @@ class BatchSubscriber(Subscriber, Protocol):
 
     @property
     def batch_wait_s(self) -> float:
-        """Longest time in seconds that the first delivery waits for others, up to `LONGEST_BATCH_WAIT_S`.
+        """Longest time for which the first delivery waits for others, at most `LONGEST_BATCH_WAIT_S` seconds.
 
         A class without this property waits for `BATCH_WAIT_S`. A batch is sent
         at once if it is full, or if no more deliveries can join it.
@@ -138,11 +139,12 @@ class BatchSubscriber(Subscriber, Protocol):
     async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
         """Try to deliver each delivery once; return an outcome for each, in the order of `deliveries`.
 
-        No two deliveries share a lane, and thus a key, except with `order: none`,
-        when events of a key can overtake each other. Several calls can run at once,
-        for different lanes. An exception, or a wrong number of outcomes, counts as
-        `Retry` for all deliveries. A call that exceeds the subscriber's
-        `deliver_timeout_s` is cancelled.
+        No two deliveries of a call share a lane, and therefore no two share a key.
+        With `order: none`, they can share a key, and events of a key can overtake
+        each other. Several calls can run at once, for different lanes. An
+        exception, or a wrong number of outcomes, counts as `Retry` for all
+        deliveries. A call that exceeds the subscriber's `deliver_timeout_s` is
+        cancelled.
         """
         ...
 
@@ -157,15 +159,15 @@ class BlockingBatchSubscriber(BlockingSubscriber, Protocol):
 
     @property
     def batch_wait_s(self) -> float:
-        """Longest time in seconds that the first delivery waits for others."""
+        """Longest time in seconds for which the first delivery of a batch waits for other deliveries."""
         ...
 
     def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
         """Try to deliver each delivery once, as `BatchSubscriber.deliver_many` does.
 
         Called on threads. A call that exceeds the subscriber's `deliver_timeout_s`
-        counts as failed but continues. Until it has ended, further events of its
-        keys are left out of other calls and count as failed.
+        counts as failed but continues. Until this call has ended, further events of
+        the call's keys are left out of other calls and count as failed.
         """
         ...
 
@@ -179,7 +181,7 @@ class Batching:
 
     @classmethod
     def of(cls, subscriber: object) -> "Batching | None":
-        """Return the limits that a subscriber states, or `None` if it takes one delivery at a time.
+        """Return the limits that a subscriber states, or `None` if it takes only single deliveries.
 
         Raises `ConfigurationError` for invalid limits.
         """
@@ -218,9 +220,9 @@ class Plugin(Protocol):
 
     `Settings` validates the `settings` of a subscriber that `uses` the plugin. With
     `takes_content = True`, the plugin sends the `content` of a delivery. With
-    `takes_text = False`, it never sends the `text`. With `uses_org = True`, its
-    context has the daemon's org, and its subscribers are created again when the
-    org's settings change.
+    `takes_text = False`, the plugin never sends the `text`. With `uses_org = True`,
+    the plugin's context has the daemon's org, and the plugin's subscribers are
+    created again when the org's settings change.
     """
 
     # A property, so that a class with a narrower settings type also matches.

@@ -23,8 +23,8 @@ class OutgoingEvent:
     """Platform event to publish.
 
     `fields` are JSON values, keyed by the API names of the event's fields; a number
-    can also be a `Decimal`. `id` is the same on every try. The Pub/Sub API uses it
-    as the event's `EventUuid`; the REST API accepts no id.
+    can also be a `Decimal`. `id` is the same on every try. The Pub/Sub API uses
+    this id as the event's `EventUuid`; the REST API accepts no id.
     """
 
     id: str
@@ -44,8 +44,8 @@ class Unpublished:
     """The event itself was refused.
 
     `code` is a stable word, and `reason` a sentence with a remedy. `sent` is false
-    if the event did not leave this process. `is_transient` means that, by
-    Salesforce's answer, the event can succeed later.
+    if the event did not leave this process. `is_transient` means that, according to
+    Salesforce's answer, Salesforce can accept the event later.
     """
 
     code: str
@@ -77,8 +77,8 @@ class EventPublisher(Protocol):
 
         `topic` is the API name of the event, such as `Order_Placed__e`. An expired
         token is renewed, and a changed schema is fetched again. After an unanswered
-        request, the remaining events are not sent, and are `Unanswered` too. Raises
-        no `StreamerError`.
+        request, the remaining events are not sent, and their results are also
+        `Unanswered`. Raises no `StreamerError`.
         """
         ...
 
@@ -87,8 +87,9 @@ class EventPublisher(Protocol):
 class Preview:
     """Request that a plugin would send for a delivery, with secrets masked.
 
-    `request` is its first line, such as `POST https://erp.acme.com/invoices`.
-    `headers` accompany the `content`, whatever the protocol calls them.
+    `request` is the first line of the request, such as `POST
+    https://erp.acme.com/invoices`. `headers` accompany the `content`; some
+    protocols call them properties.
     """
 
     request: str

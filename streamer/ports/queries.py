@@ -18,7 +18,7 @@ class RecordQuery:
 
     `fields` are columns of `RecordShape.select`, and must include `Id`. `where` is
     a SOQL condition without the word WHERE; if empty, all records match. With
-    `with_deleted`, records in the Recycle Bin match too.
+    `with_deleted`, records in the Recycle Bin also match.
 
     Raises `ValueError` for invalid names, and for an incomplete `where`, which has
     an open text or unbalanced brackets. Salesforce reports other mistakes.
@@ -79,9 +79,9 @@ class RecordQueries(Protocol):
     """Reader of all records that match a query.
 
     Every method raises `RetryLater` if there is no answer, a `Stop` if an operator
-    must act, and `RecordsRefused`, with Salesforce's code, if Salesforce refuses the
-    request. The caller can safely repeat a request: it reads the same records. An
-    incomplete page is not an answer.
+    must act, and `RecordsRefused`, with Salesforce's code, if Salesforce refuses
+    the request. The caller can safely repeat a request, because a repeated request
+    reads the same records. An incomplete page is not an answer.
     """
 
     @property
@@ -91,7 +91,7 @@ class RecordQueries(Protocol):
 
     @property
     def ahead_s(self) -> float:
-        """Seconds by which Salesforce's clock was ahead of ours at the last answer; 0.0 before the first."""
+        """Seconds by which Salesforce's clock was ahead of ours at the last answer; 0.0 before any answer."""
         ...
 
     async def count(self, query: RecordQuery, /) -> int:
@@ -99,7 +99,7 @@ class RecordQueries(Protocol):
         ...
 
     async def begin(self, query: RecordQuery, /, *, in_bulk: bool) -> str:
-        """Return a job that reads the records; its text stays valid after a restart.
+        """Return a job that reads the records; the job's text stays valid after a restart.
 
         With `in_bulk`, Salesforce prepares the whole answer, and `page` returns the
         records as they were at about that time. Otherwise every page is read from
@@ -132,9 +132,9 @@ class RecordQueries(Protocol):
     async def page(self, query: RecordQuery, job: str, /, after: str | None, *, most: int) -> RecordPage:
         """Return the next page of a ready job, with at most `most` rows, or fewer if rows are large.
 
-        `after` is the `following` of the last page, or `None` for the first page. It
-        is valid as long as the job exists, so a page can be read again. The
-        order of the records is not defined. The last page can be empty.
+        `after` is the `following` of the last page, or `None` for the first page.
+        `following` is valid as long as the job exists, so a page can be read again.
+        The order of the records is not defined. The last page can be empty.
         """
         ...
 
@@ -149,7 +149,8 @@ class Changed:
 
     `ids` are complete up to `until` (epoch seconds), and can include later changes.
     With `has_more`, the span is too long for one answer, and the rest after `until`
-    can be requested at once. Otherwise `until` advances only with time.
+    can be requested at once. Without `has_more`, only a later request can have a
+    later `until`.
     """
 
     ids: Sequence[str]
@@ -169,9 +170,9 @@ class Deletion:
 class Deletions:
     """Records that were deleted within a span, and not restored.
 
-    They are complete from `since` (the earliest time that the org still reports) to
-    `until`, both in epoch seconds, and can include later deletions. With `has_more`,
-    the span is too long for one answer, as in `Changed`.
+    The deletions are complete from `since` (the earliest time that the org still
+    reports) to `until`, both in epoch seconds, and can include later deletions.
+    With `has_more`, the span is too long for one answer, as in `Changed`.
     """
 
     deleted: Sequence[Deletion]
@@ -183,13 +184,13 @@ class Deletions:
 class Replication(Protocol):
     """Finder of the records that changed within a time span, in epoch seconds.
 
-    A span is extended to whole minutes, at least two. An answer can end before the
-    span for two reasons: the span has too many records (`has_more`), or the org does
-    not cover the rest yet. The org covers a time only after `CLOCKS_DIFFER_S` have
-    passed, and only when no transaction of that time is open. The caller continues
-    from `until`, at once in the first case, and after a while in the second. An
-    `until` that has advanced proves nothing, because it advances with the time of
-    the request.
+    A span is extended to whole minutes, and to at least two minutes. An answer can
+    end before the span for two reasons: the span has too many records (`has_more`),
+    or the org does not cover the rest yet. The org covers a time only after
+    `CLOCKS_DIFFER_S` have passed, and only when no transaction of that time is
+    open. In the first case, the caller continues from `until` at once; in the
+    second case, after a while. A later `until` is not a reason to ask again at
+    once, because `until` advances with the time of the request.
 
     Both methods raise the errors of `RecordQueries`. Salesforce refuses a span that
     begins more than 30 days ago, with INVALID_REPLICATION_DATE.

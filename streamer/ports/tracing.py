@@ -18,7 +18,8 @@ class TraceContext(NamedTuple):
     """Trace of one event; the ids are hexadecimal, as in W3C Trace Context.
 
     `receipt_id` is the span for the receipt of the event, the first of the trace.
-    `append_id` is the span for its append, the parent of all later spans.
+    `append_id` is the span for the append of the event, the parent of all later
+    spans.
     """
 
     trace_id: str
@@ -37,7 +38,7 @@ class TraceContext(NamedTuple):
 
 
 class EventTraces:
-    """Traces of events; the share `ratio` of them is sampled.
+    """Traces of events; the share `ratio` of the traces is sampled.
 
     The ids are a hash of the event's source and id, so that every process, and every
     reading of one event, gets the same trace. As in OpenTelemetry's sampler

@@ -43,10 +43,10 @@ class Written:
 class WriteRefused:
     """Salesforce refused a change or a call, so nothing was changed.
 
-    `code` is Salesforce's error code, such as `UNABLE_TO_LOCK_ROW`, or empty, and
-    `message` its sentence. `answer` is the beginning of an Apex method's answer.
-    `sent` is false if no request was sent. `is_general` means that the refusal
-    concerns the operation and not this record.
+    `code` is Salesforce's error code, such as `UNABLE_TO_LOCK_ROW`, or empty.
+    `message` is Salesforce's sentence about the refusal. `answer` is the beginning
+    of an Apex method's answer. `sent` is false if no request was sent. `is_general`
+    means that the refusal concerns the operation and not this record.
     """
 
     code: str
@@ -108,7 +108,7 @@ class OrgWriter(Protocol):
     """
 
     async def user(self) -> str:
-        """Return the id of the user that writes the records; empty if the login did not name it.
+        """Return the id of the user that writes the records; empty if the login named no user.
 
         Raises a `RetryLater` or a `Stop`.
         """

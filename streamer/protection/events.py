@@ -23,7 +23,7 @@ _MEMBER = re.compile(r'\{\s*"')
 
 @dataclass(slots=True, kw_only=True)
 class _Parts:
-    """Parts of an event's data that must be replaced, or are `DROPPED`.
+    """New values for the parts of an event's data that rules change; `DROPPED` marks a removed part.
 
     The event's key is looked up in `keyed`, the protected fields.
     """
@@ -42,8 +42,8 @@ class ProtectedEvents:
     def of(self, events: Sequence[Event]) -> Iterator[Event | NotProtected]:
         """Yield `events` with their protected values replaced; an event without such values is unchanged.
 
-        If an event does not have the form of its type, a `NotProtected` is yielded
-        instead: the event must not be stored.
+        For an event without the form of its type, `of` yields a `NotProtected`: the
+        event must not be stored.
         """
         of_type = self._rules.of
         for event in events:
@@ -104,7 +104,7 @@ def _parts(event: Event, rules: FieldRules) -> _Parts:
 
 
 def _treat_names(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
-    """Remove the names of dropped fields, as for a user without access, and of removed diffs."""
+    """Remove the names of removed diffs, and the names of dropped fields, as for a user without access."""
     known, of = rules.known, rules.of
     for member in ("changed_fields", "nulled_fields"):
         names = data[member]
@@ -137,7 +137,7 @@ def _treat_others(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
 
 
 def _treat_reread(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
-    """Treat the date of a record that was read again like the field that it comes from."""
+    """Treat the date of a record that was read again like the field from which the date comes."""
     reread = data.get("reread")
     if reread is not None:
         date = treated_whole(reread["last_modified"], rules.of(_MODIFIED))
@@ -159,7 +159,7 @@ def _treat_payload(payload: Any, rules: FieldRules, parts: _Parts) -> None:
 
 
 def _held(payload: Any) -> Any:
-    """Return the object or list that is a payload, or that its text contains; otherwise `None`.
+    """Return the payload if it is an object or a list, or the object or list in its text, or `None`.
 
     Raises `NotProtected` for text that resembles JSON but is cut off or invalid,
     because its members can't be found. Other text, such as a line of a log, can

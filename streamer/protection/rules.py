@@ -123,7 +123,10 @@ class FieldRules:
         self.names_fields = bool(self._matchers)
 
     def of(self, path: str) -> Treatment:
-        """Return the treatment of the field at `path`, which joins field and inner parts with dots."""
+        """Return the treatment of the field at `path`.
+
+        Dots in `path` join the names of the field and of its inner parts.
+        """
         found = self.known.get(path)
         if found is None:
             found = self._decided(path)

@@ -72,7 +72,8 @@ _MOST_EXPONENT = 400
 class ExactNumber(float):
     """A number whose digits in `text` a float would not reproduce.
 
-    As a key, it equals the value that is read without rules (`exact_value`).
+    As a dictionary key, it equals the value that is read without rules
+    (`exact_value`).
     """
 
     __slots__ = ("text",)
@@ -183,8 +184,8 @@ def treatment_of(rule: ProtectRule, settings: ProtectionSettings) -> Treatment:
 def canonical_text(value: Any) -> str:
     """Return a single JSON value as text; equal numbers give equal texts.
 
-    A number has decimal digits without an exponent, and without a point if it is
-    whole: `12` for `12.0`, because one transport writes `12` where the other writes
+    A number has decimal digits without an exponent, and a whole number has no
+    point: `12` for `12.0`, because one transport writes `12` where the other writes
     `12.0`. A number from JSON inside a text keeps all its digits.
     """
     if type(value) is str:
@@ -210,7 +211,7 @@ def _mask(rule: ProtectRule) -> Treatment:
 
     def masked(value: Any) -> str:
         whole = canonical_text(value)
-        # The last characters of a short value would be most of it.
+        # The last characters of a short value would be most of the value.
         shown = whole[-last:] if last and len(whole) >= 2 * last else ""
         return (_HIDDEN * (len(whole) - len(shown)) if rule.keep_length else text) + shown
 

@@ -16,15 +16,16 @@ _LONGEST_PATH = 4_096
 
 
 class NotProtected(Exception):
-    """Protected fields of an event can't be distinguished from others; the error quotes no value."""
+    """Protected fields of an event can't be distinguished from other fields; the error quotes no value."""
 
 
 def treated_fields(fields: JsonObject, rules: FieldRules, diffs: Collection[str] = ()) -> JsonObject:
-    """Return `fields` as treated by `rules`, or `fields` itself if the rules name none of them.
+    """Return `fields` as treated by `rules`, or `fields` itself if the rules name no field in `fields`.
 
     Null stays null unless it is dropped. A text diff (its path is in `diffs`) is
-    always dropped: it contains parts of the text, and its hash matches nothing that
-    a consumer holds. Raises `NotProtected` if the values are nested too deeply.
+    always dropped, because it contains parts of the text, and its hash matches no
+    text that a consumer has. Raises `NotProtected` if the values are nested too
+    deeply.
     """
     return _Fields(rules, diffs).of(fields, "", 0)
 
@@ -36,7 +37,10 @@ def treated_list(values: list[Any], rules: FieldRules) -> list[Any]:
 
 
 def treated_whole(value: Any, treatment: Treatment, depth: int = 0) -> Any:
-    """Return `value` with each single value treated, or `DROPPED`. Raises `NotProtected` as above."""
+    """Return `value` with each single value treated, or `DROPPED`.
+
+    Raises `NotProtected` if the value is nested too deeply.
+    """
     if treatment is DROP:
         return DROPPED
     if value is None or isinstance(treatment, FixedTreatment):

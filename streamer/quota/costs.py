@@ -19,7 +19,7 @@ _LEAST_SHOWN = 0.001
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobCost:
-    """Cost of a job: all its REST `requests`, including those for Bulk query jobs and result pages."""
+    """Cost of a job: all its REST `requests`, including the requests for Bulk query jobs and result pages."""
 
     requests: int = 0
     bulk_jobs: int = 0
@@ -38,15 +38,16 @@ ONE_REQUEST = JobCost(requests=1)
 
 
 def query(records: int, *, page: int = QUERY_PAGE) -> JobCost:
-    """Return the cost of reading `records` with REST queries; a query without a result is a request too."""
+    """Return the cost of reading `records` with REST queries. Even a query without a result is a request."""
     return JobCost(requests=max(1, ceil(records / page)))
 
 
 def bulk_job(records: int, *, page: int = BULK_PAGE, polls: int = 20) -> JobCost:
     """Return the cost of reading `records` with one query job of the Bulk API 2.0.
 
-    `polls` are the requests that ask whether the job is done; their number depends
-    on Salesforce's speed. A page has fewer rows if its file would exceed 1 GB.
+    `polls` are the requests that ask whether the job is done; the number of polls
+    depends on Salesforce's speed. A page has fewer rows if its file would exceed 1
+    GB.
     """
     pages = max(1, ceil(records / page))
     return JobCost(requests=_AROUND_JOB + polls + pages, bulk_jobs=1, bulk_pages=pages)

@@ -19,10 +19,10 @@ class Forecast:
     """Extrapolates the remainder of an allowance in a rolling 24 hours.
 
     The remainder falls with use, and recovers 24 hours after the use; only the sum
-    of both can be seen. The forecast assumes that the last hour's trend continues.
-    There is no forecast in three cases: less than 15 minutes are known, the
-    remainder does not fall, or it would last for more than 24 hours, when today's
-    use recovers.
+    of use and recovery can be seen. The forecast assumes that the last hour's trend
+    continues. There is no forecast in three cases: less than 15 minutes are known,
+    the remainder does not fall, or the remainder lasts for more than 24 hours,
+    because today's use has recovered by then.
     """
 
     _readings: deque[tuple[float, Limit]] = field(default_factory=lambda: deque(maxlen=_MOST_READINGS))

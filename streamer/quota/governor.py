@@ -16,12 +16,13 @@ class Governor:
     """Decides whether a repair can make its next calls now.
 
     A fifth of the daily requests and of the Bulk query jobs is reserved for other
-    clients. `reading` returns the latest limits. `requests_left` returns the share of
-    requests in the last answer of the REST API, which is more recent. `untold_jobs`
-    returns the number of new jobs that a reading may not count yet. If limits are
-    unknown, no repair waits: Salesforce then refuses the calls itself. Other requests
-    to the org renew both values, at the latest the next reading of the limits, so a
-    waiting repair needs no calls of its own.
+    clients. `reading` returns the latest limits. `requests_left` returns the share
+    of requests that the last answer of the REST API states; this share is more
+    recent than the reading. `untold_jobs` returns the number of new jobs that a
+    reading possibly does not count yet. If limits are unknown, no repair waits.
+    Salesforce refuses calls beyond its limits. Other requests to the org renew both
+    values; at the latest, the next reading of the limits renews them. So a waiting
+    repair needs no calls of its own.
     """
 
     reading: Callable[[], LimitsReading | None]
@@ -56,7 +57,7 @@ class Governor:
 
 
 def _is_low(left: float, needed: int, limit: Limit | None) -> bool:
-    """Return whether less than the reserved share is left, now or after `needed` more."""
+    """Return whether less than the reserved share is left, now or after the use of `needed` more."""
     if left < KEPT_SHARE or limit is None or not limit.most:
         # Without the maximum, only the share is known.
         return left < KEPT_SHARE
@@ -86,7 +87,7 @@ class BegunJobs:
         self._at.append(at)
 
     def untold(self, reading: LimitsReading) -> int:
-        """Return the number of jobs that a `reading` of the limits may not count yet."""
+        """Return the number of jobs that a `reading` of the limits possibly does not count yet."""
         since = reading.read_at - _COUNTED_WITHIN_S
         while self._at and self._at[0] < since:
             self._at.popleft()

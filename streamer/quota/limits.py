@@ -13,7 +13,7 @@ _MOST = 10**15
 
 
 class OrgLimit(StrEnum):
-    """Limits that Streamer uses, by Salesforce's keys; an org has those of its version and licences."""
+    """Limits that Streamer uses, by Salesforce's keys; an org has the limits of its version and licences."""
 
     DELIVERED_EVENTS = "DailyDeliveredPlatformEvents"
     """Platform and change events in a rolling 24 hours; each event counts once for each client."""

@@ -46,13 +46,13 @@ class LimitsObserver(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class _Failures:
-    """Consecutive failures to read the limits: the delays after them, and the last logged kind."""
+    """Consecutive failures to read the limits: the delays after the failures, and the last logged kind."""
 
     delays: Delays = field(default_factory=lambda: Delays(_BACKOFF))
     logged: type[StreamerError] | None = None
 
     def note(self, error: StreamerError, reason: str, pause_s: float) -> None:
-        """Log the failure, if it is the first of its kind."""
+        """Log the failure if it is the first failure of its kind."""
         # A refusal needs an operator, so it is logged even after a transient failure.
         if type(error) is not self.logged:
             self.logged = type(error)
@@ -68,7 +68,7 @@ class _Failures:
 
 @dataclass(slots=True, kw_only=True)
 class _EventsLeft:
-    """Forecast of the end of the delivered events; logs once when it is near, and once when it is not."""
+    """Forecast of the end of the delivered events; logs when the end becomes near or no longer is near."""
 
     observer: LimitsObserver
     _forecast: Forecast = field(default_factory=Forecast, init=False)
@@ -130,14 +130,14 @@ class LimitsMonitor:
 
     @property
     def latest(self) -> LimitsReading | None:
-        """Latest reading, or `None` if there is none or it is a day old."""
+        """Latest reading, or `None` if there is no reading or the latest reading is a day old."""
         reading = self._reading
         if reading is None or self.clock.monotonic() - reading.read_at > _OLDEST_S:
             return None
         return reading
 
     async def renew(self) -> None:
-        """Read the limits now, unless that was tried a few seconds ago or was refused."""
+        """Read the limits now, unless a reading was tried a few seconds ago or was refused."""
         if self.clock.monotonic() >= self._renewable_at:
             await self._next()
 

@@ -31,7 +31,7 @@ class ReplayAllowance:
 
     An event counts each time it is delivered, even if the log already has it
     (Platform Events guide, allocations). If the limits are unknown, the replay
-    continues, and a log line says so.
+    continues, and a log line reports this.
     """
 
     channel: Channel

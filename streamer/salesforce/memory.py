@@ -13,10 +13,10 @@ from streamer.salesforce.retained import LastEventMissing, RetainedMessages, pla
 class MemorySource:
     """Source that yields scripted `batches`, by the path of their channel.
 
-    An iterator ends with its script. As at Salesforce, reading after a
-    checkpoint skips the messages that the checkpoint covers. If the script does
-    not contain the replay id, no message is skipped. A checkpoint without a
-    replay id covers the messages up to its last event. `opened` lists the paths
+    An iterator ends at the end of the script. As at Salesforce, reading after a
+    checkpoint skips the messages that the checkpoint covers. If the script does not
+    contain the replay id, no message is skipped. A checkpoint without a replay id
+    covers the messages up to the checkpoint's last event. `opened` lists the paths
     that were read, with their starting positions, in the order of the calls.
     """
 
@@ -32,7 +32,10 @@ class MemorySource:
             yield batch
 
     def settle(self, checkpoint: Checkpoint, /) -> None:
-        """Keep the last settled checkpoint of each path; a script loses no session."""
+        """Keep the last settled checkpoint of each path.
+
+        A script never loses a session, so nothing resumes here.
+        """
         self.settled[checkpoint.channel.path] = checkpoint
 
 
@@ -41,7 +44,7 @@ class MemoryRecords:
 
     If `error` is set, each call raises it. A request for a field in `hidden` is
     refused, and describes omit the field. `requests` lists the entity, ids and
-    fields of each request; both lists are empty for a describe.
+    fields of each request; for a describe, the ids and the fields are empty.
     """
 
     def __init__(

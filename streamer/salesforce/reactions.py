@@ -6,7 +6,7 @@ from enum import Enum, auto
 from streamer.backoff import Backoff, Delays, full_jitter
 
 STEADY_S = 10.0
-"""Once a session has lasted this long, its loss has a new cause, so the back-off starts over."""
+"""If a session has lasted this long, its loss counts as a new failure, and the back-off starts over."""
 
 
 class Reaction(Enum):
@@ -19,15 +19,15 @@ class Reaction(Enum):
     RENEW_TOKEN = auto()
     """The token has expired: get a new token, then begin a new session."""
     LEAVE_ALONE = auto()
-    """The server is too busy or has too many clients: return after minutes."""
+    """The server is too busy or has too many clients: try again after some minutes."""
     WAIT_FOR_ALLOWANCE = auto()
-    """The daily event allowance of the org is used up: wait for its rolling 24 hours to pass."""
+    """The org's daily event allowance is used up: wait until its rolling 24 hours have passed."""
     REFUSE_REPLAY_ID = auto()
     """Salesforce no longer knows the position of one channel: the channel's owner decides."""
     REFUSE_CHANNEL = auto()
     """One channel cannot be read until an operator acts."""
     RETRY_CHANNEL = auto()
-    """The refusal can also come from a lost session: believe it only if it is repeated."""
+    """The refusal can also come from a lost session: only a repeated refusal is believed."""
     GIVE_UP = auto()
     """The server will never accept a session with this configuration."""
 

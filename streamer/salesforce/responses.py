@@ -38,7 +38,7 @@ async def read_body(
 
 
 def time_of(response: ClientResponse) -> float | None:
-    """Return the server's time in epoch seconds, up to a second early; `None` if it sent no valid date."""
+    """Return the server's time in epoch seconds, up to a second early; `None` without a valid date."""
     try:
         return parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
     except (ValueError, OverflowError):

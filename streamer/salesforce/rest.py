@@ -68,17 +68,17 @@ class RestResponse:
 
 
 SignedRequest = Callable[[AccessToken], RestRequest]
-"""Returns a request that contains the token itself; called again for each try."""
+"""Builds a request that contains the access token; it is called again for each try."""
 
 
 class Rest:
     """Client of one org's REST API. It renews a refused token once.
 
-    Each call raises `SalesforceUnavailable` if the answer is missing or is a
-    server error; a change may or may not have been made. It raises `RetryLater`
-    if the org has used up its requests, `CredentialsRefused` if the login or a
-    new token is refused, and `RequestRefused` for every other failure. An answer
-    of more than `answer_bytes` is not read and counts as missing
+    Each call raises `SalesforceUnavailable` if the answer is missing or is a server
+    error. Then it is unknown whether a change was made. Each call raises
+    `RetryLater` if the org has used up its requests, `CredentialsRefused` if the
+    login or a new token is refused, and `RequestRefused` for every other failure.
+    An answer of more than `answer_bytes` is not read and counts as missing
     (`AnswerTooLarge`).
     """
 
@@ -144,7 +144,9 @@ class Rest:
             raise SalesforceUnavailable(f"the answer to {request} is not JSON") from exc
 
     async def query(self, soql: str, *, resource: str = "query") -> AsyncGenerator[JsonObject, None]:
-        """Yield every record that matches `soql`, page by page. A caller that stops early closes it.
+        """Yield every record that matches `soql`, page by page.
+
+        A caller that stops early closes the iterator.
 
         `resource` is `query`, or another resource with the same interface, such as
         `tooling/query`.

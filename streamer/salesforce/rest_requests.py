@@ -67,7 +67,7 @@ _Item = TypeVar("_Item")
 
 
 def in_requests(items: Iterable[tuple[int, _Item]], *, most: int, most_bytes: int) -> Iterator[list[_Item]]:
-    """Yield the items in lists that fit into a request; each item is given with its size in bytes."""
+    """Yield lists of the items that fit into a request; each given item comes with its size in bytes."""
     request: list[_Item] = []
     filled = 0
     for size, item in items:

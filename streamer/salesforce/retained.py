@@ -27,7 +27,7 @@ _QUIET_DIFFER_S = 900.0
 
 
 class LastEventMissing(Exception):
-    """The log's last event is not among the retained messages: read them again from the first."""
+    """The log's last event is not among the retained messages: read these messages again from the first."""
 
 
 class _State(Enum):
@@ -41,14 +41,14 @@ class _State(Enum):
 class LastEvent:
     """Last event in the log. It marks the position among the messages that Salesforce retains.
 
-    It is found by its id, which is in `appended`, because both transports use the
-    same event ids. If the checkpoint comes from the same transport, it is also
-    found by its replay id `last`. A message that was committed after `until`
-    (epoch seconds) follows it.
+    The last event is found by its id in `appended`, because both transports use the
+    same event ids. If the checkpoint comes from the transport being read, the last
+    event is also found by its replay id, which is `last`. A message that was
+    committed after `until` (epoch seconds) follows the last event.
 
-    `is_closed` means that a quiet answer has arrived since. Then Salesforce may
-    have dropped the event because of its age, and time decides as if the event
-    were unknown.
+    `is_closed` means that a quiet answer arrived after the last event. Then
+    Salesforce can have dropped the last event because of its age. If the search
+    does not find the last event, time decides which messages are new.
     """
 
     until: float
@@ -84,18 +84,19 @@ class _Found:
 
 @dataclass(slots=True, kw_only=True)
 class RetainedMessages:
-    """Drops the messages that a checkpoint covers while Salesforce sends all that it retains.
+    """While Salesforce sends all retained messages, drops the messages that a checkpoint covers.
 
-    Both transports have the same order, so the `last_event` marks the position:
-    it and all messages before it are dropped, and no message after it. If the log
-    knows only its replay id, all events of that replay id are dropped as well.
+    Both transports have the same order, so the `last_event` marks the position: the
+    last event and all messages before it are dropped, and no later message is
+    dropped. If the log knows only the last event's replay id, all events of that
+    replay id are dropped.
 
-    Without such an event, time decides: messages are dropped until the first
-    message that was committed at `since` (epoch seconds) or later. If a message
-    that follows the last event arrives before the last event was found, Salesforce
-    no longer retains the last event; `is_lost` reports that once. If nothing but
-    time ever marked the position, `unmarked_since` is the time since which
-    Salesforce must have retained all events.
+    Without a last event, time decides: messages are dropped until the first message
+    that was committed at `since` (epoch seconds) or later. If a message that
+    follows the last event arrives before the last event was found, Salesforce no
+    longer retains the last event; `is_lost` reports this loss. If only a time has
+    ever marked the position, events are missing unless Salesforce has retained all
+    events since `unmarked_since`.
 
     A selection is used for one pass through the messages; `afresh` returns a new
     selection for the next pass.
@@ -125,10 +126,11 @@ class RetainedMessages:
     ) -> "RetainedMessages":
         """Return the selection of the messages that follow `checkpoint`.
 
-        `last` is the checkpoint's open replay id, if it comes from the transport
-        being read. By default, `since` is earlier than `verified_at` by a margin, so
-        that differing clocks lose no message. After events that an operator skips,
-        `since` is later than the log's last event, so that no skipped event returns.
+        `last` is the checkpoint's open replay id, if this id comes from the
+        transport being read. By default, `since` is earlier than `verified_at` by a
+        margin, so that differing clocks lose no message. After events that an
+        operator skips, `since` is later than the log's last event, so that no
+        skipped event returns.
         """
         is_closed = checkpoint.open_replay_id is None
         last_event = LastEvent(
@@ -157,8 +159,8 @@ class RetainedMessages:
     def new(self, messages: Sequence[Any]) -> Sequence[Any]:
         """Return the `messages`, in Salesforce's order, that follow the checkpoint.
 
-        Raises `LastEventMissing` if it has already dropped messages in search of a
-        missing event: then read them again with `by_time`.
+        Raises `LastEventMissing` if this selection has already dropped messages in
+        search of a missing event. Then read these messages again with `by_time`.
         """
         if self._state is _State.PASSED:
             return messages
@@ -203,8 +205,8 @@ class RetainedMessages:
     def _is_repeated(self, last_event: LastEvent, message: Any) -> bool:
         """Return true for a message that the log holds, at the last event's position.
 
-        Two transports can give the last events two successive replay ids. A
-        duplicate from the publisher is new.
+        The transport being read can give the last events two successive replay ids.
+        A duplicate that the publisher sent counts as new.
         """
         position, held = position_of(message), last_event.held(message)
         is_repeated = (position == self._found.at and bool(held or not last_event.appended)) or bool(
@@ -229,7 +231,7 @@ class RetainedMessages:
         return False
 
     def _give_up(self, last_event: LastEvent) -> None:
-        """Stop the search if time would have dropped the same messages; else raise `LastEventMissing`."""
+        """Stop the search if a selection by time drops the same messages; else raise `LastEventMissing`."""
         if self._uncertain:
             raise LastEventMissing
         self.is_lost = not last_event.is_closed
@@ -320,5 +322,5 @@ def _known_since(checkpoint: Checkpoint) -> float | None:
 
 
 def position_of(message: Any) -> ReplayId | None:
-    """Return the replay id of a message or of an unreadable piece; `None` if it has no replay id."""
+    """Return the replay id of a message or of an unreadable piece; `None` without a replay id."""
     return message.replay_id if isinstance(message, Unreadable) else replay_id_of(message)

@@ -14,7 +14,7 @@ from streamer.settings import OUTBOUND_ROOT, Settings, Transport
 
 
 class SubscribedSource(Source, Protocol):
-    """Source that knows which channels Salesforce has accepted, and which it does not answer."""
+    """Source that knows the channels that Salesforce has accepted, and those that it does not answer."""
 
     @property
     def subscribed(self) -> frozenset[str]:
@@ -23,13 +23,13 @@ class SubscribedSource(Source, Protocol):
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Number of consecutive connections that received nothing in time, by path, without the zeros."""
+        """Number of consecutive connections without a timely answer, by path; paths with 0 are absent."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transports:
-    """Source that reads each channel over its transport, or outbound messages from the endpoint.
+    """Source that reads each channel over the channel's transport, and outbound messages from the endpoint.
 
     If any channel is read over the Pub/Sub API, `payloads` decodes payloads from
     that API.
@@ -47,7 +47,7 @@ class Transports:
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Number of consecutive connections that received nothing in time, by path, without the zeros."""
+        """Number of consecutive connections without a timely answer, by path; paths with 0 are absent."""
         return {path: times for source in self._sources for path, times in source.overdue.items()}
 
     def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:

@@ -42,8 +42,8 @@ class KnownRecords:
     def add(self, event: Event) -> None:
         """Add a change event; of one record's events, the event with the latest time counts.
 
-        A gap event gives no state of its record. Several channels can carry the same
-        record, and can have been read up to different times.
+        A gap event does not show the state of its record. Several channels can
+        carry the same record, and can have been read up to different times.
         """
         record_id = event.data.get("record_id")
         if event.is_gap or not isinstance(record_id, str):
@@ -53,11 +53,11 @@ class KnownRecords:
             self._times[record_id] = -at if event.is_deletion else at
 
     def take(self, record_id: str) -> KnownRecord | None:
-        """Remove a record and return its state, or `None` if it has no event."""
+        """Remove a record and return its state, or `None` if the record has no event."""
         return _state(self._times.pop(record_id, None))
 
     def get(self, record_id: str) -> KnownRecord | None:
-        """Return the state of a record, or `None` if it has no event."""
+        """Return the state of a record, or `None` if the record has no event."""
         return _state(self._times.get(record_id))
 
     def between(self, since: float, until: float) -> Iterator[str]:
@@ -70,11 +70,11 @@ def _state(at: float | None) -> KnownRecord | None:
 
 
 def _known_at(event: Event) -> float:
-    """Return the time up to which an event covers its record, by Salesforce's clock.
+    """Return the time, by Salesforce's clock, up to which an event shows the state of its record.
 
     If the record was read for the event, the event has the time of reading by the
-    reader's clock. Salesforce can date an event and its record by different
-    clocks, so the event's `LastModifiedDate` counts too.
+    reader's clock. Salesforce can date an event and its record by different clocks,
+    so the event's `LastModifiedDate` also counts.
     """
     at = seconds_of(event.time) or 0.0
     if event.type.endswith(_SNAPSHOT):
@@ -192,7 +192,7 @@ class ComparedWindow:
 
 
 def window_of(since: float, until: float | None, checkpoint: Checkpoint, now: float) -> ComparedWindow:
-    """Return the window that ends at `until`, or earlier if later changes can still lack their events.
+    """Return the window that ends at `until`, or earlier if events of later changes can still be missing.
 
     A record's stamp can be up to `TRANSACTION_S` older than the commit of its
     transaction. The log is complete up to the `verified_at` of the channel's

@@ -39,7 +39,7 @@ class ReconciledEntity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordVersion:
-    """A record in the org: the time of its last change by anyone, and by a user."""
+    """Times of a record's last change in the org: the last change by anyone, and the last by a user."""
 
     id: str
     at: float
@@ -123,7 +123,7 @@ class OrgRecords:
         return found
 
     async def deleted(self, entity: ReconciledEntity, since: float, until: float) -> Deleted:
-        """Return the deletions from `since` to `until`; wait until the org reports the last of them."""
+        """Return the deletions from `since` to `until`; wait until the org covers the whole span."""
         begin = max(since, self.clock.now() - _TOLD_S)
         found = Deleted(since=begin, until=begin)
         pause_s, looks = coverable_in_s(until, self.clock.now()), 0

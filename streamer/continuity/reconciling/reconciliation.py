@@ -40,8 +40,8 @@ class Phase(StrEnum):
 class Asked:
     """Requested comparison: the changes of `entity` from `since` to `until`, in epoch seconds.
 
-    Without `until`, it ends at the latest change that can be compared. With
-    `channel` (a path), only events of that channel count.
+    Without `until`, the comparison ends at the latest change that can be compared.
+    With `channel` (a path), only events of that channel count.
     """
 
     entity: str
@@ -52,7 +52,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """Compares the changes in `org` with the `history` of its events.
+    """Compares the changes in `org` with the `history` of the org's events.
 
     The log is read first, and memory keeps one time per record. Then the org's
     changes are read page by page, and only differences are kept. So memory grows
@@ -138,7 +138,7 @@ class Reconciliation:
         findings: Findings,
         deleted: Deleted,
     ) -> Sequence[str]:
-        """Look up the records that only the log has; return notes if that was not possible."""
+        """Look up the records that only the log has; return notes if the look-up was not possible."""
         # The records with changes in the org were already removed from `known`.
         alone = [each for each in known.between(window.since, window.until) if each not in deleted.times]
         present = await self.records.present(entity, alone)

@@ -69,7 +69,7 @@ class LastComparison:
 
 @dataclass(slots=True)
 class _Visited:
-    """Time of the next comparison of an entity; the last comparison, if the audit has been read."""
+    """Time of an entity's next comparison, and its last comparison if the audit has been read."""
 
     due_at: float
     is_known: bool = False
@@ -82,10 +82,10 @@ class ReconcileSchedule:
 
     `compare` is called with an entity and the start of the time span. The audit
     stores each comparison, so that a restarted or another process continues from
-    there. The next time span begins at the end of the last one. If the last
-    comparison found differences, the next span begins at the same time, so that
-    differences are reported until they are repaired, for 14 days. A failed
-    comparison is repeated after an hour. No failure affects other tasks.
+    there. The next time span begins at the end of the last span. If the last
+    comparison found differences, the next span begins where the last span began. So
+    differences are reported until they are repaired, but for at most 14 days. A
+    failed comparison is repeated after an hour. No failure affects other tasks.
     """
 
     entities: Sequence[str]

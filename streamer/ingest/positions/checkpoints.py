@@ -36,8 +36,8 @@ def advanced(checkpoint: Checkpoint | None, read: ReadBatch, batch: Batch) -> Ch
     """Return the checkpoint after `read`, which follows `checkpoint`.
 
     The last replay id stays open, because split events share a replay id and more
-    of them can follow. All replay ids before it are complete. Up to the last
-    event's commit, no event is known to be missing.
+    events of this id can follow. All earlier replay ids are complete. As far as
+    known, no event up to the last event's commit is missing.
     """
     former = checkpoint or Checkpoint(
         channel=batch.channel, replay_id=None, verified_at=0.0, positioned_at=batch.read_at
@@ -79,10 +79,10 @@ def advanced(checkpoint: Checkpoint | None, read: ReadBatch, batch: Batch) -> Ch
 def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
     """Return the checkpoint that follows `checkpoint` after an answer without messages.
 
-    The answer completes the last replay id, because Salesforce stores split
-    events together and none can follow. Up to now, no event is known to be
-    missing. If the answer has a position, that position is at or after the last
-    event; the other transport still has to search for the last event.
+    The answer completes the last replay id: Salesforce stores split events
+    together, so no further event can have this replay id. As far as known, no event
+    up to now is missing. If the answer has a position, that position is at or after
+    the last event; the other transport still has to search for the last event.
     """
     replay_id, skips_after = batch.position, None
     positioned_at: float | None = batch.read_at
@@ -105,16 +105,16 @@ def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
 
 
 def verified_at(checkpoint: Checkpoint | None) -> float | None:
-    """Return the last time at which no event was known to be missing, or `None` if it is unknown."""
+    """Return the last time up to which, as far as known, no event is missing; `None` without such a time."""
     # After unreadable messages only, a checkpoint has no time.
     return (checkpoint.verified_at if checkpoint else 0.0) or None
 
 
 def complete_until(checkpoint: Checkpoint | None) -> float | None:
-    """Return the last time up to which the log is complete, or `None` if it is unknown.
+    """Return the last time up to which the log is complete, or `None` if this time is unknown.
 
-    If a channel has received only unreadable messages, the log can lack all
-    events that Salesforce retained when the first message arrived.
+    If a channel has received only unreadable messages, the log possibly has none of
+    the events that Salesforce retained when the first message arrived.
     """
     if checkpoint is None or checkpoint.verified_at or checkpoint.positioned_at is None:
         return verified_at(checkpoint)
@@ -122,7 +122,7 @@ def complete_until(checkpoint: Checkpoint | None) -> float | None:
 
 
 def without_appended(read: ReadBatch, checkpoint: Checkpoint) -> ReadBatch:
-    """Return `read` without the events that, by `checkpoint`, the log already holds."""
+    """Return `read` without the events that `checkpoint` shows to be in the log already."""
     # Only messages at the checkpoint's position can be read again. Elsewhere,
     # the same event id is a publisher's duplicate, which must be kept.
     seen = frozenset(checkpoint.appended)
@@ -133,12 +133,12 @@ def without_appended(read: ReadBatch, checkpoint: Checkpoint) -> ReadBatch:
 
 
 def _is_dated_by_org(behind_s: float, *, by_time: bool) -> bool:
-    """Return whether Salesforce's clock, which is `behind_s` behind ours, dates a quiet answer.
+    """Return whether to date a quiet answer by Salesforce's clock, which is `behind_s` behind ours.
 
-    Salesforce's clock dates the commits of events. By our faster clock, later
-    events could seem older than the answer, and reading that resumes by time
-    would drop them. If an id marks the position, only the other transport resumes
-    by time, and its usual margin covers a minute.
+    Salesforce's clock dates the commits of events. If our faster clock dated the
+    answer, later events could seem older than the answer, and a source that resumes
+    by time would drop these events. If an id marks the position, only the other
+    transport resumes by time, and its usual margin covers a difference of a minute.
     """
     if by_time:
         return 0.0 < behind_s < _MOST_BEHIND_S
@@ -150,11 +150,11 @@ def _is_of_other_transport(replay_id: ReplayId | None, other: ReplayId | None) -
 
 
 def _verified_at(former: float, committed: float, *, by_time: bool) -> float:
-    """Return the later of two times; with `by_time`, a time of Salesforce's clock.
+    """Return the later of two times; with `by_time`, return a time of Salesforce's clock.
 
-    `by_time` means that reading resumes by this time, because no id is known. Our
-    clock dates a quiet answer. If our clock is ahead, events that are committed
-    after that answer would seem earlier.
+    `by_time` means that reading resumes by this time, because no id is known.
+    `former` can be a time of our clock, because our clock dates a quiet answer. If
+    our clock is ahead, later events would seem to be earlier than that answer.
     """
     if not by_time:
         return max(former, committed)
@@ -171,10 +171,11 @@ class PositionOrdered(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class OrderedPositions:
-    """An operator's orders for the position of one channel. Each is executed once, the oldest first.
+    """An operator's orders for the position of one channel.
 
-    An order is finished when the continuity record with its id is in the log.
-    Then `ended` is called with the order and the record; it must remove the order.
+    Each order is executed once, the oldest order first. An order is finished when
+    the continuity record with the order's id is in the log. Then `ended` is called
+    with the order and the record; `ended` must remove the order.
     """
 
     log: RecordedHoles
@@ -186,7 +187,7 @@ class OrderedPositions:
 
     @property
     def current(self) -> PositionOrder | None:
-        """Order in progress: reading has moved, but the log does not have the order's record yet."""
+        """Order in progress: reading has moved to its position, but its record is not in the log yet."""
         return self._current
 
     @property
@@ -207,7 +208,7 @@ class OrderedPositions:
         self._wake()
 
     async def begin(self) -> PositionOrder | None:
-        """Return the oldest order that the log does not hold, and mark it as in progress; else `None`.
+        """Return the oldest order without a record in the log, and mark it as in progress; or return `None`.
 
         Raises the errors of the log, and `RetryLater` if the order in progress was
         withdrawn; the log then has no trace of that order. For the channel's owner,
@@ -269,7 +270,7 @@ def source_position(channel: Channel, start: ChannelStart) -> Checkpoint | Start
 
 
 def tell_position(channel: Channel, checkpoint: Checkpoint | None, start: ChannelStart, now: float) -> None:
-    """Log where reading of `channel` resumes, and how old that position is at `now`, if it has a time."""
+    """Log where reading of `channel` resumes, and the age of this position at `now` if its time is known."""
     if checkpoint is None:
         reason = "there is no checkpoint"
         _log.info("channel.positioned", channel=str(channel), at=str(start), reason=reason)

@@ -26,7 +26,9 @@ _LONGEST_DETAIL = 500
 
 
 def holes_of(events: Sequence[Event], channel: Channel, read_at: float) -> list[ContinuityRecord]:
-    """Return the records of the gap events in `events`. Their ids are the same at each reading.
+    """Return the records of the gap events in `events`.
+
+    If an event is read again, its record gets the same id.
 
     `read_at` is in epoch seconds. The hole ends at the commit time in the gap
     event.
@@ -44,9 +46,10 @@ def refused_hole(
     retention. The refused id is older than the retention, so Salesforce dropped
     it because of its age.
 
-    If a younger id is refused, the stream was reset and retains nothing from
-    before. Then, or if reading resumes at the latest event, events are missing
-    up to `now`. Otherwise events are missing up to the first retained event.
+    If a younger id is refused, the stream was reset and retains no event from
+    before the reset. After a reset, or if reading resumes at the latest event,
+    events are missing up to `now`. Otherwise events are missing up to the first
+    retained event.
     """
     verified = complete_until(checkpoint)
     retained_from = now - channel.retention_s
@@ -68,7 +71,7 @@ def refused_hole(
 
 
 def without_place(hole: ContinuityRecord) -> ContinuityRecord:
-    """Return the record of a refused replay id after the last event was also not found."""
+    """Return the record of a refused replay id, changed because the last event was not found either."""
     if hole.state is not Repair.FULL:
         return hole
     return replace(
@@ -101,8 +104,8 @@ def lost_place(channel: Channel, checkpoint: Checkpoint, now: float) -> Continui
 def forgotten_until(channel: Channel, since: float, now: float) -> float | None:
     """Return the time before which Salesforce can have dropped events committed after `since`.
 
-    All times are in epoch seconds. `None` means that all those events are
-    retained at `now`, even if the clocks differ.
+    All times are in epoch seconds. `None` means that Salesforce retains all these
+    events at `now`, even if the clocks differ.
     """
     retained_from = now - channel.retention_s
     return None if since - CLOCKS_DIFFER_S >= retained_from else retained_from
@@ -130,10 +133,10 @@ def hole_before(channel: Channel, since: float, now: float) -> ContinuityRecord 
 
 
 def unmarked_hole(channel: Channel, since: float, until: float, now: float) -> ContinuityRecord:
-    """Return the record of events that were dropped before `until`; the checkpoint marks no position.
+    """Return the record of events that Salesforce dropped before `until`; no id marks the position.
 
-    All times are in epoch seconds. Before `since`, no event is known to be
-    missing. The record is made at `now`.
+    All times are in epoch seconds. As far as known, no event before `since` is
+    missing. `now` is the time of the record.
     """
     return ContinuityRecord(
         # The same position can be read again before the record is in the log.
@@ -150,7 +153,7 @@ def unmarked_hole(channel: Channel, since: float, until: float, now: float) -> C
 
 
 def forgotten_too(hole: ContinuityRecord, until: float, now: float) -> ContinuityRecord:
-    """Return the record of a position, extended by the events that were dropped before `until`."""
+    """Return a position's record, extended by the events that Salesforce dropped before `until`."""
     detail = hole.detail
     if hole.state is Repair.FULL:
         detail = f"{detail}; Salesforce has dropped events after that position"

@@ -32,7 +32,7 @@ class Move:
     `state` describes the events between `lost_from` and `lost_until` (epoch
     seconds; `lost_from` is `None` if the log has no checkpoint). `Repair.FULL`
     means that no event is missing. `skips` is true if the operator wants to skip
-    these events, so that no repair reads their records.
+    these events, so that no repair reads the records of these events.
     """
 
     after: Checkpoint | Start
@@ -49,9 +49,10 @@ def move_of(
 ) -> Move:
     """Return the effect of `order` at `now` (epoch seconds), given the log's `checkpoint`.
 
-    `start` is the channel's configured start. A position after the last time at
-    which nothing was missing skips the events in between. A position before
-    that time loses nothing if the time is within the retention.
+    `start` is the channel's configured start. The log is complete up to a known
+    time. An order for a later position skips the events in between. An order for an
+    earlier position loses no event, if Salesforce still retains the events since
+    the known time.
     """
     if order.place is ChannelPosition.START:
         return _to_start(order, channel, checkpoint, start, now)
@@ -102,7 +103,7 @@ def position_record(
 
 
 def known_place(after: Checkpoint | Start) -> Checkpoint | None:
-    """Return the position `after`, if an id or the last event marks it; otherwise `None`.
+    """Return the position `after` if an id or the last event marks this position; otherwise `None`.
 
     It is valid as long as the source finds that position.
     """
@@ -124,7 +125,7 @@ def refused_move(
     """Return the record and the position of an order to read after the replay id of `checkpoint`.
 
     Salesforce refused that replay id at `now` (epoch seconds). So all retained
-    events are read, and time decides which of them the log already holds.
+    events are read, and time decides which retained events the log already holds.
     """
     refused = refused_hole(record.channel, checkpoint, Start.EARLIEST, now)
     detail = f"{record.detail}; Salesforce refused the replay id in the log"[:_LONGEST_DETAIL]
@@ -183,7 +184,7 @@ def _skipping(after: Checkpoint | Start, lost_from: float | None, until: float, 
 
 
 def _new_events(channel: Channel, checkpoint: Checkpoint | None, now: float) -> Checkpoint | Start:
-    """Return the position of new events, with the id and the time after which the log holds nothing."""
+    """Return the position of new events; it names the id and the time after which the log has no event."""
     known = None
     if checkpoint is not None:
         known = checkpoint.open_replay_id or checkpoint.replay_id or checkpoint.skips_after
@@ -227,14 +228,18 @@ def _back(
 
 
 def _behind(replay_id: ReplayId, checkpoint: Checkpoint | None) -> tuple[Checkpoint | None, bool]:
-    """Return the position after a replay id, and whether reading can show that it is after the log's end."""
+    """Return the position after a replay id.
+
+    The second value is true if reading can show that this id is after the log's
+    end.
+    """
     if checkpoint is None:
         return None, False
     if replay_id in {checkpoint.replay_id, checkpoint.open_replay_id}:
         # This id is the log's end: the last event can't follow it.
         return checkpoint, True
     values = _values(checkpoint)
-    # The id of a quiet answer can belong to the last event, which is then found by it.
+    # The id of a quiet answer can belong to the last event, and then finds that event.
     last = checkpoint.open_replay_id or checkpoint.replay_id
     appended = checkpoint.appended if checkpoint.open_replay_id is not None else ()
     values |= {"replay_id": replay_id, "open_replay_id": last, "appended": appended}

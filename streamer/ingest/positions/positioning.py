@@ -65,9 +65,9 @@ class _Begun:
 class Positioning:
     """Decides where reading of one channel starts and continues.
 
-    `start` applies if the log has no checkpoint, `on_refused` if Salesforce
-    refuses a replay id, and `orders` if an operator wants another position. If
-    events are or can be missing after a decision, it opens a hole. The next
+    `start` applies if the log has no checkpoint, `on_refused` if Salesforce refuses
+    a replay id, and `orders` if an operator wants another position. If a decision
+    means that events are or can be missing, `Positioning` opens a hole. The next
     commit writes the `holes`, so that a position and the record that explains it
     enter the log together. After the commit, call `recorded`.
     """
@@ -124,10 +124,10 @@ class Positioning:
         return await self.orders.begin() if self.orders is not None else None
 
     def moved(self, order: PositionOrder, stored: Checkpoint | None) -> Checkpoint | Start:
-        """Return where reading continues by `order`, given the log's checkpoint `stored`.
+        """Return the position that `order` requests; `stored` is the log's checkpoint.
 
         The order's record is written with the first batch that follows. A crash
-        before that leaves the position and the order unchanged.
+        before that batch is in the log leaves the position and the order unchanged.
         """
         now = self.clock.now()
         move = move_of(order, self.channel, stored, self.start, now)
@@ -242,7 +242,7 @@ class Positioning:
 
     @property
     def _explaining(self) -> Sequence[ContinuityRecord]:
-        """Unrecorded records that state since when events can be missing before this position."""
+        """Records, not in the log yet, that state since when events can be missing before this position."""
         causes = {HoleCause.REPLAY_ID_REFUSED}
         if not self._begun.skips:
             causes.add(HoleCause.POSITION_SET)

@@ -42,7 +42,7 @@ class TextCache:
         return text
 
     def put(self, record_id: str, field: str, text: str) -> None:
-        """Keep `text` as the last known text of a field, unless it exceeds the limit."""
+        """Keep `text` as the last known text of a field, unless `text` exceeds the limit."""
         self.forget(record_id, field)
         self._texts[record_id, field] = text
         self._size += _text_size((record_id, field), text)
@@ -83,11 +83,11 @@ class LargeTexts:
     """Completes the large texts of one channel's change events as far as possible.
 
     Former values come from earlier events and are kept in `cache`. A completed
-    value must have the hash in its diff, so an outdated former value does no
-    harm. With `rereading`, other texts are read from the org. Any remaining diff
-    stays in the event, and `diff_fields` names its field. If `hides` returns true
-    for an event type and a field, the field is never remembered, completed or
-    read.
+    value must have the hash in its diff, so an outdated former value does no harm.
+    With `rereading`, texts without a usable former value are read from the org. A
+    diff that is not replaced stays in the event, and `diff_fields` names its field.
+    If `hides` returns true for an event type and a field, the field is never
+    remembered, completed or read.
     """
 
     cache: TextCache

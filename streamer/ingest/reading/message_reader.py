@@ -81,8 +81,8 @@ class ChannelProtection:
     def protected(self, events: Sequence[Event]) -> Sequence[Event | Unreadable]:
         """Return `events`, in their order, with protected values removed, masked or hashed.
 
-        If no rule applies to any event, it returns `events` itself. An event that
-        can't be protected becomes `Unreadable`.
+        If no rule applies to any event, the result is `events` itself. An event
+        that can't be protected becomes `Unreadable`.
         """
         rules = self.protection.compiled
         # The event's type decides and not the channel, because an event can arrive on a wrong channel.
@@ -103,8 +103,8 @@ class ChannelProtection:
     def secret(self, piece: Unreadable, *, torn: bool) -> SecretBytes | None:
         """Return the part of `piece` that a dead letter keeps, or `None` to keep `piece` as it is.
 
-        A `torn` piece of an answer can belong to another channel than the one it
-        names, so the rules of all channels apply.
+        A `torn` piece of an answer can belong to another channel than the channel
+        that it names, so the rules of all channels apply.
         """
         rules, settings = self.protection.rules, self.protection.settings
         if settings.unreadable is UnreadableBytes.KEEP:
@@ -136,9 +136,9 @@ class ChannelProtection:
     def _digest_without_key(self, piece: Unreadable) -> str:
         """Return a digest of `piece` that reveals only its size.
 
-        An event's digest comes from its id, which is not secret. If the position is
-        known, the digest is the message's size. Every process that reads the same
-        message gets the same digest.
+        For an event, the digest comes from the event's id, which is not secret. For
+        another message with a known position, the digest is the message's size. In
+        both cases, every process that reads the message gets the same digest.
 
         Without a known position, the digest needs a key, because an attacker could
         find the value behind a plain digest by trying all possible values. Each
@@ -153,7 +153,10 @@ class ChannelProtection:
 
 
 def unprotected_event(raw: bytes) -> Event | None:
-    """Return the event in `raw`, if `raw` is a letter of an event that could not be protected; or `None`."""
+    """Return the event in `raw`, the bytes of a dead letter, or `None`.
+
+    Only an event that could not be protected is stored as such a letter.
+    """
     if not raw.startswith(b'{"event":'):
         return None
     try:
@@ -247,10 +250,10 @@ class MessageReader:
 
 
 class BatchReader:
-    """Reads batches in its own task, one for each `ask`, so that the caller can work meanwhile.
+    """Reads batches in its own task, one batch for each `ask`; the caller can work during the reading.
 
-    Enter it before you ask, and leave it afterwards. Leaving it closes the
-    source's iterator.
+    Enter the reader before you ask, and leave it afterwards. Leaving the reader
+    closes the source's iterator.
     """
 
     def __init__(self, batches: AsyncGenerator[Batch, None]) -> None:
@@ -277,7 +280,7 @@ class BatchReader:
 
     @property
     def has_come(self) -> bool:
-        """True if `batch` would return without waiting."""
+        """True if a call of `batch` returns without waiting."""
         return self._has_come
 
     def ask(self) -> None:
@@ -296,7 +299,7 @@ class BatchReader:
         self._turn.clear()
 
     async def batch(self) -> Batch | None:
-        """Return the requested batch, or `None` after the last one. Raises the errors of the source."""
+        """Return the requested batch, or `None` after the last batch. Raises the errors of the source."""
         while not self._has_come:
             await self.turn()
         if self._error is not None:

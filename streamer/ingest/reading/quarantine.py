@@ -19,7 +19,7 @@ _ENOUGH = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretBytes:
-    """Replacement for the bytes of a dead letter if they can contain protected fields.
+    """Replacement for the bytes of a dead letter, if the bytes can contain protected fields.
 
     Without a key, neither the `digest` nor the `kept` bytes reveal any value.
     """
@@ -28,7 +28,7 @@ class SecretBytes:
     kept: bytes = b""
 
     def error(self, piece: Unreadable) -> str:
-        """Return the error of `piece` without any text from its bytes."""
+        """Return the error of `piece` without any text from the bytes of `piece`."""
         summary, size = piece.summary or "It can't be decoded", len(piece.raw)
         what = "are encrypted" if self.kept else "are withheld"
         return f"{summary}; its {size} bytes can hold protected fields and {what}"
@@ -52,7 +52,7 @@ class Quarantine:
     """Makes dead letters of one channel's bad messages; stops the channel if most messages are bad.
 
     A single bad message is set aside. If most messages are bad, a schema or a
-    transport is broken, and setting all of them aside would only hide that.
+    transport is broken, and setting all messages aside would only hide the failure.
     """
 
     clock: Clock
@@ -64,8 +64,8 @@ class Quarantine:
     ) -> DeadLetter:
         """Return the dead letter of a piece that is not JSON, or of a message that is not an event.
 
-        With `secret`, neither the letter nor the log lines contain any other part
-        of the piece.
+        With `secret`, the letter and the log lines contain no part of the piece
+        except `secret`.
         """
         if secret is None:
             digest = hashlib.sha256(piece.raw).hexdigest()
@@ -104,8 +104,8 @@ class Quarantine:
     def judge(self, *, read: int, unreadable: int) -> None:
         """Count a batch. Raises `MostlyUnreadable` if most of the last hundred messages were unreadable.
 
-        To count more `unreadable` messages of the same batch, call it again with
-        `read` as zero; only a new batch begins a new window.
+        To count more `unreadable` messages of the same batch, call `judge` again
+        with `read` as zero; only a new batch begins a new window.
         """
         if read and self._read >= _WINDOW:
             self._read = self._unreadable = 0

@@ -50,7 +50,7 @@ class _Pauses:
         return self.clock.monotonic() < self._until.get(what, 0.0)
 
     def begin(self, what: str, at_least_s: float) -> float:
-        """Begin a pause that is longer than the last one; return its length in seconds."""
+        """Begin a pause that is longer than the last pause; return the length in seconds."""
         if len(self._until) > _ENTITIES:
             self._until.clear()
             self._delays.clear()
@@ -70,10 +70,10 @@ class Rereading:
     """Reads the current records of one channel's events.
 
     It raises nothing. A slow org must not delay the channel: a call takes at most
-    10 s, and all calls together take at most a quarter of the time. It sends no
-    request if less time is left than the last answer took. After a failure it
-    pauses for 10 s, and longer each time. It leaves a fifth of the org's daily
-    requests unused.
+    10 s, and all calls together take at most a quarter of the time. No request is
+    sent if the last answer took longer than the time that is left. After a failure,
+    requests pause for 10 s, and for longer after each further failure. A fifth of
+    the org's daily requests stays unused.
     """
 
     channel: Channel
@@ -102,7 +102,11 @@ class Rereading:
         return found
 
     async def asked(self, entity: str, request: Callable[[], Coroutine[Any, Any, _Answer]]) -> _Answer | None:
-        """Return the answer to one request about `entity`, or `None` if there is none or it must wait."""
+        """Return the answer to one request about `entity`.
+
+        The result is `None` without an answer, and if requests about the entity
+        must wait.
+        """
         limit_s = self._limit_s()
         if limit_s < min(max(_LEAST_S, self._took_s), _MOST_S) or self._must_wait(entity):
             return None

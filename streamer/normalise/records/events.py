@@ -1,10 +1,10 @@
 """Events about records that were read from the org, with values in the form of change events.
 
 Such an event does not say what changed: `changed_fields` and `nulled_fields` are
-empty. `fields` has all fields that the user can see, with null for an empty
-field. So a consumer that merges fields, and compound fields part by part, gets
-the state of the record. Older events of the record can follow in the log, if the
-stream delivers them later; only the final state is certain.
+empty. `fields` has all fields that the user can see, with null for an empty field.
+So a consumer that merges fields, and compound fields part by part, gets the state
+of the record. If the stream delivers older events of the record later, these follow
+in the log; only the final state is certain.
 """
 
 import math
@@ -22,7 +22,7 @@ from streamer.normalise.malformed import as_event_time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgRecord:
-    """One record as it was when it was read.
+    """One record in the state in which it was read.
 
     `fields` have the form of a change event's fields, with null for an empty
     field. The times have the form of event times (`2025-01-01T00:00:00.000Z`), and
@@ -45,11 +45,11 @@ _SNAPSHOT = "SNAPSHOT"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotRead:
-    """Read of records for the snapshot `snapshot`, which is a unique id.
+    """One reading of records for the snapshot with the unique id `snapshot`.
 
-    The events are appended at `position` of `channel`. `read_at` (epoch seconds)
-    is the time at which the records had these values. `job` numbers the jobs of
-    their entity.
+    The events are appended at `position` of `channel`. `read_at` (epoch seconds) is
+    the time at which the records had these values. `job` numbers the jobs of the
+    records' entity.
     """
 
     snapshot: str
@@ -60,24 +60,26 @@ class SnapshotRead:
 
 
 def snapshot_event(record: OrgRecord, read: SnapshotRead) -> Event:
-    """Return the event of a record in a snapshot; its id contains both ids.
+    """Return the event of a record in a snapshot; the event's id has the ids of the snapshot and the record.
 
     After a lost job, the next job can return the record again, possibly with
     other values. So the id of that event also contains the number of the job.
 
-    The event's time is the time of the read and not `LastModifiedDate`: the log
-    deletes old events, and a new subscriber skips events before its start.
+    The event's time is the time of the read and not `LastModifiedDate`, because the
+    log deletes events with old times, and a new subscriber skips events whose times
+    are before its start.
     """
     event_id = f"{read.snapshot}:{record.id}" + (f":{read.job}" if read.job > 1 else "")
     return _of_snapshot(record.entity, record.id, read, event_id, "snapshot", _body(_SNAPSHOT, record.fields))
 
 
 def snapshot_deletion(entity: str, record_id: str, read: SnapshotRead, *, deleted_at: float) -> Event:
-    """Return the deletion of a record that was gone since `deleted_at` when a snapshot looked.
+    """Return the event of a record's deletion at `deleted_at`, which a snapshot found in the org.
 
-    The event has the form of any deletion. Its id differs from the id of the
-    record's row, which the same snapshot can have read before. It also differs
-    between two deletions of the record, if the record was restored in between.
+    The event has the form of any deletion. The event's id differs from the id of
+    the event for the record's row, which the same snapshot can have read before. If
+    the record was restored and deleted again, the events of the two deletions also
+    have different ids.
     """
     event_id = f"{read.snapshot}:{record_id}:deleted:{deleted_at * 1000:.0f}"
     return _of_snapshot(entity, record_id, read, event_id, "deleted", _body("DELETE", {}))
@@ -86,10 +88,11 @@ def snapshot_deletion(entity: str, record_id: str, read: SnapshotRead, *, delete
 def recovered_event(gap: Event, record: OrgRecord | None, *, read_at: float) -> Event:
     """Return the event that supplies the values which the gap event of one record lacks.
 
-    `record` is the record at `read_at` (epoch seconds), or `None` if it is gone:
-    then the event is a deletion. Otherwise the event has the gap's type of
-    change. If the gap is about a deletion but the record exists again, it was
-    undeleted. Time, position and transaction are copied from the gap.
+    `record` is the record at `read_at` (epoch seconds). If the record was gone,
+    `record` is `None`, and the event is a deletion. Otherwise the event has the
+    gap's type of change. If the gap is about a deletion but the record exists
+    again, the record was undeleted. Time, position and transaction are copied from
+    the gap.
 
     Raises `ValueError` if the gap is not about one record: for an overflow, or
     for a change of all records of a type.
@@ -160,7 +163,7 @@ def value_of(data_type: str) -> FieldValue:
     """Return the function that converts values of a data type, which is named as in a describe.
 
     A value without a special form, such as a picklist, a date or a time of day, is
-    returned unchanged. So is a value of an unknown type.
+    returned unchanged. A value of an unknown type is also returned unchanged.
     """
     return _BY_TYPE.get(data_type, _as_it_is)
 

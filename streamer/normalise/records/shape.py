@@ -42,8 +42,9 @@ _BOOLEAN = value_of("boolean")
 class _Place:
     """Place of a selected field in an event: `part` of the compound field `within`, or a field of its own.
 
-    With `listed`, `within` is a list of the parts that are true. `of_person` is true
-    if only person accounts have the field, and false if only other accounts have it.
+    With `listed`, `within` is a list of the parts that are true. `of_person` is
+    true if only person accounts have the field, and false if only other accounts
+    have the field.
     """
 
     name: str
@@ -63,10 +64,10 @@ class _Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordShape:
-    """Fields of the records of one entity that the user can see.
+    """Fields that the user can see in the records of one entity.
 
     `select` names the columns of a query over REST or Bulk; `Id` is first. For a
-    compound field, it names the parts and never the field itself.
+    compound field, `select` names the parts, and never the compound field.
     """
 
     entity: str
@@ -78,8 +79,8 @@ class RecordShape:
     def of(cls, describe: JsonObject) -> "RecordShape":
         """Return the shape of the entity in a describe (see `streamer.ports.Describer`).
 
-        The shape can select fields that are missing in the org's change events. It
-        omits only fields that are missing in every change event.
+        The shape can select fields that are missing in the org's change events. The
+        shape omits only fields that no change event has.
         """
         entity = describe["name"]
         fields = {name: field for name, field in _named(describe["fields"]) if not _is_hidden(field)}

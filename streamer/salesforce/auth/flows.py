@@ -105,10 +105,11 @@ _LONGEST_ADDRESS = 2_000
 
 
 def safe_address(url: str, *, named: str, allow_http: bool) -> str:
-    """Return `url` without a trailing slash, if a token or a password can safely go to it.
+    """Check that a token or a password can safely go to `url`; return `url` without a trailing slash.
 
-    Plain http is accepted for loopback only, or with `allow_http`. Raises
-    `ConfigurationError`; its message calls the address `named`.
+    Plain http is safe only for a loopback address, and `allow_http` permits it for
+    every address. For an unsafe address, raises `ConfigurationError` with a message
+    that calls the address `named`.
     """
     scheme, host = _address_parts(url, named)
     if scheme == "http" and not (allow_http or is_loopback(host)):
@@ -122,8 +123,8 @@ def safe_address(url: str, *, named: str, allow_http: bool) -> str:
 def check_instance(instance_url: str, *, login_url: str, allowed: Collection[str]) -> None:
     """Check that the host of `instance_url` is on the login's site or in `allowed`.
 
-    A false login server could otherwise direct every request, with its token,
-    to another server. Raises `ConfigurationError`.
+    Without this check, a false login server could direct every request and its
+    access token to another server. Raises `ConfigurationError`.
     """
     named = "instance_url in the answer to the login"
     host, login = _address_parts(instance_url, named)[1], _address_parts(login_url, "org.login_url")[1]
@@ -153,7 +154,7 @@ def _site(host: str) -> str:
     host = host.rstrip(".")
     if is_loopback(host) or is_address(host) or host.rpartition(".")[2].isdigit():
         return host
-    # A public suffix has no owner, and neither has a name of one label.
+    # Nobody owns a public suffix, or a name of one label.
     return _public_suffixes().privatesuffix(host) or host
 
 
@@ -165,7 +166,7 @@ def _public_suffixes() -> PublicSuffixList:
 
 @dataclass(slots=True)
 class _Login:
-    """Tokens in use, with their HTTP client and the number of users."""
+    """Tokens of one org that parts of the process use, with their HTTP client and the number of users."""
 
     http: aiohttp.ClientSession
     tokens: Tokens
@@ -175,9 +176,9 @@ class _Login:
 class Logins:
     """Lends the tokens of orgs.
 
-    Salesforce allows few grants per user and app, and a login can use up its
-    refresh token. So all parts that use one org with the same settings share
-    one token.
+    Salesforce allows only a few grants per user and app, and some logins use up the
+    refresh token. So all parts of the process that use one org with the same
+    settings share one access token.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -186,7 +187,7 @@ class Logins:
 
     @asynccontextmanager
     async def opened(self, org: OrgSettings) -> AsyncIterator[tuple[Tokens, aiohttp.ClientSession]]:
-        """Lend the tokens of `org`, and the HTTP client that fetches them. This call does not log in.
+        """Lend the tokens of `org`, and the HTTP client that fetches these tokens. This call does not log in.
 
         Raises `ConfigurationError` if a secret would be sent unencrypted.
         """

@@ -26,10 +26,11 @@ _ID_CHARACTERS = 16
 class RefreshTokenFile:
     """Keeps the latest successor of the `configured` refresh token.
 
-    Each line of the file belongs to one configured token: it starts with the
-    token's digest and is encrypted with the token. So a newly issued token
-    starts without a successor. A lock on `path` + `.lock` allows one login at a
-    time in all processes that share the storage.
+    Each line of the file has the successor of one configured token: the line starts
+    with a digest of the configured token, and the successor is encrypted with the
+    configured token. So a newly configured token has no successor yet. A lock on
+    `path` + `.lock` allows one login at a time in all processes that share the
+    storage.
     """
 
     path: Path
@@ -52,7 +53,7 @@ class RefreshTokenFile:
             os.close(descriptor)
 
     async def current(self) -> str:
-        """Return the latest token. Raises `ConfigurationError` if its successor could not be written."""
+        """Return the latest token. Raises `ConfigurationError` if the file can't be read or written."""
         with self._refusing():
             lines = await asyncio.to_thread(self._lines)
             # A login uses the token up, so the file must be writable first.

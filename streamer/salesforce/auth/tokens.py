@@ -55,11 +55,12 @@ class AccessToken:
 class Tokens:
     """Holder of one org's access token, shared by all callers.
 
-    It logs in when a caller first needs a token. Salesforce does not announce
-    that a token has expired: a caller whose token is refused asks for another.
-    After a refused password, all callers get the same refusal for a minute,
-    then for longer. The constructor raises `ConfigurationError` if a secret
-    would be sent unencrypted.
+    It logs in when a caller first needs a token. Salesforce does not announce that
+    a token has expired. A caller whose token was refused calls `refreshed`. After
+    Salesforce has refused a password, all callers get the same refusal for a
+    minute, without another login. After each further refusal, this time is longer.
+    The constructor raises `ConfigurationError` if a secret would be sent
+    unencrypted.
     """
 
     def __init__(self, http: aiohttp.ClientSession, org: OrgSettings, clock: Clock) -> None:
@@ -150,7 +151,7 @@ class Tokens:
         return answer
 
     async def _exchanged(self, auth: RefreshAuth) -> dict[str, Any]:
-        """Return the answer to the latest refresh token. By then, the next refresh token is on disk."""
+        """Log in with the latest refresh token; write its successor to disk before returning the answer."""
         exchange = asyncio.create_task(self._rotated(auth), name="refresh-token")
         try:
             return await asyncio.shield(exchange)
@@ -184,7 +185,7 @@ class Tokens:
     async def _identity(
         self, answer: dict[str, Any], access_token: str, instance_url: str
     ) -> tuple[OrgId, str]:
-        """Return the ids of the org and of the user; the user is empty if Salesforce does not name it."""
+        """Return the id of the org and the id of the user, which is empty if Salesforce names no user."""
         found = _IN_IDENTITY.search(_text(answer, "id"))
         if found:
             org, user = OrgId(found[1]), found[2] or ""

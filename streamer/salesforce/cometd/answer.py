@@ -39,7 +39,7 @@ _MOST_REPLIES = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnsortedMessages:
-    """Rest of an answer that is not sorted yet: parsed messages, then unparsed JSON."""
+    """Part of an answer that is not sorted yet: parsed messages, followed by unparsed JSON."""
 
     messages: Sequence[Any] = ()
     content: memoryview | None = None
@@ -54,10 +54,10 @@ class UnsortedMessages:
 class BayeuxResponse:
     """Answer to one POST: replies by meta channel and events by channel, both in order.
 
-    A large answer is returned in parts. `rest` is the unsorted rest, and
-    `following` returns its next part together with all replies so far. If a
-    boundary takes long to find, only `slowly_following` sorts the part; call it
-    in a thread.
+    A large answer is returned in parts. `rest` is the part that is not sorted yet;
+    `following` sorts the next part of `rest`, and returns this part with all
+    replies so far. If the end of the next part takes long to find,
+    `quickly_following` returns `None`: then call `slowly_following` in a thread.
     """
 
     status: int
@@ -75,7 +75,7 @@ class BayeuxResponse:
 
     @classmethod
     def quickly(cls, status: int, body: bytes) -> "BayeuxResponse | None":
-        """Sort the first part of `body`, or return `None` if that would take long."""
+        """Sort the first part of `body`, or return `None` if sorting the part takes long."""
         if body.startswith(b"[") and (part := cls._part(status, memoryview(body)[1:], parse_json)):
             return part
         return _genuine(cls._sorted(status, frame)) if (frame := _quickly_parsed(body)) else None
@@ -91,7 +91,7 @@ class BayeuxResponse:
         return self.quickly_following() or self.slowly_following()
 
     def quickly_following(self) -> "BayeuxResponse | None":
-        """Sort the next part, or return `None` if that would take long."""
+        """Sort the next part, or return `None` if sorting the part takes long."""
         rest = self.rest or UnsortedMessages()
         if rest.messages:
             frame = Frame(messages=list(rest.messages), size=0)
@@ -147,7 +147,7 @@ class BayeuxResponse:
     def _sorted(
         cls, status: int, frame: Frame, content: memoryview | None = None, *, most: int | None = None
     ) -> "BayeuxResponse":
-        """Sort the first messages of `frame`; its other messages and `content` become the rest."""
+        """Sort the first messages of `frame`; the frame's other messages and `content` become the rest."""
         cut = most or _PART_MESSAGES
         messages, waiting = frame.messages, frame.messages[cut:]
         if waiting:
@@ -220,7 +220,7 @@ def _parsed_part(body: bytes) -> Frame:
 
 
 def _genuine(answer: BayeuxResponse) -> BayeuxResponse:
-    """Return `answer`, but without unreadable pieces if the document is not Bayeux at all."""
+    """Return `answer`. If the document is not Bayeux at all, drop its unreadable pieces."""
     if answer.replies or answer.events or answer.rest:
         return answer
     return replace(answer, unreadable=())
@@ -247,10 +247,10 @@ ALL_RETAINED = -2
 
 @dataclass(slots=True, kw_only=True)
 class ReplayPosition(StreamPosition):
-    """Position of one channel, and its number in the replay map.
+    """Position of one channel, and the number for this position in the replay map.
 
-    The consumer drops events of the open id that are already in the log, and
-    does not receive the messages that `retained` drops.
+    `retained` drops messages that the consumer does not receive. The consumer
+    itself drops events of the open replay id that are already in the log.
     """
 
     over_cometd: ClassVar = True

@@ -33,7 +33,7 @@ class RepeatedRefusal:
 
 @dataclass(slots=True, kw_only=True)
 class BatchSlot:
-    """Slot for one batch, from its offer until its consumer asks for the next batch.
+    """Holds one batch, from the offer of the batch until the consumer asks for the next batch.
 
     `is_open` is true while the consumer waits for the rest of an answer.
     """
@@ -53,7 +53,7 @@ class BatchSlot:
         self._ready.set()
 
     def release(self) -> None:
-        """Release every task that waits for the consumer: it gets no batch this time, or has left."""
+        """Release every task that waits for the consumer, which gets no batch this time or has left."""
         self._settled.set()
 
     def fail(self, error: StreamerError) -> None:
@@ -62,7 +62,7 @@ class BatchSlot:
         self._ready.set()
 
     async def settled(self) -> None:
-        """Return when the consumer has asked for the batch after the offered one, or has left."""
+        """Return when the consumer has asked for the batch after the offered batch, or has left."""
         await self._settled.wait()
 
     async def next(self) -> Batch:
@@ -81,11 +81,11 @@ class BatchSlot:
 
 @dataclass(slots=True, kw_only=True)
 class ChannelFeed:
-    """Hands the batches of one channel to its consumer, one at a time, in its `slot`.
+    """Hands the batches of one channel to the channel's consumer, one batch at a time, in `slot`.
 
     `read_at` is the time of the last batch or of the subscription, in epoch
-    seconds. `begins` is true between a subscription to new events only and its
-    first batch.
+    seconds. If a subscription is for new events only, `begins` is true from the
+    subscription until its first batch.
     """
 
     channel: Channel
@@ -136,9 +136,9 @@ class ChannelFeed:
     ) -> None:
         """Offer a batch to the consumer; `more` means that the answer continues.
 
-        `now` is our time and `org_time` Salesforce's, in epoch seconds. If the
-        messages must be read again in another session, the feed's state is `WANTED`
-        afterwards.
+        `now` is our time, and `org_time` is Salesforce's time, both in epoch
+        seconds. If the messages must be read again in another session, the feed's
+        state is `WANTED` afterwards.
         """
         try:
             new = self._new(messages, unreadable)
@@ -267,16 +267,17 @@ class Feeds:
     async def hand_over(
         self, answer: BayeuxResponse, *, confirmed: bool, more: bool = False, org_time: float | None = None
     ) -> None:
-        """Give each channel's consumer its part of `answer`; return when all have asked for the next.
+        """Give each consumer its channel's part of `answer`; return when all consumers have asked for more.
 
-        If `more` of the answer follows, each consumer has then accepted its part.
-        At the end of the answer, each consumer has its part in the log.
+        If `more` of the answer follows, every consumer has then accepted its part.
+        At the end of the answer, the parts of all consumers are then in the log.
 
         `confirmed` means that a successful connect proves the answer complete.
-        Then consumers receive an empty batch if no channel has events, and
-        occasionally while other channels have events. A consumer of new events
-        only receives one at once, because its position begins here. `org_time` is
-        Salesforce's time in the answer, in epoch seconds.
+        After a confirmed answer without events, every consumer receives an empty
+        batch. If only other channels have events, a consumer receives an empty
+        batch from time to time. A consumer of new events only receives its first
+        empty batch at once, because the channel's position begins with this answer.
+        `org_time` is Salesforce's time in the answer, in epoch seconds.
         """
         live = {path: feed for path, feed in self._feeds.items() if feed.live}
         unreadable = answer.unreadable_of(sorted(live))
@@ -297,7 +298,7 @@ class Feeds:
             await feed.slot.settled()
 
     async def end_answer(self) -> None:
-        """Let consumers commit their part of an incomplete answer; return when they have."""
+        """Let consumers commit their parts of an incomplete answer; return when all parts are committed."""
         now = self._clock.now()
         offered = [feed for feed in self._feeds.values() if feed.live and feed.slot.is_open]
         for feed in offered:

@@ -53,7 +53,7 @@ class Advice:
     timeout_s: float = 110.0
 
     def updated(self, reply: JsonObject) -> "Advice":
-        """Return this advice with the changes of `reply`; invalid values change nothing."""
+        """Return this advice, changed by the advice in `reply`; invalid values are ignored."""
         said = reply.get("advice")
         if not isinstance(said, dict):
             return self
@@ -121,7 +121,7 @@ _REACTIONS: tuple[tuple[str | None, int, str, Reaction], ...] = (
 
 
 def _names_no_channel(reply: Mapping[str, Any]) -> bool:
-    # A server that lost the session answers a subscription like this; its error can mislead.
+    # A server that lost the session answers a subscription like this; the error in the answer can mislead.
     advice = reply.get("advice")
     return (
         reply.get("channel") == SUBSCRIBE
@@ -197,9 +197,9 @@ def channels_named_in(raw: bytes) -> list[str]:
 
 
 def split(body: bytes) -> list[bytes]:
-    """Return the elements of the array `body`, or `body` itself if it is an object.
+    """Return the elements of the array `body`, or `body` itself if `body` is an object.
 
-    It examines only brackets and strings, so an element need not be valid JSON.
+    Only brackets and strings are examined, so an element need not be valid JSON.
     Raises `TornBody` if the brackets or a string stay open.
     """
     body = body.strip()
@@ -259,7 +259,7 @@ def _pieces(body: bytes) -> list[bytes]:
 
 
 def _seamed(array: bytes) -> list[bytes]:
-    """Return the pieces of an array in which a message leaves brackets open; cut at each boundary."""
+    """Cut an array at each possible boundary, because a message leaves brackets open; return the pieces."""
     if not (array.startswith(b"[") and array.endswith(b"]")):
         return []
     inside = array[1:-1]
@@ -268,7 +268,7 @@ def _seamed(array: bytes) -> list[bytes]:
 
 
 def _is_whole(piece: bytes) -> bool:
-    """Return whether `piece` is a complete message, so that no bytes after it were lost in transit."""
+    """Return whether `piece` is a complete message; if so, no bytes after it were lost in transit."""
     try:
         message = orjson.loads(piece)
     except orjson.JSONDecodeError:

@@ -31,8 +31,8 @@ _SMALL_BYTES = 64 * 1024
 class SessionLost(Exception):
     """The session has failed: begin a new session, and subscribe from the positions in the log.
 
-    `reason` is one of a few stable words. If the loss is `polite`, the server
-    still knows the session, so the client ends it with a disconnect.
+    `reason` is one of a few stable words. `polite` means that the server still
+    knows the session, so that the client ends the session with a disconnect.
     """
 
     def __init__(self, reason: str, detail: str, *, reaction: Reaction, polite: bool = False) -> None:
@@ -54,9 +54,9 @@ class SessionLost(Exception):
 class BayeuxOptions:
     """Options of a session: times in seconds, sizes in bytes.
 
-    The server holds a connect for a known time; the connect is overdue
-    `grace_s` after that time. Salesforce refuses requests of 32,768 bytes, and
-    can send answers of more than ten million bytes (Streaming API guide).
+    The server holds a connect for a known time; the connect is overdue `grace_s`
+    after that time. Salesforce refuses requests of 32,768 bytes or more, and can
+    send answers of more than ten million bytes (Streaming API guide).
     """
 
     api_version: str = "64.0"
@@ -72,7 +72,7 @@ class BayeuxSession:
     """Client of one Bayeux session. Every call raises `SessionLost` if no complete answer arrives.
 
     A new session has new cookies and new TCP connections, so that an expired
-    routing cookie or a half-open connection ends with its session.
+    routing cookie or a half-open connection affects only one session.
     """
 
     def __init__(self, token: AccessToken, clock: Clock, options: BayeuxOptions) -> None:
@@ -173,7 +173,7 @@ class BayeuxSession:
             yield answer, _by_path(chunk, answer.replies[protocol.SUBSCRIBE])
 
     async def unsubscribe(self, paths: AbstractSet[str]) -> AsyncGenerator[BayeuxResponse, None]:
-        """Stop the delivery of `paths`, even if the server refuses; yield the server's answers."""
+        """Unsubscribe `paths`, and yield the server's answers. `subscribed` drops the paths at once."""
         self.subscribed -= paths
         messages = [
             self._numbered({"channel": protocol.UNSUBSCRIBE, "subscription": path}) for path in sorted(paths)
@@ -182,7 +182,7 @@ class BayeuxSession:
             yield await self._post(chunk, timeout_s=self._options.request_timeout_s)
 
     def reply(self, answer: BayeuxResponse, channel: str) -> JsonObject:
-        """Return the reply of the meta `channel` in `answer`, and store its advice.
+        """Return the reply of the meta `channel` in `answer`, and store the reply's advice.
 
         Raises `SessionLost` if the answer has no such reply.
         """
@@ -230,7 +230,7 @@ class BayeuxSession:
 
     async def _exchange(self, body: bytes, timeout_s: float) -> tuple[int, bytes]:
         async with self._clock.timeout(timeout_s):
-            # Not as the client's default headers, because aiohttp sends those to a proxy as well.
+            # Do not use the client's default headers, because aiohttp also sends those to a proxy.
             response = await send(
                 self._http, "POST", self._url, proxy=self._proxy, headers=self._headers, data=body
             )

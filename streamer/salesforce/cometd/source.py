@@ -26,7 +26,7 @@ _DEFAULTS = BayeuxOptions()
 
 
 class CometdSource:
-    """Reads channels over the Streaming API. Enter it before you read, and leave it afterwards.
+    """Reads channels over the Streaming API. Enter the source before you read, and leave it afterwards.
 
     All channels share one session, because Salesforce limits sessions. An
     answer's events go to the consumers of their channels at once. The source
@@ -75,7 +75,10 @@ class CometdSource:
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Number of consecutive sessions whose connect was not answered in time, by path; empty if 0."""
+        """Number of consecutive sessions without a timely answer to a connect, by path.
+
+        Paths with 0 are absent.
+        """
         return dict.fromkeys(self._feeds.paths, self._overdue) if self._overdue else {}
 
     async def __aenter__(self) -> Self:
@@ -172,7 +175,11 @@ class CometdSource:
             await self._subscribing.bring_up_to_date(session, held=False)
 
     async def _connected(self, session: BayeuxSession) -> BayeuxResponse | None:
-        """Hold one connect and serve new and closed feeds; return `None` if no feed is left."""
+        """Send one connect, and return its answer; return `None` as soon as no feed is left.
+
+        Until the answer arrives, new feeds are subscribed and closed feeds are
+        unsubscribed.
+        """
         connect = self._tasks.create_task(_outcome(session), name="cometd connect")
         try:
             while await self._interrupted(connect):

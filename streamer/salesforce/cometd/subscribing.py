@@ -28,9 +28,10 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 class Subscribing:
     """Subscribes and unsubscribes channels, and handles Salesforce's replies.
 
-    Every channel is subscribed in the end, or its consumer gets the reason.
-    Some refusals can mean a wrong name or a lost session. Such a refusal is
-    final only after three new sessions have repeated it over at least a minute.
+    Every channel is subscribed in the end, or the channel's consumer gets the
+    reason for the refusal. Some refusals can mean a wrong name or a lost session.
+    Such a refusal is final only after three new sessions have repeated it over at
+    least a minute.
     """
 
     def __init__(
@@ -52,8 +53,8 @@ class Subscribing:
     async def bring_up_to_date(self, session: BayeuxSession, *, held: bool) -> None:
         """Unsubscribe channels without a consumer, and subscribe new channels.
 
-        `held` is true during a connect. Raises `SessionLost` if this session can't
-        change the subscriptions.
+        `held` is true while the server holds a connect. Raises `SessionLost` if
+        this session can't change the subscriptions.
         """
         self._feeds.changed.clear()
         gone = session.subscribed - self._feeds.paths

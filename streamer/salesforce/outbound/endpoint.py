@@ -1,7 +1,7 @@
 """HTTPS endpoint to which Salesforce sends outbound messages (SOAP API guide, outbound messaging).
 
-An envelope is acknowledged when the log holds all its notifications. Without an
-acknowledgement, Salesforce sends the envelope again, for 24 hours.
+An envelope is acknowledged when the log holds all its notifications. For 24 hours,
+Salesforce repeats an envelope that is not acknowledged.
 """
 
 import asyncio
@@ -99,7 +99,7 @@ class Endpoint:
         return app
 
     async def _tell_owned(self, request: web.Request) -> web.Response:
-        """Answer 204 in the process that reads the channel, so that a load balancer finds it."""
+        """Answer 204 in the process that reads the channel, so that a load balancer finds that process."""
         is_owned = OUTBOUND_ROOT + request.match_info["name"] in self.source.subscribed
         return web.Response(status=204 if is_owned else 503, headers={"Cache-Control": "no-store"})
 
@@ -137,7 +137,11 @@ class Endpoint:
 
     @asynccontextmanager
     async def _body(self, request: web.Request) -> AsyncIterator[bytes]:
-        """Yield the whole body. Its bytes count as held until the context ends."""
+        """Yield the whole body.
+
+        Until the context ends, the bytes of the body count towards the limit for
+        all bodies.
+        """
         body, most = bytearray(), self.settings.max_body_bytes
         try:
             while chunk := await self._chunk(request):

@@ -28,7 +28,7 @@ class NotificationsEnvelope:
     """Notifications of one org, in their order.
 
     A message is `{"organization_id", "action_id", "notification_id", "entity",
-    "fields"}`. The other values are text, or `None` if missing.
+    "fields"}`. All values except `fields` are texts, or `None` if they are missing.
     """
 
     organization_id: str
@@ -38,8 +38,8 @@ class NotificationsEnvelope:
 def parse_envelope(body: bytes) -> NotificationsEnvelope:
     """Return the envelope in `body`. Raises `MalformedEnvelope`.
 
-    It refuses entities, document types, more than 24 levels, more than 50,000
-    elements, and more than 100 notifications.
+    The parser refuses XML entities, document types, more than 24 levels, more than
+    50,000 elements, and more than 100 notifications.
     """
     try:
         root = parse_xml(body)
@@ -139,7 +139,7 @@ _SESSION_ID = re.compile(rb"00D[0-9A-Za-z]{12,15}![^\s<\"']*")
 
 
 def masked_envelope(body: bytes) -> bytes:
-    """Return `body` without its session id and its addresses, whether it is XML or not.
+    """Return `body` without its session id and its addresses, whether `body` is XML or not.
 
     Zero bytes, which UTF-16 puts between letters, are removed.
     """

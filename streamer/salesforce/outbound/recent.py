@@ -1,7 +1,7 @@
 """Ids of recent notifications, kept in the log with the channel's checkpoint.
 
-Salesforce repeats a notification for 24 hours, until it is acknowledged (SOAP
-API guide, outbound messaging). So the log keeps the ids of a day. It keeps them
+Salesforce repeats a notification for 24 hours, until it is acknowledged (SOAP API
+guide, outbound messaging). So the log keeps the ids of a day. The log keeps the ids
 in slots, so that an append rewrites one slot and not all ids.
 """
 
@@ -17,7 +17,7 @@ from streamer.ports import Append, EventLog
 _log = structlog.get_logger()
 
 KEPT_S = 24 * 3600.0 + 2 * CLOCKS_DIFFER_S
-"""Seconds for which an id is kept; with too many ids, old ones are dropped earlier."""
+"""Seconds for which an id is kept; with too many ids, old ids are dropped earlier."""
 
 SLOT_IDS = 1_000
 """Number of ids that fill a slot."""
@@ -30,11 +30,11 @@ _STEP_S = 0.001
 
 @dataclass(slots=True)
 class RecentNotifications:
-    """Ids of one channel's recent notifications: those of a day, but at most 200,000.
+    """Ids of the notifications that one channel has received in a day: at most 200,000 ids.
 
-    Each slot is a separate checkpoint: `appended` are its ids, and
-    `verified_at` is the time of the last id. Slots are filled one after the
-    other. A slot is used again when its last id is older than a day.
+    The log keeps each slot as a separate checkpoint, whose `appended` has the ids
+    and whose `verified_at` is the time of the last id. Slots are filled one after
+    the other. A slot is used again when its last id is older than a day.
     """
 
     _slots: list[Checkpoint] = field(default_factory=list)
@@ -102,7 +102,7 @@ class RecentNotifications:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationLog:
-    """`EventLog` of one channel of outbound messages; it keeps the `recent` ids in `log`.
+    """`EventLog` of one channel of outbound messages, which keeps the `recent` ids in `log`.
 
     Ids and their events are committed in one transaction.
     """
@@ -112,7 +112,7 @@ class NotificationLog:
     clock: Clock
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
-        """Read all slots of `channel`; return the newest without its ids. Raises `LogUnavailable`."""
+        """Read all slots of `channel`; return the newest slot without its ids. Raises `LogUnavailable`."""
         slots: list[Checkpoint] = []
         while len(slots) < MOST_SLOTS:
             slot = await self.log.checkpoint(slot_channel(channel, len(slots)))
@@ -147,7 +147,7 @@ class NotificationAppend:
         return self.append.size
 
     def add(self, events: Sequence[Event], /) -> None:
-        """Encode `events` and keep their ids; a refused event is set aside, but its id is kept too."""
+        """Encode `events` and keep their ids, including the ids of refused events, which are set aside."""
         self._ids += [event.id for event in events]
         self.append.add(events)
 

@@ -70,7 +70,7 @@ class Inbox:
     """Queue between the endpoint and the channel's consumer, bounded in bytes."""
 
     def __init__(self, org: OrgId, recent: Container[str]) -> None:
-        """Accept notifications of `org`, and skip those whose ids are in `recent`."""
+        """Accept notifications of `org`, and skip notifications whose ids are in `recent`."""
         self.org = org
         self._recent = recent
         self._waiting: deque[_Waiting] = deque()
@@ -88,7 +88,7 @@ class Inbox:
         await waiting.answer
 
     async def take(self) -> Group:
-        """Wait for arrivals, and return some of them in order; all can be repetitions."""
+        """Wait for arrivals, and return some of them in order; all of them can be repetitions."""
         while not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()
@@ -127,9 +127,9 @@ _NOT_READ = "this process does not read the channel"
 class OutboundSource:
     """Source whose batches come from the endpoint.
 
-    An arrival is acknowledged when its batch is committed. It is refused if the
-    batch's consumer ends first. The order of arrivals has no meaning: Salesforce
-    repeats old notifications between new ones.
+    An arrival is acknowledged when its batch is committed. If the consumer ends
+    before the commit, the arrival is refused. The order of arrivals has no meaning,
+    because Salesforce repeats old notifications between new ones.
     """
 
     def __init__(self, clock: Clock, observer: InboxObserver) -> None:
@@ -149,7 +149,7 @@ class OutboundSource:
         return {}
 
     def organization(self, path: str) -> OrgId | None:
-        """Return the org whose notifications the channel `path` accepts; `None` while nobody reads it."""
+        """Return the org whose notifications the channel `path` accepts; `None` without a consumer."""
         inbox = self._inboxes.get(path)
         return None if inbox is None else inbox.org
 
@@ -194,4 +194,4 @@ class OutboundSource:
             inbox.close(_NOT_READ)
 
     def settle(self, checkpoint: Checkpoint, /) -> None:
-        """Do nothing: the consumer's request for the next batch settles the last one."""
+        """Do nothing, because the consumer's request for the next batch settles the last batch."""

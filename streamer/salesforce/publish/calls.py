@@ -31,7 +31,7 @@ class Calls:
     tokens: Tokens
 
     async def user(self) -> str:
-        """Return the id of the user that publishes; empty if the login did not name it."""
+        """Return the id of the user that publishes; empty if the login named no user."""
         return (await self.tokens.token()).user
 
     async def ask(self, call: Call[_Request, _Response], request: _Request, *, topic: str) -> _Response:

@@ -87,7 +87,7 @@ class PubSubPublisher:
     async def _asked(
         self, topic: PublishTopic, request: Sequence[_Numbered], results: Results
     ) -> StreamerError | None:
-        """Make one request and store the results; return the error if it has no results."""
+        """Make one request and store the results; if there are no results, return the error."""
         message = PublishRequest(topic_name=topic.path, events=[event for _, event in request])
         try:
             response = await self._calls.ask(PUBLISH, message, topic=topic.path)

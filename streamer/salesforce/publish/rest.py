@@ -64,7 +64,7 @@ class RestPublisher:
     async def _asked(
         self, topic: str, part: Sequence[_Body], results: dict[int, PublishResult]
     ) -> StreamerError | None:
-        """Make one request and store the results; return the error if it has no results."""
+        """Make one request and store the results; if there are no results, return the error."""
         try:
             async with self._clock.timeout(self._timeout_s):
                 found = await self._results(topic, part)
@@ -107,7 +107,7 @@ class RestPublisher:
 
 
 def json_body(event: OutgoingEvent) -> bytes | Unpublished:
-    """Return the fields of `event` as JSON, or its result if JSON can't hold the fields."""
+    """Return the fields of `event` as JSON, or the event's refusal if JSON can't hold the fields."""
     try:
         body = exact_json(dict(event.fields))
     except (TypeError, ValueError) as error:
@@ -126,7 +126,7 @@ def _path(topic: str) -> str:
 
 
 def _without_references(request: Sequence[_Body]) -> Sequence[Sequence[_Body]]:
-    """Return the parts of a request, in order; if any event has a reference, each event is one part."""
+    """Split a request into parts, in order; if any event has a reference, each event is its own part."""
     if not any(_REFERENCE in body for _, body in request):
         return [request]
     return [[each] for each in request]

@@ -35,7 +35,7 @@ class PublishTopic:
 
 
 class TopicCache:
-    """Cache of topics; many callers at once share one fetch."""
+    """Cache of topics; concurrent callers share one fetch."""
 
     def __init__(self, calls: Calls, clock: Clock) -> None:
         self._calls = calls
@@ -48,7 +48,7 @@ class TopicCache:
         return self._known.get(name) or await self._fetched(name, other_than=None)
 
     async def newer(self, topic: PublishTopic, *, at_once: bool) -> PublishTopic:
-        """Return the topic as it is now; raises as `get` does.
+        """Return the topic with its current schema. Raises the errors of `get`.
 
         Unless `at_once` is set, a topic that was fetched within the last ten
         seconds counts as current.
@@ -58,7 +58,7 @@ class TopicCache:
         return await self._fetched(topic.name, other_than=topic)
 
     def forget(self, topic: PublishTopic) -> None:
-        """Forget the topic, so that the next `get` fetches it again."""
+        """Forget the topic, so that the next `get` fetches the topic again."""
         if self._known.get(topic.name) is topic:
             del self._known[topic.name]
 

@@ -46,10 +46,10 @@ class _Link:
 class PubSubConnection:
     """Makes the calls of one org over one HTTP/2 connection.
 
-    After a connection breaks, the next call opens another. If no connection can
-    be opened, all calls wait for the same delay and share the next try. A
-    connection that is alive but answers nothing is replaced for new calls; its
-    streams stay on it.
+    After a connection breaks, the next call opens another. If no connection can be
+    opened, all calls wait for the same delay and share the next try. If a
+    connection is alive but answers nothing, new calls get another connection, and
+    running streams stay on the old connection.
     """
 
     def __init__(self, options: PubSubOptions, clock: Clock, random: Callable[[], float]) -> None:
@@ -68,7 +68,7 @@ class PubSubConnection:
     async def subscribed(
         self, request: FetchRequest, token: AccessToken, observer: SessionObserver
     ) -> AsyncIterator[SubscribeStream]:
-        """Run a Subscribe stream that begins with `request`. Code inside the context can get `CallEnded`."""
+        """Run a Subscribe stream that begins with `request`. Methods of the stream raise `CallEnded`."""
         async with self._linked() as link:
             # Given a message type, gRPC would only log an answer that can't be parsed, and drop it.
             subscribe = link.channel.stream_stream(
@@ -193,7 +193,7 @@ def _arguments(options: PubSubOptions) -> list[tuple[str, str | int]]:
         ("grpc.max_receive_message_length", options.answer_bytes),
         ("grpc.keepalive_time_ms", round(options.ping_every_s * 1000)),
         ("grpc.keepalive_timeout_ms", round(options.ping_timeout_s * 1000)),
-        # gRPC also pings to measure bandwidth; while such a ping is open, it sends no other.
+        # gRPC also pings to measure bandwidth; while such a ping is open, gRPC sends no other ping.
         ("grpc.http2.ping_timeout_ms", round(options.ping_timeout_s * 1000)),
         # A quiet stream must be pinged for as long as it exists.
         ("grpc.http2.max_pings_without_data", 0),

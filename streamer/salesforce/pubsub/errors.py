@@ -32,7 +32,7 @@ _TABLE: tuple[tuple[str, Reaction], ...] = (
     (r"subscription\.limit\.", Reaction.WAIT_FOR_ALLOWANCE),
     (r"subscription\.fetch\.replayid\.", Reaction.REFUSE_REPLAY_ID),
     (r"subscription\.topic\.", Reaction.REFUSE_CHANNEL),
-    # Mistakes within a stream, such as credit beyond the limit: a new stream begins without them.
+    # Mistakes within a stream, such as credit beyond the limit. A new stream does not have these mistakes.
     (r"subscription\.", Reaction.TRY_AGAIN),
     (r"topic\.", Reaction.REFUSE_CHANNEL),
     (r"schema\.", Reaction.REFUSE_CHANNEL),

@@ -13,12 +13,12 @@ from streamer.salesforce.retained import RetainedMessages, StreamPosition, posit
 class Position(StreamPosition):
     """Position of one channel: a replay id, or the start of the wanted events.
 
-    `dropped` is the last replay id with a dropped message, and `passed` is the
-    replay id before it: the events of a split message share a replay id, and
-    some can still follow. A stream uses the `selection` that was current at its
-    start, so later settlements do not change which messages it drops. `subscribed`
-    also affects the next stream only, because the current stream has only new
-    messages.
+    `dropped` is the replay id of the last dropped message, and `passed` is the
+    replay id before `dropped`. The next stream resumes after `passed`, because
+    split events share a replay id, and some events of `dropped` can still follow. A
+    stream uses the `selection` that was current at its start, so later settlements
+    do not change which messages it drops. A call of `subscribed` also affects only
+    the next stream, because the current stream has only new messages.
     """
 
     over_cometd: ClassVar = False
@@ -34,7 +34,7 @@ class Position(StreamPosition):
 
     @property
     def is_open_to_new(self) -> bool:
-        """True if only new events are wanted and none is missed before the next stream is accepted."""
+        """True if only new events are wanted, so that no event before the next accepted stream is missing."""
         return self.start is Start.LATEST and self.replay_id is None
 
     def settled(self, checkpoint: Checkpoint) -> "Position":
@@ -66,7 +66,7 @@ class Position(StreamPosition):
         for message in messages:
             position = position_of(message)
             if message is first:
-                # A new message can share the replay id of dropped ones, so all must be read again.
+                # A new message can share the replay id of dropped messages, so read all of these again.
                 self.passed = self.passed if position in {None, self.dropped} else self.dropped or self.passed
                 self.dropped = None
                 break
@@ -80,15 +80,15 @@ class Position(StreamPosition):
             self.selection.read_to_end()
 
     def told_lost(self) -> bool:
-        """Return true, once, if Salesforce no longer retains the last event in the log."""
+        """At the first call, return true if Salesforce no longer retains the last event in the log."""
         return self.selection is not None and self.selection.told_lost()
 
     def told_unmarked(self) -> float | None:
-        """Return, once, the stream's start time if only time marks the position; otherwise `None`."""
+        """At the first call, return the stream's start time if only time marks the position; else `None`."""
         return None if self.selection is None else self.selection.told_unmarked()
 
     def begin_again(self, *, by_time: bool) -> None:
-        """Read all retained messages again, because the dropped ones or their ids are unreliable."""
+        """Read all retained messages again, because dropped messages or their replay ids are unreliable."""
         self.passed = self.dropped = None
         if self.retained is not None:
             self.retained = self.retained.by_time() if by_time else self.retained.afresh()

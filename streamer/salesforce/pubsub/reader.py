@@ -1,4 +1,4 @@
-"""Reader of one channel: it runs one Subscribe stream after another."""
+"""Reader of one channel, which runs one Subscribe stream after another."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
@@ -27,12 +27,12 @@ _LONGEST_APPEND_S = 0.25
 
 @dataclass(slots=True, kw_only=True)
 class ChannelReader:
-    """Reads one channel in its consumer's own task.
+    """Reads one channel in the task of the channel's consumer.
 
     Messages that arrive while the consumer is busy form one batch. During a
-    backlog, batches announce that `more` follow, so that the consumer appends
-    many of them in one transaction. The reader grants credit when the consumer
-    asks for more, so credit never exceeds what the log can accept.
+    backlog, batches announce that `more` follow, so that the consumer appends many
+    batches in one transaction. The reader grants credit when the consumer asks for
+    more, so credit never exceeds what the log can accept.
 
     When a stream ends, the consumer first receives and commits all received
     messages. Then another stream begins at the position in the log.
@@ -86,7 +86,7 @@ class ChannelReader:
             await subscription.begin()
             self._accept()
             if begins and not subscription.has_arrived:
-                # The position begins here, so the log must record it.
+                # The position begins here, so the log must record this position.
                 yield self._batch()
             is_admitted = False
             while True:

@@ -57,7 +57,7 @@ class StreamRecovery:
         self.session.connection.proved()
 
     async def wait(self, ended: CallEnded, channel: Channel) -> None:
-        """Wait before the next stream, after one has `ended`."""
+        """Wait before the next stream, after the last stream has `ended`."""
         session = self.session
         session.observer.lost(ended.reason)
         if ended.reason == "overdue":

@@ -76,9 +76,9 @@ class Schemas:
     async def get(self, schema_id: str) -> EventSchema:
         """Return the schema with an id.
 
-        Concurrent callers share one fetch and its failure; the failure is then
-        forgotten. If a caller is cancelled, the fetch continues for the other
-        callers; without callers, it is cancelled.
+        Concurrent callers share one fetch and its failure; a later call fetches
+        again. If a caller is cancelled, the fetch continues for the other callers;
+        without other callers, the fetch is cancelled.
 
         Raises `UnusableSchema`, the errors of `fetch`, and
         `SalesforceUnavailable` if other code cancelled the fetch.
@@ -167,8 +167,8 @@ class Messages:
     """Decodes the events of one channel with their schemas.
 
     A message is `{"channel", "data": {"schema", "payload", "event"}}`, where
-    `event` has the `replayId` as bytes, and on a platform event its `EventUuid`
-    and `EventApiName`.
+    `event` has the `replayId` as bytes. For a platform event, `event` also has the
+    `EventUuid` and the `EventApiName`.
     """
 
     def __init__(self, path: str, schemas: Schemas) -> None:
@@ -188,7 +188,7 @@ class Messages:
         return {each: await self._schema(each) for each in schema_ids}
 
     def of(self, events: Sequence[ConsumerEvent], readers: "Readers") -> list[JsonObject | Unreadable]:
-        """Return the message of each event in order, or `Unreadable` if it can't be decoded."""
+        """Return the message of each event in order, or `Unreadable` for an event that can't be decoded."""
         path = self._path
         messages: list[JsonObject | Unreadable] = []
         # This loop handles every event of a backlog, so it must be cheap.
@@ -222,10 +222,10 @@ class Messages:
 
 @dataclass(frozen=True, slots=True)
 class _Schema:
-    """Reader of one schema's events: `decode` reads the payload, `about` the values next to it.
+    """Reader of one schema's events: `decode` reads payloads, and `about` reads the values next to them.
 
-    Payloads of `at_once` bytes are decoded without a pause. The number is lower
-    if one byte can stand for a whole object.
+    Up to `at_once` bytes of payloads are decoded without a pause. `at_once` is
+    lower if one byte of a payload can stand for a whole object.
     """
 
     decode: Callable[[bytes], JsonObject]

@@ -30,11 +30,11 @@ _SCHEMAS_REFUSED_S = 30.0
 
 
 class PubSubSource:
-    """Reads channels over the Pub/Sub API. Enter it before you read, and leave it afterwards.
+    """Reads channels over the Pub/Sub API. Enter the source before you read, and leave it afterwards.
 
     Every channel has its own stream and recovery, so that one channel's failure
-    does not disturb the other channels. They share the connection, the login and
-    the schemas.
+    does not disturb the other channels. All channels share the connection, the
+    login and the schemas.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class PubSubSource:
 
     @property
     def overdue(self) -> Mapping[str, int]:
-        """Number of consecutive streams that received nothing in time, by path, without the zeros."""
+        """Number of consecutive streams without a timely answer, by path; paths with 0 are absent."""
         return {
             path: reader.recovery.overdue for path, reader in self._readers.items() if reader.recovery.overdue
         }
@@ -100,7 +100,7 @@ class PubSubSource:
             del self._readers[channel.path]
 
     def settle(self, checkpoint: Checkpoint, /) -> None:
-        """Resume after `checkpoint`, which is in the log, when its channel's stream ends."""
+        """When the stream of the checkpoint's channel ends, resume after `checkpoint`, which the log has."""
         reader = self._readers.get(checkpoint.channel.path)
         if reader is not None:
             reader.settle(checkpoint)
@@ -116,8 +116,8 @@ class PubSubSource:
     async def _schema(self, schema_id: str) -> str:
         """Return the JSON of a schema; renew a refused token once.
 
-        If Salesforce refuses the schema, ask once more, because it has just sent
-        an event with that schema.
+        If Salesforce refuses the schema, ask once more, because Salesforce has just
+        sent an event of that schema.
         """
         token = await self._session.login.token()
         tried: set[Reaction] = set()

@@ -21,7 +21,7 @@ _DIVISOR = 8
 
 @dataclass(slots=True)
 class Credit:
-    """Limit of the outstanding credit. It is lowered when an answer is too large to receive.
+    """Limit of the outstanding credit. The limit is lowered when an answer is too large to receive.
 
     The limit returns to `usual` after `usual` more events, because the large
     events have passed by then.
@@ -61,9 +61,8 @@ class TooManyEvents(Exception):
 def check_event_count(raw: bytes, most: int) -> None:
     """Raise `TooManyEvents` if `raw` is a large FetchResponse with more than `most` events.
 
-    It stops counting at that number. An empty event takes two bytes in `raw`,
-    but fifty once it is parsed. Raises `DecodeError` if `raw` is not a
-    FetchResponse.
+    Counting stops at that number. An empty event takes two bytes in `raw`, but
+    fifty bytes after parsing. Raises `DecodeError` if `raw` is not a FetchResponse.
     """
     if len(raw) <= _PARSED_FIRST:
         return
@@ -134,7 +133,7 @@ class SubscribeStream:
         *,
         secret: str,
     ) -> None:
-        """Take over a new call; `secret` is its access token, which no error may contain."""
+        """Take over a new call; `secret` is the call's access token, which no error may contain."""
         self._call = call
         self._request = request
         self._options = options
@@ -160,7 +159,7 @@ class SubscribeStream:
         return bool(self._waiting)
 
     async def begin(self) -> None:
-        """Send the first request, and return when Salesforce seems to have accepted it.
+        """Send the first request, and return when Salesforce seems to have accepted the request.
 
         A stream without an answer counts as accepted if it has not ended after two
         seconds. Raises `CallEnded` if the stream ended before any message arrived.
@@ -176,7 +175,7 @@ class SubscribeStream:
             raise self._end
 
     async def top_up(self, most: int) -> None:
-        """Grant credit up to `most` events when at least half of it is used.
+        """If at least half of the credit is used, grant credit up to `most` events.
 
         Messages that were received but not taken count as outstanding credit.
         """

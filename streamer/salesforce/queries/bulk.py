@@ -21,7 +21,7 @@ Row = dict[str, str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkJob:
-    """Query job, with the values that reading its results needs after a restart: see `RecordQueries.begin`.
+    """Query job, with the values that are needed to read its results after a restart: see `RecordQueries`.
 
     Salesforce returns the results only in the API `version` that created the
     job (Bulk API 2.0 guide, get results). `asked_ms` is a time before the job's
@@ -55,7 +55,7 @@ _COLUMN_NAME = re.compile(r"[A-Za-z]\w{0,254}", re.ASCII)
 
 
 class OtherFields(ValueError):
-    """The rows have other fields than the query: the entity or the user's rights have changed."""
+    """The rows have other fields than the query, because the entity or the user's rights have changed."""
 
 
 def rows_of(body: bytes, columns: Sequence[str]) -> Iterator[Row]:
@@ -171,7 +171,7 @@ class BulkQueries:
         return RecordPage(rows=found, following=following, read_at=job.asked_ms / 1000)
 
     async def delete(self, job: BulkJob) -> None:
-        """Delete a job and its results; abort the job first if it is still running."""
+        """Delete a job and its results. A running job is first aborted."""
         try:
             await self._rest.delete(job.path)
         except RequestRefused as error:

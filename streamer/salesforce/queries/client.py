@@ -38,9 +38,9 @@ class RestQueries:
     """Reader of records over REST, or by query jobs of the Bulk API 2.0.
 
     Over REST, each page is a new query for the records after the last id of the
-    previous page. So it needs no cursor: Salesforce gives a user only a few, and
-    keeps each for two days. One page needs at most a few tens of megabytes of
-    memory.
+    previous page. So no query needs a cursor. Salesforce gives a user only a few
+    cursors, and keeps each for two days. One page needs at most a few tens of
+    megabytes of memory.
     """
 
     def __init__(self, rest: Rest, clock: Clock) -> None:
@@ -101,7 +101,7 @@ class RestQueries:
                     raise
                 self._sizes.was_too_large(query, rows)
             except AnswerTooLate:
-                # The caller waits before it tries again, with a smaller page.
+                # The caller waits, and then tries again with a smaller page.
                 self._sizes.was_too_large(query, rows)
                 raise
             except RecordsRefused as error:

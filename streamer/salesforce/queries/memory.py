@@ -112,13 +112,13 @@ class MemoryQueries:
             self.jobs.pop(job, None)
 
     async def changed(self, entity: str, start: float, end: float, /) -> Changed:
-        """Return the records whose `SystemModstamp` is in the span, or in a first part of the span."""
+        """Return the records whose `SystemModstamp` is in the span, or in the first part of a long span."""
         self._asked("changed")
         found, until, has_more = self._first(self._of(entity), start, end)
         return Changed(ids=[record_id for _, record_id in found], until=until, has_more=has_more)
 
     async def deleted(self, entity: str, start: float, end: float, /) -> Deletions:
-        """Return the matching records in the Recycle Bin, as `changed` does for the others."""
+        """Return the matching records in the Recycle Bin, as `changed` does for the other records."""
         self._asked("deleted")
         self._of(entity)
         found, until, has_more = self._first(self.recycled.get(entity, {}), start, end)

@@ -23,9 +23,9 @@ _TOO_MANY = "EXCEEDED_ID_LIMIT"
 class RestReplication:
     """Finds the records that were changed or deleted within a span: see `Replication`.
 
-    Salesforce names at most 600,000 records in an answer. If there are more, it
-    asks for the first half of the span. No answer counts as complete for the last
-    minute, whatever it says, because Salesforce's clock can be slow.
+    Salesforce names at most 600,000 records in an answer. If a span has more
+    records, the client asks for the first half of the span. No answer counts as
+    complete for the last minute, because Salesforce's clock can be slow.
     """
 
     def __init__(self, rest: Rest, clock: Clock) -> None:
@@ -57,9 +57,10 @@ class RestReplication:
     async def _within(
         self, resource: str, entity: str, start: float, end: float
     ) -> tuple[JsonObject, float, bool]:
-        """Return the answer for the span, the end of its complete part, and whether more can be requested.
+        """Return the answer for the span, the end of the answer's complete part, and whether more can follow.
 
-        If the span has too many records, the answer covers a first part of it.
+        If the span has too many records, the answer covers only the first part of
+        the span.
         """
         first = int(start // _MINUTE_S) * _MINUTE_S
         whole = last = max(int(-(-end // _MINUTE_S)) * _MINUTE_S, first + _SHORTEST_S)

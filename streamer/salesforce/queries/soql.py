@@ -26,7 +26,10 @@ def count_of(query: RecordQuery) -> str:
 
 
 def whole_of(query: RecordQuery) -> str:
-    """Return the query for all records. It has no order, so that Salesforce can chunk it."""
+    """Return the query for all records.
+
+    The query has no ORDER BY, so that Salesforce can split it into chunks.
+    """
     return " ".join([f"SELECT {', '.join(query.fields)}", *_source(query)])
 
 

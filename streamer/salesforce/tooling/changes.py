@@ -32,7 +32,7 @@ class Action(StrEnum):
 class SetupChange:
     """One request to Salesforce that creates, changes or deletes a channel or a member.
 
-    The id of `subject` is empty if it does not exist yet.
+    If `subject` does not exist yet, its id is empty.
     """
 
     action: Action
@@ -81,7 +81,7 @@ class ChangePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberOptions:
-    """Wanted filter and enriched fields of a member; `None` leaves the current ones."""
+    """Wanted filter and enriched fields of a member; `None` leaves the current filter or fields."""
 
     filter: str | None = None
     enriched: tuple[str, ...] | None = None
@@ -117,7 +117,7 @@ def creating(setup: ChannelSetup, name: str, kind: str, label: str | None) -> Ch
 
 
 def adding(setup: ChannelSetup, channel: str, entity: str, options: MemberOptions) -> ChangePlan:
-    """Return the plan that adds an entity or a platform event to a channel, or changes it there.
+    """Return the plan that adds an entity or a platform event to a channel, or changes its options there.
 
     Raises `ConfigurationError`, and `SetupRefused` if the channel does not exist.
     """
@@ -128,7 +128,10 @@ def adding(setup: ChannelSetup, channel: str, entity: str, options: MemberOption
 
 
 def removing(setup: ChannelSetup, channel: str, entity: str) -> ChangePlan:
-    """Return the plan that removes an entity or a platform event from a channel; raises as `adding`."""
+    """Return the plan that removes an entity or a platform event from a channel.
+
+    Raises the errors of `adding`.
+    """
     name, kind = _known(setup, channel)
     return _removing(setup, name, event_name(entity) if kind == "event" else change_event(entity))
 

@@ -30,8 +30,8 @@ _ID = re.compile(r"\d[A-Za-z0-9]{14}(?:[A-Za-z0-9]{3})?", re.ASCII)
 class Tooling:
     """Reads and changes the channels of one org.
 
-    Every call raises `SetupRefused` if Salesforce refuses it, and otherwise the
-    errors of `Rest`. The constructor raises `ConfigurationError` if the API
+    Every call raises the errors of `Rest`, except that a refusal by Salesforce
+    becomes `SetupRefused`. The constructor raises `ConfigurationError` if the API
     version has no such objects.
     """
 
@@ -51,8 +51,8 @@ class Tooling:
     async def make(self, change: SetupChange) -> None:
         """Make one change.
 
-        It succeeds even if this or another client has made the change before.
-        Raises `ConfigurationError` if the API version lacks the objects.
+        The call succeeds even if this or another client has already made the
+        change. Raises `ConfigurationError` if the API version lacks the objects.
         """
         self.check(change)
         try:
@@ -66,7 +66,7 @@ class Tooling:
                 raise refused from error
 
     def check(self, change: SetupChange) -> None:
-        """Raise `ConfigurationError` if the API version lacks the objects, or for Data 360's channel."""
+        """Raise `ConfigurationError` for Data 360's channel, and if the API version lacks the objects."""
         subject = change.subject
         check_is_ours(subject.name if isinstance(subject, CustomChannel) else subject.channel)
         if not isinstance(change.subject, ChannelMember) or change.action is Action.DELETE:
@@ -96,7 +96,7 @@ class Tooling:
         return fields
 
     async def _named(self, member: ChannelMember) -> ChannelMember:
-        """Return the member with names where its metadata has ids."""
+        """Return the member, with names instead of the ids in its metadata."""
         if not any(map(_ID.fullmatch, (member.selected, *member.enriched))):
             return member
         record = await self._rest.get(_path(_MEMBER, member.id))

@@ -16,9 +16,9 @@ class Result(StrEnum):
     MADE = "made"
     NOT_MADE = "not made"
     UNCERTAIN = "uncertain"
-    """The answer was lost, and the setup can't be read to find out."""
+    """The answer was lost, and the setup can't be read to find out whether the change was made."""
     NOT_TRIED = "not tried"
-    """An earlier change failed for a reason that affects this change too."""
+    """An earlier change failed for a reason that also affects this change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +31,11 @@ class ChangeOutcome:
 
 
 async def execute(tooling: Tooling, plan: ChangePlan) -> AsyncIterator[ChangeOutcome]:
-    """Make the changes of a plan in order; yield the outcome of each as soon as it is known.
+    """Make the changes of a plan in order; yield the outcome of each change as soon as it is known.
 
-    After a refusal, the other changes are still tried, unless Salesforce would
-    refuse them too. If the answer to a change was lost, the setup is read again
-    to see whether the change was made.
+    After a refusal, the other changes are still tried, unless the refusal is final.
+    If the answer to a change was lost, the setup is read again to see whether the
+    change was made.
     """
     is_over = False
     for change in plan.changes:

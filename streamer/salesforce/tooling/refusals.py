@@ -18,8 +18,8 @@ _LIMIT_WORDS = ("limit", "maximum", "exceed", "allocation")
 class SetupRefused(Stop):
     """Salesforce refused to show or change the setup of the channels.
 
-    `is_final` is true if Salesforce would refuse every other change too. `found`
-    is true if the object to be created exists already, and `missing` if the
+    `is_final` is true if Salesforce refuses all other changes for the same reason.
+    `found` is true if the object to be created exists already, and `missing` if the
     object to be changed or deleted does not exist.
     """
 

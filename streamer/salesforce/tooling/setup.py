@@ -90,7 +90,7 @@ def custom_channel_name(text: str) -> str:
 
 
 def member_name(channel: str, selected: str) -> str:
-    """Return the full name of a member; it has no two underscores in a row."""
+    """Return the full name of a member, in which no two underscores follow each other."""
     return f"{channel}_{selected}".replace("__", "_")
 
 
@@ -170,7 +170,7 @@ class ChannelSetup:
         """Return the entities and platform events that arrive on the channel at `path`.
 
         The channel of one entity carries its changes if any channel selects the
-        entity. The channel of one platform event needs no selection, so its event
+        entity. The channel of one platform event needs no selection, so this event
         is not returned.
         """
         name = path.rpartition("/")[2]

@@ -56,7 +56,7 @@ class ApexCaller:
         return Answered(value=_value(answer.body))
 
     async def _over_soap(self, call: ApexSoapCall, on_sent: Callable[[], None]) -> CallResult:
-        # First, so that an invalid argument needs no login.
+        # Encode the arguments before the login, so that an invalid argument needs no login.
         arguments = arguments_of(call)
 
         def signed(token: AccessToken) -> RestRequest:

@@ -1,8 +1,8 @@
 """Writes records through sObject Collections (REST API guide, sObject Collections).
 
-A call has up to 200 records. Salesforce changes them in order and returns a
-result for each. Without `allOrNone`, a refused record does not affect the other
-records.
+A call has up to 200 records. Salesforce changes the records in order and returns a
+result for each record. Without `allOrNone`, a refused record does not affect the
+other records.
 """
 
 from collections import Counter, deque
@@ -62,12 +62,12 @@ class Collections:
     async def write(self, operation: WriteOperation, records: Sequence[JsonObject]) -> list[WriteResult]:
         """Write `records`: see `streamer.ports.OrgWriter`.
 
-        Several changes to one record go into successive calls. In one call,
-        Salesforce refuses an external id that appears twice, and an id that appears
-        more than a few times (Apex guide, DML statements). If a call is refused as
-        a whole, or exceeds a limit of the org's triggers, its records are sent
-        again in halves, so that one record can't block the other records. After an
-        unanswered call, no further call is made.
+        Several changes to one record go into successive calls. Salesforce refuses a
+        call in which an external id appears twice, or an id more than a few times
+        (Apex guide, DML statements). If a call is refused as a whole, or exceeds a
+        limit of the org's triggers, its records are sent again in halves, so that
+        one record can't block the other records. After an unanswered call, no
+        further call is made.
         """
         results: dict[int, WriteResult] = {}
         waiting: deque[Sequence[_Item]] = deque()
@@ -84,7 +84,7 @@ class Collections:
             results.update(zip((item.number for item in part), found.results, strict=True))
             if isinstance(first := found.results[0], Unanswered):
                 failure = first.error
-            # In front of the queue, so that they precede later changes of the same records.
+            # Put these records in front of the queue, so that they precede later changes of the same records.
             waiting.extendleft(reversed(_halves(_apart(part, found))))
         return [results[number] for number in range(len(records))]
 
@@ -109,7 +109,7 @@ class Collections:
 
 
 def request_of(operation: WriteOperation, record: JsonObject) -> RestRequest | WriteRefused:
-    """Return the request that changes one record, or the result if JSON can't hold the record."""
+    """Return the request that changes one record, or the refusal if JSON can't hold the record."""
     item = _item(operation, 0, record)
     return _request(operation, [item]) if isinstance(item, _Item) else item
 
@@ -182,7 +182,7 @@ def _item(operation: WriteOperation, number: int, record: JsonObject) -> _Item |
 
 
 def _apart(part: Sequence[_Item], found: _Found) -> list[_Item]:
-    """Return the records of a call that can succeed in a smaller call."""
+    """Return the records of a failed call that can succeed in a smaller call."""
     if len(part) == 1:
         return []
     return [

@@ -55,7 +55,7 @@ def call_envelope(call: ApexSoapCall, arguments: str, *, session_id: str, client
 
 
 def answer_of(body: bytes) -> Answered | WriteRefused | None:
-    """Return the result or the fault in `body`, or `None` if it is not the answer of a method.
+    """Return the result or the fault in `body`, or `None` if `body` is not the answer of a method.
 
     Values stay texts, whatever their types in the WSDL.
     """

@@ -42,7 +42,11 @@ Converter = Callable[[Any], Any]
 
 
 def field_converter(field: AvroField, *, of_event: bool = False) -> Converter:
-    """Return the converter of a field; system fields of an event (`of_event`) are also known by name."""
+    """Return the converter of a field.
+
+    With `of_event`, the field belongs to an event, and a system field is also
+    recognised by its name.
+    """
     stated = stated_time(field.doc, name=field.name if of_event else "")
     time = None if stated is None else ms_of_date if stated is date_of_ms else ms_of_date_time
     return _converter(field.type, time)

@@ -1,4 +1,4 @@
-"""Compiler of Avro types to readers; it runs once for each schema."""
+"""Compiler of Avro types to readers; the compiler runs once for each schema."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ _LONGEST_RUN = 128
 
 
 def enumeration_reader(symbols: Sequence[str]) -> Reader:
-    """Return the reader of an enum; it returns the name of the symbol."""
+    """Return the reader of an enum; the reader returns the name of the symbol."""
     count = len(symbols)
 
     def read(data: bytes, at: int) -> tuple[str, int]:
@@ -49,7 +49,7 @@ def enumeration_reader(symbols: Sequence[str]) -> Reader:
 
 
 def union_reader(branches: Sequence[Reader]) -> Reader:
-    """Return the reader of a union; it returns the value of the branch."""
+    """Return the reader of a union; the reader returns the value of the branch."""
     count = len(branches)
 
     def read(data: bytes, at: int) -> tuple[object, int]:
@@ -104,7 +104,7 @@ class FieldReader:
     """Reader of one field of a record.
 
     If the field's type is a union whose first branch is null, `present` reads the
-    second branch; for other types, it is `None`.
+    second branch; for other types, `present` is `None`.
     """
 
     name: str
@@ -113,7 +113,7 @@ class FieldReader:
 
 
 def record_reader(fields: Sequence[FieldReader], *, keep_nulls: bool) -> Reader:
-    """Return the reader of a record; it returns an object, keyed by field name.
+    """Return the reader of a record; the reader returns an object, keyed by field name.
 
     Without `keep_nulls`, null fields are left out, and a record that has only
     nulls is null.
@@ -188,7 +188,7 @@ def _read_count(data: bytes, at: int) -> tuple[int, int]:
 
 
 class ReaderCompiler:
-    """Compiles the types of one schema, each named record once.
+    """Compiles the types of one schema, and compiles each named record only once.
 
     Without `keep_nulls`, objects contain only non-null fields; objects in lists and
     maps are always complete. With `plain_times`, dates and date-times stay numbers.
@@ -213,7 +213,11 @@ class ReaderCompiler:
         return record_reader(fields, keep_nulls=self._keep_nulls)
 
     def field(self, field: AvroField, *, of_event: bool = False) -> FieldReader:
-        """Return the reader of a field; system fields of an event (`of_event`) are also known by name."""
+        """Return the reader of a field.
+
+        With `of_event`, the field belongs to an event, and a system field is also
+        recognised by its name.
+        """
         time = stated_time(field.doc, name=field.name if of_event else "")
         kind = field.type
         if not isinstance(kind, Union):
@@ -223,7 +227,7 @@ class ReaderCompiler:
         return FieldReader(name=field.name, read=union_reader(branches), present=present)
 
     def type(self, kind: AvroType, time: TimeText | None = None) -> Reader:
-        """Return the reader of a type; if the type's field is a time, `time` is its format."""
+        """Return the reader of a type; `time` is the format of the type's field, if this field is a time."""
         match kind:
             case Primitive():
                 return self._primitive(kind, time)

@@ -97,7 +97,7 @@ _MEMBER = 100
 
 
 def largest_datum(schema: AvroRecord) -> int:
-    """Return the most bytes of a datum of `schema`: 2 MB, or fewer if its lists contain objects."""
+    """Return the most bytes of a datum of `schema`: 2 MB, or fewer if the schema's lists contain objects."""
     return min(_LARGEST_DATUM, _MOST_MEMORY // _Memory().of_repeated(schema))
 
 
@@ -123,7 +123,7 @@ def types_in(schema: AvroRecord) -> int:
 
 
 class _Memory:
-    """Memory for the types of one schema, in bytes per byte of a datum."""
+    """Memory that decoded values of one schema's types need, in bytes per byte of a datum."""
 
     def __init__(self) -> None:
         self._repeated: dict[AvroType, int] = {}

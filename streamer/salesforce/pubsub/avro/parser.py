@@ -1,7 +1,7 @@
 """Parser of Avro schemas.
 
-Besides invalid schemas, it refuses schemas in which a few bytes could stand for
-endless values: types that take no bytes, and records that contain themselves.
+Besides invalid schemas, the parser refuses schemas in which a few bytes could stand
+for endless values: types that take no bytes, and records that contain themselves.
 Salesforce has neither.
 """
 
@@ -171,7 +171,7 @@ class _Parser:
         return AvroField(name=name, type=kind, doc=doc if isinstance(doc, str) else "")
 
     def _composed(self, kind: _Composite, parts: Iterable[AvroType]) -> _Composite:
-        """Return a type with parsed parts; a reference can make it deeper than its text."""
+        """Return a type whose parts are parsed. A reference can make the type deeper than its text shows."""
         levels = 1 + max(self._levels.get(part, 0) for part in parts)
         _check_depth(levels)
         self._levels[kind] = levels

@@ -1,8 +1,8 @@
 """Readers of Avro's primitive types, of times, and of repeated values.
 
 A reader takes the bytes of a datum and the index of a value, and returns the value
-and the index after it. It raises `ValueError` for invalid bytes, and `IndexError`
-if the bytes end too early.
+and the index after it. A reader raises `ValueError` for invalid bytes, and
+`IndexError` if the bytes end too early.
 """
 
 import struct
@@ -103,7 +103,7 @@ def read_float(data: bytes, at: int) -> tuple[float, int]:
 
 
 def fixed_reader(size: int) -> Reader:
-    """Return the reader of `size` bytes; it returns base64."""
+    """Return the reader of `size` bytes; the reader returns base64."""
 
     def read(data: bytes, at: int) -> tuple[str, int]:
         end = at + size
@@ -158,8 +158,8 @@ def date_of_ms(epoch_ms: int) -> str:
 def stated_time(doc: str, *, name: str = "") -> TimeText | None:
     """Return the format of a field in milliseconds, as stated by its documentation or its `name`.
 
-    `name` is the name of a field at the top of an event. `None` means that the
-    field is not stated to be a time.
+    `name` is the name of a field at the top of an event. The result is `None` if
+    neither the documentation nor `name` states that the field is a time.
     """
     parts = doc.split(":")
     match parts[1].lower() if len(parts) > 1 else "":
@@ -219,7 +219,7 @@ _LONGEST_KEPT = 512
 
 
 def repeating_reader(read: Reader) -> Reader:
-    """Return a reader that calls `read` only if the bytes differ from those of the last value.
+    """Return a reader that calls `read` only if the bytes differ from the bytes of the last value.
 
     Equal bytes have equal values, and comparing bytes takes one step. Each event gets
     its own copies of lists and objects.

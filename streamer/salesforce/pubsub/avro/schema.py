@@ -33,7 +33,7 @@ class FieldBitmaps:
     """Finds the field names of one schema for the elements of a bitmap.
 
     The parts of a compound field are named one by one, as `BillingAddress.City`,
-    even if all of them are set. An element can also be a field name.
+    even if all parts are set. An element can also be a field name.
     """
 
     def __init__(self, event: AvroRecord) -> None:
@@ -109,9 +109,9 @@ def change_reader(event: AvroRecord) -> Reader:
     The payload has the header and the non-null fields: all fields of a created
     record, otherwise the changed fields and the enrichment fields. In an update,
     cleared fields are null, and so are cleared parts of a compound field. If only
-    the diff of a large text was sent, the value is `{"diff": text}`. The header
-    names the changed fields, has no `nulledFields` and `diffFields`, and has times
-    as numbers.
+    the diff of a large text was sent, the value is `{"diff": text}`. In the header,
+    the changed fields are names, times are numbers, and `nulledFields` and
+    `diffFields` are missing.
 
     Raises `UnusableSchema` if the bitmaps in the header are not lists of texts.
     """
@@ -146,7 +146,7 @@ def change_reader(event: AvroRecord) -> Reader:
 
 
 def _header_reader(header: AvroRecord, bitmaps: FieldBitmaps) -> Reader:
-    """Return the reader of a header; it turns the bitmaps of changed and of diff fields into names.
+    """Return the reader of a header; the reader turns the bitmaps of changed and diff fields into names.
 
     Header fields that rarely differ from the last event are compared in runs.
     """
@@ -240,11 +240,11 @@ class EventSchema:
 
     @classmethod
     def parse(cls, schema_id: str, schema_json: str) -> "EventSchema":
-        """Return the schema for an id from its JSON text.
+        """Return the schema with the id `schema_id`, which the text `schema_json` defines.
 
-        Raises `UnusableSchema` if the text is not an Avro record, or has more than a
-        million characters or 2,000 fields. It also raises it for types that are
-        nested too deeply, contain themselves, or take no bytes.
+        Raises `UnusableSchema` if the text is not an Avro record, or has more than
+        a million characters or 2,000 fields. Types that are nested too deeply,
+        contain themselves, or take no bytes also raise `UnusableSchema`.
         """
         try:
             return cls(schema_id, parse_record(schema_json))
