@@ -194,7 +194,7 @@ async def test_doctor_names_foreign_records(settings: KafkaLogSettings, tmp_path
     diagnosis = await examined(tmp_path, kept_in(settings), Area.LOG)
     [fault] = [line(each) for each in diagnosis.findings if each.name == "Kafka records"]
     assert "hold 7 records that Streamer did not write" in fault
-    assert re.search(r"out: topic .*partition .*offset .*key ", fault)
+    assert re.search(r"ignores: topic .*partition .*offset .*key ", fault)
 
 
 def states(settings: KafkaLogSettings) -> Sequence[TopicState]:
