@@ -42,6 +42,7 @@ def _regular_expression(pattern: str) -> str:
     if not others:
         return first
     # The first match of each part is as good as any later match, so later matches are not tried.
-    # To try later matches would take forever with some patterns, and patterns come from requests too.
+    # With some patterns, trying later matches would take far too long, and a request can contain
+    # such a pattern.
     *inner, last = others
     return first + "".join(f"(?>.*?{part})" for part in inner if part) + ".*" + last

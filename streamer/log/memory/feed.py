@@ -121,7 +121,8 @@ class MemoryFeed:
     async def let_go(self, partitions: frozenset[Partition]) -> None:
         """Release `partitions` in agreement with the reader.
 
-        It returns after `read` has returned the revocation and was called again.
+        The method returns after `read` has returned the revocation and was called
+        again.
         """
         self._leaving = self.holds & partitions
         if not self._leaving:

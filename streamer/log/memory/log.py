@@ -215,7 +215,7 @@ class MemoryLog:
 
 @dataclass(slots=True, kw_only=True)
 class MemoryAppend:
-    """One append that grows; `commit` refuses events, `add` does not."""
+    """One append that grows. Only `commit` refuses events; `add` accepts every event."""
 
     log: MemoryLog
     events: list[Event] = field(default_factory=list)

@@ -117,7 +117,8 @@ def decode_position_order(raw: bytes | str) -> PositionOrder:
 
 
 def _version(letters: LetterFilter) -> int:
-    # A reader that does not know a condition must not take the order as one for all dead letters.
+    # The version is higher, so that an older reader refuses an order with an unknown condition.
+    # Otherwise, the older reader would apply the order to all dead letters.
     if letters.channel is not None:
         return _OF_CHANNEL
     return VERSION if letters.ids is None else _WITH_IDS
@@ -154,7 +155,7 @@ def _redrive(fields: JsonObject) -> Redrive:
         by=fields["by"],
         at=float(fields["at"]),
         skipped=frozenset(fields.get("skipped", ())),
-        # An order of an older version names what it skips only in `skipped`.
+        # An order of an older version names the skipped dead letters only in `skipped`.
         include_superseded=bool(fields.get("include_superseded", True)),
         ended_at=optional_float(fields.get("ended_at")),
     )

@@ -84,13 +84,13 @@ def _extended(name: str, read: Mapping[str, JsonObject]) -> JsonObject:
 
 @cache
 def data_of_types() -> Mapping[str, tuple[str, ...]]:
-    """Return the names of the definitions of an event's data, by pattern of its type; one pattern matches."""
+    """Return the names of the definitions of events' data by type pattern; a type matches one pattern."""
     kinds = [each["properties"] for each in definitions()["CloudEvent"]["oneOf"]]
     return {kind["type"]["pattern"]: tuple(references(kind["data"])) for kind in kinds}
 
 
 def definitions_of(event_type: str) -> tuple[str, ...]:
-    """Return the names of the definitions of this event type's data; the data matches one of them.
+    """Return the names of the definitions for this event type; its data matches one of the definitions.
 
     Raises `LookupError` for a type that Streamer does not produce.
     """
@@ -101,7 +101,7 @@ def definitions_of(event_type: str) -> tuple[str, ...]:
 
 
 def schema(name: SchemaName) -> JsonObject:
-    """Return the JSON Schema (2020-12) with this name, with every definition that it refers to."""
+    """Return the JSON Schema (2020-12) `name` together with every definition that it refers to."""
     every = definitions()
     root, *needed = reachable([_ROOTS[name]])
     identity = f"urn:streamer:schema:{name}:{VERSION}"
@@ -128,7 +128,7 @@ def reference(name: str, *, within: str = DEFINITIONS) -> JsonObject:
 
 
 def references(part: Any, *, within: str = DEFINITIONS) -> Iterator[str]:
-    """Yield the names of the definitions below `within` that `part` of a document refers to."""
+    """Yield the names of the definitions below `within` to which the schema `part` refers."""
     if isinstance(part, dict):
         target = part.get("$ref")
         if isinstance(target, str) and target.startswith(within):

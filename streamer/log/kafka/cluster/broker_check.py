@@ -13,7 +13,7 @@ from streamer.later import LaterLogger
 _log = LaterLogger()
 
 _LIMIT_S = 10.0
-# The statistics grow with the number of partitions.
+# More frequent statistics would be costly, because they grow with the number of partitions.
 _EVERY_MS = 5_000
 _BROKERS = frozenset({"configured", "learned"})
 
@@ -21,10 +21,10 @@ _BROKERS = frozenset({"configured", "learned"})
 class BrokerCheck:
     """Detects a client that has had no broker for 10 to 15 s, so that it can be replaced.
 
-    A broker that has just started can report a cluster without brokers. librdkafka
-    then forgets the brokers that it knows. It can end up without any broker, and
-    then never connects again and reports no error (issue 5301 of librdkafka). Only
-    librdkafka's statistics show this state.
+    A broker that has just started can report a cluster without brokers. librdkafka then
+    forgets the brokers that it knows. A client can then lose all its brokers. Such a
+    client never connects again and reports no error (issue 5301 of librdkafka). Only
+    librdkafka's statistics show that a client has no broker.
     """
 
     def __init__(self, clock: Clock, name: str) -> None:
@@ -58,7 +58,7 @@ class BrokerCheck:
 
 
 class CheckedConsumer(Consumer):
-    """Consumer whose `poll` raises `KafkaException` when `check` finds that it must be replaced."""
+    """Consumer whose `poll` raises `KafkaException` when `check` finds that the consumer must be replaced."""
 
     def __init__(self, configuration: Mapping[str, Any], *, check: BrokerCheck, logger: Any) -> None:
         super().__init__({**configuration, **check.configuration}, logger=logger)

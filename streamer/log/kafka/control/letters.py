@@ -101,7 +101,7 @@ class LetterIndex:
 _AT_ONCE = 32
 _HEADS_AT_ONCE = 500
 _POLL_S = 0.5
-# A topic that was created a moment ago, or whose broker has died, has its leader by then.
+# Within this time, a new topic, or a topic whose broker has died, gets a leader.
 _LEADER_WITHIN_S = 5.0
 _THREAD = "kafka-dead-letters"
 # Opening another reader costs as much as reading this many small records.
@@ -143,7 +143,7 @@ class LetterReader:
         return self.index().complete(ids).keys()
 
     def letters(self, ids: Collection[bytes]) -> Generator[list[DeadLetter], None, None]:
-        """Yield each of these dead letters that exists, in a list of one; a foreign record is skipped."""
+        """Yield each of these dead letters that exists, as a list of one; skip foreign records."""
         for run in _runs(self.index().complete(ids)):
             for value, last in self._collected(run):
                 try:

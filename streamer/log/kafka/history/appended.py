@@ -41,8 +41,8 @@ class AppendedReader:
     """Reads the newest events with its own consumer; blocking, for one thread.
 
     It looks for new topics every three seconds, and reads a new topic from its
-    beginning. If it falls too far behind in a partition, it continues at the
-    partition's end.
+    beginning. If the reader falls too far behind in a partition, it continues at the
+    end of the partition.
     """
 
     def __init__(self, clients: Clients, admin: KafkaAdmin) -> None:

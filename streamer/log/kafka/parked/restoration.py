@@ -146,7 +146,8 @@ class Restoration:
             try:
                 self._apply_one(message)
             except (ValueError, ForeignRecord) as exc:
-                # The newest valid record of the key counts.
+                # If several valid records have the same key, the newest of these records is the
+                # state of the lane.
                 set_aside(self._foreign, message, exc)
 
     def _apply_one(self, message: Message) -> None:

@@ -83,8 +83,8 @@ class Commits:
     ) -> None:
         """Commit `offsets`; polling the consumer or `give_up` calls `outcome` with the result.
 
-        A commit is not repeatable if another commit can follow before its
-        confirmation.
+        The caller sets `is_repeatable` to false if another commit can follow before
+        this commit is confirmed.
         """
         self.sent_at = self._clock.monotonic()
         waiting = _Waiting(
@@ -112,9 +112,9 @@ class Commits:
     def repeat_at_once(self, consumer: Consumer) -> None:
         """Send unconfirmed commits again, and report their results without polling.
 
-        A rebalance needs this method. The results would arrive only after the
-        rebalance, but the rebalance can be waiting for the callers that wait for
-        the results.
+        A rebalance needs this method. Otherwise, the results would arrive only after
+        the rebalance. But the rebalance can be waiting for callers that wait for these
+        results.
         """
         repeated = [each for each in self._waiting if each.is_repeatable]
         for waiting in repeated:

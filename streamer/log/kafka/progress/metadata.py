@@ -22,7 +22,7 @@ _POINT = "."
 _MARK_BYTES = 6
 _MARK_LENGTH = _MARK_BYTES // 3 * 4
 _MAX_BODY_BYTES = (MAX_METADATA_BYTES - len(_VERSION) - len(_POINT) - _MARK_LENGTH) // 4 * 3
-# The deliveries that are in flight when reading stops must still fit.
+# The metadata must still have room for the deliveries that are in flight when reading stops.
 _CROWDED_BYTES = MAX_METADATA_BYTES * 3 // 4
 # Metadata with more offsets are not from Streamer, and would not fit in memory.
 MAX_SETTLED_ABOVE = 1_000_000

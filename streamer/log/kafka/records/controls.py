@@ -43,7 +43,7 @@ def redrive_records(redrive: Redrive, topic: str) -> list[ProducerRecord | Tombs
 
 
 def left_out_record(redrive_id: str, letters: Collection[str], topic: str) -> ProducerRecord:
-    """Return the record of the dead letters that a redrive skips; it counts while the redrive is open."""
+    """Return the record of the dead letters that a redrive skips, which applies while the redrive is open."""
     return _record(topic, encode_left_out(letters), _key(_LEFT_OUT, redrive_id))
 
 

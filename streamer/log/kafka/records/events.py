@@ -45,9 +45,9 @@ CHUNK_BYTES = 512 * 1024
 class EventEncoder:
     """Encodes events as records; caches the topic and header that all events of a type share.
 
-    With `traceparent`, a record has the event's trace in the header `traceparent`,
-    so that consumers can continue the trace. The trace is also in the attribute of
-    CloudEvents' distributed tracing extension.
+    With `traceparent`, a record has the event's trace in the header `traceparent`, so
+    that consumers can continue the trace. The record also has the trace in the
+    attribute that CloudEvents' distributed tracing extension defines.
     """
 
     def __init__(
@@ -125,7 +125,8 @@ def decode(key: bytes | None, value: bytes | None, headers: Headers | None) -> E
         raise UnreadableEvent("a record of an event topic is not a CloudEvent that Streamer wrote") from exc
 
 
-# The events of a transaction have the same time, and consecutive events of a backlog often do.
+# The result is cached, because the events of a transaction have the same time, and consecutive
+# events of a backlog often have the same time.
 @lru_cache(maxsize=1024)
 def _timestamp_ms(moment: str, now_ms: int) -> int:
     # Brokers refuse timestamps in the future, and clocks differ.
@@ -214,8 +215,8 @@ _KEPT_CHARACTERS = 20_000
 def receipt_record(receipt: Receipt, topic: str) -> ProducerRecord:
     """Return the record of `receipt`; its key is the event's key.
 
-    A large answer is cut to its first 20,000 characters, as text. Otherwise a
-    broker could refuse the receipt, and the event would be delivered again.
+    Of a large answer, the receipt has only the first 20,000 characters, as text.
+    Otherwise a broker could refuse the receipt, and the event would be delivered again.
     """
     value = encode_receipt(receipt)
     if len(value) > CHUNK_BYTES:

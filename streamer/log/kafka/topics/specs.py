@@ -27,10 +27,10 @@ _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicSpecs:
-    """Specifications with which Streamer, or an operator on its request, creates topics.
+    """Specifications of the topics that Streamer creates or asks an operator to create.
 
-    With the settings in `durability`, a topic on these brokers survives the loss of
-    any one broker.
+    With the settings in `durability`, a topic on these brokers survives the loss of any
+    one broker.
     """
 
     settings: KafkaLogSettings

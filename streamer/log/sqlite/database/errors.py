@@ -1,4 +1,4 @@
-"""Translates SQLite's errors into Streamer's errors, which say what the caller does."""
+"""Translates SQLite's errors into Streamer's errors; their class decides whether the caller retries."""
 
 import sqlite3
 from pathlib import Path

@@ -38,8 +38,8 @@ def locked(path: Path) -> Iterator[None]:
 def holder(path: Path) -> str | None:
     """Return the process id of the process that has locked `path`, or `None`.
 
-    It creates and changes nothing. Raises `OSError` for a lock file that can't be
-    read.
+    The function creates and changes nothing. Raises `OSError` for a lock file that
+    can't be read.
     """
     try:
         descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -1,8 +1,8 @@
 """Connections to the log's file, and upgrades of its schema.
 
 SQLite up to 3.51.2 can corrupt a write-ahead log when two connections write or
-checkpoint at the same time. So one connection does both, and all other connections
-only read.
+checkpoint at the same time. So only one connection writes and checkpoints, and all
+other connections only read.
 """
 
 import os
@@ -46,9 +46,9 @@ COMMIT;
 """
 
 # A parked event keeps the offset at which it was read, and a retry rewrites only the setback of
-# its lane. A restart reads only the second index, and so reads no bodies.  A dead letter gets a
-# number that is never used twice. So dead letters can be listed in pages while others are added
-# and removed; the earlier key did not allow that.
+# its lane. A restart reads only the second index and no bodies.  A dead letter gets a number
+# that is never used twice. So dead letters can be listed in pages while other dead letters are
+# added and removed, which the earlier key did not allow.
 _DELIVERY = """
 BEGIN IMMEDIATE;
 CREATE TABLE parked_events (
@@ -119,7 +119,7 @@ PRAGMA user_version = 5;
 COMMIT;
 """
 
-# A checkpoint of an earlier version has no time.
+# Checkpoints that an earlier version of Streamer wrote have no time.
 _POSITIONS = """
 BEGIN IMMEDIATE;
 CREATE TABLE positions (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
@@ -162,7 +162,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     Raises `LogUnavailable`, or `LogMisconfigured` for a foreign file.
     """
     _check_kind(path)
-    # SQLite itself reports a wrong path.
+    # If the path is wrong, SQLite reports the error.
     with suppress(OSError):
         _make_private(path)
     try:

@@ -81,7 +81,7 @@ def forget_redrive(connection: sqlite3.Connection, id_: str) -> None:
 
 
 def leave_out(connection: sqlite3.Connection, id_: str, letters: Collection[str]) -> None:
-    """Let a redrive skip these dead letters too, if the redrive is open."""
+    """If the redrive is open, add these dead letters to the dead letters that it skips."""
     row = connection.execute("SELECT body FROM redrives WHERE id = ?", (id_,)).fetchone()
     if row is not None:
         write_redrive(connection, redrive_row(decode_redrive(row[0]).without(letters)))
@@ -212,6 +212,6 @@ def _read_continuity(rows: Iterable[tuple[Any, ...]], foreign: ForeignRecords) -
         except LogMisconfigured as error:
             foreign.set_aside("continuity", f"row {seq} of the table continuity", error)
             continue
-        # The row keeps the time of the first state. In the former format, only the body has
-        # this time.
+        # The row has the time of the first state. In the former format, only the body has this
+        # time.
         yield record if recorded_at is None else replace(record, recorded_at=recorded_at)
