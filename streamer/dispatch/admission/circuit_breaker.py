@@ -12,7 +12,7 @@ from streamer.clock import Clock
 
 LaneT = TypeVar("LaneT", bound=Hashable)
 
-# Fraction of the shortest open time.
+# Longest additional wait of a lane that was probed before, as a fraction of `open_s`.
 _REPROBE_DELAY = 0.2
 _REMEMBERED = 1_000
 # Tolerance for rounding errors in sums of shares; it is smaller than any share.
@@ -36,14 +36,14 @@ class BreakerLimits:
 
     The breaker opens when at least `failure_ratio` of the last `window` attempts
     failed. There must be at least `minimum` attempts, and attempts older than
-    `window_s` seconds do not count. The window counts attempts, so 35 failures open
-    the breaker, however busy the target was before; at normal traffic this takes a
-    fraction of a second. `window_s` is long, so that a few keys whose attempts all
-    time out also fill the window.
+    `window_s` seconds do not count. The window counts attempts, so 35 failures open the
+    breaker, however busy the target was before. At normal traffic, 35 failures take a
+    fraction of a second. `window_s` is long, so that a few keys whose attempts all time
+    out also fill the window.
 
-    The breaker first stays open for `open_s` seconds. Each failed probe doubles
-    this time, up to `max_open_s`. A target that works again waits at most
-    `max_open_s` seconds.
+    The breaker first stays open for `open_s` seconds. Each failed probe doubles this
+    time, up to `max_open_s`. A target that works again waits at most `max_open_s`
+    seconds.
     """
 
     failure_ratio: float = 0.7
@@ -55,7 +55,7 @@ class BreakerLimits:
 
 
 class Permit(NamedTuple, Generic[LaneT]):
-    """Permission for one attempt of `lane`; `outages` is the number of outages that had begun before."""
+    """Permission for one attempt of `lane`; `outages` is the number of outages that began before it."""
 
     lane: LaneT
     outages: int
@@ -107,17 +107,17 @@ class CircuitBreaker(Generic[LaneT]):
     """Stops attempts at a target while it is down, and tests it with one event at a time.
 
     Before an attempt, the caller asks `admit` for a permit. Each permit must end by
-    exactly one of `succeeded`, `failed` and `abandoned`, even if its lane was lost
-    in the meantime. After a refusal, the caller tries the other lanes first,
-    because the breaker can admit them. It asks for the lane again after `wait_s`
-    seconds, or when a permit has ended.
+    exactly one call of `succeeded`, `failed` or `abandoned`, even if its lane was lost
+    in the meantime. After a refusal, the caller tries the other lanes first, because
+    the breaker can admit these lanes. The caller asks for the refused lane again after
+    `wait_s` seconds, or when a permit has ended.
 
-    A lane has the same name for the lifetime of its key, and the breaker remembers
-    up to a thousand lanes. A failure during an outage does not count as an attempt
-    of the lane, but only once. If a lane fails in an outage, and again after
-    another lane has ended the outage, its failures count until it succeeds.
-    Otherwise the broken events of a quiet subscriber would open the breaker again
-    and again, and would never be set aside.
+    A lane has the same name for the lifetime of its key, and the breaker remembers up
+    to a thousand lanes. A failure during an outage does not count as an attempt of the
+    lane, but only in one outage. If a lane fails in an outage, and again after another
+    lane has ended this outage, the failures of the lane count until the lane succeeds.
+    Otherwise, the broken events of a subscriber with little traffic would open the
+    breaker again and again, and would never become dead letters.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class CircuitBreaker(Generic[LaneT]):
         *,
         jitter: Jitter = random.uniform,
     ) -> None:
-        """Begin closed; `jitter` draws each open time between half and the whole of its length."""
+        """Begin closed; `jitter` makes each open time random, between half of the time and the whole time."""
         self._limits = limits
         self._clock = clock
         self._window: _Window[LaneT] = _Window(max(limits.window, limits.minimum))
@@ -160,7 +160,7 @@ class CircuitBreaker(Generic[LaneT]):
 
     @property
     def opens_in_s(self) -> float:
-        """Seconds until an attempt can be admitted; also 0 while a probe is running."""
+        """Seconds until the breaker can admit an attempt; 0 while it is closed or a probe is running."""
         return 0.0 if self._until is None else max(0.0, self._until - self._clock.monotonic())
 
     def admit(self, lane: LaneT) -> Permit[LaneT] | None:
@@ -177,9 +177,9 @@ class CircuitBreaker(Generic[LaneT]):
     def wait_s(self, lane: LaneT) -> float | None:
         """Return the seconds until `lane` can be admitted; `None` when a probe must end first.
 
-        A lane that was probed in this outage waits a moment longer than other
-        lanes, and the lane that was probed last waits longest. If there is only one
-        lane, it still gets its turn.
+        A lane that was probed in this outage waits a moment longer than other lanes,
+        and the lane that was probed last waits longest. If there is only one lane, this
+        lane is still probed.
         """
         if self._until is None:
             return 0.0
@@ -190,9 +190,9 @@ class CircuitBreaker(Generic[LaneT]):
     def succeeded(self, permit: Permit[LaneT], share: float = 1.0) -> None:
         """Note that the target accepted the event, or rejected it because of the event itself.
 
-        A successful probe closes the breaker and clears its failures. The success
-        of an attempt that began before the outage proves nothing, because a target
-        that mostly fails still succeeds at times; a probe soon shows its state.
+        A successful probe closes the breaker and clears its failures. The success of an
+        attempt that began before the outage proves nothing, because even a target that
+        mostly fails succeeds at times. A probe soon shows whether the target works.
         """
         if self._excused:
             self._excused.pop(permit.lane, None)
@@ -267,7 +267,8 @@ class CircuitBreaker(Generic[LaneT]):
             if each.failed:
                 failures[each.lane] = failures.get(each.lane, 0) + 1
             else:
-                # The lane has delivered its failed event, so these failures no longer count.
+                # The lane has delivered the event that failed, so the earlier failures no longer
+                # count.
                 failures.pop(each.lane, None)
         return failures
 

@@ -21,10 +21,10 @@ from streamer.expressions.projection import ABSENT, Project, list_of, object_of,
 from streamer.expressions.templates import compile_content, compile_template, sentence_of
 
 EVENT_NAMES = ("data", "id", "source", "subject", "time", "type")
-"""Names at the top level of the document of every event."""
+"""Names at the top level of every event's document."""
 
 EXCLUDED = "when does not hold"
-"""Reason of the skip of an event that a subscriber's `when` does not select."""
+"""Reason for skipping an event that a subscriber's `when` does not select."""
 
 _NOTHING: JsonObject = {}
 
@@ -66,7 +66,7 @@ class Route:
             event=event,
             key=f"{event.id}:{self.name}",
             attempt=attempt,
-            # With None instead, a plugin would send the event itself.
+            # With `None` as the body, a plugin would send the whole event.
             body={} if body is ABSENT else body,
             text=evaluated("text", self.text, shaped) if self.text else None,
             content=evaluated("content", self.content, shaped) if self.content else None,
@@ -159,10 +159,10 @@ def evaluated(key: str, function: Callable[[JsonObject], Any], shaped: JsonObjec
 
 
 def exclusion(event: Event, route: Route, upstream: Upstream) -> str:
-    """Return the reason why `event` is not for the subscriber of `route`; empty if it is or can be.
+    """Return why `event` is not for the subscriber of `route`; empty if it is, or can be, for the subscriber.
 
-    The event can be for the subscriber while halves are missing, or if `when` reads
-    a look-up. Raises `BrokenRoute`.
+    The event can be for the subscriber while halves are missing, or if `when` reads a
+    look-up. Raises `BrokenRoute`.
     """
     if upstream.names and (reason := upstream.exclusion(event)):
         return reason

@@ -23,7 +23,7 @@ Found = Values | RecordsRefused
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedRecord:
-    """Record that was read at `read_at` (monotonic seconds) with these `fields`.
+    """Record that was read at the monotonic time `read_at` with these `fields`.
 
     `values` is `None` for a missing record.
     """
@@ -41,7 +41,7 @@ class _Kept(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class RecordCache:
-    """Cache of records by id, for at most `lifetime_s` seconds; it drops least recently used ones."""
+    """Cache of records by id, for at most `lifetime_s` seconds; drops the least recently used records."""
 
     clock: Clock
     lifetime_s: float
