@@ -227,7 +227,7 @@ class _Halves:
     _first: dict[EventId, Entry] = field(default_factory=dict)
 
     def whole(self, entry: Entry) -> Entry | None:
-        """Return the joined event of `entry` at the position of its first half; `None` if it lacks halves."""
+        """Return the joined event of `entry` at its first half's position; `None` if halves are missing."""
         if not self.upstream.joins or not self.upstream.missing(entry.event):
             return entry
         id_ = entry.event.id

@@ -1,7 +1,7 @@
-"""Evaluation of JMESPath by its specification, with functions that are compiled once for each expression.
+"""Evaluates JMESPath by its specification, with functions that are compiled once for each expression.
 
-These functions take a fifth of the time of jmespath's interpreter. Operations on
-large values spend steps of a budget: a projection by the number of its items, and a
+These functions take a fifth of the time that jmespath's interpreter takes. Operations
+on large values spend steps of a budget: a projection by the number of its items, and a
 comparison or a function by the size of its operands.
 """
 

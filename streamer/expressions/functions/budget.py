@@ -144,7 +144,7 @@ SHORT = 50
 
 
 def search(budget: Budget, text: str, sought: str) -> None:
-    """Spend the steps of a search in `text`, which can compare all of a short `sought` at each position."""
+    """Spend the steps of a search, which can compare all of a short `sought` at each position in `text`."""
     compared = 1 + min(len(sought), _LONGEST_NEEDLE) // _NEEDLE
     budget.spend(len(text) * compared // CHARACTERS_A_STEP)
 
