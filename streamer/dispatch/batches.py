@@ -1,4 +1,4 @@
-"""Batches of attempts at different lanes, which are made in one call of the plugin."""
+"""Batches: one call of the plugin makes several attempts at different lanes."""
 
 import asyncio
 from dataclasses import dataclass, field

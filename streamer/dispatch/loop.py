@@ -113,7 +113,7 @@ _FINISH_S = 2.0
 
 @dataclass(slots=True, kw_only=True)
 class Intake:
-    """Takes events in no faster than they are delivered, and releases partitions when the log asks for it.
+    """Takes events in no faster than they are delivered, and releases partitions at the log's request.
 
     Each function in `on_read` is called with every event that was read.
     """
@@ -273,7 +273,7 @@ class Workers:
             await self._freed.wait()
 
     async def _work(self, lane: Lane | None, ticket: Ticket, feed: Feed) -> None:
-        """Try one lane after another, until the next lane would have to wait."""
+        """Try one lane after another, until no lane can be tried at once."""
         # A cancellation by a plugin is undone, so this number of pending cancellations stays the
         # same.
         before = cancellations()

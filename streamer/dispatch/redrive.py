@@ -127,8 +127,8 @@ class RedrivePlan:
     ) -> list[PlacedLetter]:
         """Take the next dead letters of the partitions that this process `holds`, within both limits.
 
-        `letters` limits their number, and `size` their total size in bytes; one
-        dead letter always fits.
+        `letters` limits the number of dead letters, and `size` limits their total size
+        in bytes; at least one dead letter is always taken.
         """
         held = [queue for (name, partition), queue in self._queues.items() if holds(name, partition)]
         taken: list[PlacedLetter] = []
@@ -184,9 +184,9 @@ async def superseded(
     the subscriber's route `admits` the event. A later event that is a dead letter, or
     on which the route fails, never reached the target and does not count. So `aside`
     must have the positions of all dead letters of the subscriber, with or without an
-    event. An event that is set aside after the dead letters were listed can count as
-    delivered. An event that comes in halves counts at the position of its first half,
-    if all halves are settled and no half belongs to a dead letter.
+    event. A later event that becomes a dead letter after the dead letters were listed
+    can count as delivered. An event that comes in halves counts at the position of its
+    first half, if all halves are settled and no half belongs to a dead letter.
 
     Dead letters of other subscribers, and dead letters without an event or a position
     in the log, are never superseded. Raises `LogUnavailable`.
@@ -221,7 +221,7 @@ async def superseded(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Halves:
-    """Settled halves, read so far, of events that several subscribers forward."""
+    """Settled halves that were read so far, of events that several subscribers forward."""
 
     upstream: Upstream
     _first: dict[EventId, Entry] = field(default_factory=dict)
@@ -277,8 +277,8 @@ class Redelivery:
     async def superseded(self, letters: Collection[HasPlace], aside: LetterPlaces) -> frozenset[str]:
         """Return the ids of the `letters` that a later event with the same key has superseded so far.
 
-        From now on, deliveries of these keys are watched, so that `redrive` notices
-        dead letters that are superseded later. `aside` has the positions of all
+        After this call, deliveries of the letters' keys are watched, so that `redrive`
+        notices dead letters that are superseded later. `aside` has the positions of all
         dead letters of the subscriber. Raises `LogUnavailable`.
         """
         latest = self.state.latest

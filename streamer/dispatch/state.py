@@ -113,7 +113,7 @@ class Beat:
         self._struck_at = self._clock.now()
 
     def standstill_s(self) -> float:
-        """Return the seconds of a freeze that has just ended, once; otherwise 0.
+        """Return the seconds of a freeze that has just ended, only once; otherwise 0.
 
         The first caller after the freeze gets the duration; this caller can be the
         periodic check or a delivery.
@@ -146,8 +146,8 @@ class DispatchState:
     The other parts of dispatch use this state, and have no such state of their own.
     Each lane is either ready for its turn (`lanes`), being tried (`in_flight`), or
     waiting for its next attempt (`delay_queue`). A method that moves a lane also notes
-    in the `ledger` what the log must record. No such method awaits, so no task sees a
-    half-finished move.
+    in the `ledger` what the log must record. A method that moves a lane never awaits,
+    so no task sees a half-finished move.
 
     After `is_closed` is set, no attempt begins. `moved_at` is the monotonic time at
     which the last attempt ended, or at which work arrived after a time without work.
@@ -233,7 +233,7 @@ class DispatchState:
         self.delay_queue.put(lane, delay_s)
 
     def park_waiting(self, partitions: frozenset[Partition]) -> None:
-        """Park the lanes in memory that wait for another attempt, so that their counts survive a crash."""
+        """Park the lanes that wait in memory for another attempt, so that their counts survive a crash."""
         for lane in self.delay_queue.unparked:
             if lane.partition in partitions and lane.state is LaneState.OPEN:
                 self.park(lane, self.delay_queue.left_s(lane))

@@ -108,9 +108,10 @@ def check_expression(
     """Check `expression` as far as possible without an event; raises `ExpressionMistake`.
 
     A field at the top level must be one of `names`. If `data_names` are given, a member
-    of `data` must be one of them. Each function must exist, and must accept the number
-    of its arguments. It must also accept each argument that is a literal or has a known
-    type. No value in the expression can be more than 1,000 times as large as the event.
+    of `data` must be one of `data_names`. Each function must exist, and must accept the
+    number of its arguments. It must also accept each argument that is a literal or has
+    a known type. No value in the expression can be more than 1,000 times as large as
+    the event.
     """
     checking = _Checking(expression.expression, functions, frozenset(names), frozenset(data_names))
     checking.check(expression.parsed, is_at_top=True)

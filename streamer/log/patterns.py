@@ -28,7 +28,7 @@ def wants(patterns: Sequence[str]) -> Wants:
 
 
 def glob(pattern: str) -> str:
-    """Return `pattern` in the syntax of SQLite's GLOB, where `?` and `[` are special too."""
+    """Return `pattern` in the syntax of SQLite's GLOB, where `?` and `[` are also special."""
     return re.sub(r"[?\[]", r"[\g<0>]", pattern)
 
 

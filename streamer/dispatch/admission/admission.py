@@ -20,7 +20,7 @@ _ROTATE_S = 0.05
 _LEAST_S = 0.001
 
 Ticket = Permit[LaneName]
-"""Permission for one attempt; the attempt holds it from its beginning to its end."""
+"""Permission for one attempt, which the attempt holds from its beginning to its end."""
 
 OnPause = Callable[[str, str], None]
 """Callback with the cause of a pause (`guard` or `target`) and the reason."""
@@ -246,7 +246,7 @@ class Admission:
         return self.breaker.state is not BreakerState.CLOSED
 
     def opens_within(self, seconds: float) -> bool:
-        """Return whether another attempt can begin within `seconds`, as far as is known now."""
+        """Return whether, as far as is known now, another attempt can begin within `seconds`."""
         if self.probes or not self.concurrency.has_room:
             return False
         opens_at = self.rate.opens_at if self.rate is not None else None

@@ -42,8 +42,8 @@ class BreakerLimits:
     out also fill the window.
 
     The breaker first stays open for `open_s` seconds. Each failed probe doubles this
-    time, up to `max_open_s`. A target that works again waits at most `max_open_s`
-    seconds.
+    time, up to `max_open_s`. A target that works again gets events again after at most
+    `max_open_s` seconds.
     """
 
     failure_ratio: float = 0.7
@@ -71,7 +71,7 @@ class _Ended(NamedTuple, Generic[LaneT]):
 class _Window(Generic[LaneT]):
     """The latest attempts, with a total weight of at most `size`.
 
-    All attempts of one call weigh 1 together.
+    The attempts of one call have a total weight of 1.
     """
 
     def __init__(self, size: int) -> None:
@@ -104,7 +104,7 @@ class _Window(Generic[LaneT]):
 
 
 class CircuitBreaker(Generic[LaneT]):
-    """Stops attempts at a target while it is down, and tests it with one event at a time.
+    """Stops attempts at a target while the target is down, and tests the target with one event at a time.
 
     Before an attempt, the caller asks `admit` for a permit. Each permit must end by
     exactly one call of `succeeded`, `failed` or `abandoned`, even if its lane was lost
@@ -188,7 +188,7 @@ class CircuitBreaker(Generic[LaneT]):
         return max(0.0, self._until + self._reprobe_delay_s(lane) - self._clock.monotonic())
 
     def succeeded(self, permit: Permit[LaneT], share: float = 1.0) -> None:
-        """Note that the target accepted the event, or rejected it because of the event itself.
+        """Note that the target accepted the event, or rejected the event because of the event's content.
 
         A successful probe closes the breaker and clears its failures. The success of an
         attempt that began before the outage proves nothing, because even a target that
@@ -204,12 +204,12 @@ class CircuitBreaker(Generic[LaneT]):
     def failed(self, permit: Permit[LaneT], share: float = 1.0) -> Mapping[LaneT, int]:
         """Note that the target failed; return the number of attempts to give back, by lane.
 
-        If this failure opens the breaker, all failures in the window are given
-        back. If the attempt was a probe, or began before the outage, only this
-        failure is given back. The current head of a lane can have made fewer
-        attempts than are given back, if the head before it was set aside. An
-        attempt counts by its `share` of a call: a call that fails for many lanes
-        says no more about the target than a call that fails for one lane.
+        If this failure opens the breaker, all failures in the window are given back. If
+        the attempt was a probe, or began before the outage, only this failure is given
+        back. The current head of a lane can have made fewer attempts than are given
+        back, if the previous head became a dead letter. An attempt counts by its
+        `share` of a call, because a call that fails for many lanes says no more about
+        the target than a call that fails for one lane.
         """
         if permit is self._probe:
             self._excused.pop(permit.lane, None)
@@ -231,7 +231,7 @@ class CircuitBreaker(Generic[LaneT]):
             self._until = self._clock.monotonic()
 
     def probe_now(self) -> None:
-        """Let the next probe begin at once; if the probe fails, the open time is the shortest again."""
+        """Let the next probe begin at once; if this probe fails, the next open time is the shortest again."""
         if self._until is not None:
             self._until = self._clock.monotonic()
             self._delays.reset()

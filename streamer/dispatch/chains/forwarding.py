@@ -83,8 +83,8 @@ class Upstream:
     def is_late(self, event: Event) -> bool:
         """Return true for a redriven half that came after the other halves were settled without this half.
 
-        If all halves have passed the subscriber of the redrive, the other halves come
-        again too, and the half is not late.
+        If all halves have passed the subscriber of the redrive, the other halves also
+        come again, and the half is not late.
         """
         redrives = {
             name: _at(event, name) for name in event.receipts or {} if _receipt_of(event, name).get("again")

@@ -1,4 +1,4 @@
-"""Route of a subscriber, which selects events and shapes them for the target."""
+"""Route of a subscriber, which selects events and gives them the form that the target expects."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,7 +103,7 @@ class RouteSource:
 def compile_route(
     name: SubscriberName, source: RouteSource, *, mistake: Mistake, functions: Functions | None = None
 ) -> Route:
-    """Compile the expressions of the subscriber `name`; they can call `functions`.
+    """Compile the expressions of the subscriber `name`; the expressions can call `functions`.
 
     Raises the error that `mistake` creates for the first wrong expression.
     """
@@ -132,7 +132,7 @@ def compile_projection(
 
 
 def event_document(event: Event, more: JsonObject = _NOTHING) -> JsonObject:
-    """Return the document of `event` that expressions and templates see; it includes `more`."""
+    """Return the document of `event` that expressions and templates see, with the members of `more`."""
     return {
         **more,
         "id": event.id,

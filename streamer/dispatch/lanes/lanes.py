@@ -46,7 +46,7 @@ class LaneState(Enum):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Lane:
-    """Events of one partition that are delivered one after another; the head is the event being tried.
+    """Events of one partition that are delivered one after another; the first event is the head.
 
     `entries` are the events in memory. All events of a parked lane are in the log:
     `parked` has their offsets, and `entries` has only the first of these events after
@@ -154,8 +154,8 @@ class Lanes:
     """All lanes of one subscriber, and the order in which the lanes get their turn.
 
     A lane is ready, or being tried, or waiting for its next attempt. `take` gives each
-    ready lane to one caller. It alternates between the partitions; within a partition,
-    it keeps the order in which the lanes became ready.
+    ready lane to one caller. `take` alternates between the partitions; within a
+    partition, it takes the lanes in the order in which they became ready.
     """
 
     def __init__(self, order: Order = Order.KEY, *, joins: bool = False) -> None:
@@ -216,8 +216,8 @@ class Lanes:
     def put(self, entry: Entry) -> Lane | None:
         """Queue `entry` at the end of its lane; return the lane if it is parked, otherwise `None`.
 
-        An event of a parked lane does not stay in memory, so the caller must park
-        the event too.
+        An event of a parked lane does not stay in memory, so the caller must also park
+        this event.
         """
         name = entry.partition, self._order.lane_of(entry)
         lane = self._lanes.get(name)

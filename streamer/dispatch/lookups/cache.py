@@ -54,7 +54,7 @@ class RecordCache:
         return len(self._records)
 
     def get(self, sobject: str, record_id: str, fields: AbstractSet[str]) -> CachedRecord | None:
-        """Return the record if it is recent enough and was read with all of `fields`; otherwise `None`."""
+        """Return the record if it was read recently enough and with all of `fields`; otherwise `None`."""
         kept = self._records.get(record_id)
         if kept is None or (found := kept.record).sobject != sobject:
             return None

@@ -51,7 +51,7 @@ class LookupLimits:
 
 
 class RecordLookups:
-    """Reads records for events, many in one call, and reads a record again only when it can have changed.
+    """Reads records for events, many in one call; reads a record again only when the record can have changed.
 
     Look-ups of one object, from any subscriber and lane, share a call. The call waits
     for more look-ups for `collect_s` seconds, or until the batch of the call is full. A

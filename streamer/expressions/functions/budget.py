@@ -25,7 +25,7 @@ ITEMS_A_STEP = 4
 
 
 LONG_TEXT = 4_096
-"""Number of characters that one step compares."""
+"""Number of characters that are compared in one step."""
 
 _OF_A_NUMBER = 24
 _OF_A_COLLECTION = 3

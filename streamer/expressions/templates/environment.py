@@ -35,10 +35,10 @@ CONCATENATED = "(concatenated)"
 KEPT = "(kept)"
 STEP = "(step)"
 OF_NODES = frozenset({COMPARED, CONCATENATED, KEPT, STEP})
-"""Filters that the nodes of a compiled template call; the text of a template can't name them."""
+"""Filters that the nodes of a compiled template call; the text of a template can't name these filters."""
 
 RANDOM = ("lipsum", "random")
-"""Names of Jinja2 that are removed, because their values would differ from attempt to attempt."""
+"""Names of Jinja2 that are removed, because their values differ from one attempt to the next."""
 
 _OF_ONE_ITEM = frozenset({"count", "d", "default", "first", "last", "length"})
 _OF_ITEMS = frozenset({"batch", "round", "slice", "sum"})

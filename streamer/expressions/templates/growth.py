@@ -200,7 +200,7 @@ BOUNDS_OF_METHODS: Mapping[str, Bound] = MappingProxyType(
 """Limits of a text's methods by name; `join` and `format` are handled elsewhere."""
 
 FORBIDDEN_METHODS = frozenset({"encode", "expandtabs", "from_bytes", "maketrans", "to_bytes", "translate"})
-"""Methods of texts and numbers that a template can't call: they have no limit, and no template needs them."""
+"""Methods of texts and numbers that a template can't call, because these methods have no limits."""
 
 
 def fitting_list(items: int) -> None:

@@ -77,7 +77,7 @@ class MemoryControls:
         await self._change(replace(self._board, controls=controls))
 
     async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
-        """Open a redrive, or remove an ended one."""
+        """Open a redrive, or remove an ended redrive."""
         await self.note(audit)
         redrives = {**self._board.redrives, redrive.id: redrive}
         if redrive.ended_at is not None:
@@ -92,7 +92,7 @@ class MemoryControls:
             await self._change(replace(self._board, redrives=redrives))
 
     async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord, /) -> None:
-        """Open or change a snapshot order, or remove an ended one."""
+        """Open or change a snapshot order, or remove an ended snapshot order."""
         await self.note(audit)
         snapshots = {**self._board.snapshots, order.id: order}
         if order.ended_at is not None:
@@ -100,7 +100,7 @@ class MemoryControls:
         await self._change(replace(self._board, snapshots=snapshots))
 
     async def order_position(self, order: PositionOrder, audit: AuditRecord, /) -> None:
-        """Open a position order, or remove an ended one."""
+        """Open a position order, or remove an ended position order."""
         await self.note(audit)
         positions = {**self._board.positions, order.id: order}
         if order.ended_at is not None:

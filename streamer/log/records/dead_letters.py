@@ -39,7 +39,7 @@ def encode_dead_letter(letter: DeadLetter) -> EncodedLetter:
 
     Even an event that JSON can't hold must become a dead letter. For such an event,
     `raw` holds the event's Python text, and characters that UTF-8 can't hold are
-    escaped. Content that is too large for any log is cut.
+    escaped. Of content that is too large for any log, only the beginning is kept.
     """
     letter = bounded(letter)
     try:
@@ -52,7 +52,7 @@ def encode_dead_letter(letter: DeadLetter) -> EncodedLetter:
 
 
 def bounded(letter: DeadLetter) -> DeadLetter:
-    """Return `letter`; raw bytes that are too large for any log are cut to their beginning."""
+    """Return `letter`; of raw bytes that are too large for any log, only the beginning is kept."""
     return letter if len(letter.raw) <= _LARGEST_RAW else _cut(letter, letter.raw)
 
 

@@ -1,6 +1,6 @@
 """All schemas by name; the definitions are in the JSON files of this folder.
 
-Each schema is complete by itself.
+A schema contains every definition that it refers to.
 """
 
 import importlib.resources
@@ -24,7 +24,7 @@ _EXTENDS = "extends"
 
 
 class SchemaName(StrEnum):
-    """Name of a schema; it says which records the schema describes."""
+    """Name of a schema, which says what records the schema describes."""
 
     EVENTS = "events"
     """The value of a record in any event topic, in binary mode."""
@@ -60,7 +60,7 @@ _ROOTS = {
 
 @cache
 def definitions() -> JsonObject:
-    """Return all definitions by name; they refer to each other by `#/$defs/NAME`."""
+    """Return all definitions by name; definitions refer to each other by `#/$defs/NAME`."""
     folder = importlib.resources.files(__package__)
     read: dict[str, JsonObject] = {}
     for file in _FILES:
@@ -110,7 +110,7 @@ def schema(name: SchemaName) -> JsonObject:
 
 
 def reachable(names: Iterable[str]) -> list[str]:
-    """Return `names` and all definitions that they refer to, directly or indirectly, each once."""
+    """Return `names`, and the names of all definitions that they refer to directly or indirectly."""
     every = definitions()
     found: dict[str, None] = {}
     waiting = list(names)

@@ -169,7 +169,7 @@ _FOREIGN_CURSOR = "the cursor belongs to a search with other options: begin with
 
 
 def encode_cursor(left: Mapping[Partition, Span], *, oldest_first: bool) -> str:
-    """Return the cursor for the remaining spans; empty when it would be too long."""
+    """Return the cursor for the remaining spans; empty when the cursor would be too long."""
     topics: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
     for partition, (begin, end) in left.items():
         topics[partition.topic].append((partition.number, begin, end))

@@ -95,7 +95,7 @@ _LETTERS_AT_ONCE = 1_000
 
 
 class SqliteControls:
-    """Controls, orders and audit records; the log's writer writes them and its reader reads them."""
+    """Controls, orders and audit records, which the log's writer writes and the log's reader reads."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class SqliteControls:
         await self._change(partial(write_control, row=control_row(control)), audit)
 
     async def order(self, redrive: Redrive, audit: AuditRecord) -> None:
-        """Open a redrive, or remove an ended one."""
+        """Open a redrive, or remove an ended redrive."""
         if redrive.ended_at is None:
             await self._change(partial(write_redrive, row=redrive_row(redrive)), audit)
         else:
@@ -142,11 +142,11 @@ class SqliteControls:
         await self._change(partial(leave_out, id_=redrive_id, letters=letters), audit)
 
     async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord) -> None:
-        """Open or change a snapshot order, or remove an ended one."""
+        """Open or change a snapshot order, or remove an ended snapshot order."""
         await self._change(partial(order_snapshot, order=order), audit)
 
     async def order_position(self, order: PositionOrder, audit: AuditRecord) -> None:
-        """Open a position order, or remove an ended one."""
+        """Open a position order, or remove an ended position order."""
         await self._change(partial(order_position, order=order), audit)
 
     async def note(self, audit: AuditRecord) -> None:

@@ -186,7 +186,7 @@ class SqliteFeed:
         self._woken.set()
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
-        """Record the whole settlement in one transaction; raises `Fenced`, and `LogUnavailable` when closed.
+        """Record the settlement in one transaction; raises `LogUnavailable` when closed, and `Fenced`.
 
         The method waits while the disk is full, and always learns whether the
         settlement was recorded. The partition is never crowded, because a text column

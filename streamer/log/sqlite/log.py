@@ -200,7 +200,7 @@ class SqliteLog:
 
     @property
     def aborted_transactions(self) -> int:
-        """Zero: SQLite itself undoes a transaction that it can't commit."""
+        """Zero: SQLite undoes a transaction that can't be committed."""
         return 0
 
     @property
@@ -214,7 +214,7 @@ class SqliteLog:
         return True
 
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
-        """Yield all `channels` once, because the process that owns the file owns them."""
+        """Yield all `channels` once, because the process that owns the file owns all channels."""
         yield frozenset(channels)
         await asyncio.Event().wait()
 
@@ -247,7 +247,7 @@ class SqliteLog:
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
         """Set the configured subscribers.
 
-        For any other subscriber, unsettled events are kept for one more retention
+        The unsettled events of any other subscriber are kept for one more retention
         period and then deleted. The subscriber's position and parked events stay, in
         case the subscriber is configured again. Each start logs a warning about these
         parked events.

@@ -14,8 +14,8 @@ _OVERHEAD_BYTES = 512
 class UnwritableRecords(Exception):
     """The log can never accept some records, so nothing was written.
 
-    `certain` is false when a broker refused several records of one batch, because
-    each of them can be the reason.
+    `certain` is false when a broker refused several records of one batch, because any
+    of these records can be the reason.
     """
 
     def __init__(self, reason: str, refused: Collection[Content], *, certain: bool) -> None:

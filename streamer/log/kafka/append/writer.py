@@ -113,7 +113,7 @@ class PartitionWriter:
         self._thread.start()
 
     def append(self, append: AppendRequest) -> asyncio.Future[None]:
-        """Return a future that resolves when `append` is durable; it raises the errors of `Append.commit`."""
+        """Return a future that resolves when `append` is durable, or raises the errors of `Append.commit`."""
         append.failures = self._reported[append.channel]
         self._ask(append)
         return append.answer

@@ -19,7 +19,7 @@ _BROKERS = frozenset({"configured", "learned"})
 
 
 class BrokerCheck:
-    """Detects a client that has had no broker for 10 to 15 s, so that it can be replaced.
+    """Detects a client that has had no broker for 10 to 15 s, so that its user can replace the client.
 
     A broker that has just started can report a cluster without brokers. librdkafka then
     forgets the brokers that it knows. A client can then lose all its brokers. Such a
@@ -71,11 +71,11 @@ class CheckedConsumer(Consumer):
         return message
 
     def close(self) -> None:
-        """Leave the group, if the consumer is in one, and close.
+        """Close the consumer; if the consumer is in a group, first leave the group.
 
-        When a cooperative member without partitions closes, librdkafka 2.16 does
-        not notify the group, and the group waits for this member until its session
-        expires. So the member unsubscribes first, which notifies the group.
+        When a cooperative member without partitions closes, librdkafka 2.16 does not
+        notify the group, and the group waits for this member until its session expires.
+        So the member unsubscribes first, which notifies the group.
         """
         with suppress(KafkaException):
             self.unsubscribe()

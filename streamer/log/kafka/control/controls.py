@@ -55,10 +55,10 @@ def read_continuity(
 ) -> Sequence[ContinuityRecord]:
     """Return the last state of each continuity record that `admits` accepts, oldest first.
 
-    With `most`, it returns the `most` records that changed last. Blocking. It reads
-    the whole topic up to its current end, so it sees every state that was committed
-    before the call. Raises `LogUnavailable`. A record that can't be read is logged
-    and skipped.
+    With `most`, the function returns only the `most` records that changed last.
+    Blocking. The function reads the whole topic up to the current end, so it finds
+    every state that was committed before the call. Raises `LogUnavailable`. A record
+    that can't be read is logged and skipped.
     """
     topic, errors = Names.of(clients.settings).continuity, KafkaErrors(clients.settings)
     states = LastStates(admits, most=most)
@@ -184,7 +184,7 @@ class KafkaControls:
         await self._writer.write([self._audit_record(audit)], [control_record(control, self._names.control)])
 
     async def order(self, redrive: Redrive, audit: AuditRecord) -> None:
-        """Open a redrive, or remove an ended one."""
+        """Open a redrive, or remove an ended redrive."""
         await self._writer.write([self._audit_record(audit)], redrive_records(redrive, self._names.control))
 
     async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord) -> None:
@@ -193,12 +193,12 @@ class KafkaControls:
         await self._writer.write([self._audit_record(audit)], [record])
 
     async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord) -> None:
-        """Open or change a snapshot order, or remove an ended one."""
+        """Open or change a snapshot order, or remove an ended snapshot order."""
         record = snapshot_record(order, self._names.control)
         await self._writer.write([self._audit_record(audit)], [record])
 
     async def order_position(self, order: PositionOrder, audit: AuditRecord) -> None:
-        """Open a position order, or remove an ended one."""
+        """Open a position order, or remove an ended position order."""
         record = position_record(order, self._names.control)
         await self._writer.write([self._audit_record(audit)], [record])
 

@@ -50,7 +50,7 @@ class LetterIndex:
         return len(self._offsets.get(id_, ()))
 
     def complete(self, ids: Collection[bytes]) -> Mapping[bytes, ChunkOffsets]:
-        """Return the offsets of the dead letters in `ids`, except letters that lack a chunk."""
+        """Return the offsets of the dead letters in `ids` whose chunks are all present."""
         found = ((id_, self._offsets.get(id_, ())) for id_ in ids)
         return {id_: offsets for id_, offsets in found if offsets and is_complete(offsets)}
 
@@ -119,8 +119,8 @@ class _Run(NamedTuple):
 class LetterReader:
     """Reads the topic of dead letters; blocking, for one thread at a time.
 
-    It reads the whole topic once to build the index, and later only the new
-    records. It reads a dead letter at the offsets in the index. Its methods raise
+    The reader reads the whole topic once to build the index, and later only the new
+    records. A dead letter is then read at the offsets in the index. Its methods raise
     `LogUnavailable`.
     """
 
@@ -193,7 +193,7 @@ class LetterReader:
 
 
 def _runs(letters: Mapping[bytes, ChunkOffsets]) -> Iterator[_Run]:
-    """Group dead letters into runs; reading each run with one reader is cheapest."""
+    """Group dead letters that are close to each other into runs, because one reader can read a whole run."""
     run: _Run | None = None
     for id_, offsets in sorted(letters.items(), key=lambda each: each[1]):
         if run is not None and offsets[0] <= run.end + _WORTH_READING_OVER:

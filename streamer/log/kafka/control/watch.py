@@ -38,7 +38,7 @@ class ControlWatch:
     """
 
     def __init__(self, clients: Clients, pulses: Pulses) -> None:
-        """Prepare the watch on the running loop; it reads nothing before the first watcher."""
+        """Prepare the watch on the running loop; the watch reads nothing before the first watcher."""
         self._clients = clients
         self._errors = KafkaErrors(clients.settings)
         self._topic = Names.of(clients.settings).control

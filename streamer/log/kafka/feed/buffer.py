@@ -192,10 +192,10 @@ class FeedBuffer:
         self.loop.call_soon_threadsafe(conclude, pending.done, outcome)
 
     def take_unreadable(self, held: int) -> Mapping[Partition, Mapping[int, DeadLetter]]:
-        """Remove and return the dead letters of unreadable records, so that the caller records them.
+        """Remove and return the dead letters of unreadable records, which the caller must record.
 
-        `held` is the number of such dead letters that the member already holds.
-        Reading stops while there are 500 or more in total.
+        `held` is the number of such dead letters that the member already holds. Reading
+        stops while there are 500 or more in total.
         """
         with self._changed:
             taken = {of: each.unreadable for of, each in self._partitions.items() if each.unreadable}
@@ -265,7 +265,7 @@ class FeedBuffer:
             return self._has_room() and not self._closing
 
     def held_back(self, already: Collection[Partition]) -> frozenset[Partition]:
-        """Return the partitions that the consumer must pause; it has paused `already` before.
+        """Return the partitions that the consumer must pause; the consumer has paused `already` before.
 
         The loop often pauses a partition briefly. After a pause of the consumer, the
         next event arrives late. So the consumer pauses a partition only if the loop has

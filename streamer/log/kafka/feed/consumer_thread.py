@@ -63,8 +63,8 @@ _OURS = {
 class ConsumerThread:
     """Runs a member of the subscriber's group, and replaces the member after a failure.
 
-    The thread owns every client. It ends after `stop`, or after an error that needs
-    an operator; every later call of the feed raises this error.
+    The thread owns every client. The thread ends after `stop`, or after an error that
+    needs an operator. Every later call of the feed raises this error.
     """
 
     def __init__(self, log_context: LogContext, subscription: Subscription, buffer: FeedBuffer) -> None:

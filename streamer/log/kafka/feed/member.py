@@ -31,7 +31,7 @@ class GroupMember:
     def __init__(
         self, consumer: Consumer, reader: PartitionReader, commits: Commits, context: ConsumerContext
     ) -> None:
-        """Use `consumer`, which has not joined its group yet; it sends its commits through `commits`.
+        """Use `consumer`, which has not joined its group yet; the member sends its commits by `commits`.
 
         `reader` fetches the assigned partitions.
         """

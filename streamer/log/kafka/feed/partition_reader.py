@@ -203,8 +203,8 @@ class PartitionReader:
     def _look_up_ends(self) -> None:
         """Look up the end of each partition, and the consumer's position in it.
 
-        Transaction markers occupy offsets, but a consumer never returns them. Only
-        its position shows that it has passed them.
+        Transaction markers occupy offsets, but a consumer never returns these markers.
+        Only the position of the consumer shows that it has passed them.
         """
         now = self._clock.monotonic()
         due = now >= self._ends_due

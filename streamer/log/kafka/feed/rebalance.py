@@ -127,16 +127,16 @@ def _offsets_at(
 class Rebalance:
     """Takes over and releases partitions, in the thread that polls the consumer.
 
-    A new partition passes these steps in order: read its committed offsets, restore
-    its parked events, announce it to the loop, and let `reader` read it. The
-    restoration can take a while; the other partitions continue in the meantime. The
-    consumer itself fetches nothing, and only holds the assignment.
+    A new partition passes these steps in order: read its committed offsets, restore its
+    parked events, announce it to the loop, and let `reader` read it. The restoration
+    can take a while; the other partitions continue in the meantime. The group's
+    consumer fetches no records, and only holds the assignment.
     """
 
     def __init__(
         self, consumer: Consumer, reader: PartitionReader, commits: Commits, context: ConsumerContext
     ) -> None:
-        """Serve `consumer`, which sends its commits through `commits`."""
+        """Serve `consumer`; the commits of the consumer are sent by `commits`."""
         self._consumer = consumer
         self._reader = reader
         self._commits = commits

@@ -76,7 +76,7 @@ class SettledEventReader:
     def __init__(
         self, clients: Clients, admin: KafkaAdmin, subscription: Subscription, retry_limit_s: float
     ) -> None:
-        """Prepare the reader; it connects when the first portion is read."""
+        """Prepare the reader, which connects when the first portion is read."""
         self._clients = clients
         self._admin = admin
         self._subscriber = subscription.subscriber

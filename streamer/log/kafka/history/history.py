@@ -58,7 +58,7 @@ _Answer = TypeVar("_Answer")
 
 
 class KafkaHistory:
-    """`EventHistory` of the topics in one cluster. It creates, checks and commits nothing."""
+    """`EventHistory` of the topics in one cluster. Creates, checks and commits nothing."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients

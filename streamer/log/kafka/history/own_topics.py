@@ -1,4 +1,4 @@
-"""Readers of Streamer's own topics for operators: they find foreign records, and an event's receipts."""
+"""Readers of Streamer's own topics, which find foreign records and receipts for operators."""
 
 from collections.abc import Callable, Collection
 from contextlib import closing

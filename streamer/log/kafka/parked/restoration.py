@@ -63,9 +63,9 @@ class _Lane:
 class Restoration:
     """Reads the parked topic for some partitions, one slice at a time; blocking, for one thread.
 
-    It keeps no event bodies. The reader finds all records that were committed
-    before it started. These are all records of a lane: no other process can change
-    the lane after the group has assigned the partition to this process.
+    The restoration keeps no event bodies in memory. The reader finds all records that
+    were committed before it started. These are all records of a lane: no other process
+    can change the lane after the group has assigned the partition to this process.
     """
 
     def __init__(

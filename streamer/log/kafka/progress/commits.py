@@ -30,7 +30,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetCommitter:
-    """Access to the offsets of a consumer's group; `send` commits them."""
+    """Access to the offsets of a consumer's group; the function `send` commits offsets."""
 
     consumer: Consumer
     send: Callable[[Consumer, Sequence[TopicPartition], Outcome], None]
@@ -40,7 +40,7 @@ class OffsetCommitter:
         self.send(self.consumer, offsets, outcome)
 
     def committed(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-        """Wait briefly for the committed offsets, and return them, negative if there are none.
+        """Wait briefly for the committed offsets, and return these offsets, negative if there are none.
 
         Raises `KafkaException`.
         """
@@ -195,9 +195,9 @@ class CommittedOffsets:
     def beginnings(self, places: Collection[TopicPartition]) -> list[TopicPartition]:
         """Return the first offsets of `places`.
 
-        The admin client does this, because a consumer would have to look up leaders
-        with `list_topics`. The Python client crashes the process when `list_topics`
-        is called in a callback and another callback follows.
+        The admin client requests the offsets, because a consumer would have to look up
+        leaders with `list_topics`. When `list_topics` is called in a callback and
+        another callback follows, the Python client crashes the process.
         """
         return self._retry.call(self._admin.beginnings, places)
 
@@ -233,7 +233,7 @@ class CommittedOffsets:
             return self.stored(consumer, as_topic_partitions(partitions))
 
     def commit(self, consumer: Consumer, commits: Commits, beginnings: Sequence[TopicPartition]) -> None:
-        """Commit `beginnings`, so that a later loss by retention is detected."""
+        """Commit `beginnings`, so that a later loss of events by retention is detected."""
         commits.send(consumer, beginnings, self._committed, is_repeatable=False)
 
     def _decoded(self, place: TopicPartition) -> SettledOffsets:

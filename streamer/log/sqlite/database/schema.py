@@ -207,9 +207,10 @@ def open_reader(path: Path) -> sqlite3.Connection:
 def open_shared(path: Path) -> sqlite3.Connection:
     """Return a read-only connection for a process that does not own the file.
 
-    SQLite opens the file itself read-only. So this connection can't checkpoint the
-    write-ahead log. It also can't remove the write-ahead log when it closes as the
-    last connection. Raises `LogMisconfigured` for a file with another schema.
+    SQLite opens the database file read-only. So this connection can't checkpoint the
+    write-ahead log. When this connection closes as the last connection, it also can't
+    remove the write-ahead log. Raises `LogMisconfigured` for a file with another
+    schema.
     """
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?mode=ro", timeout=_BUSY_S, isolation_level=None, uri=True

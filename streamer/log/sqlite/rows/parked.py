@@ -45,7 +45,7 @@ class ParkedRows:
         return rows
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Write the rows; writing them twice has no further effect."""
+        """Write the rows; to write the same rows twice has the same effect as to write them once."""
         parameters = (self.subscriber,)
         delete_rows(
             connection,

@@ -40,8 +40,8 @@ class OffsetRange:
     """Range of events to read: from `begin` to `end` (exclusive), with types that match one of `globs`.
 
     With `forwarded_to`, the range has only events that were forwarded to this
-    subscriber; otherwise, only events that were not forwarded. `globs` have the
-    syntax of SQLite's GLOB.
+    subscriber. Without `forwarded_to`, the range has only events that were not
+    forwarded. `globs` have the syntax of SQLite's GLOB.
     """
 
     begin: int
@@ -80,9 +80,9 @@ def window_of(subscription: Subscription, *, begin: int, end: int) -> OffsetRang
 def find_place(connection: sqlite3.Connection, subscription: Subscription) -> StoredPosition:
     """Return the subscriber's position; for a new subscriber, store and return its `start`.
 
-    Downstream subscribers get a position too, so that retention keeps the events that
-    are forwarded to them. No event was forwarded yet to a new downstream subscriber, so
-    the subscriber begins at the end.
+    Downstream subscribers also get a position, so that retention keeps the events that
+    are forwarded to these subscribers. No event was forwarded yet to a new downstream
+    subscriber, so the subscriber begins at the end.
     """
     for downstream in subscription.downstream:
         if known_place(connection, downstream) is None:
