@@ -65,7 +65,7 @@ class HeadDelivery:
         return REQUEUE if tried is None else tried
 
     async def _recalled(self, lane: Lane, feed: Feed) -> Command | None:
-        """Recall the first events of a parked lane into memory; return a command if that failed."""
+        """Recall the first events of a parked lane into memory; return a command if the recall failed."""
         # Events that are recalled together with the head stay in memory until their turn comes.
         offsets = list(islice(lane.parked, 1 if self.state.is_full else _RECALLED))
         entries: list[Entry] | None

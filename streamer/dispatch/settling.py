@@ -111,7 +111,10 @@ class Settling:
     redelivery: Redelivery
 
     def ended(self, lane: Lane, ticket: Ticket, ending: AttemptResult | Command) -> None:
-        """Handle the end of an attempt at the head of `lane`; a command means that there was no attempt."""
+        """Handle the end of an attempt at the head of `lane`.
+
+        If `ending` is a command, there was no attempt.
+        """
         if isinstance(ending, AttemptResult):
             self._tried(lane, ticket, ending)
             return

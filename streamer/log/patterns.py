@@ -12,10 +12,10 @@ _TYPES_REMEMBERED = 4096
 
 
 def wants(patterns: Sequence[str]) -> Wants:
-    """Return a predicate: does an event type match one of `patterns`, case-sensitive?
+    """Return a predicate that is true for event types that match one of `patterns`, case-sensitively.
 
-    The predicate caches its answer for each type, because an org has few types and
-    many events.
+    The predicate caches its answer for each type, because an org has few types and many
+    events.
     """
     any_pattern = "|".join(map(_regular_expression, patterns)) if patterns else _NOTHING
     matches = re.compile(any_pattern, re.DOTALL).fullmatch

@@ -180,7 +180,7 @@ class Holds:
         self._paused_for = reason
 
     def pause_by(self, who: str, reason: str) -> None:
-        """Pause the subscriber on behalf of `who` and report the pause, unless it is already paused."""
+        """Pause the subscriber for `who` and report the pause; do nothing if the subscriber is paused."""
         if self._paused_for is None:
             _log.error("subscriber.paused", subscriber=self.name, by=who, reason=reason)
             self.pause(reason)
@@ -197,11 +197,11 @@ class Admission:
     """Decides when the next attempt at one target can begin.
 
     Five things delay an attempt: a pause by an operator, the guard or the target; a
-    hold that the target asked for; an open breaker; the rate limit; and the
-    concurrency limit. After `begin`, each attempt must end by one of `succeeded`,
-    `failed`, `overloaded`, `abandoned` and `not_sent`. `seconds` is the duration of
-    the plugin's call. `share` is the attempt's share of the call, which is 1
-    without batches.
+    hold that the target asked for; an open breaker; the rate limit; and the concurrency
+    limit. After `begin`, each attempt must end by a call of one of `succeeded`,
+    `failed`, `overloaded`, `abandoned` and `not_sent`. `seconds` is the duration of the
+    plugin's call. `share` is the attempt's share of the call, which is 1 without
+    batches.
     """
 
     clock: Clock

@@ -55,7 +55,7 @@ class BreakerLimits:
 
 
 class Permit(NamedTuple, Generic[LaneT]):
-    """Permission for one attempt of `lane`; `outages` is the number of outages that began before it."""
+    """Permission for one attempt of `lane`; `outages` counts the outages that began before the attempt."""
 
     lane: LaneT
     outages: int
@@ -112,12 +112,12 @@ class CircuitBreaker(Generic[LaneT]):
     the breaker can admit these lanes. The caller asks for the refused lane again after
     `wait_s` seconds, or when a permit has ended.
 
-    A lane has the same name for the lifetime of its key, and the breaker remembers up
-    to a thousand lanes. A failure during an outage does not count as an attempt of the
-    lane, but only in one outage. If a lane fails in an outage, and again after another
-    lane has ended this outage, the failures of the lane count until the lane succeeds.
-    Otherwise, the broken events of a subscriber with little traffic would open the
-    breaker again and again, and would never become dead letters.
+    The name of a lane never changes for the same key, and the breaker remembers up to a
+    thousand lanes. The failures of a lane during an outage do not count as attempts,
+    but this applies to only one outage. If a lane fails in an outage, and again after
+    another lane has ended this outage, the later failures count until the lane
+    succeeds. Otherwise, the broken events of a subscriber with little traffic would
+    open the breaker again and again, and would never become dead letters.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class CircuitBreaker(Generic[LaneT]):
 
     @property
     def opens_in_s(self) -> float:
-        """Seconds until the breaker can admit an attempt; 0 while it is closed or a probe is running."""
+        """Seconds until an attempt can be admitted; 0 while the breaker is closed or a probe is running."""
         return 0.0 if self._until is None else max(0.0, self._until - self._clock.monotonic())
 
     def admit(self, lane: LaneT) -> Permit[LaneT] | None:

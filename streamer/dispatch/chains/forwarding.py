@@ -16,7 +16,7 @@ _NO_RECEIPTS: JsonObject = {"receipts": {}}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downstream:
-    """Subscriber after another subscriber, and the outcomes that it gets in addition to deliveries."""
+    """Downstream subscriber, and the outcomes that this subscriber gets in addition to deliveries."""
 
     name: SubscriberName
     hears_rejections: bool = False
@@ -27,11 +27,12 @@ class Downstream:
 class Forwarding:
     """Creates the events that the subscriber `name` forwards to the subscribers in `downstream`.
 
-    In a forwarded event, `receipts` has one receipt by name for each subscriber that
-    the event has passed. The `outcome` of a receipt is `delivered`, with `answer`,
-    `attempts` and `delivered_at`; or `rejected`, with `reason`, `error`, `answer`,
-    `attempts` and `rejected_at`; or `skipped`. These times are RFC 3339 in UTC, and
-    `at` is in epoch seconds. `again` is true after a redrive of a rejected event.
+    In a forwarded event, `receipts` has the receipt of each subscriber that the event
+    has passed, by the name of the subscriber. The `outcome` of a receipt is
+    `delivered`, with `answer`, `attempts` and `delivered_at`; or `rejected`, with
+    `reason`, `error`, `answer`, `attempts` and `rejected_at`; or `skipped`. These times
+    are RFC 3339 in UTC, and `at` is in epoch seconds. `again` is true after a redrive
+    of a rejected event.
     """
 
     name: SubscriberName
@@ -83,8 +84,8 @@ class Upstream:
     def is_late(self, event: Event) -> bool:
         """Return true for a redriven half that came after the other halves were settled without this half.
 
-        If all halves have passed the subscriber of the redrive, the other halves also
-        come again, and the half is not late.
+        If all halves have passed the subscriber that made the redrive, the other halves
+        also come again, and the half is not late.
         """
         redrives = {
             name: _at(event, name) for name in event.receipts or {} if _receipt_of(event, name).get("again")
@@ -163,7 +164,7 @@ def receipts_of(event: Event) -> JsonObject:
 
 
 def redriven(event: Event, name: SubscriberName) -> Event:
-    """Return `event` with a receipt that says that the subscriber `name` has rejected it before."""
+    """Return `event` with a receipt which says that the subscriber `name` has rejected the event before."""
     return replace(event, receipts={**(event.receipts or {}), name: {"outcome": REJECTED}})
 
 

@@ -168,7 +168,7 @@ class Enrichment:
                 self._is_begun(each)
 
     def _is_begun(self, wanted: "_Wanted") -> bool:
-        """Begin to read a record; return true if no read of it had begun before."""
+        """Begin to read a record; return true if no read of this record had begun before."""
         return self._of(wanted.lookup).expect(wanted.sobject, wanted.record_id, wanted.lookup.fields)
 
     def _cached(self, wanted: "_Wanted") -> tuple[JsonObject | None] | None:

@@ -1,7 +1,7 @@
 """Texts and answers from plugins: limited in length, and without secrets.
 
-A plugin is foreign code. The functions that read its values raise no error,
-whatever the values' own methods do.
+A plugin is foreign code. The functions that read a plugin's values raise no error, even
+if a method of such a value fails.
 """
 
 from collections.abc import Mapping

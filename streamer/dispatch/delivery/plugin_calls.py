@@ -198,7 +198,7 @@ def _sentence(returned: object, name: str) -> str:
 
 
 def _seconds(asked: object) -> float | None:
-    """Return the pause that was `asked` for, limited to a day; `None` if it is not a number."""
+    """Return the pause that was `asked` for, limited to a day; `None` if `asked` is not a number."""
     if not isinstance(asked, int | float):
         return None
     try:

@@ -74,7 +74,7 @@ class RetrySchedule:
 
     @property
     def attempts(self) -> int:
-        """Number of attempts at an event before it is set aside, if the attempts take no time."""
+        """Number of attempts at an event before the event becomes a dead letter, if attempts take no time."""
         backoff, total_s, attempts = self._backoff, 0.0, 1
         while total_s < self.give_up_after_s and attempts < _MOST_ATTEMPTS:
             total_s += backoff.ceiling_s(attempts) / 2

@@ -31,7 +31,7 @@ _NOTHING: JsonObject = {}
 Keys = tuple[int | str, ...]
 
 Mistake = Callable[[Keys, str, str], ConfigurationError]
-"""Function that creates an error from keys below a subscriber, a sentence, and a detail with the value."""
+"""Function that creates an error from: keys below a subscriber; a sentence; a detail with the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ def compile_projection(
 ) -> Project:
     """Compile one expression at `keys` below a subscriber, in the same way as an expression of a body.
 
-    The expression sees `more` names in addition to the names of every event, and
+    The expression sees the names in `more` in addition to the names of every event, and
     can call `functions`. Raises the error that `mistake` creates for a wrong
     expression.
     """

@@ -12,7 +12,7 @@ from streamer.events import Entry, Event, EventId, ParkedLane, Partition
 from streamer.ports import LaneChange
 
 LaneName = tuple[Partition, str]
-"""Partition and name of a lane, which stay the same for the lifetime of its key."""
+"""Partition and name of a lane; for the same key, both are always the same."""
 
 
 class Order(StrEnum):
@@ -41,7 +41,7 @@ class LaneState(Enum):
     LEAVING = auto()
     """This process owns the lane until the handover: attempts in flight can end, but no attempt can begin."""
     GONE = auto()
-    """Another process owns the lane: later results of attempts here do not count."""
+    """Another process owns the lane: later results of attempts in this process are ignored."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -84,7 +84,7 @@ class Lane:
         return bool(self.parked)
 
     def change(self, *, joined: Sequence[Entry] = (), left: Sequence[int] = ()) -> LaneChange:
-        """Return the change for the log to record: events that joined the lane, and offsets that left it."""
+        """Return the change for the log to record: events that joined and offsets that left the lane."""
         return LaneChange(
             partition=self.partition,
             lane=self.name,
@@ -117,7 +117,7 @@ class Lane:
 
 
 class InFlight:
-    """Set of the lanes that are being tried; each lane is in it at most once."""
+    """Set of the lanes that are being tried; each lane is in the set at most once."""
 
     def __init__(self) -> None:
         self._lanes: set[Lane] = set()
@@ -314,7 +314,7 @@ class Lanes:
         return entries
 
     def recalled(self, lane: Lane, entries: list[Entry]) -> None:
-        """Put the first events of a parked lane, which were recalled, into memory."""
+        """Put the recalled first events of a parked lane into memory."""
         lane.entries.extend(entries)
         for entry in entries:
             self._count(entry, 1)

@@ -158,8 +158,8 @@ _OBJECT = ""
 class FieldNames:
     """Names of the fields that a look-up reads.
 
-    `pairs` has each name in its requested spelling, with its key in lower case.
-    `keys` has all keys.
+    Each of `pairs` has a name in its requested spelling, and the key of the name, which
+    is the name in lower case. `keys` has all keys.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -209,7 +209,7 @@ class ObjectFields:
             self._wanted[key] = _Wanted(name if known is None else known.name, now)
 
     def refuse(self, error: RecordsRefused) -> None:
-        """Stop reading the field that `error` names, or the whole object if it names no field."""
+        """Stop reading the field that `error` names, or the whole object if `error` names no field."""
         self._refused[error.field.lower()] = _Refused(error, self.clock.monotonic() + _REFUSED_S)
 
     def refusal(self, fields: Iterable[str]) -> RecordsRefused | None:

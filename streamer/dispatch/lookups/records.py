@@ -187,7 +187,7 @@ class RecordLookups:
         return self._cache.get(sobject, record_id, fields.keys)
 
     def _joined(self, sobject: str, record_id: str, fields: FieldNames) -> LookupBatch:
-        """Return the batch that reads the record; raises the reason why it can't be read."""
+        """Return the batch that reads the record; raises the reason why the record can't be read."""
         hindrance = self._object(sobject).refusal(fields.names) or self._allowance.hindrance
         if hindrance is not None:
             raise hindrance.with_traceback(None)

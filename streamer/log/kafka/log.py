@@ -192,7 +192,7 @@ class KafkaLog:
     def settled_events(
         self, subscription: Subscription, begin: Mapping[Partition, int]
     ) -> AsyncGenerator[Entry, None]:
-        """Yield the settled events of a subscriber, and end, without joining its group."""
+        """Yield the settled events of a subscriber without joining the subscriber's group, and then end."""
         return settled_events(self._clients, self._topics.admin, subscription, begin)
 
     async def close(self) -> None:

@@ -56,7 +56,7 @@ class MemoryConsumers:
         self.reassign(subscriber, moved, to=to)
 
     def assign_new(self, partition: Partition) -> None:
-        """Assign a partition that has appeared to the first feed of each subscriber that can read it."""
+        """Assign a new partition to the first feed of each subscriber that can read the partition."""
         for subscriber in {feed.subscriber for feed in self.feeds if can_read(feed.subscription, partition)}:
             self.reassign(subscriber, [partition], to=next(self._of(subscriber)))
 

@@ -94,7 +94,7 @@ class MemoryFeed:
         self.wake()
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
-        """Record progress and its records together; progress in revoked partitions is ignored."""
+        """Record progress with the records of this progress; progress in revoked partitions is ignored."""
         await asyncio.sleep(0)
         valid = {
             partition: progress

@@ -43,7 +43,7 @@ from streamer.ports import Recorded, Settlement, StoredCheckpoint, Subscription
 class MemoryLog:
     """EventLog, ControlledLog and Ownership in the memory of one process.
 
-    Tests can set its `faults`. They can inspect the kept events, dead letters,
+    Tests can set its `faults`. Tests can also inspect the kept events, dead letters,
     progress, and `continuity`, which has every state of each continuity record.
     """
 

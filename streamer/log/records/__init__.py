@@ -1,10 +1,10 @@
 """Values of the durable logs as JSON that a person can read.
 
 Every record holds its version as `v`. A reader ignores unknown keys, so an older
-Streamer reads the records of a newer Streamer. When a new format could be misread by an
-older Streamer, its version is higher, and the older Streamer raises `LogMisconfigured`.
-A replay id of printable ASCII is written unchanged; any other replay id is written as
-`base64:…`.
+Streamer reads the records of a newer Streamer. A new format that an older Streamer
+could misread has a higher version, and the older Streamer then raises
+`LogMisconfigured`. A replay id of printable ASCII is written unchanged; any other
+replay id is written as `base64:…`.
 """
 
 from streamer.log.records.continuity import decode_continuity, encode_continuity

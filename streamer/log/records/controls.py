@@ -22,7 +22,7 @@ _OF_CHANNEL = 3
 
 
 def encode_control(control: Control) -> bytes:
-    """Return `control` as JSON, with characters that UTF-8 can't hold escaped."""
+    """Return `control` as JSON, and escape characters that UTF-8 can't hold."""
     return encode(
         {
             "subscriber": control.subscriber,
@@ -40,7 +40,7 @@ def decode_control(raw: bytes | str) -> Control:
 
 
 def encode_redrive(redrive: Redrive) -> bytes:
-    """Return `redrive` as JSON, with characters that UTF-8 can't hold escaped."""
+    """Return `redrive` as JSON, and escape characters that UTF-8 can't hold."""
     return encode(
         {
             "v": _version(redrive.letters),
@@ -72,7 +72,7 @@ def decode_left_out(raw: bytes | str) -> frozenset[str]:
 
 
 def encode_snapshot_order(order: SnapshotOrder) -> bytes:
-    """Return `order` as JSON, with characters that UTF-8 can't hold escaped."""
+    """Return `order` as JSON, and escape characters that UTF-8 can't hold."""
     return encode(
         {
             "id": printable(order.id),
@@ -95,7 +95,7 @@ def decode_snapshot_order(raw: bytes | str) -> SnapshotOrder:
 
 
 def encode_position_order(order: PositionOrder) -> bytes:
-    """Return `order` as JSON, with characters that UTF-8 can't hold escaped."""
+    """Return `order` as JSON, and escape characters that UTF-8 can't hold."""
     return encode(
         {
             "id": printable(order.id),

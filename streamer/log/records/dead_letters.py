@@ -218,7 +218,7 @@ def _partition(fields: JsonObject) -> Partition | None:
 
 
 def encode_setback(setback: Setback) -> bytes:
-    """Return `setback` as JSON, with characters of its errors that UTF-8 can't hold escaped."""
+    """Return `setback` as JSON, and escape characters of its errors that UTF-8 can't hold."""
     return encode(
         {
             "attempts": setback.attempts,

@@ -27,7 +27,7 @@ Span = tuple[int, int]
 
 
 def matcher(asked: EventSearch) -> Callable[[Event], bool]:
-    """Return a predicate: does an event match every field of the search `asked`?"""
+    """Return a predicate that is true for events that match every field of the search `asked`."""
     wanted = wants(asked.types or ANY_TYPE)
     key = asked.key
     since, until = text_time(asked.since), text_time(asked.until)

@@ -200,7 +200,7 @@ _TABLES: Mapping[tuple[str, str, str], Callable[[bytes], object]] = {
     ("receipts", "seq", "body"): decode_receipt,
     ("parked_lanes", "lane", "setback"): decode_setback,
 }
-"""Decoder of each column with records, by table, key column and record column."""
+"""Decoders of records, by table, key column and record column."""
 
 
 async def foreign_rows(path: Path, clock: Clock) -> list[str]:

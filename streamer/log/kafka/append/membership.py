@@ -89,7 +89,7 @@ class Membership:
             self._settled.notify_all()
 
     def holds(self, partition: int) -> bool:
-        """Ask the group whether this process owns `partition`; blocks, so never call it on the loop.
+        """Ask the group whether this process owns `partition`; blocking, so not for the event loop.
 
         Raises `LogUnavailable` when the group does not answer.
         """

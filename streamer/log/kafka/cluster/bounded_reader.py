@@ -26,8 +26,9 @@ _CONFIGURATION: Mapping[str, Any] = {
 class BoundedReader:
     """Reads a range of offsets of each partition once, without a group, and returns committed records.
 
-    Blocking, for one thread. If a transaction is open within a range, the reader
-    waits until it is decided, for at most `idle_limit_s` seconds without progress.
+    Blocking, for one thread. If a transaction is open within a range, the reader waits
+    until the transaction is decided, for at most `idle_limit_s` seconds without
+    progress.
     """
 
     def __init__(

@@ -177,7 +177,7 @@ class Clients:
         return refused
 
     def verify(self) -> None:
-        """Create a client of each kind and close the client again; no client has brokers to connect to."""
+        """Create and close a client of each kind; none of these clients has a broker to connect to."""
         settings = self.settings
         errors, apart = KafkaErrors(settings), Clients(settings=settings, connects=False)
         # librdkafka checks more rules for a transactional producer and for a group member.

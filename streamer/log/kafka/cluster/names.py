@@ -121,7 +121,10 @@ class Names:
         )
 
     def is_internal(self, topic: str) -> bool:
-        """Return whether `topic` is one of Streamer's own topics, which the template can never name."""
+        """Return whether `topic` is one of Streamer's own topics.
+
+        The template can never produce the name of such a topic.
+        """
         return topic in self.internal or topic.startswith(self._families)
 
     def is_used(self, topic: str) -> bool:

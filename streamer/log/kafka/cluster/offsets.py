@@ -35,7 +35,7 @@ def look_up(consumer: Consumer, partitions: Sequence[TopicPartition], what: int)
 
 
 def checked(partitions: list[TopicPartition]) -> list[TopicPartition]:
-    """Return `partitions`, a broker's answer, unchanged; raises the first error in it as `KafkaException`."""
+    """Return a broker's answer `partitions` unchanged; raises its first error as `KafkaException`."""
     for partition in partitions:
         if partition.error is not None:
             raise KafkaException(partition.error)

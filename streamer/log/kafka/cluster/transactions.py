@@ -151,7 +151,7 @@ class Transactions:
         offsets: Sequence[TopicPartition] = (),
         generation: Any = None,
     ) -> Mapping[bytes, int]:
-        """Commit all records and `offsets`, or nothing; return the noted offsets by the records' keys.
+        """Commit all records and `offsets`, or nothing; return offsets of records by key (see `noting`).
 
         A batch is sent when all earlier batches are acknowledged. `generation` is the
         result of `consumer_group_metadata`. The broker refuses the offsets of a past

@@ -24,7 +24,7 @@ from streamer.log.records import decode_dead_letter, decode_letter_head, letter_
 
 
 class LetterIndex:
-    """Offsets of the newest version of each dead letter, and the heads that were not taken yet.
+    """Offsets of each dead letter's newest version, and the heads that `take_heads` has not yielded yet.
 
     After `take_heads`, the index holds only ids and offsets in memory.
     """

@@ -101,7 +101,10 @@ class ControlWatch:
             self._follow_once(pulse)
 
     def _follow_once(self, pulse: Pulse) -> None:
-        """Follow the topic until the watch is closed, or until the log is unavailable; then pause."""
+        """Follow the topic until the watch is closed.
+
+        If the log is unavailable, pause and return earlier.
+        """
         try:
             with (
                 self._errors.explained(doing="reading", subject=f"topic {self._topic}"),

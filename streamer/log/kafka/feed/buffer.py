@@ -79,7 +79,7 @@ class PendingSettlement:
 
 
 class FeedBuffer:
-    """Bounded queue of entries for each partition, and a queue of settlements in the other direction.
+    """Bounded queues of entries, one for each partition, and a queue of settlements, which go to Kafka.
 
     The event loop calls `take` and the methods that are defined between `take` and
     `close`. Two threads call the methods that are defined below `close`. The member's
@@ -211,10 +211,9 @@ class FeedBuffer:
             self._changed.wait_for(lambda: bool(self._settlements) or self._closing, timeout_s)
 
     def wait_until_processed(self, timeout_s: float) -> bool:
-        """Wait until the loop has processed every change; return whether it has.
+        """Wait until the loop has processed every change; return true if it has processed all of them.
 
-        A queued settlement, the end of the threads, or `timeout_s` also ends the
-        wait.
+        A queued settlement, the end of the threads, or `timeout_s` also ends the wait.
         """
         with self._changed:
             self._changed.wait_for(

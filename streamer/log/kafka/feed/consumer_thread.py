@@ -111,7 +111,7 @@ class ConsumerThread:
         await self._joined
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
-        """Return the parked events among `offsets` of a partition; none if this process does not own it."""
+        """Return the parked events among `offsets` of a partition; empty if the partition is not assigned."""
         places = self._context.assigned.parked(partition, offsets)
         return await self._recall.fetch(partition, places) if places else []
 

@@ -51,9 +51,9 @@ class InitialOffsets:
 
     If a partition has no committed offset later, the partition is new, and it is read
     from its beginning. `marker` is a partition that always exists and is never read.
-    Its committed offset proves that the subscriber has begun, even if no event
-    partition existed at that time. `ensure_topics` gets `has_begun`, which says whether
-    the subscriber's parked topic must exist already.
+    The committed offset of `marker` proves that the subscriber has begun, even if no
+    event partition existed at that time. `ensure_topics` gets `has_begun`, which says
+    whether the subscriber's parked topic must exist already.
     """
 
     start: Start | datetime

@@ -41,7 +41,7 @@ async def settled_events(
     *,
     retry_limit_s: float = RETRY_LIMIT_S,
 ) -> AsyncGenerator[Entry, None]:
-    """Yield the settled events of a subscriber from the offsets in `begin` to its progress.
+    """Yield the settled events of a subscriber from the offsets in `begin` to the subscriber's progress.
 
     The generator waits up to `retry_limit_s` seconds for silent brokers or an open
     transaction, and then raises `LogUnavailable`.

@@ -86,7 +86,7 @@ def known_topics(admin: KafkaAdmin) -> dict[str, int]:
 
 
 class EventTopics:
-    """`ChunkSource` of the topics that can hold the events of a search; `run` makes its blocking calls."""
+    """`ChunkSource` of the topics that can hold the events of a search; `run` makes all blocking calls."""
 
     def __init__(
         self, clients: Clients, admin: KafkaAdmin, asked: EventSearch, keys: Keys, run: InThread

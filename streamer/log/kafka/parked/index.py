@@ -103,7 +103,7 @@ class ParkedChanges:
         )
 
     def conclude(self, written: Mapping[bytes, int]) -> None:
-        """Update the index after the records were written; `written` has their offsets by key."""
+        """Update the index after the records were written; `written` has the records' offsets by key."""
         for change in self._changes:
             added = self._added[change.partition, change.lane]
             locations: dict[int, ChunkOffsets] = {

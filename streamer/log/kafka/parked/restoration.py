@@ -221,9 +221,9 @@ class Restorations:
     def begin(self, progress: Mapping[Partition, SettledOffsets]) -> None:
         """Start to restore partitions; their committed offsets must have been read before.
 
-        The group returns no offset while a transaction that moves the offset is
-        open. So the parked events of a previous owner are below the end offsets
-        that are read now, even if their transaction is still undecided. Raises
+        The group returns no offset while a transaction that moves the offset is open.
+        So the parked events of a previous owner are below the end offsets that are read
+        now, even if the transaction that wrote these events is still undecided. Raises
         `KafkaException`.
         """
         homes = {self._topic.home(partition) for partition in progress}

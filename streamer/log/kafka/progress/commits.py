@@ -81,7 +81,7 @@ class Commits:
         *,
         is_repeatable: bool = True,
     ) -> None:
-        """Commit `offsets`; polling the consumer or `give_up` calls `outcome` with the result.
+        """Commit `offsets`; `outcome` gets the result when the consumer is polled, or from `give_up`.
 
         The caller sets `is_repeatable` to false if another commit can follow before
         this commit is confirmed.
@@ -146,7 +146,7 @@ class Commits:
 
 
 def send_at_once(consumer: Consumer, offsets: Sequence[TopicPartition], outcome: Outcome) -> None:
-    """Commit and wait for the result, during a rebalance, when polling brings no results."""
+    """Commit during a rebalance, when polling brings no results, and wait for the result."""
     try:
         answers = consumer.commit(offsets=list(offsets), asynchronous=False)
     except KafkaException as exc:

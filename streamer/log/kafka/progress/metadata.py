@@ -57,7 +57,10 @@ def marked(metadata: str, mark: str) -> str:
 
 
 def bears(metadata: str | None, mark: str) -> bool:
-    """Return whether `metadata` contains `mark`: then the transaction with this mark has committed."""
+    """Return whether `metadata` contains `mark`.
+
+    If `metadata` contains `mark`, the transaction with this mark has committed.
+    """
     return (metadata or "").partition(_POINT)[2] == mark
 
 

@@ -30,7 +30,7 @@ _DEADLINE_S = 20.0
 _TRANSACTION_TIMEOUT_MS = 10_000
 
 Done = Callable[[Recorded | StreamerError], None]
-"""Callback with the recorded part of a settlement, or with the error that prevented it."""
+"""Callback with the recorded part of a settlement, or with the error that prevented the recording."""
 
 
 class NotYet(LogUnavailable):
@@ -82,10 +82,10 @@ class KafkaSettler:
     Progress alone is a plain commit. A settlement with receipts, forwarded events, dead
     letters or parked events is written in one transaction together with the offsets
     that cover it. The broker refuses both kinds of commit from a former member of the
-    group. If the answer to a transaction was lost, its mark shows whether it took
-    effect.
+    group. If the answer to a transaction was lost, the mark of the transaction shows
+    whether the transaction took effect.
 
-    With `receipts`, progress alone is a transaction too, because librdkafka sends a
+    With `receipts`, progress alone is also a transaction, because librdkafka sends a
     plain commit again when a connection breaks. The broker could then accept the
     repeated commit late. The late commit would undo newer progress, and the events of
     the undone progress would be delivered again, each with a second receipt.
@@ -172,7 +172,7 @@ class KafkaSettler:
         offsets: OffsetCommitter,
         done: Done,
     ) -> None:
-        """Record the part of `settlement` whose partitions are still assigned under its assignment.
+        """Record `settlement` for the partitions that are still assigned under the settlement's assignment.
 
         `done` gets `Fenced` when the settlement contains more than progress and belongs
         to an earlier assignment. `done` gets `LogUnavailable` when it is uncertain

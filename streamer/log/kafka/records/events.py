@@ -1,8 +1,8 @@
 """Records of events as CloudEvents, of receipts, and of continuity records; and chunks of large values.
 
-In binary mode, the value contains the event's data, and the headers contain its
-attributes. In structured mode, the value contains the whole event. The record's key
-is the event's key, so the changes of a Salesforce record stay in one partition.
+In binary mode, the value contains the event's data, and the headers contain the event's
+attributes. In structured mode, the value contains the whole event. The record's key is
+the event's key, so the changes of a Salesforce record stay in one partition.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ _TYPE_HEADERS = frozenset({"ce_type", "type"})
 Encode = Callable[[Event, int], ProducerRecord]
 """Function that returns the record of an event; the second argument is the time in epoch milliseconds.
 
-It raises `TypeError` or `ValueError` when JSON or UTF-8 can't hold the event.
+The function raises `TypeError` or `ValueError` when JSON or UTF-8 can't hold the event.
 """
 
 
@@ -203,8 +203,8 @@ def continuity_message(record: ContinuityRecord, topic: str) -> ProducerRecord:
 def continuity_of(message: Message) -> ContinuityRecord:
     """Return the continuity record in `message`; raises `LogMisconfigured`.
 
-    A record of the former format has the channel as its key, so its offset serves
-    as the id.
+    A record of the former format has the channel as its key, so the offset of the
+    record serves as the id.
     """
     return decode_continuity(message.value() or b"", former_id=f"former:{message.offset()}")
 

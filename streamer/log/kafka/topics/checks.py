@@ -21,7 +21,7 @@ MANY_BROKERS = 3
 """With this many brokers and with copies of the topics, one broker can die without loss of data."""
 
 SAFE_MINIMUM = 2
-"""Number of copies that must hold a record before a cluster of `MANY_BROKERS` acknowledges it."""
+"""Copies that must hold a record before a cluster of `MANY_BROKERS` acknowledges the record."""
 
 _SAFE_REPLICAS = 3
 _SALESFORCE_KEEPS_H = 72
@@ -319,8 +319,9 @@ class TopicInspector:
     def coordinator_refusals(self) -> Sequence[StreamerError]:
         """Return the reasons why transactions or groups do not work.
 
-        Like every start, it initialises a producer with the transactional id of the
-        start-up check; no daemon uses this id for anything else.
+        Like every start of Streamer, this call initialises a producer with the
+        transactional id of the start-up check; no daemon uses this id for anything
+        else.
         """
         return list(self._coordinators.refusals(self._clock.monotonic() + self._timeout_s))
 

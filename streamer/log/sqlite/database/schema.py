@@ -189,7 +189,7 @@ def _check_kind(path: Path) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Give rights to the file's owner only; SQLite gives its companion files the same rights."""
+    """Give rights to the file's owner only; SQLite gives the same rights to the companion files."""
     with suppress(FileExistsError):
         # Open only a new file, because closing a file drops the locks that this process has on it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

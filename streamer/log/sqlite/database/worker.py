@@ -257,7 +257,7 @@ def delete_rows(
 ) -> None:
     """Run the statement `delete`, which ends with a column's name, for all `keys` in this column.
 
-    `parameters` are the parameters of the statement before its column.
+    `parameters` are the parameters that come before the column in the statement.
     """
     for batch in _batches(keys, min(_ROWS_AT_ONCE, _PARAMETERS - len(parameters))):
         connection.execute(f"{delete} IN ({','.join('?' * len(batch))})", (*parameters, *batch))

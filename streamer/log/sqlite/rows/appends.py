@@ -103,7 +103,7 @@ def read_checkpoints(connection: sqlite3.Connection, foreign: ForeignRecords) ->
 def read_stored(
     connection: sqlite3.Connection, owner: str, foreign: ForeignRecords
 ) -> list[StoredCheckpoint]:
-    """Return the checkpoints of all channels, with `owner` as their owner; foreign rows are skipped."""
+    """Return all channels' checkpoints with `owner` as the owner of each; foreign rows are skipped."""
     rows = connection.execute("SELECT channel, body, stored_at FROM checkpoints").fetchall()
     return [
         StoredCheckpoint(checkpoint=checkpoint, stored_at=stored_at, owner=owner)

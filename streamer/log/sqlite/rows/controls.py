@@ -71,7 +71,7 @@ def write_control(connection: sqlite3.Connection, row: _Row) -> None:
 
 
 def write_redrive(connection: sqlite3.Connection, row: _Row) -> None:
-    """Write a redrive, replacing the row with the same id."""
+    """Write a redrive over the row with the same id."""
     connection.execute("INSERT OR REPLACE INTO redrives VALUES (?, ?)", row)
 
 
@@ -88,7 +88,7 @@ def leave_out(connection: sqlite3.Connection, id_: str, letters: Collection[str]
 
 
 def order_snapshot(connection: sqlite3.Connection, order: SnapshotOrder) -> None:
-    """Write a snapshot order, replacing the row with the same id, or remove an ended order."""
+    """Write a snapshot order over the row with the same id, or remove an ended snapshot order."""
     row = printable(order.id), encode_snapshot_order(order)
     if order.ended_at is None:
         connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?)", row)
@@ -97,7 +97,7 @@ def order_snapshot(connection: sqlite3.Connection, order: SnapshotOrder) -> None
 
 
 def order_position(connection: sqlite3.Connection, order: PositionOrder) -> None:
-    """Write a position order, or remove an ended order."""
+    """Write a position order, or remove an ended position order."""
     row = printable(order.id), encode_position_order(order)
     if order.ended_at is None:
         connection.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", row)

@@ -48,7 +48,7 @@ def first_appended(connection: sqlite3.Connection, at: float) -> FirstAppended:
 
 
 def bounds(connection: sqlite3.Connection, table: str) -> tuple[int, int]:
-    """Return the number of the first row of `table`, and the last number plus one; zeros if it is empty."""
+    """Return the first row's number, and the last row's number plus one; zeros for an empty `table`."""
     # Two subqueries are needed: for min and max in one query, SQLite would read the whole table.
     first, last = connection.execute(
         f"SELECT (SELECT min(seq) FROM {table}), (SELECT max(seq) FROM {table})"  # noqa: S608 - names of ours

@@ -54,10 +54,10 @@ class OffsetRange:
 class StoredPosition:
     """Stored position of `subscriber`.
 
-    `not_before` is the time of the oldest event that the subscriber wants, or empty
-    if the subscriber did not start at a time. `expired` is the number of offsets
-    that retention deleted before the subscriber read them. `settlements` is the
-    number of recorded settlements.
+    `not_before` is the time of the oldest event that the subscriber wants; it is empty
+    if the subscriber did not start at a given time. `expired` is the number of offsets
+    that retention deleted before the subscriber read them. `settlements` is the number
+    of recorded settlements.
     """
 
     subscriber: SubscriberName
@@ -158,7 +158,7 @@ def write_progress(
 def mark_absent(
     connection: sqlite3.Connection, configured: Collection[SubscriberName], now: float
 ) -> list[SubscriberName]:
-    """Mark subscribers that are not in `configured` as absent since `now`; return the newly absent ones."""
+    """Mark subscribers that are not in `configured` as absent since `now`; return the newly marked names."""
     names = [row[0] for row in connection.execute("SELECT name FROM subscribers WHERE absent_since IS NULL")]
     absent = [SubscriberName(name) for name in names if name not in configured]
     connection.executemany(
