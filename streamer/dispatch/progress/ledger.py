@@ -135,7 +135,7 @@ class Ledger:
         self._change()
 
     def doubt_ownership(self) -> None:
-        """Treat the ownership of all partitions as unconfirmed until the log has accepted records of all."""
+        """Treat the ownership of each partition as unconfirmed until the log accepts a record of it."""
         self.ownership_check.begin(self._held)
         self._change()
 

@@ -146,8 +146,8 @@ class Restoration:
             try:
                 self._apply_one(message)
             except (ValueError, ForeignRecord) as exc:
-                # If several valid records have the same key, the newest of these records is the
-                # state of the lane.
+                # The foreign record is skipped, so the newest valid record with the same key is
+                # used.
                 set_aside(self._foreign, message, exc)
 
     def _apply_one(self, message: Message) -> None:
