@@ -1,4 +1,4 @@
-"""Batches of attempts at different lanes, which are made in one call of the plugin."""
+"""Batches: one call of the plugin makes several attempts at different lanes."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -66,7 +66,7 @@ class Batches:
         return batch.tried.get(lane)
 
     def reconsider(self) -> None:
-        """Send the batch that is being filled, if it is full or no more attempts can join it."""
+        """Send the batch that is being filled, if the batch is full or no more attempts can join."""
         batch = self._filling
         if batch is not None and (len(batch) >= self.batching.size or not self._more_can_come(batch)):
             self._send()
@@ -79,8 +79,8 @@ class Batches:
 
     def _more_can_come(self, batch: _Batch) -> bool:
         state, in_flight = self.state, len(self.state.in_flight)
-        # An attempt outside of batches is recalling its event, or has just ended and takes the
-        # next lane.
+        # An attempt that is in no batch recalls its event, or has just ended and takes the next
+        # lane. So this attempt can still join.
         if in_flight > self._under_way + len(batch):
             return True
         if state.is_closed or state.ledger.is_full or not self.admission.opens_within(self.batching.wait_s):

@@ -70,4 +70,4 @@ SETTLE = Settle()
 SET_LOST_ASIDE = SetLostAside()
 REQUEUE = Requeue()
 ASK_AGAIN = Wait(delay_s=1.0)
-"""The log was unavailable, so the lane's events must be recalled again."""
+"""The log was unavailable, so the lane waits a second, and its events are then recalled again."""

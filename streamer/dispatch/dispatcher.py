@@ -29,15 +29,15 @@ class DispatchOptions:
     """Settings of one subscriber's deliveries.
 
     The log waits `session_s` seconds for a silent process before it gives the
-    partitions to other processes. If the loop was frozen, or the log accepts no
-    record, the partitions can be lost. Then no attempt begins until the log has
-    accepted a record for each partition. `None` means that the log never gives
-    partitions to another process.
+    partitions to other processes. If the event loop was frozen, or if the log accepts
+    no record, the partitions can be lost. In this case, no attempt begins until the log
+    has accepted a record for each partition. `session_s` is `None` if the log never
+    gives partitions to another process.
 
-    With `batching`, one call of the plugin delivers the heads of several lanes.
-    Halves of an event must arrive within `join_within_s` seconds. An event is late
-    after `deliver_within_s` seconds. Each function in `on_read` is called with
-    every event that is read.
+    With `batching`, one call of the plugin delivers the heads of several lanes. Halves
+    of an event must arrive within `join_within_s` seconds. An event that is not
+    delivered after `deliver_within_s` seconds is late. Each function in `on_read` is
+    called with every event that is read.
     """
 
     limits: Limits
@@ -53,10 +53,10 @@ class DispatchOptions:
 class Dispatcher:
     """Delivers the log's events to one target, in order for each lane, and many lanes at the same time.
 
-    An event is settled when it was delivered, skipped, parked or set aside. Only
-    then is the next event of its lane delivered. All parts share one `state`, and
-    no part refers to another part: the intake fills the state, the workers empty
-    it, and settling applies the result of each attempt.
+    An event is settled when it was delivered, skipped, parked or set aside. Only then
+    is the next event of its lane delivered. All parts share one `state`, and no part
+    refers to another part. The intake puts events into the state, the workers try these
+    events, and settling applies the result of each attempt.
     """
 
     def __init__(
@@ -150,11 +150,11 @@ class Dispatcher:
 
     @property
     def stalled_since(self) -> float | None:
-        """Time since which no attempt has ended although attempts are possible, in monotonic seconds.
+        """Monotonic time since which no attempt has ended although attempts are possible.
 
-        `None` while there is nothing to try. Also `None` while something explains
-        the pause: a hold, an open breaker, retries that are not due, an ownership
-        check, or a log that accepts no record.
+        `None` while there is nothing to try. Also `None` while something prevents
+        attempts: a hold, an open breaker, retries that are not due, an ownership check,
+        or a log that accepts no record.
         """
         state = self.state
         if not state.has_work or self.admission.hindrance:
@@ -172,7 +172,8 @@ class Dispatcher:
     @property
     def _next_try_at(self) -> float | None:
         opens_s = self.admission.opens_in_s
-        # While one lane waits for permission, no other lane is taken, so a lane is due.
+        # While a worker waits for permission for one lane, this lane is due, but `ready` can be
+        # false.
         is_due = self.state.lanes.ready or self._workers.is_choosing
         due_s = 0.0 if is_due else self.state.delay_queue.next_s
         if opens_s is None or due_s is None:
@@ -215,10 +216,10 @@ class Dispatcher:
         state.is_closed = True
         if self._workers.on_idle is not None:
             self._workers.on_idle()
-        # Reading continues, because it also reports lost partitions.
+        # Reading continues, because the feed also reports lost partitions.
         self._intake.restrain(feed)
         await state.in_flight.landed()
-        # After a restart, the attempts that were made must still count.
+        # The lanes are parked, so that the attempts made so far still count after a restart.
         state.park_failed(state.ledger.partitions)
         await state.ledger.complete()
 

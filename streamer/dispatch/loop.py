@@ -30,7 +30,7 @@ TryOnce = Callable[[Lane], Awaitable[AttemptResult | None]]
 
 
 async def or_end(work: Awaitable[None], ending: asyncio.Event) -> None:
-    """Await `work`; set `ending` if it fails, because the error then cancels the attempts in flight."""
+    """Await `work`; set `ending` if `work` fails, because its error then cancels the attempts in flight."""
     try:
         await work
     except Exception:
@@ -65,7 +65,7 @@ class HeadDelivery:
         return REQUEUE if tried is None else tried
 
     async def _recalled(self, lane: Lane, feed: Feed) -> Command | None:
-        """Recall the first events of a parked lane into memory; return a command if that failed."""
+        """Recall the first events of a parked lane into memory; return a command if the recall failed."""
         # Events that are recalled together with the head stay in memory until their turn comes.
         offsets = list(islice(lane.parked, 1 if self.state.is_full else _RECALLED))
         entries: list[Entry] | None
@@ -90,8 +90,8 @@ class HeadDelivery:
         except LogUnavailable as error:
             self._warn(error)
             return ASK_AGAIN
-        # The next half must find a waiting lane in the delay queue, so this path awaits nothing
-        # in between.
+        # Nothing is awaited between the command and the delay queue, so that the next half finds
+        # the waiting lane there.
         if command is None and not await self.state.owns(lane):
             return REQUEUE
         return command
@@ -106,13 +106,14 @@ def _without_gap(lane: Lane, entries: list[Entry]) -> list[Entry]:
 
 
 _PAUSE_S = 1.0
-# Shorter than the time after which the log moves the partitions without waiting for this process.
+# This time is shorter than the time after which the log moves the partitions without waiting for
+# this process.
 _FINISH_S = 2.0
 
 
 @dataclass(slots=True, kw_only=True)
 class Intake:
-    """Takes events in no faster than they are delivered, and releases partitions when the log asks for it.
+    """Takes events in no faster than they are delivered, and releases partitions at the log's request.
 
     Each function in `on_read` is called with every event that was read.
     """
@@ -133,7 +134,7 @@ class Intake:
                 self.state.moved()
 
     async def record(self, feed: Feed) -> None:
-        """Record settled events until cancelled, and resume reading if that makes room."""
+        """Record settled events until cancelled, and resume reading when a record makes room."""
         while True:
             await self.state.ledger.record(feed)
             if self.state.standstill.has_ended():
@@ -173,8 +174,8 @@ class Intake:
             # delivered.
             state.park_waiting(state.ledger.partitions)
         elif self.joining is not None:
-            # The missing halves can come later in a partition whose settled offsets already
-            # fill its metadata.
+            # A crowded partition is not read further, but can still hold missing halves. Parking
+            # the waiting events settles their offsets, so that reading continues.
             state.park_waiting(state.ledger.crowded)
         paused = state.paused_partitions()
         if paused != self._paused:
@@ -197,8 +198,8 @@ class Intake:
     async def _give_up(self, partitions: frozenset[Partition], feed: Feed) -> None:
         """Wait briefly for the attempts in flight in `partitions`, and record their results.
 
-        The next owner would repeat unrecorded deliveries, and a rolling restart
-        must repeat nothing.
+        Otherwise, the next owner would repeat unrecorded deliveries, but a rolling
+        restart must repeat no delivery.
         """
         state = self.state
         leaving = state.begin_leaving(partitions)
@@ -272,8 +273,9 @@ class Workers:
             await self._freed.wait()
 
     async def _work(self, lane: Lane | None, ticket: Ticket, feed: Feed) -> None:
-        """Try one lane after another, until the next lane would have to wait."""
-        # A cancellation that is not ours is undone, so the number stays.
+        """Try one lane after another, until no lane can be tried at once."""
+        # A cancellation by a plugin is undone, so this number of pending cancellations stays the
+        # same.
         before = cancellations()
         try:
             while lane is not None:
@@ -303,7 +305,7 @@ class Workers:
         return self.admission.begin(lane.full_name)
 
     async def _attempt(self, lane: Lane, ticket: Ticket, feed: Feed, before: int) -> None:
-        """Try the head of `lane`; the task was asked `before` so often to end."""
+        """Try the head of `lane`; `before` is the number of pending cancellations of this task."""
         try:
             ending = await self.head.ending(lane, feed)
             self.settling.ended(lane, ticket, ending)
@@ -318,7 +320,7 @@ class Workers:
         self.settling.landed(lane)
 
     async def _is_cleared(self, lane: Lane) -> bool:
-        """Wait until an attempt at `lane` can begin; true allows it now, but not later."""
+        """Wait until an attempt at `lane` can begin; true allows the attempt now, but not later."""
         while await self.admission.permitted(lane.full_name):
             if not await self.state.standstill.over():
                 return True

@@ -18,17 +18,17 @@ from streamer.events import DeadLetter, Entry, Event, EventId, LetterHead, Parti
 from streamer.ports import LogReader, Subscription
 
 COMPARED_AT_ONCE = 50_000
-"""Number of dead letters that one reading of the log compares with later events of their keys."""
+"""Number of dead letters that are compared with later events of the same keys in one pass over the log."""
 _Lane = tuple[Partition, str]
 
-# Most halves to remember. Normally all halves of an event are found; only halves of dead
-# letters stay alone.
+# Most halves to remember. Normally all halves of an event are found, and only halves without a
+# counterpart, such as those of dead letters, stay in memory.
 _MOST_HALVES = 10_000
 _Order = tuple[DeadLetter, bool]
 
 
 class PlacedLetter(NamedTuple):
-    """Dead letter that can be redriven, with the position of its event; `size` is its size in bytes."""
+    """Dead letter that can be redriven, of `size` bytes, with the position of its event."""
 
     id: str
     subscriber: SubscriberName
@@ -68,8 +68,8 @@ class LetterPlaces:
 def pages(letters: Iterable[PlacedLetter], most: int = COMPARED_AT_ONCE) -> Iterator[list[PlacedLetter]]:
     """Yield all `letters` in pages of about `most`; dead letters of one key are in the same page.
 
-    The dead letters of a page are close to each other in a partition, so that a
-    page needs little reading of the log.
+    The dead letters of a page are close to each other in a partition, so that only a
+    small part of the log must be read for a page.
     """
     keys: dict[tuple[Partition, str], list[PlacedLetter]] = defaultdict(list)
     for letter in sorted(
@@ -91,11 +91,10 @@ _Numbered = tuple[int, PlacedLetter]
 
 
 class RedrivePlan:
-    """Dead letters in the order of a redrive: as the log lists them, but sorted by offset for each key.
+    """Dead letters in redrive order: the order of the log's list, but sorted by offset within each key.
 
     So the events of a key are delivered in order, and the log is read from its
-    beginning to its end. The cost of each step depends only on the size of its
-    result.
+    beginning to its end. The cost of each step depends only on the size of its result.
     """
 
     def __init__(self, letters: Sequence[PlacedLetter] = ()) -> None:
@@ -112,7 +111,7 @@ class RedrivePlan:
 
     @property
     def taken(self) -> Collection[str]:
-        """Ids of the dead letters that were taken and not dropped since."""
+        """Ids of the dead letters that were taken and have not been dropped since then."""
         return self._taken.keys()
 
     def drop(self, ids: Iterable[str]) -> None:
@@ -128,8 +127,8 @@ class RedrivePlan:
     ) -> list[PlacedLetter]:
         """Take the next dead letters of the partitions that this process `holds`, within both limits.
 
-        `letters` limits their number, and `size` their total size in bytes; one
-        dead letter always fits.
+        `letters` limits the number of dead letters, and `size` limits their total size
+        in bytes; at least one dead letter is always taken.
         """
         held = [queue for (name, partition), queue in self._queues.items() if holds(name, partition)]
         taken: list[PlacedLetter] = []
@@ -181,16 +180,16 @@ async def superseded(
 ) -> frozenset[str]:
     """Return the ids of the `letters` that a later event with the same key has superseded.
 
-    Such an event comes later in the same partition, the subscriber has settled it,
-    and the subscriber's route `admits` it. An event that is itself a dead letter,
-    or on which the route fails, never reached the target and does not count. So
-    `aside` must have the positions of all dead letters of the subscriber, with or
-    without an event. An event that is set aside after the dead letters were listed
-    can count as delivered. An event that comes in halves counts at the position of
-    its first half, when all halves are settled and none belongs to a dead letter.
+    The later event is in the same partition, the subscriber has settled the event, and
+    the subscriber's route `admits` the event. A later event that is a dead letter, or
+    on which the route fails, never reached the target and does not count. So `aside`
+    must have the positions of all dead letters of the subscriber, with or without an
+    event. A later event that becomes a dead letter after the dead letters were listed
+    can count as delivered. An event that comes in halves counts at the position of its
+    first half, if all halves are settled and no half belongs to a dead letter.
 
-    Dead letters of other subscribers, and dead letters without an event or a
-    position in the log, are never superseded. Raises `LogUnavailable`.
+    Dead letters of other subscribers, and dead letters without an event or a position
+    in the log, are never superseded. Raises `LogUnavailable`.
     """
     waiting: dict[_Lane, dict[str, int]] = defaultdict(dict)
     begin: dict[Partition, int] = {}
@@ -222,13 +221,13 @@ async def superseded(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Halves:
-    """Settled halves, read so far, of events that several subscribers forward."""
+    """Settled halves that were read so far, of events that several subscribers forward."""
 
     upstream: Upstream
     _first: dict[EventId, Entry] = field(default_factory=dict)
 
     def whole(self, entry: Entry) -> Entry | None:
-        """Return the joined event of `entry` at the position of its first half; `None` if it lacks halves."""
+        """Return the joined event of `entry` at its first half's position; `None` if halves are missing."""
         if not self.upstream.joins or not self.upstream.missing(entry.event):
             return entry
         id_ = entry.event.id
@@ -278,29 +277,31 @@ class Redelivery:
     async def superseded(self, letters: Collection[HasPlace], aside: LetterPlaces) -> frozenset[str]:
         """Return the ids of the `letters` that a later event with the same key has superseded so far.
 
-        From now on, deliveries of these keys are watched, so that `redrive` notices
-        dead letters that are superseded later. `aside` has the positions of all
+        After this call, deliveries of the letters' keys are watched, so that `redrive`
+        notices dead letters that are superseded later. `aside` has the positions of all
         dead letters of the subscriber. Raises `LogUnavailable`.
         """
         latest = self.state.latest
         latest.watch(letters)
         admits = self.attempts.admits
         try:
-            # The log does not show deliveries that are not recorded yet.
+            # Wait for the records first, because the log does not show deliveries that are not
+            # recorded yet.
             await self.state.ledger.caught_up()
             return await superseded(letters, self.reader, self.subscription, admits, aside=aside)
         except BaseException:
-            # Without the reading, earlier deliveries are unknown, so the watch is useless.
+            # If the log could not be read, deliveries before the watch are unknown, so the watch
+            # is useless.
             latest.forget(letters)
             raise
 
     def redrive(self, letter: DeadLetter, *, include_superseded: bool) -> Redriven:
         """Park the event of a dead letter in its lane by offset, due at once.
 
-        Later events of the lane are delivered after this event, even if their turn
-        has already come and a pause, a hold or the breaker delays them. While the
-        lane is being tried, the event waits for the end of the attempt before it
-        joins.
+        Later events of the lane are delivered after this event, even if a later event
+        already has its turn and waits for the end of a pause, of a hold or of an
+        outage. If the lane is being tried, the event joins the lane after the attempt
+        has ended.
         """
         if self.state.is_closed:
             return Redriven.NOT_OURS
@@ -318,8 +319,8 @@ class Redelivery:
         if letter.partition not in state.ledger.partitions:
             return Redriven.NOT_OURS
         if state.ledger.is_redriven(letter):
-            # The log has not recorded an earlier redrive yet; the event can even be delivered
-            # already.
+            # The log has not recorded an earlier redrive of the dead letter yet. The event can
+            # already be delivered, so it must not be redriven again.
             return Redriven.TAKEN
         if not include_superseded and state.latest.supersede(letter):
             return Redriven.SUPERSEDED
@@ -327,7 +328,8 @@ class Redelivery:
         entry = Entry(partition=letter.partition, offset=letter.offset, event=event)
         lane = state.lanes.lane_of(entry)
         if lane is not None and entry.offset in lane.parked:
-            # The dead letter was listed before the log recorded its redrive.
+            # The dead letter was listed before the log recorded an earlier redrive, so its event
+            # is in the lane already.
             return Redriven.TAKEN
         if lane is not None and lane in state.in_flight:
             self.waiting[lane][letter.id] = letter, include_superseded

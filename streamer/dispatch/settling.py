@@ -1,4 +1,4 @@
-"""Settling: turns the result of an attempt into a command for its lane, and carries it out."""
+"""Settling: turns the result of an attempt into a command for its lane, and carries out the command."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -64,7 +64,8 @@ def sign_of(tried: AttemptResult) -> TargetSign:
 def command_of(tried: AttemptResult, lane: Lane, schedule: RetrySchedule) -> Command:
     """Return the command for `lane` after an attempt at its head.
 
-    The attempt must be counted already, unless an outage of the target excuses it.
+    The caller must have counted the attempt already, unless an outage of the target
+    excuses the attempt.
     """
     match tried.outcome:
         case Delivered() | Skip():
@@ -110,7 +111,10 @@ class Settling:
     redelivery: Redelivery
 
     def ended(self, lane: Lane, ticket: Ticket, ending: AttemptResult | Command) -> None:
-        """Handle the end of an attempt at the head of `lane`; a command means that there was no attempt."""
+        """Handle the end of an attempt at the head of `lane`.
+
+        If `ending` is a command, there was no attempt.
+        """
         if isinstance(ending, AttemptResult):
             self._tried(lane, ticket, ending)
             return
@@ -131,8 +135,9 @@ class Settling:
             self._apply(lane, command_of(tried, lane, self.schedule), tried)
             return
         self.admission.abandoned(ticket)
-        # An attempt that ends after its partition was lost does not count, and the next owner
-        # repeats it. While the partition is being handed over, a finished delivery counts.
+        # The result of an attempt that ends after its partition was lost is ignored, and the
+        # next owner repeats the delivery. If an attempt delivers or skips the event during the
+        # handover of the partition, the result is recorded.
         if lane.state is LaneState.LEAVING and isinstance(tried.outcome, Delivered | Skip):
             self.attempts.ended(lane, tried.outcome)
             self._finish(lane, self.attempts.receipt(lane, tried))
@@ -148,12 +153,12 @@ class Settling:
                 self.failures.failed(tried.entry.event.id, failure, tried.trace_id)
             case Reject(reason=reason):
                 lane.retries.failed(reason, self.state.clock.now())
-            # A target that only asks for a pause has not failed.
+            # A request for a pause alone is not counted as a failure.
             case Hold(alert=True) as hold:
                 self.failures.failed(tried.entry.event.id, hold)
 
     def _judge(self, ticket: Ticket, tried: AttemptResult) -> None:
-        """Report the evidence to the admission, and give back the attempts that an outage excuses."""
+        """Report the evidence to `admission`, and give back the attempts that an outage excuses."""
         match sign_of(tried):
             case TargetSign.WORKS:
                 self.admission.succeeded(ticket, seconds=tried.seconds, share=tried.share)

@@ -22,9 +22,10 @@ _BEATS_A_LIMIT = 4
 class StandstillDetector:
     """Detects two causes of lost partitions: the loop was frozen, or the log accepts no record.
 
-    Then no attempt begins until the log has accepted a record of all partitions.
-    The log waits `session_s` seconds for a silent process before it gives the
-    partitions to other processes. `None` means that the log never does so.
+    In both cases, no attempt begins until the log has accepted a record of all
+    partitions. The log waits `session_s` seconds for a silent process before it gives
+    the partitions to other processes. `session_s` is `None` if the log never gives
+    partitions to other processes.
     """
 
     name: SubscriberName
@@ -38,7 +39,8 @@ class StandstillDetector:
         """Check periodically until cancelled; return at once if there is nothing to detect."""
         if self.session_s is None:
             return
-        # The process's last heartbeat to the log can be older than the last strike.
+        # The limit is half a session, because the process's last heartbeat to the log can be
+        # older than the last strike.
         self._beat = Beat(self.clock, self.session_s / 2)
         while True:
             await self.clock.sleep(self._beat.interval_s)
@@ -47,12 +49,12 @@ class StandstillDetector:
 
     def is_over(self) -> bool:
         """Return whether this process certainly owns all its partitions at this moment."""
-        # The process can have been frozen until now.
+        # This check is needed because the process can have been frozen until now.
         self._check()
         return not self.ledger.ownership_check.lasts
 
     async def over(self) -> bool:
-        """Wait until this process certainly owns all its partitions; return whether that took time."""
+        """Wait until this process certainly owns all its partitions; return whether it had to wait."""
         self._check()
         has_waited = False
         while self.ledger.ownership_check.lasts:
@@ -61,7 +63,7 @@ class StandstillDetector:
         return has_waited
 
     def has_ended(self) -> bool:
-        """Return true once, after a record has ended the doubt about the ownership."""
+        """Return true only once, after a record has confirmed the ownership again."""
         if not self.lasts or self.ledger.ownership_check.lasts:
             return False
         self.lasts = False
@@ -88,10 +90,10 @@ class StandstillDetector:
 class Beat:
     """Periodic time stamp of the running loop; its age shows whether the loop was frozen.
 
-    If the process is stopped, or a plugin blocks the loop, the monotonic time
-    between two strikes grows. If the machine is suspended, only the wall time
-    grows, because the monotonic clock can stop. A wall clock that is set forward
-    looks the same.
+    If the process is stopped, or a plugin blocks the loop, the monotonic time between
+    two strikes grows. If the machine is suspended, only the wall time grows, because
+    the monotonic clock can stop. A wall clock that is set forward also counts as a
+    freeze.
     """
 
     def __init__(self, clock: Clock, limit_s: float) -> None:
@@ -111,10 +113,10 @@ class Beat:
         self._struck_at = self._clock.now()
 
     def standstill_s(self) -> float:
-        """Return the seconds of a freeze that has just ended, once; otherwise 0.
+        """Return the seconds of a freeze that has just ended, only once; otherwise 0.
 
-        The first caller after the freeze gets the duration, be it the periodic
-        check or a delivery.
+        The first caller after the freeze gets the duration; this caller can be the
+        periodic check or a delivery.
         """
         since_s = max(self._clock.monotonic() - self._struck, self._clock.now() - self._struck_at)
         if since_s <= self._limit_s:
@@ -141,15 +143,15 @@ class Limits:
 class DispatchState:
     """All state of a subscriber's events in this process.
 
-    The other parts of dispatch use this state and have none of their own. Each lane
-    is either ready for its turn (`lanes`), being tried (`in_flight`), or waiting
-    for its next attempt (`delay_queue`). A method that moves a lane also notes in
-    the `ledger` what the log must record. No such method awaits, so no task sees a
-    half-finished move.
+    The other parts of dispatch use this state, and have no such state of their own.
+    Each lane is either ready for its turn (`lanes`), being tried (`in_flight`), or
+    waiting for its next attempt (`delay_queue`). A method that moves a lane also notes
+    in the `ledger` what the log must record. A method that moves a lane never awaits,
+    so no task sees a half-finished move.
 
     After `is_closed` is set, no attempt begins. `moved_at` is the monotonic time at
-    which the last attempt ended, or at which work arrived after a time without
-    work. `behind` is the number of events in the log that are not read yet.
+    which the last attempt ended, or at which work arrived after a time without work.
+    `behind` is the number of events in the log that are not read yet.
     """
 
     def __init__(
@@ -185,7 +187,7 @@ class DispatchState:
 
     @property
     def is_full(self) -> bool:
-        """True from the time at which memory is full until it is half empty."""
+        """True from the moment at which memory becomes full until memory is half empty."""
         return self._is_full or self._is_above(1.0)
 
     def moved(self) -> None:
@@ -202,10 +204,10 @@ class DispatchState:
         return lane.state is LaneState.OPEN
 
     def queue(self, entry: Entry, is_awaited: Callable[[Lane, Entry], bool] | None = None) -> None:
-        """Queue an event that was read; if its lane is parked, park the event too.
+        """Queue an event that was read; if its lane is parked, also park the event.
 
-        If the head of a waiting lane awaits this event (`is_awaited`), the lane is
-        due now.
+        If `is_awaited` returns true, the head of the waiting lane awaits this event,
+        and the lane is due now.
         """
         parked = self.lanes.put(entry)
         if is_awaited is not None:
@@ -231,7 +233,7 @@ class DispatchState:
         self.delay_queue.put(lane, delay_s)
 
     def park_waiting(self, partitions: frozenset[Partition]) -> None:
-        """Park the lanes in memory that wait for another attempt, so that their counts survive a crash."""
+        """Park the lanes that wait in memory for another attempt, so that their counts survive a crash."""
         for lane in self.delay_queue.unparked:
             if lane.partition in partitions and lane.state is LaneState.OPEN:
                 self.park(lane, self.delay_queue.left_s(lane))
@@ -239,7 +241,7 @@ class DispatchState:
     def park_failed(self, partitions: frozenset[Partition], in_flight: Collection[Lane] = ()) -> None:
         """Park all lanes that have failed, except those `in_flight`, so that their attempts are stored.
 
-        This includes lanes whose turn has come, but which a pause or a hold delays.
+        Lanes whose turn has come, but which a pause or a hold delays, are also parked.
         """
         self.park_waiting(partitions)
         for lane in self.lanes.failed_in(partitions):
@@ -255,7 +257,7 @@ class DispatchState:
                     self.ledger.alter(lane.change())
 
     def settle(self, lane: Lane, *proofs: Proof) -> None:
-        """Settle the head with its records; then the lane's next event, if any, gets its turn."""
+        """Settle the head with its records; the lane's next event, if there is one, then gets its turn."""
         offset, entry = lane.head_offset, lane.entries[0] if lane.entries else None
         was_parked = lane.is_parked
         lane.retries.due_at = self.clock.now()
@@ -315,7 +317,7 @@ class DispatchState:
         self.ledger.park(lane.change(joined=self.lanes.park(lane)), absorbed)
 
     def _advance(self, lane: Lane) -> tuple[Entry, ...]:
-        """Remove the head of `lane`; return the other halves of its event, which leave with the head."""
+        """Remove the head of `lane` together with the other halves of its event, and return these halves."""
         if lane.state is LaneState.OPEN:
             parts = self.lanes.absorb(lane)
             self.lanes.advance(lane)
@@ -325,7 +327,8 @@ class DispatchState:
         return parts
 
     def _is_above(self, share: float) -> bool:
-        # Settled but unrecorded events count too, because a crash would repeat them.
+        # Settled events that are not recorded are also counted, because a crash would repeat
+        # these events.
         held = self.lanes.waiting + self.ledger.unrecorded
         return held >= share * self.limits.waiting or (
             self.lanes.waiting_bytes >= share * self.limits.waiting_bytes

@@ -1,4 +1,4 @@
-"""Limits of an expression's steps and of the size of its values, for events of any size."""
+"""Limits an expression's steps and the size of the expression's values, for events of any size."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ Node = Any
 Evaluate = Callable[[Any], Any]
 
 MOST_COPIES = 1_000
-"""A value in an expression can be at most this many times as large as the event."""
+"""Largest allowed size of a value in an expression, as a multiple of the size of the event."""
 
 _MOST_MADE = 4_000_000
 _FEW_COPIES = 16
@@ -44,7 +44,7 @@ def begun(evaluate: Evaluate, budget: Budget, *expressions: ParsedResult) -> Eva
 
 
 def measured(evaluate: Evaluate, budget: Budget, expression: ParsedResult) -> Evaluate:
-    """Return `evaluate` so that the size of its value is limited; it evaluates `expression`.
+    """Return `evaluate`, which evaluates `expression`, with a limit for the size of its value.
 
     Copies of a value take no memory at first, but each copy is written out in full
     later. If `expression` copies little, `evaluate` is returned unchanged.
@@ -65,12 +65,13 @@ def measured(evaluate: Evaluate, budget: Budget, expression: ParsedResult) -> Ev
 
 
 def steps_of(node: Node, functions: Functions) -> int:
-    """Return the steps of one evaluation of `node`, without steps that depend on the size of values."""
+    """Return the steps of one evaluation of `node`, without the steps that depend on the size of values."""
     children = [each for each in node["children"] if isinstance(each, dict)]
     if node["type"] == "expref":
         return 1
     own = functions.steps(node["value"]) if node["type"] == "function_expression" else 1
-    # A projection itself spends the steps for its items.
+    # The steps for the items of a projection are not counted here, because the projection spends
+    # them.
     inner = children[:1] if node["type"] in _PROJECTIONS else children
     return own + sum(steps_of(each, functions) for each in inner)
 
@@ -82,7 +83,7 @@ def copies(node: Node) -> float:
 
 
 def _size(node: Node, found: list[float]) -> float:
-    """Return the factor for the value of `node`; raise `found[0]` to the largest factor within it."""
+    """Return the factor for the value of `node`; raise `found[0]` to the largest factor within `node`."""
     kind = node["type"]
     if kind == "literal":
         return 1 + len(str(node["value"])) / _LETTERS_A_COPY

@@ -43,7 +43,8 @@ _TYPE_OF_NODES: Mapping[str, str] = {
     "multi_select_dict": "object",
     "expref": "expref",
 }
-# The first child of these nodes is evaluated in the same scope, and the others within its value.
+# The first child of these nodes is evaluated in the scope of the node, and the other children
+# within the value of the first child.
 _SCOPES = frozenset(
     {"index_expression", "pipe", "projection", "filter_projection", "subexpression", "value_projection"}
 )
@@ -56,8 +57,8 @@ _CURRENT = frozenset({"current", "identity"})
 class ExpressionMistake(Exception):
     """Mistake in an `expression`: a `sentence` with its `detail`.
 
-    `word` is the mistaken word. It is the name of a function if `is_call`, and the
-    name of a member of an object if `is_member`.
+    `word` is the mistaken word. This word is the name of a function if `is_call`, and
+    the name of a member of an object if `is_member`.
     """
 
     def __init__(
@@ -106,10 +107,11 @@ def check_expression(
 ) -> None:
     """Check `expression` as far as possible without an event; raises `ExpressionMistake`.
 
-    A field at the top level must be one of `names`. If `data_names` are given, a
-    member of `data` must be one of them. Functions must exist, and accept the
-    number of arguments, and the literals and known types among the arguments. No
-    value in the expression can be more than 1,000 times as large as the event.
+    A field at the top level must be one of `names`. If `data_names` are given, a member
+    of `data` must be one of `data_names`. Each function must exist, and must accept the
+    number of its arguments. It must also accept each argument that is a literal or has
+    a known type. No value in the expression can be more than 1,000 times as large as
+    the event.
     """
     checking = _Checking(expression.expression, functions, frozenset(names), frozenset(data_names))
     checking.check(expression.parsed, is_at_top=True)
@@ -132,7 +134,7 @@ class _Checking:
         self._data_names = data_names
 
     def check(self, node: Node, *, is_at_top: bool) -> None:
-        """Check `node`; if `is_at_top`, it is evaluated over the whole document."""
+        """Check `node`; if `is_at_top`, the node is evaluated over the whole document."""
         if node["type"] == "field" and is_at_top and node["value"] not in self._names:
             self._refuse_name(node["value"])
         if node["type"] == "function_expression":
@@ -201,7 +203,7 @@ class _Checking:
 
 
 def unknown_member(name: str, data_names: Collection[str]) -> tuple[str, str]:
-    """Return a sentence and its detail for a `name` that no event has in its data."""
+    """Return an error sentence, and its detail, for a `name` that no event has in its data."""
     close = difflib.get_close_matches(name, data_names, n=1)
     hint = f"did you mean data.{close[0]}? " if close else f"did you mean data.fields.{name}? "
     known = ", ".join(sorted(data_names))
@@ -218,7 +220,7 @@ def _member_of_data(node: Node) -> str | None:
 
 
 def _inner(node: Node) -> Iterator[tuple[Node, bool]]:
-    """Yield the children of `node`, each with true if it is evaluated in another scope than `node`."""
+    """Yield the children of `node`, each with true if the child has another scope than `node`."""
     children: Sequence[Any] = [each for each in node["children"] if isinstance(each, dict)]
     if node["type"] == "expref":
         yield from ((each, True) for each in children)
@@ -246,8 +248,8 @@ def _check_own(function: Function, arguments: Sequence[Node], types: Sequence[st
         elif kind and parameter.kinds and kind not in parameter.kinds:
             raise FunctionFailed(f"{where} must be {_or(parameter.kinds)}, found {_or([kind])}")
     if len(literals) == len(arguments):
-        # With constant arguments, a call that fails would fail for every event, so it is
-        # checked now.
+        # A call with constant arguments fails either for every event or for no event, so the
+        # call is tried now.
         function(literals)
 
 
@@ -271,7 +273,7 @@ def _or(kinds: Sequence[str]) -> str:
 
 
 WHOLE = "@"
-"""Means the whole document, and so every name."""
+"""Stands for the whole document, and so for every name."""
 _FIELDS = ["data", "fields"]
 # Only the first child of these nodes sees the document; the other children see its result.
 _PATHS = frozenset(
@@ -299,7 +301,7 @@ def reads_any(expression: str | None, names: Iterable[str]) -> bool:
 def nodes_at_top(node: Any) -> Iterator[Any]:
     """Yield `node` of a parsed JMESPath expression, and its descendants that see the whole document."""
     if node["type"] == "expref":
-        # A reference is applied to the items of a list.
+        # A reference sees the items of a list, and not the document.
         return
     yield node
     children = node["children"]

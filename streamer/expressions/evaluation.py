@@ -1,7 +1,7 @@
-"""Evaluation of JMESPath by its specification, with functions that are compiled once for each expression.
+"""Evaluates JMESPath by its specification, with functions that are compiled once for each expression.
 
-These functions take a fifth of the time of jmespath's interpreter. Operations on
-large values spend steps of a budget: a projection by the number of its items, and a
+These functions take a fifth of the time that jmespath's interpreter takes. Operations
+on large values spend steps of a budget: a projection by the number of its items, and a
 comparison or a function by the size of its operands.
 """
 
@@ -43,7 +43,7 @@ def evaluation(expression: ParsedResult, functions: Functions) -> Evaluate:
 
 
 def evaluating(expression: ParsedResult, functions: Functions) -> Evaluate:
-    """Return the same function as `evaluation`, but it spends the budget of its caller."""
+    """Return a function like `evaluation`, but one that spends the budget of its caller."""
     return measured(Compiler(functions).made(expression.parsed), functions.budget, expression)
 
 
@@ -125,7 +125,7 @@ class Compiler:
         return [each for each in values if each is not None]
 
     def unprojected(self, _value: Any) -> Any:
-        """Return the value of a projection over a value that is not a list or an object."""
+        """Return the value of a projection whose operand is not a list or an object."""
         return None
 
     def comparison(self, node: Node) -> Callable[[Any, Any], Any]:
@@ -141,7 +141,7 @@ class Compiler:
                 return (one == other) is is_equal
             if type(one) is type(other) and isinstance(one, list | dict) and len(one) == len(other):
                 budget.compare(one)
-            # Numbers and booleans have special rules.
+            # For numbers and booleans, JMESPath and Python compare differently.
             return bool(_equals(one, other)) is is_equal
 
         return compared
@@ -195,7 +195,8 @@ class Compiler:
 
     def _reference(self, node: Node) -> Evaluate:
         (child,) = node["children"]
-        # Functions such as sort_by handle null, but not the further values of a subclass.
+        # The expression is compiled by this class and not by a subclass: functions such as
+        # sort_by handle null, but not the additional values of a subclass.
         expression = _Expression(Compiler(self.functions).made(child), steps_of(child, self.functions))
         return lambda _: expression
 

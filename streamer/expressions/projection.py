@@ -1,4 +1,4 @@
-"""Evaluation of JMESPath that distinguishes absent fields from null, and the operands of a predicate."""
+"""Evaluates JMESPath so that absent fields differ from null, and lists the operands of a predicate."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
@@ -32,23 +32,25 @@ _CHOOSING = frozenset({"merge", "not_null"})
 def projected(expression: ParsedResult, functions: Functions) -> Project:
     """Return a function that evaluates `expression`, and returns `ABSENT` for a field that is absent.
 
-    The value of an operator or a function with an absent operand is absent. `||`
-    and `not_null` replace an absent value in the same way as null. A projection
-    drops absent values. A multi-select hash drops them too, and is absent if
-    nothing is left. A multi-select list with an absent item is absent. Each
-    evaluation has its own budget, and raises `LimitExceeded` when the budget is
-    used up.
+    The value of an operator or a function with an absent operand is absent. `||` and
+    `not_null` replace an absent value in the same way as null. A projection drops
+    absent values. A multi-select hash also drops absent values, and is absent if no
+    value is left. A multi-select list with an absent item is absent. Each evaluation
+    has its own budget, and raises `LimitExceeded` when the budget is used up.
     """
     return begun(projecting(expression, functions), functions.budget, expression)
 
 
 def projecting(expression: ParsedResult, functions: Functions) -> Project:
-    """Return the same function as `projected`, but it spends the budget of its caller."""
+    """Return a function like `projected`, but one that spends the budget of its caller."""
     return measured(_Compiler(functions).made(expression.parsed), functions.budget, expression)
 
 
 def object_of(parts: dict[str, Project]) -> Project:
-    """Return a function that projects `parts` into an object without absent parts; absent if none is left."""
+    """Return a function that projects `parts` into an object without absent parts.
+
+    The value is absent if no part is left.
+    """
 
     def project(document: JsonObject) -> Any:
         found = {name: part(document) for name, part in parts.items()}
@@ -75,7 +77,7 @@ class _Compiler(Compiler):
         def found(value: Any) -> Any:
             if isinstance(value, dict):
                 return value.get(name, ABSENT)
-            # Every part of a cleared compound field is cleared too.
+            # If a compound field is cleared, every part of the field is cleared.
             return None if value is None else ABSENT
 
         return found

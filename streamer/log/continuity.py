@@ -6,13 +6,13 @@ from dataclasses import replace
 from streamer.events import Channel, ContinuityRecord, Repair
 
 MOST_RECORDS = 50_000
-"""Most records that a listing considers; it keeps the records that changed last, to bound the memory."""
+"""Most records that a listing holds, to bound the memory: the records that changed last."""
 
 
 class LastStates:
     """The last state of each continuity record that `admits` accepts.
 
-    With `most`, it keeps only the `most` records that changed last.
+    With `most`, this object keeps only the `most` records that changed last.
     """
 
     def __init__(self, admits: Callable[[ContinuityRecord], bool], *, most: int | None = None) -> None:
@@ -62,5 +62,5 @@ def has_id_in(ids: Collection[str]) -> Callable[[ContinuityRecord], bool]:
 
 
 def by_id(records: Iterable[ContinuityRecord]) -> Mapping[str, ContinuityRecord]:
-    """Return `records` by their ids."""
+    """Return a mapping from the id of each record in `records` to the record."""
     return {record.id: record for record in records}

@@ -8,7 +8,7 @@ from streamer.later import LaterLogger
 
 _log = LaterLogger()
 
-# Beyond this number, a position can be logged twice.
+# Most positions that a process remembers; after more positions, one can be logged twice.
 _MOST_PLACES = 10_000
 _HINT = (
     "let only Streamer write there; remove the record by a tombstone with its key, unless a record of "

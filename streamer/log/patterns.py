@@ -12,10 +12,10 @@ _TYPES_REMEMBERED = 4096
 
 
 def wants(patterns: Sequence[str]) -> Wants:
-    """Return a predicate: does an event type match one of `patterns`, case-sensitive?
+    """Return a predicate that is true for event types that match one of `patterns`, case-sensitively.
 
-    The predicate caches its answer for each type, because an org has few types and
-    many events.
+    The predicate caches its answer for each type, because an org has few types and many
+    events.
     """
     any_pattern = "|".join(map(_regular_expression, patterns)) if patterns else _NOTHING
     matches = re.compile(any_pattern, re.DOTALL).fullmatch
@@ -28,7 +28,7 @@ def wants(patterns: Sequence[str]) -> Wants:
 
 
 def glob(pattern: str) -> str:
-    """Return `pattern` in the syntax of SQLite's GLOB, where `?` and `[` are special too."""
+    """Return `pattern` in the syntax of SQLite's GLOB, where `?` and `[` are also special."""
     return re.sub(r"[?\[]", r"[\g<0>]", pattern)
 
 
@@ -42,6 +42,7 @@ def _regular_expression(pattern: str) -> str:
     if not others:
         return first
     # The first match of each part is as good as any later match, so later matches are not tried.
-    # To try later matches would take forever with some patterns, and patterns come from requests too.
+    # With some patterns, trying later matches would take far too long, and a request can contain
+    # such a pattern.
     *inner, last = others
     return first + "".join(f"(?>.*?{part})" for part in inner if part) + ".*" + last

@@ -20,7 +20,7 @@ _ROTATE_S = 0.05
 _LEAST_S = 0.001
 
 Ticket = Permit[LaneName]
-"""Permission for one attempt; the attempt holds it from its beginning to its end."""
+"""Permission for one attempt, which the attempt holds from its beginning to its end."""
 
 OnPause = Callable[[str, str], None]
 """Callback with the cause of a pause (`guard` or `target`) and the reason."""
@@ -35,10 +35,10 @@ def _ignore(*_: str) -> None:
 
 
 class TargetHold:
-    """Stops all deliveries to a target for the time that the target asked for, such as by `Retry-After`.
+    """Stops all deliveries to a target for the time that the target asked for, as by `Retry-After`.
 
-    If there are several holds, the longest counts. A hold does not count as an
-    attempt of any event.
+    If several holds overlap, the hold that ends last applies. A hold does not count as
+    an attempt of any event.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -48,7 +48,7 @@ class TargetHold:
 
     @property
     def is_over(self) -> bool:
-        """True while no hold lasts."""
+        """True while there is no hold."""
         return self._clock.monotonic() >= self._until
 
     @property
@@ -58,7 +58,7 @@ class TargetHold:
 
     @property
     def reason(self) -> str:
-        """The target's reason; empty while no hold lasts."""
+        """The target's reason; empty while there is no hold."""
         return "" if self.is_over else self._reason
 
     def begin(self, seconds: float, reason: str) -> None:
@@ -76,11 +76,12 @@ class TargetHold:
 class GuardLimits:
     """Thresholds for the number of dead letters.
 
-    There are too many when `consecutive` events in a row became dead letters, or
-    when more than `ratio` of the last `window` events (at least `minimum`) did. A
-    mistaken pause only causes a delay, but a flood of dead letters is work for an
-    operator. So both thresholds trip at about 50 dead letters, which a person can
-    still read. Bad data alone never make up half of all events.
+    There are too many dead letters when `consecutive` events in a row became dead
+    letters. There are also too many when more than `ratio` of the last `window` events
+    became dead letters, if there were at least `minimum` events. A mistaken pause only
+    causes a delay, but a flood of dead letters is work for an operator. So both
+    thresholds are reached at about 50 dead letters, which a person can still read.
+    Events with bad data alone are never half of all events.
     """
 
     consecutive: int = 50
@@ -92,9 +93,9 @@ class GuardLimits:
 class FloodGuard:
     """Detects a flood of dead letters, for example after a change has broken a mapping or the target.
 
-    It reports a flood once, and the caller then pauses the subscriber. Later
-    results of attempts in flight are counted, but cause no second report. The
-    caller does not report skipped events.
+    The guard reports a flood once, and the caller then pauses the subscriber. Later
+    results of attempts in flight are counted, but cause no second report. The caller
+    does not pass skipped events to the guard.
     """
 
     def __init__(self, subscriber: SubscriberName, limits: GuardLimits) -> None:
@@ -117,7 +118,7 @@ class FloodGuard:
         self._consecutive = 0
 
     def set_aside(self) -> str | None:
-        """Count a dead letter; when there are too many, return a sentence for the operator, once."""
+        """Count a dead letter; when there are too many, return a sentence for the operator, only once."""
         self._last.append(True)
         self._consecutive += 1
         if self._has_reported or not (flood := self._flood()):
@@ -141,8 +142,8 @@ class FloodGuard:
 class Holds:
     """The pause and the hold of a subscriber, which stop all its deliveries.
 
-    An operator, the guard or the target pauses the subscriber, and an operator
-    resumes it. `on_pause` is called when the guard or the target has paused it.
+    An operator, the guard or the target pauses the subscriber, and an operator resumes
+    it. `on_pause` is called when the guard or the target has paused the subscriber.
     """
 
     def __init__(
@@ -161,7 +162,7 @@ class Holds:
 
     @property
     def is_over(self) -> bool:
-        """True while nothing stops the deliveries."""
+        """True while neither a pause nor a hold stops the deliveries."""
         return self.target.is_over and self._paused_for is None
 
     @property
@@ -179,7 +180,7 @@ class Holds:
         self._paused_for = reason
 
     def pause_by(self, who: str, reason: str) -> None:
-        """Pause the subscriber on behalf of `who` and report it, unless a pause lasts already."""
+        """Pause the subscriber for `who` and report the pause; do nothing if the subscriber is paused."""
         if self._paused_for is None:
             _log.error("subscriber.paused", subscriber=self.name, by=who, reason=reason)
             self.pause(reason)
@@ -196,11 +197,11 @@ class Admission:
     """Decides when the next attempt at one target can begin.
 
     Five things delay an attempt: a pause by an operator, the guard or the target; a
-    hold that the target asked for; an open breaker; the rate limit; and the
-    concurrency limit. After `begin`, each attempt must end by one of `succeeded`,
-    `failed`, `overloaded`, `abandoned` and `not_sent`. `seconds` is the duration of
-    the plugin's call. `share` is the attempt's share of the call, which is 1
-    without batches.
+    hold that the target asked for; an open breaker; the rate limit; and the concurrency
+    limit. After `begin`, each attempt must end by a call of one of `succeeded`,
+    `failed`, `overloaded`, `abandoned` and `not_sent`. `seconds` is the duration of the
+    plugin's call. `share` is the attempt's share of the call, which is 1 without
+    batches.
     """
 
     clock: Clock
@@ -232,20 +233,20 @@ class Admission:
         return max(self.holds.target.left_s, self.breaker.opens_in_s)
 
     def is_clear(self) -> bool:
-        """Return whether an attempt at any lane can begin now without `permitted`.
+        """Return whether an attempt at any lane can begin now without a call of `permitted`.
 
-        With a rate limit this is always false, because only `permitted` takes a
+        With a rate limit, the result is always false, because only `permitted` takes a
         token.
         """
         return self.rate is None and self.concurrency.has_room and not self.probes and self.holds.is_over
 
     @property
     def probes(self) -> bool:
-        """True while the breaker is not closed, and tests the target with one event at a time."""
+        """True while the breaker is not closed and so tests the target with one event at a time."""
         return self.breaker.state is not BreakerState.CLOSED
 
     def opens_within(self, seconds: float) -> bool:
-        """Return whether another attempt can begin within `seconds`, as far as is known now."""
+        """Return whether, as far as is known now, another attempt can begin within `seconds`."""
         if self.probes or not self.concurrency.has_room:
             return False
         opens_at = self.rate.opens_at if self.rate is not None else None
@@ -345,11 +346,11 @@ class Admission:
         self._changed.set()
 
     def hold(self, hold: Hold) -> None:
-        """Begin no attempt while `hold` lasts; if there are several holds, the longest counts."""
+        """Begin no attempt while `hold` lasts; if several holds overlap, the hold that ends last applies."""
         was_open = self.holds.is_over
         self.holds.target.begin(hold.after_s, hold.reason)
         self._changed.set()
-        # Attempts that were in flight can ask for the same hold.
+        # The hold is logged once, because several attempts in flight can receive the same hold.
         if was_open:
             say = _log.error if hold.alert else _log.warning
             say("subscriber.held", subscriber=self.holds.name, reason=hold.reason, after_s=hold.after_s)
@@ -369,14 +370,16 @@ class Admission:
     async def _wait_for_breaker(self, lane: LaneName) -> None:
         wait_s = self.breaker.wait_s(lane)
         if wait_s is not None and self.breaker.state is BreakerState.HALF_OPEN:
-            # This lane was probed before, so other lanes are probed in the meantime.
+            # This lane was probed before, so the wait is short, and other lanes are probed in
+            # the meantime.
             wait_s = min(wait_s, _ROTATE_S)
         await self._wait(wait_s)
         self.open_since = self.clock.monotonic()
 
     async def _wait(self, seconds: float | None) -> None:
-        """Wait for a change, at most `seconds` if given."""
-        # The rest of a wait can be shorter than the resolution of a clock.
+        """Wait for a change, for at most `seconds` unless `seconds` is `None`."""
+        # The remaining time can be shorter than the resolution of a clock, so the wait has a
+        # minimum.
         least_s = None if seconds is None else max(_LEAST_S, seconds)
         try:
             async with self.clock.timeout(least_s):

@@ -12,7 +12,7 @@ from streamer.clock import Clock
 
 LaneT = TypeVar("LaneT", bound=Hashable)
 
-# Fraction of the shortest open time.
+# Longest additional wait of a lane that was probed before, as a fraction of `open_s`.
 _REPROBE_DELAY = 0.2
 _REMEMBERED = 1_000
 # Tolerance for rounding errors in sums of shares; it is smaller than any share.
@@ -36,13 +36,13 @@ class BreakerLimits:
 
     The breaker opens when at least `failure_ratio` of the last `window` attempts
     failed. There must be at least `minimum` attempts, and attempts older than
-    `window_s` seconds do not count. The window counts attempts, so 35 failures open
-    the breaker, however busy the target was before; at normal traffic this takes a
-    fraction of a second. `window_s` is long, so that a few keys whose attempts all
-    time out also fill the window.
+    `window_s` seconds do not count. The window counts attempts, so 35 failures open the
+    breaker, however busy the target was before. At normal traffic, 35 failures take a
+    fraction of a second. `window_s` is long, so that a few keys whose attempts all time
+    out also fill the window.
 
-    The breaker first stays open for `open_s` seconds. Each failed probe doubles
-    this time, up to `max_open_s`. A target that works again waits at most
+    The breaker first stays open for `open_s` seconds. Each failed probe doubles this
+    time, up to `max_open_s`. A target that works again gets events again after at most
     `max_open_s` seconds.
     """
 
@@ -55,7 +55,7 @@ class BreakerLimits:
 
 
 class Permit(NamedTuple, Generic[LaneT]):
-    """Permission for one attempt of `lane`; `outages` is the number of outages that had begun before."""
+    """Permission for one attempt of `lane`; `outages` counts the outages that began before the attempt."""
 
     lane: LaneT
     outages: int
@@ -71,7 +71,7 @@ class _Ended(NamedTuple, Generic[LaneT]):
 class _Window(Generic[LaneT]):
     """The latest attempts, with a total weight of at most `size`.
 
-    All attempts of one call weigh 1 together.
+    The attempts of one call have a total weight of 1.
     """
 
     def __init__(self, size: int) -> None:
@@ -104,20 +104,20 @@ class _Window(Generic[LaneT]):
 
 
 class CircuitBreaker(Generic[LaneT]):
-    """Stops attempts at a target while it is down, and tests it with one event at a time.
+    """Stops attempts at a target while the target is down, and tests the target with one event at a time.
 
     Before an attempt, the caller asks `admit` for a permit. Each permit must end by
-    exactly one of `succeeded`, `failed` and `abandoned`, even if its lane was lost
-    in the meantime. After a refusal, the caller tries the other lanes first,
-    because the breaker can admit them. It asks for the lane again after `wait_s`
-    seconds, or when a permit has ended.
+    exactly one call of `succeeded`, `failed` or `abandoned`, even if its lane was lost
+    in the meantime. After a refusal, the caller tries the other lanes first, because
+    the breaker can admit these lanes. The caller asks for the refused lane again after
+    `wait_s` seconds, or when a permit has ended.
 
-    A lane has the same name for the lifetime of its key, and the breaker remembers
-    up to a thousand lanes. A failure during an outage does not count as an attempt
-    of the lane, but only once. If a lane fails in an outage, and again after
-    another lane has ended the outage, its failures count until it succeeds.
-    Otherwise the broken events of a quiet subscriber would open the breaker again
-    and again, and would never be set aside.
+    The name of a lane never changes for the same key, and the breaker remembers up to a
+    thousand lanes. The failures of a lane during an outage do not count as attempts,
+    but this applies to only one outage. If a lane fails in an outage, and again after
+    another lane has ended this outage, the later failures count until the lane
+    succeeds. Otherwise, the broken events of a subscriber with little traffic would
+    open the breaker again and again, and would never become dead letters.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class CircuitBreaker(Generic[LaneT]):
         *,
         jitter: Jitter = random.uniform,
     ) -> None:
-        """Begin closed; `jitter` draws each open time between half and the whole of its length."""
+        """Begin closed; `jitter` makes each open time random, between half of the time and the whole time."""
         self._limits = limits
         self._clock = clock
         self._window: _Window[LaneT] = _Window(max(limits.window, limits.minimum))
@@ -160,7 +160,7 @@ class CircuitBreaker(Generic[LaneT]):
 
     @property
     def opens_in_s(self) -> float:
-        """Seconds until an attempt can be admitted; also 0 while a probe is running."""
+        """Seconds until an attempt can be admitted; 0 while the breaker is closed or a probe is running."""
         return 0.0 if self._until is None else max(0.0, self._until - self._clock.monotonic())
 
     def admit(self, lane: LaneT) -> Permit[LaneT] | None:
@@ -177,9 +177,9 @@ class CircuitBreaker(Generic[LaneT]):
     def wait_s(self, lane: LaneT) -> float | None:
         """Return the seconds until `lane` can be admitted; `None` when a probe must end first.
 
-        A lane that was probed in this outage waits a moment longer than other
-        lanes, and the lane that was probed last waits longest. If there is only one
-        lane, it still gets its turn.
+        A lane that was probed in this outage waits a moment longer than other lanes,
+        and the lane that was probed last waits longest. If there is only one lane, this
+        lane is still probed.
         """
         if self._until is None:
             return 0.0
@@ -188,11 +188,11 @@ class CircuitBreaker(Generic[LaneT]):
         return max(0.0, self._until + self._reprobe_delay_s(lane) - self._clock.monotonic())
 
     def succeeded(self, permit: Permit[LaneT], share: float = 1.0) -> None:
-        """Note that the target accepted the event, or rejected it because of the event itself.
+        """Note that the target accepted the event, or rejected the event because of the event's content.
 
-        A successful probe closes the breaker and clears its failures. The success
-        of an attempt that began before the outage proves nothing, because a target
-        that mostly fails still succeeds at times; a probe soon shows its state.
+        A successful probe closes the breaker and clears its failures. The success of an
+        attempt that began before the outage proves nothing, because even a target that
+        mostly fails succeeds at times. A probe soon shows whether the target works.
         """
         if self._excused:
             self._excused.pop(permit.lane, None)
@@ -204,12 +204,12 @@ class CircuitBreaker(Generic[LaneT]):
     def failed(self, permit: Permit[LaneT], share: float = 1.0) -> Mapping[LaneT, int]:
         """Note that the target failed; return the number of attempts to give back, by lane.
 
-        If this failure opens the breaker, all failures in the window are given
-        back. If the attempt was a probe, or began before the outage, only this
-        failure is given back. The current head of a lane can have made fewer
-        attempts than are given back, if the head before it was set aside. An
-        attempt counts by its `share` of a call: a call that fails for many lanes
-        says no more about the target than a call that fails for one lane.
+        If this failure opens the breaker, all failures in the window are given back. If
+        the attempt was a probe, or began before the outage, only this failure is given
+        back. The current head of a lane can have made fewer attempts than are given
+        back, if the previous head became a dead letter. An attempt counts by its
+        `share` of a call, because a call that fails for many lanes says no more about
+        the target than a call that fails for one lane.
         """
         if permit is self._probe:
             self._excused.pop(permit.lane, None)
@@ -231,7 +231,7 @@ class CircuitBreaker(Generic[LaneT]):
             self._until = self._clock.monotonic()
 
     def probe_now(self) -> None:
-        """Let the next probe begin at once; if the probe fails, the open time is the shortest again."""
+        """Let the next probe begin at once; if this probe fails, the next open time is the shortest again."""
         if self._until is not None:
             self._until = self._clock.monotonic()
             self._delays.reset()
@@ -267,7 +267,8 @@ class CircuitBreaker(Generic[LaneT]):
             if each.failed:
                 failures[each.lane] = failures.get(each.lane, 0) + 1
             else:
-                # The lane has delivered its failed event, so these failures no longer count.
+                # The lane has delivered the event that failed, so the earlier failures no longer
+                # count.
                 failures.pop(each.lane, None)
         return failures
 

@@ -9,18 +9,19 @@ from streamer.clock import Clock
 _DECREASE = 0.9
 # If latency exceeds the target's own latency by this factor, attempts are waiting for each other.
 _QUEUE = 1.3
-# Below this latency, the work of this process itself causes a rise, and fewer attempts in
-# flight would only be slower.
+# A rise below this latency comes from the work of this process, and fewer attempts in flight
+# would only make the deliveries slower.
 _SHORT_S = 0.02
-# If latency falls less than to this share when the limit is halved, our own attempts are not
-# the cause.
+# If latency stays above this share of its value when the limit is halved, too many attempts in
+# flight are not the cause.
 _OURS = 0.85
 # Weight of each round in the moving mean.
 _WEIGHT = 0.2
 # The estimate of the target's own latency falls slowly, because a few rounds can be fast by chance.
 _WEIGHT_BELOW = 0.05
 _DEVIATIONS = 2.0
-# A measurement takes as many answers as its mean needs for this relative error, within limits.
+# A measurement has as many answers, within limits, as its mean needs to reach this relative
+# error.
 _ERROR = 0.1
 _LEAST_ANSWERS = 16
 # Shorter than the resolution of any clock.
@@ -28,13 +29,13 @@ _LEAST_S = 1e-9
 # A wait can be shorter than the resolution of a clock.
 _LEAST_WAIT_S = 0.001
 _MOST_ANSWERS = 120
-# The shares of one call add up to at least this much, despite rounding errors.
+# The shares of the attempts of one call add up to at least this value, despite rounding errors.
 _WHOLE = 0.999
 
 
 class _Phase(Enum):
     WORK = auto()
-    """The limit grows while latency stays at the target's own."""
+    """The limit grows while latency stays near the target's own latency."""
     FULL = auto()
     """Latency has risen, and is measured at the current limit."""
     HALF = auto()
@@ -58,27 +59,28 @@ class _Round:
 class AdaptiveConcurrency:
     """Finds the number of attempts that a target serves at once, between 1 and a maximum.
 
-    The limit grows by one after each round trip in which it was reached, while
-    latency stays near the target's own latency. If latency rises to 1.3 times that
-    value, and to at least 20 ms, attempts may be waiting for each other at the
+    The limit grows by one after each round trip in which it was reached, while latency
+    stays near the target's own latency. If latency rises to 1.3 times the target's own
+    latency, and to at least 20 ms, attempts may be waiting for each other at the
     target. To find out, the limit is halved until enough answers have arrived. If
-    latency then falls, our own attempts had formed a queue: the limit is reduced by
-    the same factor as latency, to the point where the queue begins. If latency does
-    not fall, the target has become slower, and the previous limit is restored. So a
-    target that serves 16 attempts at the same time gets about 16, even if the
-    maximum is higher, and gets more as soon as it serves more.
+    latency then falls, too many attempts in flight had formed a queue. So the limit is
+    reduced by the same factor as latency, to the point where the queue begins. If
+    latency does not fall, the target has become slower, and the previous limit is
+    restored. So a target that serves 16 attempts at the same time gets about 16
+    attempts, even if the maximum is higher. The target gets more attempts as soon as it
+    serves more.
 
-    When an attempt was overloaded, the limit also shrinks to nine tenths, at most
-    once in a round trip, because attempts that began earlier say nothing about the
-    new limit.
+    After an overload, the limit also shrinks to nine tenths. It shrinks at most once in
+    a round trip, because attempts that began before a reduction say nothing about the
+    reduced limit.
 
-    Growth from 4 to 64 takes at least 60 round trips: 0.3 s with a latency of 5 ms,
-    and 12 s with 200 ms. Each call of `began` must be followed by exactly one call
-    of `succeeded`, `overloaded` or `abandoned`.
+    Growth from 4 to 64 takes at least 60 round trips: 0.3 s with a latency of 5 ms, and
+    12 s with 200 ms. Each call of `began` must be followed by exactly one call of
+    `succeeded`, `overloaded` or `abandoned`.
 
-    If a target takes up to `batch` attempts in one call, the limit grows and
-    shrinks by whole batches, so it never prevents a full batch. An attempt counts
-    by its `share` of a call.
+    If a target takes up to `batch` attempts in one call, the limit grows and shrinks by
+    whole batches, so that it always allows a full batch. An attempt counts by its
+    `share` of a call.
     """
 
     def __init__(self, maximum: int, clock: Clock, *, start: int = 4, batch: int = 1) -> None:
@@ -87,7 +89,8 @@ class AdaptiveConcurrency:
         self._batch = batch
         self._maximum = math.ceil(maximum / batch)
         self._clock = clock
-        # The limit counts calls. It is a fraction, because nine tenths of 4 are not 3.
+        # The limit counts calls, and can be a fraction: nine tenths of 4 are 3.6, and rounding
+        # to 3 would shrink the limit too far.
         self._limit = float(min(start, self._maximum))
         self._in_flight = 0
         self._own_s: float | None = None
@@ -116,7 +119,7 @@ class AdaptiveConcurrency:
         self._round.reached = self._round.reached or not self.has_room
 
     def succeeded(self, seconds: float, share: float = 1.0) -> None:
-        """Note that the target has served an attempt, which was a `share` of a call that took `seconds`."""
+        """Note that the target has served an attempt: a `share` of a call that took `seconds`."""
         self._in_flight -= 1
         now = self._clock.monotonic()
         if now - seconds < self._changed_at:
@@ -133,8 +136,8 @@ class AdaptiveConcurrency:
         """Note an overload (429, 5xx, no connection, or no answer in time) after `seconds`."""
         self._in_flight -= 1
         now = self._clock.monotonic()
-        # A target refuses faster than it works, so one round trip can have more attempts than
-        # the limit.
+        # A target refuses attempts faster than it serves them, so more attempts than the limit
+        # can end in one round trip.
         if now - seconds >= self._decreased_at and self._is_round_trip(now - self._decreased_at):
             if self._phase is _Phase.HALF:
                 self._limit = self._full
@@ -213,11 +216,11 @@ class TokenBucket:
     """Token bucket that admits `burst` attempts at once, and `per_second` attempts in the long run.
 
     In n seconds, at most `burst` + n * `per_second` attempts begin. The rate never
-    drifts: each admission time is computed from the time at which the bucket was
-    last full, not from the previous admission.
+    drifts: each admission time is computed from the time at which the bucket was last
+    full, not from the previous admission.
 
-    It reserves no token in advance, because a waiting caller can lose its partition
-    in the meantime. Only one caller should wait at a time.
+    The bucket reserves no token in advance, because a waiting caller can lose its
+    partition in the meantime. Only one caller should wait at a time.
     """
 
     def __init__(self, per_second: float, burst: int, clock: Clock) -> None:
@@ -241,8 +244,8 @@ class TokenBucket:
     def delay_s(self) -> float:
         """Take a token and return 0, or return the seconds until the next token."""
         now = self._clock.monotonic()
-        # The current time is not used as the base, because rounding errors of the clock would
-        # add up.
+        # The base is the time at which the bucket was last full. With the current time as the
+        # base, rounding errors of the clock would add up.
         if now > self._full_at + self._taken / self._per_second:
             self._full_at, self._taken = now, 0
         due = self._full_at + (self._taken + 1 - self._burst) / self._per_second

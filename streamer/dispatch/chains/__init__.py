@@ -1,1 +1,1 @@
-"""Chains of subscribers (`after`): forwarding of events with receipts, and joining of their halves."""
+"""Chains of subscribers (`after`): forwarding of events with receipts, and joining of events' halves."""

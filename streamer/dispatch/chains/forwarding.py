@@ -16,7 +16,7 @@ _NO_RECEIPTS: JsonObject = {"receipts": {}}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downstream:
-    """Subscriber after another subscriber, and the outcomes that it gets in addition to deliveries."""
+    """Downstream subscriber, and the outcomes that this subscriber gets in addition to deliveries."""
 
     name: SubscriberName
     hears_rejections: bool = False
@@ -27,24 +27,29 @@ class Downstream:
 class Forwarding:
     """Creates the events that the subscriber `name` forwards to the subscribers in `downstream`.
 
-    In a forwarded event, `receipts` has one receipt for each subscriber so far, by
-    its name. The `outcome` of a receipt is `delivered`, with `answer`, `attempts`
-    and `delivered_at`; or `rejected`, with `reason`, `error`, `answer`, `attempts`
-    and `rejected_at`; or `skipped`. These times are RFC 3339 in UTC, and `at` is in
-    epoch seconds. `again` is true after a redrive of a rejected event.
+    In a forwarded event, `receipts` has the receipt of each subscriber that the event
+    has passed, by the name of the subscriber. The `outcome` of a receipt is
+    `delivered`, with `answer`, `attempts` and `delivered_at`; or `rejected`, with
+    `reason`, `error`, `answer`, `attempts` and `rejected_at`; or `skipped`. These times
+    are RFC 3339 in UTC, and `at` is in epoch seconds. `again` is true after a redrive
+    of a rejected event.
     """
 
     name: SubscriberName
     downstream: Sequence[Downstream] = ()
 
     def settled(self, event: Event, proof: Receipt | DeadLetter | None, at: float) -> Sequence[Forwarded]:
-        """Return `event` for each subscriber that gets its outcome; without a `proof`, it was skipped."""
+        """Return `event` for each subscriber that gets its outcome.
+
+        Without a `proof`, the event was skipped.
+        """
         names = [each.name for each in self.downstream if _hears(each, proof)]
         if not names:
             return ()
         receipt = _receipt(proof, at)
         if _receipt_of(event, self.name):
-            # The event was set aside before, and the downstream subscribers know that.
+            # The event became a dead letter before, and the downstream subscribers have received
+            # that outcome.
             receipt["again"] = True
         whole = replace(event, receipts={**(event.receipts or {}), self.name: receipt})
         return [Forwarded(to=name, event=whole, at=at) for name in names]
@@ -54,11 +59,12 @@ class Forwarding:
 class Upstream:
     """The upstream subscribers of one subscriber.
 
-    With `runs_rejected`, the subscriber also gets the events that they rejected. If
-    there are several upstream subscribers, each forwards its half of an event.
-    `takes` returns false for an event type that one upstream subscriber never
-    takes. Such an event never comes from all upstream subscribers. `passed` has,
-    for each upstream subscriber, the subscribers that an event has passed before.
+    With `runs_rejected`, the subscriber also gets the events that an upstream
+    subscriber has rejected. If there are several upstream subscribers, each of them
+    forwards its half of an event. `takes` returns false for an event type that at least
+    one upstream subscriber never takes. An event of such a type never comes from all
+    upstream subscribers. `passed` has, for each upstream subscriber, the subscribers
+    that an event has passed before this upstream subscriber.
     """
 
     names: tuple[SubscriberName, ...] = ()
@@ -72,14 +78,14 @@ class Upstream:
         return len(self.names) > 1
 
     def missing(self, event: Event) -> list[SubscriberName]:
-        """Return the upstream subscribers whose receipt `event` lacks."""
+        """Return the upstream subscribers whose receipt is missing in `event`."""
         return [name for name in self.names if name not in (event.receipts or {})]
 
     def is_late(self, event: Event) -> bool:
-        """Return true for a half that came by a redrive, after its other halves were settled without it.
+        """Return true for a redriven half that came after the other halves were settled without this half.
 
-        If all halves have passed the subscriber of the redrive, the other halves
-        come again too, and the half is not late.
+        If all halves have passed the subscriber that made the redrive, the other halves
+        also come again, and the half is not late.
         """
         redrives = {
             name: _at(event, name) for name in event.receipts or {} if _receipt_of(event, name).get("again")
@@ -90,7 +96,7 @@ class Upstream:
         return any(latest not in self.passed.get(name, ()) for name in self.missing(event))
 
     def match(self, one: Event, other: Event) -> bool:
-        """Return true if both halves have the same receipts of the subscribers that both have passed."""
+        """Return true if the halves have equal receipts of each earlier subscriber that both have passed."""
         before = ((one.receipts or {}).keys() & (other.receipts or {}).keys()) - set(self.names)
         return all(_receipt_of(one, name) == _receipt_of(other, name) for name in before)
 
@@ -99,7 +105,7 @@ class Upstream:
         return max((_at(event, name) for name in self.names), default=0.0)
 
     def exclusion(self, event: Event) -> str:
-        """Return the reason why `event`, or its half, is not for the subscriber; empty if it is."""
+        """Return why `event`, which can be a half, is not for the subscriber; otherwise empty."""
         if not self.takes(event.type):
             return "not every upstream subscriber takes its type"
         if self.joins and self.missing(event):
@@ -111,7 +117,10 @@ class Upstream:
         return ""
 
     def repeats(self, event: Event) -> bool:
-        """Return true for a late half that upstream again did not deliver; such a half changes nothing."""
+        """Return true for a late half that an upstream subscriber has again skipped or rejected.
+
+        Such a half changes nothing.
+        """
         outcomes = {_receipt_of(event, name).get("outcome") for name in self.names}
         return self.is_late(event) and not outcomes.isdisjoint((SKIPPED, REJECTED))
 
@@ -120,10 +129,10 @@ class Upstream:
         return any(_receipt_of(event, name).get("outcome") == REJECTED for name in self.names)
 
     def letter_id(self, event: Event, subscriber: SubscriberName) -> str:
-        """Return the id of the dead letter of `event`, which no other dead letter of the event must replace.
+        """Return the id of the dead letter of `event`; no other dead letter of the event has the same id.
 
-        So each half has its own id, and so does an event that is delivered after a
-        rejection.
+        Otherwise, one dead letter could replace another. So each half has its own id,
+        and an event that is delivered after a rejection has its own id.
         """
         parts = [event.id, subscriber]
         if self.joins and self.missing(event):
@@ -133,11 +142,12 @@ class Upstream:
         return ":".join(parts)
 
     def told(self, delivery: Delivery, more: JsonObject) -> Delivery:
-        """Return `delivery` with the receipts in `more`; after a rejection, it gets a different key."""
+        """Return `delivery` with the receipts in `more`, and with a different key after a rejection."""
         if not self.names:
             return delivery
-        # After a redrive, upstream can deliver an event that it rejected before. With the same
-        # key, a target would take this delivery for a repetition.
+        # After a redrive, an upstream subscriber can deliver an event that it rejected before.
+        # The target then gets a second delivery, and would treat it as a repetition if both
+        # deliveries had the same key.
         key = f"{delivery.key}:rejected" if self.is_rejected(delivery.event) else delivery.key
         return replace(delivery, key=key, receipts=more["receipts"])
 
@@ -154,12 +164,16 @@ def receipts_of(event: Event) -> JsonObject:
 
 
 def redriven(event: Event, name: SubscriberName) -> Event:
-    """Return `event` with a receipt that says that the subscriber `name` has rejected it before."""
+    """Return `event` with a receipt which says that the subscriber `name` has rejected the event before."""
     return replace(event, receipts={**(event.receipts or {}), name: {"outcome": REJECTED}})
 
 
 def joined(halves: Sequence[Event]) -> Event:
-    """Return the event of `halves` with the receipts of all; a later half overrides an earlier half."""
+    """Return the event of `halves` with the receipts of all halves.
+
+    If several halves have a receipt with the same name, the receipt of the last half is
+    used.
+    """
     receipts: JsonObject = {}
     for half in halves:
         receipts |= half.receipts or {}

@@ -12,9 +12,11 @@ from streamer.events import Entry, Event, EventId, Reject, SubscriberName
 from streamer.ports import Feed
 
 _AT_ONCE = 20
-# The halves of an event usually come close together, and parking costs a record for each half.
+# The first wait is in memory: the halves of an event usually come at almost the same time, and
+# parking would cost a record for each half.
 _IN_MEMORY_S = 10.0
-# All halves of an event can be dead letters, which are redriven one after another.
+# If all halves of an event are dead letters, they are redriven one after another, so each half
+# waits for the others.
 _AFTER_REDRIVE_S = 60.0
 _LATE_HINT = "Look at the receipts in the event, and send it to the target by hand."
 _LOST_HINT = "Find out why the event was not forwarded, then redrive."
@@ -22,12 +24,12 @@ _LOST_HINT = "Find out why the event was not forwarded, then redrive."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joining:
-    """Joins events that come in halves, each in its lane.
+    """Joins the halves of events; all halves of an event are in the same lane.
 
-    The halves stay in the lane unchanged until the event is settled. So after a
-    crash, this process or the next owner of the partition joins them again. An
-    event that lacks halves for `limit_s` seconds becomes a dead letter. After a
-    redrive, it waits for at least a minute.
+    The halves stay in the lane unchanged until the event is settled. So after a crash,
+    this process or the next owner of the partition joins the halves again. An event
+    whose halves are not complete after `limit_s` seconds becomes a dead letter. After a
+    redrive, the event waits for at least a minute.
     """
 
     upstream: Upstream
@@ -37,14 +39,14 @@ class Joining:
     async def join(self, lane: Lane, feed: Feed) -> Command | None:
         """Join the head with its other halves in `lane`; return a command if the head can't be tried.
 
-        The lane waits while halves are missing, and the head is set aside when they
-        are overdue. Raises `LogUnavailable`.
+        The lane waits while halves are missing, and the head becomes a dead letter when
+        the missing halves are overdue. Raises `LogUnavailable`.
         """
         head = lane.head
         if not self.upstream.missing(head.event):
             return None
         others = await self._others(lane, head, feed)
-        # The head comes first, because it is the earliest half.
+        # The head is the first half in the list, because it came first.
         event = joined([head.event, *(other.event for other in others)])
         missing = self.upstream.missing(event)
         if missing and not self.upstream.is_late(head.event) and self._left_s(lane) > 0:
@@ -61,7 +63,7 @@ class Joining:
         """Return true if `entry`, which has just joined `lane`, can be a half of the lane's head."""
         if lane.retries.attempts:
             return False
-        # For a restored lane, it is unknown which event the lane waits for.
+        # A restored lane does not know which event it waits for, so any event counts.
         return lane.halves.awaited == entry.event.id or (lane.halves.awaited is None and lane.is_parked)
 
     def _waits(self, lane: Lane) -> Command:
@@ -105,7 +107,7 @@ class Joining:
             held |= {entry.offset: entry for entry in recalled}
 
     async def _found_places(self, lane: Lane, feed: Feed) -> dict[EventId, list[int]]:
-        """Return the offsets of all entries of `lane` by event; a restored lane does not have them."""
+        """Return the offsets of all entries of `lane` by event, read from the log for a restored lane."""
         places: dict[EventId, list[int]] = {}
         parked, begin = list(lane.parked), 0
         while begin < len(parked):

@@ -49,7 +49,7 @@ class DispatchObserver(Protocol):
     """Observer of one subscriber's attempts, for metrics; its methods must not block or raise."""
 
     def attempted(self, event: Event, outcome: Outcome, seconds: float | None, trace_id: str = "") -> None:
-        """An attempt took `seconds`, or `None` if no request was sent; a sampled event has a `trace_id`."""
+        """An attempt took `seconds` (`None` if no request was sent); a sampled event has a `trace_id`."""
         ...
 
     def called(self, events: int) -> None:
@@ -64,9 +64,9 @@ class DispatchObserver(Protocol):
 class AttemptResult(NamedTuple):
     """Outcome of one attempt at `entry`, with its duration and its share of the plugin's call.
 
-    `seconds` does not include look-ups. With `awaits_lookup`, no request was sent
-    to the target, because a record could not be read. The plugin was called with
-    `delivery`; `None` means that it was not called.
+    `seconds` does not include look-ups. With `awaits_lookup`, no request was sent to
+    the target, because a record could not be read. The plugin was called with
+    `delivery`; without a `delivery`, the plugin was not called.
     """
 
     entry: Entry
@@ -119,7 +119,7 @@ class Attempts:
             yield
 
     def admits(self, event: Event) -> bool:
-        """Return whether `event` is for this target, or can be, depending on its look-ups.
+        """Return whether `event` is for this target; true if its look-ups must still decide.
 
         Raises `BrokenRoute`.
         """
@@ -128,13 +128,14 @@ class Attempts:
     def admitted(self, entry: Entry) -> Entry | None:
         """Return `entry`, or notify the observer and return `None` if its event is not for this target.
 
-        The returned entry is marked as admitted if no look-up or other half can change the verdict.
+        The returned entry is marked as admitted if no look-up and no other half can
+        change this decision.
         """
         event = entry.event
         try:
             skip = self._skip(event)
         except BrokenRoute:
-            # The event stays queued, and its attempt then sets it aside.
+            # The event stays queued, and becomes a dead letter when its delivery is attempted.
             return entry
         if skip is not None:
             self.observer.attempted(event, skip, None)
@@ -150,13 +151,13 @@ class Attempts:
         return redriven(event, self.plugin.name) if self.forwarding else event
 
     def forwarded(self, event: Event, proof: Receipt | DeadLetter | None) -> Sequence[Forwarded]:
-        """Return the settled `event` for downstream subscribers; without a `proof`, it was skipped."""
+        """Return the settled `event` for downstream subscribers; without a `proof`, the event was skipped."""
         return self.forwarding.settled(event, proof, self.plugin.clock.now()) if self.forwarding else ()
 
     async def try_once(
         self, lane: Lane, ahead: Ahead, is_ours: Callable[[Lane], Awaitable[bool]]
     ) -> AttemptResult | None:
-        """Deliver the head of `lane` and return the outcome; `None` if `is_ours` returns false before."""
+        """Deliver the head of `lane` and return the outcome; `None` if `is_ours` returns false first."""
         shaped = await self.shaped(lane, ahead)
         if isinstance(shaped, AttemptResult):
             return self.noted(shaped)
@@ -173,17 +174,18 @@ class Attempts:
         return self.noted(AttemptResult(entry=entry, outcome=outcome, seconds=seconds, delivery=delivery))
 
     async def shaped(self, lane: Lane, ahead: Ahead) -> Delivery | AttemptResult:
-        """Return the delivery of the head of `lane`, or its outcome if no delivery is necessary or possible.
+        """Return the delivery of the head of `lane`, or an outcome if no delivery is needed or possible.
 
-        `ahead` returns the next events; their records can be looked up together
-        with the records of the head.
+        `ahead` returns the next events; their records can be looked up together with
+        the records of the head.
         """
         if lane.retries.first_tried_at is None:
             lane.retries.first_tried_at = self.plugin.clock.now()
         entry = lane.head
         try:
-            # An event that is not for the target costs no look-up. The log returns parked events without
-            # the mark: they can have been read with another configuration.
+            # An event that is not for the target costs no look-up. The log returns parked events
+            # without the mark `is_admitted`, because an earlier configuration can have admitted
+            # these events.
             shaped: Delivery | Skip | Reject | None = None if entry.is_admitted else self._skip(entry.event)
             if shaped is None:
                 names = await self.enrichment.names(entry.event, ahead) if self.enrichment else None
@@ -217,7 +219,7 @@ class Attempts:
             self.tracing.ended(lane, outcome, attempts=lane.retries.attempts + 1)
 
     def receipt(self, lane: Lane, tried: AttemptResult) -> Receipt | None:
-        """Return the receipt of the head of `lane`; `None` without receipts, or if it was not delivered."""
+        """Return the receipt of the head of `lane`; `None` if it was not delivered or receipts are off."""
         if not self.receipts or not isinstance(tried.outcome, Delivered):
             return None
         event, now = tried.entry.event, self.plugin.clock.now()
@@ -271,7 +273,7 @@ class Attempts:
         return letter
 
     def _skip(self, event: Event) -> Skip | None:
-        """Return why `event` is not for this target; `None` if it is or can be. Raises `BrokenRoute`."""
+        """Return why `event` is not for this target; `None` if it is, or can be. Raises `BrokenRoute`."""
         reason = exclusion(event, self.route, self.upstream)
         return Skip(reason=reason, sent=False) if reason else None
 

@@ -34,7 +34,7 @@ class DeliveryTracing:
     def marked(self, delivery: Delivery) -> Delivery:
         """Return `delivery` with the traceparent of a new attempt."""
         trace = self.tracer.trace_of(delivery.event)
-        # An attempt that is not sampled has no span, but the header must contain an id.
+        # An attempt that is not sampled has no span, but the header must contain some span id.
         span_id = secrets.token_hex(_SPAN_ID_BYTES) if trace.is_sampled else trace.append_id
         value = traceparent(trace.trace_id, span_id, is_sampled=trace.is_sampled)
         return replace(delivery, traceparent=value)
@@ -97,7 +97,7 @@ class DeliveryTracing:
 
 
 def sampled_trace(traceparent: str | None) -> str:
-    """Return the trace id in a traceparent that Streamer wrote, if it is sampled; otherwise an empty text."""
+    """Return the trace id in a traceparent that Streamer wrote; empty if the trace is not sampled."""
     if traceparent is None or not traceparent.endswith("-01"):
         return ""
     return traceparent.split("-")[1]

@@ -37,16 +37,16 @@ class LookupState(StrEnum):
     EMPTY = "empty"
     """The event says that there is no record: the reference is null."""
     ABSENT = "absent"
-    """The event does not say which record it is."""
+    """The event does not contain the id of the record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
     """Look-up of one record; expressions see its `fields` under `name`.
 
-    Without `record_id`, the look-up reads the event's own record. With a `service`,
-    it reads a record of the service, and otherwise a record of the org's object
-    `sobject`. `needs` has the names of the look-ups whose results `record_id`
+    Without `record_id`, the look-up reads the event's own record. With a `service`, the
+    look-up reads a record of the service; otherwise, it reads a record of the org's
+    object `sobject`. `needs` has the names of the look-ups whose results `record_id`
     reads.
     """
 
@@ -60,9 +60,9 @@ class Lookup:
     def place(self, event: Event, document: JsonObject) -> tuple[str, Any]:
         """Return the object and the id of the record to look up for `event`, whose document is `document`.
 
-        The id is `None` if the event says that there is no record, and `ABSENT` if
-        the event does not say which record. A service has one object, whose name is
-        empty. Raises `BrokenRoute`.
+        The id is `None` if the event says that there is no record, and `ABSENT` if the
+        event does not contain the id of the record. A service has one object, whose
+        name is empty. Raises `BrokenRoute`.
         """
         if self.record_id is None:
             sobject, own = event.data.get("entity"), record_id_of(event.data.get("record_id"))
@@ -88,7 +88,7 @@ def service_id_of(value: Any) -> str | None:
     """Return `value` as the id of a service's record; `None` unless it is a line of text or an integer."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    # The ids . and .. would change the path of an address.
+    # In an address, the ids . and .. would change the path.
     is_id = isinstance(value, str) and value.isprintable() and value not in {".", ".."}
     return value if is_id and 0 < len(value) <= _LONGEST_ID else None
 
@@ -108,9 +108,9 @@ Opened = Callable[[EnrichmentSource], AbstractAsyncContextManager[Mapping[str, R
 class Enrichment:
     """Looks up the records that a subscriber's expressions see in addition to the event.
 
-    Each look-up's name contains an object with the record's fields, or null for
-    `MISSING` and `EMPTY`; for `ABSENT`, the name is absent. `lookups` contains the
-    state of each look-up by name.
+    Expressions see the fields of a record as an object under the name of its look-up.
+    The object is null in the states `MISSING` and `EMPTY`, and absent in the state
+    `ABSENT`. Under `lookups`, expressions see the state of each look-up by name.
     """
 
     source: EnrichmentSource
@@ -132,13 +132,13 @@ class Enrichment:
     async def names(self, event: Event, ahead: Ahead) -> JsonObject:
         """Return the records for `event`, by look-up name.
 
-        A call that reads such a record also reads records for the events that
-        `ahead` returns. Raises `BrokenRoute` when the id of a record is invalid,
-        and the errors of `RecordLookups.find`.
+        A call that reads a record for `event` also reads records for the events that
+        `ahead` returns. Raises `BrokenRoute` when the id of a record is invalid. Also
+        raises the errors of `RecordLookups.find`.
         """
         for records in {id(each): each for each in self._records.values()}.values():
-            # Another process can have read a parked event, so this process may see it now for
-            # the first time.
+            # If another process has read and parked the event, this process sees the event now
+            # for the first time.
             records.changed(event)
         naming = _Naming(event, self._cached)
         unknown = naming.unknown(self._stages)
@@ -161,14 +161,14 @@ class Enrichment:
             naming.add(lookup, await self._of(lookup).find(sobject, record_id, lookup.fields))
 
     def _expect(self, event: Event) -> None:
-        """Begin to read the records that `event` needs, as far as they are known now."""
-        # The event's own attempt reports a mistake.
+        """Begin to read the records that `event` needs, as far as the ids of these records are known now."""
+        # A mistake is ignored here, because the event's own attempt reports it.
         with suppress(BrokenRoute):
             for each in next(_Naming(event, self._known).unknown(self._stages), ()):
                 self._is_begun(each)
 
     def _is_begun(self, wanted: "_Wanted") -> bool:
-        """Begin to read a record; return true if no read of it had begun before."""
+        """Begin to read a record; return true if no read of this record had begun before."""
         return self._of(wanted.lookup).expect(wanted.sobject, wanted.record_id, wanted.lookup.fields)
 
     def _cached(self, wanted: "_Wanted") -> tuple[JsonObject | None] | None:
@@ -215,9 +215,10 @@ class _Naming:
         self.states: dict[str, str] = {}
 
     def unknown(self, stages: Iterable[Sequence[Lookup]]) -> Iterator[Sequence[_Wanted]]:
-        """Add the known records of each stage; yield the unknown records, to be added before the next stage.
+        """Add the known records of each stage, and yield the unknown records of the stage.
 
-        Raises `BrokenRoute`.
+        The caller must add the unknown records before the next stage. Raises
+        `BrokenRoute`.
         """
         for stage in stages:
             places = [(lookup, *lookup.place(self._event, self._document)) for lookup in stage]
@@ -234,7 +235,7 @@ class _Naming:
             self.states[lookup.name] = LookupState.ABSENT
             return True
         known = (None,) if record_id is None else self._known(_Wanted(lookup, sobject, record_id))
-        # A record that must be read still reserves its position among the names.
+        # A record that must be read already gets its position among the names.
         self.add(lookup, None if known is None else known[0])
         if record_id is None:
             self.states[lookup.name] = LookupState.EMPTY

@@ -1,7 +1,7 @@
 """Texts and answers from plugins: limited in length, and without secrets.
 
-A plugin is foreign code. The functions that read its values raise no error,
-whatever the values' own methods do.
+A plugin is foreign code. The functions that read a plugin's values raise no error, even
+if a method of such a value fails.
 """
 
 from collections.abc import Mapping
@@ -53,7 +53,8 @@ def without_secrets(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 def text_of(value: object) -> str:
     """Return a value as text; empty for `None`."""
     if isinstance(value, str):
-        # Not str(), because a subclass can override it, as members of an enum do.
+        # The function str() is not used, because a subclass can override its result, as members
+        # of an enum do.
         return str.__str__(value)
     if isinstance(value, bytes | bytearray):
         return bytes(value).decode("utf-8", "replace")
@@ -71,7 +72,7 @@ def _shown(value: object) -> str:
 
 def mapping_of(answer: object) -> Mapping[str, Any]:
     """Return an answer as a dictionary; an answer that is not a mapping becomes its text."""
-    # The mapping can read from a resource that is already closed.
+    # Reading the mapping can fail, because it can read from a resource that is already closed.
     with suppress(BaseException):
         if isinstance(answer, Mapping):
             return dict(answer)

@@ -63,11 +63,10 @@ _KINDS = frozenset(get_args(Outcome))
 
 @contextmanager
 def exits_contained(exited: Callable[[SubscriberName], None]) -> Iterator[None]:
-    """Inside the context, no task of a plugin can end the event loop; `exited` is called for each attempt.
+    """Inside the context, `SystemExit` in a plugin's task can't end the event loop, and calls `exited`.
 
-    asyncio lets `SystemExit` pass through the loop, so one plugin's script could
-    end all other plugins. The code that awaits such a task gets a `RuntimeError`
-    instead.
+    asyncio lets `SystemExit` pass through the loop, so one plugin's script could end
+    all other plugins. The code that awaits such a task gets a `RuntimeError` instead.
     """
     loop = asyncio.get_running_loop()
     former = loop.get_task_factory()
@@ -105,11 +104,11 @@ async def _contained(
 def outcome_of(returned: object) -> Outcome:
     """Return the outcome that `returned` represents, as an instance of exactly one of the six types.
 
-    In the result, texts are limited in length and contain no secret that is in use,
-    the answer is a text or a dictionary, and a pause is between zero and a day. The
-    type of the outcome counts even if its texts are malformed, because a delivered
-    event must not be delivered again. A value that is not an outcome, or whose
-    pause is not a number, becomes a `Retry` that says so.
+    In the result, texts are limited in length and contain no secret that is in use, the
+    answer is a text or a dictionary, and a pause is between zero and a day. The type of
+    the outcome is used even if the texts of the outcome are malformed, because a
+    delivered event must not be delivered again. A value that is not an outcome, or
+    whose pause is not a number, becomes a `Retry` with this fault as its reason.
     """
     # This path must be cheap, because nearly every outcome takes it.
     if type(returned) is Delivered and type(answer := _field(returned, "answer")) is dict:
@@ -140,7 +139,7 @@ def outcomes_of(returned: object, number: int) -> Sequence[Outcome]:
     if isinstance(returned, Retry):
         return [outcome_of(returned)] * number
     try:
-        # Take one more than wanted, to notice too many; an iterator can be endless.
+        # Take one value more than wanted, to notice too many values; an iterator can be endless.
         found: list[object] = list(islice(returned, number + 1))  # type: ignore[call-overload] # foreign code
     except BaseException:  # noqa: BLE001 - it is not iterable, or its iterator raises any error
         found = []
@@ -174,7 +173,7 @@ def _failure(kind: type[Any], returned: object) -> Outcome:
 
 
 def _class(returned: object, usual: FailureClass) -> FailureClass:
-    # A plugin's own word would be an unlimited label of a metric.
+    # A plugin's own words could create any number of label values in a metric.
     value = _field(returned, "failure")
     return value if isinstance(value, FailureClass) else usual
 
@@ -199,7 +198,7 @@ def _sentence(returned: object, name: str) -> str:
 
 
 def _seconds(asked: object) -> float | None:
-    """Return the pause that was `asked` for, limited to a day; `None` if it is not a number."""
+    """Return the pause that was `asked` for, limited to a day; `None` if `asked` is not a number."""
     if not isinstance(asked, int | float):
         return None
     try:
@@ -237,7 +236,7 @@ def undo_cancellations(before: int) -> None:
 class PluginCalls:
     """Calls one subscriber's plugin, each time within `timeout_s` seconds; its errors become outcomes.
 
-    Code that delivers has to run as the subscriber: see `calling`.
+    Code that calls the plugin must run in the context of the subscriber: see `calling`.
     """
 
     name: SubscriberName
@@ -296,7 +295,7 @@ class PluginCalls:
             undo_cancellations(before)
             _log.warning("plugin.cancelled_itself", subscriber=self.name, event_id=event.id)
             return Retry(reason="the plugin cancelled its own attempt", failure=FailureClass.PLUGIN_ERROR)
-        except BaseException as error:  # its events are retried and finally set aside
+        except BaseException as error:  # the events are retried, and finally become dead letters
             if is_closing(error):
                 raise
             _log.warning("plugin.raised", subscriber=self.name, event_id=event.id, exc_info=True)
@@ -308,13 +307,13 @@ class PluginCalls:
             async with self.clock.timeout(self.timeout_s):
                 with calling(self.name):
                     await self.subscriber.__aexit__(None, None, None)
-        except BaseException as error:  # its deliveries are recorded nevertheless
+        except BaseException as error:  # the deliveries of the plugin must still be recorded
             if self._is_ours(error, before):
                 raise
             _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
 
     def _is_ours(self, error: BaseException, cancellations_before: int) -> bool:
-        """Return whether Streamer itself has ended the call; false if the plugin raised `error`."""
+        """Return true if Streamer has ended the call, and false if the plugin raised `error`."""
         if isinstance(error, asyncio.CancelledError):
             return self.ending.is_set() or cancellations() > cancellations_before
         return is_closing(error)

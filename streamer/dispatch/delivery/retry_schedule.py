@@ -23,8 +23,8 @@ _log = structlog.get_logger()
 class Failures:
     """Logs one line when attempts begin to fail, and one line when they have stopped failing.
 
-    Attempts have stopped failing when an attempt succeeds, no attempt has failed
-    for 10 s, and no parked event waits for another attempt.
+    Attempts have stopped failing when three conditions hold: an attempt succeeds, no
+    attempt has failed for 10 s, and no parked event waits for another attempt.
     """
 
     name: SubscriberName
@@ -59,11 +59,11 @@ class Failures:
 class RetrySchedule:
     """Exponential back-off with full jitter, for a limited number of attempts.
 
-    Full jitter (any delay between zero and the ceiling) spreads keys that failed at
-    the same time. `give_up_after_s` limits how long an event is tried: the mean
-    delays between its attempts plus the duration of the attempts. Time without
-    attempts, such as a pause, does not count. The first `fast_tries` retries are
-    made from memory.
+    Full jitter (any delay between zero and the ceiling) spreads keys that failed at the
+    same time. `give_up_after_s` limits how long an event is tried. This time is the sum
+    of the mean delays between the attempts and of the durations of the attempts. Time
+    without attempts, such as a pause, does not count. The first `fast_tries` retries
+    are made from memory.
     """
 
     first_delay_s: float
@@ -74,7 +74,7 @@ class RetrySchedule:
 
     @property
     def attempts(self) -> int:
-        """Number of attempts at an event before it is set aside, if the attempts take no time."""
+        """Number of attempts at an event before the event becomes a dead letter, if attempts take no time."""
         backoff, total_s, attempts = self._backoff, 0.0, 1
         while total_s < self.give_up_after_s and attempts < _MOST_ATTEMPTS:
             total_s += backoff.ceiling_s(attempts) / 2
@@ -94,8 +94,8 @@ class RetrySchedule:
     def delay_s(self, attempts: int, *, asked_s: float | None = None) -> float:
         """Return the seconds to wait after `attempts` (at least 1) failed attempts.
 
-        A delay `asked_s` that the target asked for takes precedence. It is raised
-        to a tenth of a second, to prevent a storm, and limited to
+        A delay `asked_s` that the target asked for takes precedence. This delay is at
+        least a tenth of a second, to prevent a storm of attempts, and at most
         `give_up_after_s`.
         """
         if asked_s is not None:

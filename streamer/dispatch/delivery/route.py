@@ -1,4 +1,4 @@
-"""Route of a subscriber, which selects events and shapes them for the target."""
+"""Route of a subscriber, which selects events and gives them the form that the target expects."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,17 +21,17 @@ from streamer.expressions.projection import ABSENT, Project, list_of, object_of,
 from streamer.expressions.templates import compile_content, compile_template, sentence_of
 
 EVENT_NAMES = ("data", "id", "source", "subject", "time", "type")
-"""Names at the top level of the document of every event."""
+"""Names at the top level of every event's document."""
 
 EXCLUDED = "when does not hold"
-"""Reason of the skip of an event that a subscriber's `when` does not select."""
+"""Reason for skipping an event that a subscriber's `when` does not select."""
 
 _NOTHING: JsonObject = {}
 
 Keys = tuple[int | str, ...]
 
 Mistake = Callable[[Keys, str, str], ConfigurationError]
-"""Function that creates an error from keys below a subscriber, a sentence, and a detail with the value."""
+"""Function that creates an error from: keys below a subscriber; a sentence; a detail with the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Route:
             event=event,
             key=f"{event.id}:{self.name}",
             attempt=attempt,
-            # With None instead, a plugin would send the event itself.
+            # With `None` as the body, a plugin would send the whole event.
             body={} if body is ABSENT else body,
             text=evaluated("text", self.text, shaped) if self.text else None,
             content=evaluated("content", self.content, shaped) if self.content else None,
@@ -103,7 +103,7 @@ class RouteSource:
 def compile_route(
     name: SubscriberName, source: RouteSource, *, mistake: Mistake, functions: Functions | None = None
 ) -> Route:
-    """Compile the expressions of the subscriber `name`; they can call `functions`.
+    """Compile the expressions of the subscriber `name`; the expressions can call `functions`.
 
     Raises the error that `mistake` creates for the first wrong expression.
     """
@@ -124,7 +124,7 @@ def compile_projection(
 ) -> Project:
     """Compile one expression at `keys` below a subscriber, in the same way as an expression of a body.
 
-    The expression sees `more` names in addition to the names of every event, and
+    The expression sees the names in `more` in addition to the names of every event, and
     can call `functions`. Raises the error that `mistake` creates for a wrong
     expression.
     """
@@ -132,7 +132,7 @@ def compile_projection(
 
 
 def event_document(event: Event, more: JsonObject = _NOTHING) -> JsonObject:
-    """Return the document of `event` that expressions and templates see; it includes `more`."""
+    """Return the document of `event` that expressions and templates see, with the members of `more`."""
     return {
         **more,
         "id": event.id,
@@ -159,10 +159,10 @@ def evaluated(key: str, function: Callable[[JsonObject], Any], shaped: JsonObjec
 
 
 def exclusion(event: Event, route: Route, upstream: Upstream) -> str:
-    """Return the reason why `event` is not for the subscriber of `route`; empty if it is or can be.
+    """Return why `event` is not for the subscriber of `route`; empty if it is, or can be, for the subscriber.
 
-    The event can be for the subscriber while halves are missing, or if `when` reads
-    a look-up. Raises `BrokenRoute`.
+    The event can be for the subscriber while halves are missing, or if `when` reads a
+    look-up. Raises `BrokenRoute`.
     """
     if upstream.names and (reason := upstream.exclusion(event)):
         return reason

@@ -12,15 +12,15 @@ _LEAST_S = 0.001
 
 
 class DelayQueue:
-    """Queue that returns each lane when it is due; its cost grows only slowly with the number of lanes."""
+    """Queue that returns each lane when the lane is due; its cost grows slowly with the number of lanes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._heap: list[tuple[float, int, Lane]] = []
         self._numbers = count()
         self._due_at: dict[Lane, float] = {}
-        # Lanes that are not parked; they have their own collection, because there can be very
-        # many parked lanes.
+        # Lanes that are not parked. They have their own collection, so that listing them needs
+        # no search through the parked lanes, which can be very many.
         self._unparked: dict[Lane, None] = {}
         self._sooner = asyncio.Event()
 
@@ -93,7 +93,8 @@ class DelayQueue:
             await self._sooner.wait()
             return
         try:
-            # The remaining time can be shorter than the resolution of a clock.
+            # The remaining time can be shorter than the resolution of a clock, so the wait has a
+            # minimum.
             async with self._clock.timeout(max(_LEAST_S, timeout_s)):
                 await self._sooner.wait()
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""State of the head of a lane: its retries, and its halves if several subscribers forward an event."""
+"""State of a lane's head: its retries, and the halves of its event if several subscribers forward it."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -50,9 +50,10 @@ class RetryState:
 class Halves:
     """Halves of one event, in a lane of a subscriber that has several upstream subscribers.
 
-    `joined` are the other halves after they were joined with the head. `awaited` is
-    the event of the head while halves are missing. `places` has the offsets of all
-    entries of the lane by event, if they are known and needed.
+    `joined` has the other halves after these halves were joined with the head.
+    `awaited` is the event of the head while halves are missing. `places` has the
+    offsets of all entries of the lane by event; `None` if these offsets are unknown or
+    not needed.
     """
 
     joined: tuple[Entry, ...] = ()
@@ -60,7 +61,7 @@ class Halves:
     places: dict[EventId, list[int]] | None = None
 
     def forget_places(self, event: EventId, offsets: Collection[int]) -> None:
-        """Drop the settled `offsets` of an event; offsets that a redrive has added stay."""
+        """Drop the settled `offsets` of an event; keep offsets that a redrive has added since."""
         if self.places is not None:
             left = [offset for offset in self.places.pop(event, ()) if offset not in offsets]
             if left:

@@ -1,4 +1,4 @@
-"""Lanes of one subscriber: its queues of undelivered events, and the order of their turns."""
+"""Lanes of one subscriber: queues of undelivered events, and the order in which lanes get their turn."""
 
 import asyncio
 from collections import Counter, deque
@@ -12,7 +12,7 @@ from streamer.events import Entry, Event, EventId, ParkedLane, Partition
 from streamer.ports import LaneChange
 
 LaneName = tuple[Partition, str]
-"""Partition and name of a lane, which stay the same for the lifetime of its key."""
+"""Partition and name of a lane; for the same key, both are always the same."""
 
 
 class Order(StrEnum):
@@ -41,17 +41,17 @@ class LaneState(Enum):
     LEAVING = auto()
     """This process owns the lane until the handover: attempts in flight can end, but no attempt can begin."""
     GONE = auto()
-    """Another process owns the lane: later results of attempts here do not count."""
+    """Another process owns the lane: later results of attempts in this process are ignored."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Lane:
-    """Events of one partition that are delivered one after another; the head is the event being tried.
+    """Events of one partition that are delivered one after another; the first event is the head.
 
     `entries` are the events in memory. All events of a parked lane are in the log:
-    `parked` has their offsets, and `entries` has only the first events, which were
-    recalled. `retries` and `halves` belong to the head. `redriven` has the times at
-    which events were redriven, by offset.
+    `parked` has their offsets, and `entries` has only the first of these events after
+    they were recalled. `retries` and `halves` belong to the head. `redriven` has the
+    times at which events were redriven, by offset.
     """
 
     partition: Partition
@@ -84,7 +84,7 @@ class Lane:
         return bool(self.parked)
 
     def change(self, *, joined: Sequence[Entry] = (), left: Sequence[int] = ()) -> LaneChange:
-        """Return the change for the log to record: events that joined the lane, and offsets that left it."""
+        """Return the change for the log to record: events that joined and offsets that left the lane."""
         return LaneChange(
             partition=self.partition,
             lane=self.name,
@@ -94,7 +94,7 @@ class Lane:
         )
 
     def absorb(self) -> tuple[Entry, ...]:
-        """Remove the halves that were joined with the head, and return them."""
+        """Remove the halves that were joined with the head, and return these halves."""
         halves, self.halves.joined = self.halves.joined, ()
         if halves:
             offsets = {half.offset for half in halves}
@@ -103,21 +103,21 @@ class Lane:
         return halves
 
     def advance(self) -> None:
-        """Remove the head; the next event has no attempts yet, and keeps the due time."""
+        """Remove the head; the next head has no attempts yet, but the due time of the lane stays."""
         if self.redriven:
             self.redriven.pop(self.head_offset, None)
         if self.parked:
             self.parked.popleft()
         if self.entries:
             self.entries.popleft()
-        # Most lanes end with their only event.
+        # Most lanes have no further event, and then need no new state.
         if self.entries or self.parked:
             self.retries = RetryState(due_at=self.retries.due_at)
         self.halves.awaited = None
 
 
 class InFlight:
-    """Set of the lanes that are being tried; each lane is in it at most once."""
+    """Set of the lanes that are being tried; each lane is in the set at most once."""
 
     def __init__(self) -> None:
         self._lanes: set[Lane] = set()
@@ -151,11 +151,11 @@ class InFlight:
 
 
 class Lanes:
-    """All lanes of one subscriber, and the order of their turns.
+    """All lanes of one subscriber, and the order in which the lanes get their turn.
 
-    A lane is ready, or being tried, or waiting for its next attempt. `take` gives
-    each ready lane to one caller. It alternates between the partitions; within a
-    partition, it keeps the order in which the lanes became ready.
+    A lane is ready, or being tried, or waiting for its next attempt. `take` gives each
+    ready lane to one caller. `take` alternates between the partitions; within a
+    partition, it takes the lanes in the order in which they became ready.
     """
 
     def __init__(self, order: Order = Order.KEY, *, joins: bool = False) -> None:
@@ -167,9 +167,9 @@ class Lanes:
         self._is_ready = asyncio.Event()
         self._parked: Counter[Partition] = Counter()
         self.waiting = 0
-        """Number of events in memory, including those being delivered."""
+        """Number of events in memory, including the events that are being delivered."""
         self.waiting_bytes = 0
-        """Size of these events in the log, in bytes."""
+        """Size, in the log, of the events in memory, in bytes."""
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(self._lanes.values())
@@ -203,7 +203,8 @@ class Lanes:
     def upcoming(self) -> Iterator[Event]:
         """Yield the events in memory roughly in the order of their turns, first the heads of ready lanes.
 
-        It omits the heads of other lanes, because they are being tried or wait.
+        The heads of other lanes are not yielded, because these heads are being tried or
+        wait.
         """
         for turn in zip_longest(*self._ready.values()):
             for lane in turn:
@@ -215,8 +216,8 @@ class Lanes:
     def put(self, entry: Entry) -> Lane | None:
         """Queue `entry` at the end of its lane; return the lane if it is parked, otherwise `None`.
 
-        An event of a parked lane does not stay in memory, so the caller must park
-        the event too.
+        An event of a parked lane does not stay in memory, so the caller must also park
+        this event.
         """
         name = entry.partition, self._order.lane_of(entry)
         lane = self._lanes.get(name)
@@ -259,7 +260,7 @@ class Lanes:
     def join(self, entry: Entry) -> Lane:
         """Insert `entry` into its lane by offset, and park the lane, which must not be in flight.
 
-        The head can change, so its attempt count is reset.
+        The lane can get a new head, so the attempt count of the head is reset.
         """
         name = entry.partition, self._order.lane_of(entry)
         lane = self._lanes.get(name)
@@ -313,18 +314,18 @@ class Lanes:
         return entries
 
     def recalled(self, lane: Lane, entries: list[Entry]) -> None:
-        """Put the first events of a parked lane, which were recalled, into memory."""
+        """Put the recalled first events of a parked lane into memory."""
         lane.entries.extend(entries)
         for entry in entries:
             self._count(entry, 1)
 
     def replace_head(self, lane: Lane, head: Entry, halves: tuple[Entry, ...]) -> None:
-        """Replace the head by the joined event `head`; `halves` will leave the lane together with it."""
+        """Replace the head by the joined event `head`; `halves` will leave the lane together with `head`."""
         lane.entries[0] = head
         lane.halves.joined = halves
 
     def absorb(self, lane: Lane) -> tuple[Entry, ...]:
-        """Remove the halves that were joined with the head from the lane, and return them."""
+        """Remove from the lane the halves that were joined with the head, and return these halves."""
         if not lane.halves.joined:
             return ()
         held, parked = {entry.offset for entry in lane.entries}, len(lane.parked)
@@ -342,7 +343,7 @@ class Lanes:
         lane.entries.clear()
 
     def advance(self, lane: Lane) -> None:
-        """Remove the settled head; then the lane's next event, if any, gets its turn."""
+        """Remove the settled head; the lane's next event, if there is one, then gets its turn."""
         if lane.parked:
             self._parked[lane.partition] -= 1
         if lane.entries:
@@ -354,12 +355,12 @@ class Lanes:
             del self._lanes[lane.full_name]
 
     def leave(self, partitions: frozenset[Partition]) -> None:
-        """Remove the lanes of `partitions`; attempts in flight see that their lanes are leaving."""
+        """Remove the lanes of `partitions`, and set the state of these lanes to `LEAVING`."""
         for name, lane in list(self._lanes.items()):
             if lane.partition in partitions:
                 lane.state = LaneState.LEAVING
-                # A timer can hold a reference to the lane while it runs, and an attempt can
-                # hold one to the head.
+                # Free the memory of all events but the head: a running timer can still refer to
+                # the lane, and an attempt can refer to the head.
                 head = list(lane.entries)[:1]
                 self.forget_recalled(lane)
                 lane.entries.extend(head)
@@ -374,7 +375,7 @@ class Lanes:
         if not queue:
             del self._ready[partition]
         elif len(self._ready) > 1:
-            # A served partition moves to the end.
+            # A partition whose lane was taken moves to the end of the order.
             self._ready[partition] = self._ready.pop(partition)
         return lane
 

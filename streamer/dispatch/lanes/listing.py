@@ -1,4 +1,4 @@
-"""Lists for operators of a subscriber's oldest event and parked keys."""
+"""Finds a subscriber's oldest event, and lists its parked keys for operators."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,7 +59,10 @@ class ParkedListing:
     in_flight: InFlight
 
     def keys(self, most: int, *, key: str | None = None) -> ParkedKeys:
-        """Return the `most` parked lanes that are due first, and the total number; `key` selects one key."""
+        """Return the `most` parked lanes that are due first, and the total number.
+
+        With `key`, lanes of other keys are ignored and not counted.
+        """
         lanes = [lane for lane in self._parked() if key is None or lane.name == key]
         first = nsmallest(most, lanes, key=lambda lane: lane.retries.due_at)
         return ParkedKeys(total=len(lanes), keys=tuple(self._listed(lane) for lane in first))

@@ -1,1 +1,1 @@
-"""Look-ups of records for events, with batches and a cache, which save requests of the org."""
+"""Look-ups of records for events; batches and a cache reduce the number of requests to the org."""

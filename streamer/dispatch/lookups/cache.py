@@ -23,7 +23,7 @@ Found = Values | RecordsRefused
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedRecord:
-    """Record that was read at `read_at` (monotonic seconds) with these `fields`.
+    """Record that was read at the monotonic time `read_at` with these `fields`.
 
     `values` is `None` for a missing record.
     """
@@ -41,7 +41,7 @@ class _Kept(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class RecordCache:
-    """Cache of records by id, for at most `lifetime_s` seconds; it drops least recently used ones."""
+    """Cache of records by id, for at most `lifetime_s` seconds; drops the least recently used records."""
 
     clock: Clock
     lifetime_s: float
@@ -54,7 +54,7 @@ class RecordCache:
         return len(self._records)
 
     def get(self, sobject: str, record_id: str, fields: AbstractSet[str]) -> CachedRecord | None:
-        """Return the record if it is recent enough and was read with all of `fields`; otherwise `None`."""
+        """Return the record if it was read recently enough and with all of `fields`; otherwise `None`."""
         kept = self._records.get(record_id)
         if kept is None or (found := kept.record).sobject != sobject:
             return None

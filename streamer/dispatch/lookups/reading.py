@@ -17,7 +17,8 @@ from streamer.ports import LookupReader
 _log = LaterLogger()
 
 _BACKOFF = Backoff(first_s=1.0, limit_s=60.0)
-# The remaining share of a rolling day does not change sooner.
+# The remaining share of the day's requests does not change sooner, because the day is a rolling
+# period.
 _RESERVE_S = 300.0
 _STOP_S = 60.0
 
@@ -26,10 +27,10 @@ _STOP_S = 60.0
 class Allowance:
     """Decides whether a call to Salesforce or a service can be made now.
 
-    After a failure, no call is made for a second. Each further failure lengthens
-    this pause, up to a minute or the time that the answer asks for. While less than
-    the share `reserve` of the org's daily requests is left, one call is made every
-    five minutes to learn how many are left.
+    After a failure, no call is made for a second. Each further failure lengthens this
+    pause, up to a minute or the time that the answer asks for. While less than the
+    share `reserve` of the org's daily requests is left, only one call is made every
+    five minutes, to learn how many requests are left.
     """
 
     clock: Clock
@@ -48,7 +49,7 @@ class Allowance:
 
     @property
     def hindrance(self) -> StreamerError | None:
-        """Reason why no call must be made now, with the seconds to wait; `None` while calls are allowed."""
+        """Reason why no call can be made now, with the seconds to wait; `None` while calls are allowed."""
         left_s = self._until - self.clock.monotonic()
         if self._reason is None or left_s <= 0:
             return None
@@ -95,9 +96,10 @@ class SentLookup(NamedTuple):
 class LookupBatch:
     """Records of `sobject` that are read together.
 
-    The batch collects `ids` until it is `sent`. `outdated` has the ids of records
-    that have changed since then. When the batch is `done`, `answer` has the records
-    by id, without missing records, or is the error for all records.
+    The batch collects `ids` until it is `sent`. `outdated` has the ids of records that
+    have changed since the batch was sent. When the batch is `done`, `answer` has the
+    records by id, without missing records. If the call failed, `answer` is the error
+    for all records.
     """
 
     sobject: str
@@ -105,7 +107,7 @@ class LookupBatch:
     ids: dict[str, None] = field(default_factory=dict)
     outdated: set[str] = field(default_factory=set)
     sent: SentLookup | None = None
-    # This value remains if the call is cancelled.
+    # If the call is cancelled, this error stays as the answer.
     answer: Mapping[str, Found] | StreamerError = field(
         default_factory=lambda: RetryLater("the look-up was cancelled")
     )
@@ -118,13 +120,13 @@ class LookupBatch:
         return self.sent is None and len(self.ids) < self.most
 
     def add(self, record_id: str) -> None:
-        """Read this record too."""
+        """Add a record to the batch."""
         self.ids[record_id] = None
         if len(self.ids) >= self.most:
             self._full.set()
 
     def serves(self, record_id: str, fields: AbstractSet[str]) -> bool:
-        """Return true if the answer will have the current values of `fields` of the record."""
+        """Return true if the batch will return the current values of `fields` of the record."""
         if self.sent is None:
             return True
         return fields <= self.sent.fields and record_id not in self.outdated
@@ -148,7 +150,7 @@ class LookupBatch:
 
 _WANTED_S = 600.0
 _REFUSED_S = 60.0
-# Key of a refusal of the whole object, which names no field.
+# Key for the refusal of a whole object, in which no field is named.
 _OBJECT = ""
 
 
@@ -156,8 +158,8 @@ _OBJECT = ""
 class FieldNames:
     """Names of the fields that a look-up reads.
 
-    `pairs` has each name in its requested spelling, with its key in lower case.
-    `keys` has all keys.
+    Each of `pairs` has a name in its requested spelling, and the key of the name, which
+    is the name in lower case. `keys` has all keys.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -189,9 +191,9 @@ class _Refused(NamedTuple):
 class ObjectFields:
     """Fields of the object `sobject` that any subscriber wants, each in one spelling.
 
-    A field that no look-up has asked for in ten minutes is no longer read. A
-    refusal counts for a minute: so a correction in the org takes effect, and a
-    mistake costs few requests.
+    A field that no look-up has asked for in ten minutes is no longer read. A refusal is
+    remembered for a minute. So a correction in the org takes effect after a minute, and
+    until then, a mistake costs few requests.
     """
 
     sobject: str
@@ -207,7 +209,7 @@ class ObjectFields:
             self._wanted[key] = _Wanted(name if known is None else known.name, now)
 
     def refuse(self, error: RecordsRefused) -> None:
-        """Stop reading the field that `error` names, or the whole object if it names no field."""
+        """Stop reading the field that `error` names, or the whole object if `error` names no field."""
         self._refused[error.field.lower()] = _Refused(error, self.clock.monotonic() + _REFUSED_S)
 
     def refusal(self, fields: Iterable[str]) -> RecordsRefused | None:
@@ -254,10 +256,10 @@ class FieldwiseReader:
     observer: LookupObserver
 
     async def read(self, of: ObjectFields, ids: Sequence[str], names: Sequence[str]) -> dict[str, Found]:
-        """Return the fields `names` of records, by id and by name in lower case, or a record's refusal.
+        """Return fields of records, by record id and by field name in lower case, or a record's refusal.
 
-        Reports refused fields to `of`. Raises the errors of `LookupReader.read`;
-        raises `RecordsRefused` only for the whole object.
+        Reports refused fields to `of`. Raises the errors of `LookupReader.read`; raises
+        `RecordsRefused` only for the whole object.
         """
         if not names:
             return {}
@@ -279,7 +281,7 @@ class FieldwiseReader:
         if len(names) == 1:
             of.refuse(RecordsRefused(str(error), code=error.code, field=names[0]))
             return {}
-        # Salesforce does not say which field it refuses, so each half is tried.
+        # Salesforce does not say which field it refuses, so each half of the fields is tried.
         half = len(names) // 2
         first = await self.read(of, ids, names[:half])
         second = await self.read(of, ids, names[half:])

@@ -51,13 +51,13 @@ class LookupLimits:
 
 
 class RecordLookups:
-    """Reads records for events, many in one call, and reads a record again only when it can have changed.
+    """Reads records for events, many in one call; reads a record again only when the record can have changed.
 
-    Look-ups of one object, from any subscriber and lane, share a call. The call
-    waits for more look-ups for `collect_s` seconds, or until it is full. A record
-    is read with all fields that any subscriber wants, and then serves all look-ups
-    for `cache_s` seconds. After `changed`, no look-up gets a record that was read
-    before the change.
+    Look-ups of one object, from any subscriber and lane, share a call. The call waits
+    for more look-ups for `collect_s` seconds, or until the batch of the call is full. A
+    record is read with all fields that any subscriber wants, and this record answers
+    all look-ups for `cache_s` seconds. After `changed`, no look-up gets a record that
+    was read before the change.
     """
 
     def __init__(
@@ -98,12 +98,11 @@ class RecordLookups:
                 task.cancel()
 
     def changed(self, event: Event) -> None:
-        """Mark the record of `event` as changed, unless this event was seen before.
+        """Mark the record of `event` as changed, unless this process has seen the event before.
 
-        The record is then read again before its next look-up. Salesforce commits a
-        change before it publishes the event. So a record that is read after this
-        process first saw the event contains the change, whichever subscriber sees
-        the event next.
+        The next look-up then reads the record again. Salesforce commits a change before
+        it publishes the event. So a record that is read after this process first saw
+        the event contains the change, whichever subscriber sees the event next.
         """
         if not isinstance(event.data, dict) or "record_id" not in event.data or not self._is_new(event.id):
             return
@@ -112,7 +111,7 @@ class RecordLookups:
             self._cache.drop(record_id)
             outdated = [self._batches[record_id]] if record_id in self._batches else []
         else:
-            # The event concerns many records of one object.
+            # An event without a single record id concerns many records of one object.
             sobject = str(event.data.get("entity"))
             self._cache.drop_object(sobject)
             outdated = [each for each in self._batches.values() if each.sobject == sobject]
@@ -131,14 +130,14 @@ class RecordLookups:
         return None if cached is None else (_named(cached, fields),)
 
     def cached(self, sobject: str, record_id: str, fields: FieldNames) -> tuple[JsonObject | None] | None:
-        """Return the result of `known`; count a look-up if it is not `None`."""
+        """Return the result of `known`; count a look-up if the result is not `None`."""
         known = self.known(sobject, record_id, fields)
         if known is not None:
             self._observer.looked_up("cached")
         return known
 
     def expect(self, sobject: str, record_id: str, fields: FieldNames) -> bool:
-        """Begin to read a record that will be looked up, if it can be read now.
+        """Begin to read a record that will be looked up, if the record can be read now.
 
         Returns true if no read of the record had begun before.
         """
@@ -154,9 +153,10 @@ class RecordLookups:
     async def find(self, sobject: str, record_id: str, fields: FieldNames) -> JsonObject | None:
         """Return `fields` of a record, or `None` if the org's user can see no such record.
 
-        The result omits a field that the answer omits. Raises `RecordsRefused`,
-        with the name of a refused field; `RetryLater` when there is no answer, or
-        no call must be made now; and a `Stop` when an operator must act first.
+        A field that Salesforce or the service leaves out is also missing in the result.
+        Raises `RecordsRefused` with the name of a refused field. Raises `RetryLater`
+        when there is no answer, or when no call can be made now. Raises a `Stop` when
+        an operator must act before another attempt.
         """
         try:
             record, result = await self._found(sobject, record_id, fields)
@@ -187,7 +187,7 @@ class RecordLookups:
         return self._cache.get(sobject, record_id, fields.keys)
 
     def _joined(self, sobject: str, record_id: str, fields: FieldNames) -> LookupBatch:
-        """Return the batch that reads the record; raises the reason why it can't be read."""
+        """Return the batch that reads the record; raises the reason why the record can't be read."""
         hindrance = self._object(sobject).refusal(fields.names) or self._allowance.hindrance
         if hindrance is not None:
             raise hindrance.with_traceback(None)

@@ -36,10 +36,10 @@ class HasPlace(Protocol):
 
 
 class LatestDeliveries:
-    """Highest delivered offset of each watched key, since its watch began.
+    """Highest offset that was delivered for each watched key since the watch of this key began.
 
-    Deliveries before the watch can be read from the log. Both together show whether
-    a later event has superseded a dead letter.
+    Deliveries before the watch can be read from the log. The watch and the log together
+    show whether a later event has superseded a dead letter.
     """
 
     def __init__(self) -> None:

@@ -20,8 +20,8 @@ from streamer.ports import Assigned, Feed, LaneChange, Recorded, Settlement
 
 _log = structlog.get_logger()
 
-# While partitions move, the log briefly accepts no record, and a crash repeats the events that
-# were finished in that time.
+# The pauses are short: while partitions move, the log briefly accepts no record, and a crash
+# would repeat the events that were finished in that time.
 _BACKOFF = Backoff(first_s=0.1, limit_s=1.0)
 _CROWD = 100_000
 
@@ -29,13 +29,13 @@ _CROWD = 100_000
 class Ledger:
     """Collects settled events, dead letters and parked events, and records them together.
 
-    It begins a record as soon as the previous record is in the log. So a crash
-    repeats only the events in flight, and events that settle during a record share
-    the next one. While an `ownership_check` lasts, it also records progress that
-    the log already has, to prove the ownership.
+    The ledger begins a record as soon as the previous record is in the log. So a crash
+    repeats only the events in flight. Events that settle while a record is made are
+    part of the next record. While an `ownership_check` lasts, the ledger also records
+    progress that the log already has, to prove the ownership.
 
-    At most `most_finished` deliveries should be unrecorded, so a caller must wait
-    for `room` before a delivery.
+    At most `most_finished` deliveries should be unrecorded, so a caller must wait for
+    `room` before a delivery.
     """
 
     def __init__(self, clock: Clock, *, most_finished: int) -> None:
@@ -65,7 +65,7 @@ class Ledger:
 
     @property
     def crowded(self) -> frozenset[Partition]:
-        """Partitions with too many settled events after an unsettled event."""
+        """Partitions in which too many events are settled after an event that is not settled."""
         return frozenset(
             partition
             for partition, each in self._held.items()
@@ -74,7 +74,7 @@ class Ledger:
 
     @property
     def unrecorded(self) -> int:
-        """Number of events that were settled or parked since the last record; a crash repeats them."""
+        """Number of events settled or parked since the last record; a crash repeats these events."""
         return self._unrecorded
 
     @property
@@ -84,11 +84,11 @@ class Ledger:
 
     @property
     def is_full(self) -> bool:
-        """True while `most_finished` deliveries are unrecorded, which a crash would repeat."""
+        """True while `most_finished` or more deliveries are unrecorded; a crash would repeat them all."""
         return not self._roomy.is_set()
 
     async def room(self) -> None:
-        """Wait until a delivery can begin without waiting for a record."""
+        """Wait until fewer than `most_finished` deliveries are unrecorded."""
         await self._roomy.wait()
 
     def unconfirmed_s(self) -> float:
@@ -117,7 +117,7 @@ class Ledger:
         """
         self._giving_up += 1
         try:
-            # A record that is being made must end first, so that no change is recorded twice.
+            # If a record is being made, wait for its end, so that no change is recorded twice.
             async with self._recording:
                 last = self._settlements(partitions)
                 self.revoke(partitions)
@@ -135,7 +135,7 @@ class Ledger:
         self._change()
 
     def doubt_ownership(self) -> None:
-        """Treat the ownership of all partitions as unconfirmed until the log accepts a record of each."""
+        """Treat the ownership of each partition as unconfirmed until the log accepts a record of it."""
         self.ownership_check.begin(self._held)
         self._change()
 
@@ -151,7 +151,7 @@ class Ledger:
         self._change()
 
     def skip(self, entry: Entry, *proofs: Proof) -> None:
-        """Note that `entry` needs no delivery; `proofs` go into the log with its progress."""
+        """Note that `entry` needs no delivery; `proofs` are recorded together with its progress."""
         self._settle(entry, proofs)
 
     def finish(self, entry: Entry, *proofs: Proof) -> None:
@@ -162,7 +162,7 @@ class Ledger:
     def park(self, change: LaneChange, absorbed: Sequence[Entry] = ()) -> None:
         """Note that the events which join a lane must be parked in the log; their offsets are settled.
 
-        The offsets of the `absorbed` halves are settled too.
+        The offsets of the `absorbed` halves are also settled.
         """
         if partition_progress := self._held.get(change.partition):
             for entry in (*change.joined, *absorbed):
@@ -178,7 +178,7 @@ class Ledger:
                 self._count()
 
     def redrive(self, change: LaneChange, letter: DeadLetter) -> None:
-        """Note that the event of a dead letter joins a parked lane; this removes the dead letter."""
+        """Note that a dead letter's event joins a parked lane; its record also removes the dead letter."""
         if partition_progress := self._held.get(change.partition):
             partition_progress.pending.redrive([letter.id])
             self._alter(partition_progress, change, ())
@@ -194,7 +194,7 @@ class Ledger:
     async def recall(self, feed: Feed, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
         """Return parked events in the order of `offsets`, including events that are not recorded yet.
 
-        It omits events that are found nowhere. Raises `LogUnavailable`.
+        An event that exists nowhere is missing in the result. Raises `LogUnavailable`.
         """
         found = {entry.offset: entry for entry in self._being_parked(partition)}
         missing = [offset for offset in offsets if offset not in found]
@@ -219,7 +219,8 @@ class Ledger:
         """Wait until the log has recorded everything that is settled now."""
         if self._unrecorded_since is None:
             return
-        # A record that is being made can lack events that were settled after it began.
+        # A record that is being made does not contain events that were settled after it began,
+        # so the next record must also end.
         covering = self._records_begun + 1
         while self._records_ended < covering and self._unrecorded_since is not None:
             self._record_ended.clear()
@@ -278,8 +279,8 @@ class Ledger:
                     number = self.ownership_check.number
                     self._remember(settlement, await feed.settle(settlement), number)
             except (LogUnavailable, Fenced) as error:
-                # `Fenced` means that a partition was lost; the other partitions were not
-                # recorded either. The feed soon reports the lost partition.
+                # `Fenced` means that a partition was lost; nothing was recorded for the other
+                # partitions either. The next page of the feed reports the lost partition.
                 _log.warning("progress.not_recorded", reason=str(error))
                 return False
             self._unrecorded -= covered
@@ -317,9 +318,9 @@ class OwnershipCheck:
     """Check after a freeze that this process still owns its partitions.
 
     The check ends when the log has accepted a record of every partition. A record
-    proves the ownership only if it began after the freeze, and only for its own
-    assignment. A partition that is assigned during a check is checked too, because
-    its assignment can be older than the freeze. A check that begins without
+    proves the ownership only if it began after the freeze, and only for the assignment
+    that it records. A partition that is assigned during a check is also checked,
+    because its assignment can be older than the freeze. A check that begins without
     partitions waits for the first partition.
     """
 
@@ -340,7 +341,7 @@ class OwnershipCheck:
         return partition in self._partitions
 
     def begin(self, partitions: Collection[Partition]) -> None:
-        """Begin a check of `partitions`; records whose writing has already begun do not count."""
+        """Begin a check of `partitions`; a record that began before the check proves nothing."""
         self._partitions.update(partitions)
         self._unproven = True
         self._over.clear()

@@ -13,8 +13,8 @@ from streamer.ports import LaneChange, Settlement
 class OffsetTracker:
     """Tracks the offsets of one partition through delivery.
 
-    The committed prefix never passes an open offset. Settled offsets above the
-    prefix are stored too, so that a crash repeats only open offsets.
+    The committed prefix never passes an open offset. Settled offsets above the prefix
+    are also stored, so that a crash repeats only events at open offsets.
     """
 
     def __init__(self, progress: SettledOffsets) -> None:
@@ -35,7 +35,7 @@ class OffsetTracker:
         self._moved_to(offset + 1)
 
     def passed(self, through: int) -> None:
-        """Note that all offsets below `through` were read; offsets that were not opened need no delivery."""
+        """Note that all offsets below `through` were read; offsets without `opened` need no delivery."""
         self._moved_to(through)
 
     def settled(self, offset: int) -> None:
@@ -44,7 +44,7 @@ class OffsetTracker:
         self._progress = None
 
     def progress(self) -> SettledOffsets:
-        """Return the contiguous prefix and the settled offsets above it."""
+        """Return the end of the settled prefix, and the settled offsets above this end."""
         if self._progress is None:
             self._progress = self._computed()
         return self._progress
@@ -122,8 +122,8 @@ def _joined(former: LaneChange, later: LaneChange) -> LaneChange:
     joined, left = former.joined, former.left
     if leaving := set(later.left):
         joined = [entry for entry in joined if entry.offset not in leaving]
-    # It can be unknown whether the earlier change took effect. So offsets that left are listed
-    # again, except offsets that came back.
+    # It can be unknown whether the log has the earlier change. So the merged change repeats the
+    # offsets that left in the earlier change, except offsets that came back.
     if left and (joining := {entry.offset for entry in later.joined}):
         left = [offset for offset in left if offset not in joining]
     return replace(later, joined=(*joined, *later.joined), left=(*left, *later.left))
@@ -134,7 +134,8 @@ class PartitionProgress:
     """One partition under one assignment, with its settled and recorded offsets.
 
     `crowded` is true when the log has little room for more settled offsets of the
-    partition. `in_flight` is being recorded, and `pending` is recorded next.
+    partition. `in_flight` has the changes that are being recorded, and `pending` has
+    the changes for the next record.
     """
 
     partition: Partition
@@ -147,11 +148,11 @@ class PartitionProgress:
 
     @property
     def has_news(self) -> bool:
-        """True while changes of the partition are not recorded."""
+        """True while some changes of the partition are not recorded."""
         return bool(self.in_flight) or self.tracker.progress() != self.recorded
 
     def take(self) -> None:
-        """Move the pending changes into the record that is made now."""
+        """Move the pending changes to `in_flight`, for the record that is made now."""
         self.in_flight.add(self.pending)
         self.pending = Pending()
 

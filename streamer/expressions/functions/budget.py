@@ -1,7 +1,7 @@
 """Budget of an evaluation: its steps, the sizes of values, and the costs of functions.
 
-JMESPath and Jinja2 use the same budget. A step takes about a microsecond, so every
-expression ends within some tenths of a second, however large the event is.
+JMESPath and Jinja2 use the same budget. A step takes about a microsecond. So every
+expression ends within some tenths of a second, even for a large event.
 """
 
 import threading
@@ -25,7 +25,7 @@ ITEMS_A_STEP = 4
 
 
 LONG_TEXT = 4_096
-"""Number of characters that one step compares."""
+"""Number of characters that are compared in one step."""
 
 _OF_A_NUMBER = 24
 _OF_A_COLLECTION = 3
@@ -60,7 +60,7 @@ class Budget(threading.local):
             raise LimitExceeded(_SPENT)
 
     def take(self, value: Any) -> None:
-        """Spend the steps of reading or creating a text or a collection, but not those of its parts."""
+        """Spend the steps of reading or creating a text or a collection, without the steps for its parts."""
         if isinstance(value, str):
             if len(value) >= CHARACTERS_A_STEP:
                 self.spend(len(value) // CHARACTERS_A_STEP)
@@ -89,7 +89,7 @@ class Budget(threading.local):
                 found += max(_OF_A_NUMBER, each.bit_length() - _SHORT_NUMBER)
             elif (parts := _parts(each)) is not None:
                 found += len(parts)
-                # Check before the list of parts takes memory.
+                # Check the size before creating the list of parts, which takes memory.
                 check_length(found + len(waiting), most)
                 waiting.extend(parts)
             else:
@@ -140,11 +140,11 @@ _LONGEST_NEEDLE = 100
 
 SIZED = frozenset({str, list, dict})
 SHORT = 50
-"""Greatest length of an argument that adds no steps to a call."""
+"""Greatest length of an argument for which a call spends no additional steps."""
 
 
 def search(budget: Budget, text: str, sought: str) -> None:
-    """Spend the steps of a search in `text`, which can compare all of a short `sought` at each position."""
+    """Spend the steps of a search, which can compare all of a short `sought` at each position in `text`."""
     compared = 1 + min(len(sought), _LONGEST_NEEDLE) // _NEEDLE
     budget.spend(len(text) * compared // CHARACTERS_A_STEP)
 
@@ -209,7 +209,8 @@ def _applied(budget: Budget, arguments: list[Any]) -> None:
 
 
 def _parse(budget: Budget, arguments: list[Any]) -> None:
-    # Python compiles each format into a regular expression, and caches only a few.
+    # A call is costly, because Python compiles each format into a regular expression, and caches
+    # only a few formats.
     budget.spend(sum(2 * len(each) for each in arguments[1:2] if isinstance(each, str)))
 
 

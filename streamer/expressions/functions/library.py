@@ -186,7 +186,8 @@ class Functions(jmespath.functions.Functions):
         try:
             return super().call_function(function_name, arguments)
         except JMESPathTypeError as error:
-            # The message of jmespath repeats the value, however large it is.
+            # The message of jmespath is not used, because it repeats the whole value, which can
+            # be large.
             takes = " or ".join(KINDS.get(each, each) for each in error.expected_types)
             found = kind_of(error.current_value)
             raise FunctionFailed(f"{function_name}() takes {takes}, found {found}") from None
@@ -218,8 +219,8 @@ def _unwritten(_value: Any) -> str:
 def _asking(function_name: str, call: Call) -> Call:
     """Return `call`, which calls one of `_ASKED_OFTEN`, with a fast path for short arguments.
 
-    Most predicates call one of these functions, and jmespath's checks of the
-    arguments take ten times as long.
+    Most predicates call one of these functions, and jmespath's checks of the arguments
+    take ten times as long as the fast path.
     """
     ask = _ASKED_OFTEN[function_name]
     searches_lists = function_name == "contains"

@@ -59,11 +59,12 @@ def a_decimal(value: Any) -> Decimal:
             made = _EXACT.create_decimal(repr(value))
         elif isinstance(value, str | Decimal) and len(str(value)) <= _LONGEST:
             made = _EXACT.create_decimal(value.strip() if isinstance(value, str) else value)
-        # Decimal accepts the texts Infinity and NaN, and a division by Infinity would be 0.
+        # The texts Infinity and NaN are refused: Decimal accepts both, and a division by
+        # Infinity would return 0.
         if made is not None and made.is_finite():
             return made
     except (DecimalException, ValueError):
-        # Python also refuses to convert a very large int to text.
+        # Python also raises ValueError when a very large int must be converted to text.
         pass
     found = shown(value) if isinstance(value, str) else kind_of(value)
     raise UnfitArgument(f"must be a number of at most {_DIGITS} digits, also as a text, found {found}")
@@ -199,7 +200,8 @@ FUNCTIONS = (
         call=_format_number,
         returns="string",
     ),
-    # JMESPath's own functions compute in binary, where 0.1 + 0.2 is not 0.3.
+    # These functions replace JMESPath's own functions, which compute in binary, where 0.1 + 0.2
+    # is not 0.3.
     _number_function(name="sum", parameters=(_NUMBERS,), call=_sum),
     _number_function(name="avg", parameters=(_NUMBERS,), call=_average),
 )

@@ -30,7 +30,7 @@ def a_single_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float | Decimal):
-        # The text has no exponent, and a float keeps its shown digits.
+        # The text has no exponent, and has the same digits as the float when it is printed.
         return f"{Decimal(str(value)):f}"
     raise UnfitArgument(f"must be a text, a number or a boolean, found {kind_of(value)}")
 
@@ -71,7 +71,8 @@ def _format(pieces: list[str], *values: str) -> str:
 
 
 def _replace(text: str, old: str, new: str) -> str:
-    # Count first, because a refused result must not take any memory.
+    # Compute the length before creating the text, because a refused result must not take any
+    # memory.
     if len(text) + text.count(old) * (len(new) - len(old)) > LONGEST_TEXT:
         raise UnfitArgument(f"the text would have more than {LONGEST_TEXT:,} characters")
     return text.replace(old, new)

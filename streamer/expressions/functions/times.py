@@ -77,7 +77,7 @@ def a_zone(value: Any) -> tzinfo:
         if text:
             return ZoneInfo(text)
     except (KeyError, ValueError, OSError):
-        # The name is invalid, or leads out of the folder of the time zones.
+        # The name is not valid, or is a path to a file outside of the folder of the time zones.
         pass
     raise UnfitArgument(f"must be a time zone such as Europe/Berlin, found {shown(text)}")
 
@@ -183,7 +183,7 @@ def _months_after(day: _Day, months: int) -> _Day:
 
 
 def _existing(local: datetime) -> datetime:
-    """Return a local time; a time that the change to summer time skips becomes the time after the change."""
+    """Return a local time; move a time that the change to summer time skips to after the change."""
     return local.astimezone(UTC).astimezone(local.tzinfo)
 
 
@@ -200,7 +200,7 @@ def _time_between(begin: datetime | date, end: datetime | date, unit: str) -> An
 
 
 def _difference(begin: Any, end: Any) -> timedelta:
-    # Here, both are dates or both are times.
+    # The caller passes either two dates or two times.
     difference: timedelta = end - begin
     return difference
 

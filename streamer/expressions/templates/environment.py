@@ -35,10 +35,10 @@ CONCATENATED = "(concatenated)"
 KEPT = "(kept)"
 STEP = "(step)"
 OF_NODES = frozenset({COMPARED, CONCATENATED, KEPT, STEP})
-"""Filters that the nodes of a compiled template call; the text of a template can't name them."""
+"""Filters that the nodes of a compiled template call; the text of a template can't name these filters."""
 
 RANDOM = ("lipsum", "random")
-"""Names of Jinja2 that are removed, because their values would differ from attempt to attempt."""
+"""Names of Jinja2 that are removed, because their values differ from one attempt to the next."""
 
 _OF_ONE_ITEM = frozenset({"count", "d", "default", "first", "last", "length"})
 _OF_ITEMS = frozenset({"batch", "round", "slice", "sum"})
@@ -65,7 +65,7 @@ _COMPARISONS = ("__lt__", "__le__", "__gt__", "__ge__")
 
 
 class AbsentField(jinja2.ChainableUndefined):
-    """Field that the event does not have: it is empty, and so is any value computed from it."""
+    """Field that the event does not have: the field is empty, and any value computed from it is empty."""
 
     __slots__ = ()
 
@@ -127,7 +127,7 @@ class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         self.filters |= self._filters_of_nodes()
 
     def bounded(self, name: str, filter_: Filter) -> Filter:
-        """Return the filter `name` with spending of steps and a check of its limits."""
+        """Return the filter `name` in a form that spends steps and checks limits."""
         first = 1 if hasattr(filter_, "jinja_pass_arg") else 0
         spend_on = self._spender(name)
 
@@ -193,9 +193,9 @@ class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
             yield each
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Return the attribute of `obj`, or its item."""
-        # Most names are keys of an event's objects. Jinja2 would find the key only after an
-        # error, which costs more than everything else.
+        """Return the attribute of `obj` with this name, or otherwise the item with this key."""
+        # Most names are keys of an event's objects. Jinja2 would look for an attribute first,
+        # and an error would then cost more time than everything else.
         if type(obj) is dict and attribute not in _OF_DICTIONARIES:
             return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
         return super().getattr(obj, attribute)
@@ -210,7 +210,8 @@ class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         """Call `obj` and return its result, with limits."""
         self.budget.spend(_STEPS_OF_A_CALL)
         if isinstance(obj, Macro | FunctionType):
-            # A macro only receives its arguments, and a function of Streamer spends its own steps.
+            # No further steps are spent here: a macro only receives its arguments, and a
+            # function of Streamer spends its own steps.
             return super().call(context, obj, *args, **kwargs)
         owner, name = getattr(obj, "__self__", None), getattr(obj, "__name__", "")
         for each in (owner, *args, *kwargs.values()):
@@ -228,7 +229,8 @@ class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Return the value of an operator, with limits."""
-        # The % of a text would ask its argument for a number.
+        # An absent operand is returned at once, because the operator % of a text would try to
+        # convert it to a number.
         if isinstance(right, AbsentField):
             return right
         self.budget.spend(2)
@@ -255,7 +257,8 @@ class TemplateSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         def formatted(*arguments: Any, **named: Any) -> str:
             values: Any = arguments[0] if is_map and arguments else named
             made = _BoundedFormatter(self).vformat(text, () if is_map else arguments, values)
-            # Escaping makes the text at most a few times longer.
+            # The limit is checked without escaping, because escaping makes the text at most a
+            # few times longer.
             return wrapped(*arguments, **named) if isinstance(text, Markup) else made
 
         return formatted

@@ -15,7 +15,7 @@ It raises `LimitExceeded` if the budget is used up or the value is too large.
 """
 
 LONGEST_NUMBER = 2_000
-"""Most bits of an integer that a template computes."""
+"""Most bits that an integer computed by a template can have."""
 
 WIDEST = 10_000
 """Greatest width to which a template pads a text."""
@@ -80,7 +80,8 @@ def check_formatting(budget: Budget, template: Any, values: Any) -> None:
 def check_width_of_format(specification: str) -> None:
     """Raise `LimitExceeded` if a width or a precision in `specification` is too large."""
     for digits in _NUMBERS.findall(specification):
-        # Python refuses to read a number with some thousands of digits.
+        # Numbers with many digits are refused here, because Python can't read a number with some
+        # thousands of digits.
         fitting_width(int(digits[-9:]) if not digits[:-9].strip("0") else float("inf"))
 
 
@@ -199,7 +200,7 @@ BOUNDS_OF_METHODS: Mapping[str, Bound] = MappingProxyType(
 """Limits of a text's methods by name; `join` and `format` are handled elsewhere."""
 
 FORBIDDEN_METHODS = frozenset({"encode", "expandtabs", "from_bytes", "maketrans", "to_bytes", "translate"})
-"""Methods of texts and numbers that a template can't call: they have no limit, and no template needs them."""
+"""Methods of texts and numbers that a template can't call, because these methods have no limits."""
 
 
 def fitting_list(items: int) -> None:

@@ -1,4 +1,4 @@
-"""Mistakes in templates that can be found without an event: names, calls, and too large constants."""
+"""Finds mistakes in templates without an event: wrong names, wrong calls, and too large constants."""
 
 from collections.abc import Iterator
 
@@ -26,7 +26,7 @@ def unknown_names(source: str, known: frozenset[str], functions: Functions) -> I
 def unknown_members(source: str, known: frozenset[str]) -> Iterator[tuple[str, int]]:
     """Yield each member of `data` in `source` that is not `known`, with its line.
 
-    It yields nothing if the template assigns the name `data` itself.
+    The function yields nothing if the template assigns a value to the name `data`.
     """
     parsed = _parsed(source)
     if not known or any(each.name == "data" and each.ctx != "load" for each in parsed.find_all(nodes.Name)):
@@ -36,7 +36,7 @@ def unknown_members(source: str, known: frozenset[str]) -> Iterator[tuple[str, i
         if len(path) != len(_PATH) - 1 or path[0] != _PATH[0]:
             continue
         name = path[1]
-        # A method of the object does not count as a member.
+        # A method of the Python object, such as `items`, is not a mistake.
         if name not in known and not hasattr(dict, name):
             yield name, member.lineno
 
@@ -142,6 +142,7 @@ def _parsed(source: str) -> nodes.Template:
     for name in _GLOBALS.symmetric_difference(environment.globals):
         del environment.globals[name]
     parsed = environment.parse(source)
-    # Only names are needed here; the template was compiled with its real filters before.
+    # Here, filters only need names, because the template was compiled with the real filters
+    # before.
     environment.filters |= dict.fromkeys((each.name for each in parsed.find_all(nodes.Filter)), str)
     return parsed

@@ -1,4 +1,4 @@
-"""Adds calls that count the work of a template to its parsed nodes."""
+"""Adds calls that count the work of a template to the parsed nodes of this template."""
 
 from collections.abc import Iterator
 
@@ -70,7 +70,7 @@ class _Counting(NodeTransformer):
 
 
 def _steps_of(node: nodes.Node) -> int:
-    """Return the steps of one turn of a loop or one call of a macro, without loops and macros within it."""
+    """Return the steps of one turn of a loop or one call of a macro, without the inner loops and macros."""
     steps, characters = 1, 0
     for each in _within(node):
         if isinstance(each, nodes.TemplateData):
@@ -80,7 +80,7 @@ def _steps_of(node: nodes.Node) -> int:
 
 
 def _within(node: nodes.Node) -> Iterator[nodes.Node]:
-    """Yield the nodes within `node`, but not the nodes within its inner loops and macros."""
+    """Yield the nodes within `node`, without the nodes within the inner loops and macros of `node`."""
     for child in node.iter_child_nodes():
         yield child
         if not isinstance(child, nodes.For | nodes.Macro | nodes.CallBlock):

@@ -44,9 +44,9 @@ def compile_template(
     """Return a function that renders `source`, a text for people; raises `jinja2.TemplateSyntaxError`.
 
     A field that the event does not have renders as empty, even after filters and
-    operators. A cleared field renders as empty, even after filters. With `strict`,
-    an absent field is an error, and a filter gets the null of a cleared field. A
-    text is cut at 100,000 characters.
+    operators. A cleared field also renders as empty, even after filters. With `strict`,
+    an absent field is an error, and a filter of a cleared field gets null. A text is
+    cut at 100,000 characters.
     """
     environment = _environment(functions, strict=strict, autoescape=False, finalize=_shown)
     rendered = _compiled(environment, source, _TEXT_LIMIT)
@@ -61,11 +61,12 @@ def compile_content(
     functions: Functions | None = None,
     filters: Mapping[str, Filter] = MappingProxyType({}),
 ) -> Callable[[JsonObject], str]:
-    """Return a function that renders `source`, the content of a request; XML and HTML values are escaped.
+    """Return a function that renders `source`, the content of a request; values in XML and HTML are escaped.
 
-    `filters` are added to the usual filters. The function raises `ValueError` for
-    more than a million characters. In all other respects, it behaves like the
-    function of `compile_template`. Raises `jinja2.TemplateSyntaxError`.
+    `filters` are added to the usual filters. The returned function raises `ValueError`
+    for a content of more than a million characters. In all other respects, it behaves
+    like a function that `compile_template` returns. Raises
+    `jinja2.TemplateSyntaxError`.
     """
     is_markup = _MARKUP.search(media_type) is not None
     finalize = _in_markup if is_markup else _single
@@ -85,11 +86,13 @@ def compile_content(
 
 
 def _compiled(environment: TemplateSandbox, source: str, most: int) -> Callable[[JsonObject], str]:
-    """Return a function that renders `source`, and stops soon after `most` characters."""
-    # `from_string` would make the globals a chain of dictionaries, which each rendering copies.
+    """Return a function that renders `source`, and that stops soon after `most` characters."""
+    # `from_string` is not used, because it would make the globals a chain of dictionaries, which
+    # each rendering copies.
     code = environment.compile(counted(environment.parse(source)))
     template = environment.template_class.from_code(environment, code, dict(environment.globals))
-    # Check the constants after the compilation, which refuses an invalid template.
+    # Check the constants only after the compilation, because the compilation refuses an invalid
+    # template.
     check_constants(environment, environment.parse(source))
 
     def render(document: JsonObject) -> str:
@@ -145,7 +148,7 @@ def _global(name: str, functions: Functions) -> Callable[..., Any]:
             if isinstance(argument, AbsentField):
                 return argument
             if isinstance(argument, jinja2.Undefined):
-                # This raises an error that names the missing field.
+                # Converting the missing field to text raises an error that names this field.
                 str(argument)
         functions.budget.spend(steps)
         return functions.call_function(name, [_plain(each) for each in arguments])

@@ -79,7 +79,8 @@ class KafkaLog:
         try:
             await asyncio.get_running_loop().run_in_executor(executor, topics.prepare)
         except BaseException:
-            # The error's traceback would keep the client for the garbage collector.
+            # Otherwise, the error's traceback would keep the client until the garbage collector
+            # runs.
             topics.admin.close()
             raise
         finally:
@@ -131,7 +132,7 @@ class KafkaLog:
         return await self.history.stored_checkpoints()
 
     async def appended_since(self, patterns: Sequence[str], at: float, /) -> int:
-        """Return how many events of these types were appended since `at`, at most."""
+        """Return the highest number of events of these types that can have been appended since `at`."""
         return await self.history.appended_since(patterns, at)
 
     async def open_holes(self, channel: Channel) -> Sequence[ContinuityRecord]:
@@ -154,8 +155,8 @@ class KafkaLog:
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
         """Share `channels` with the other processes of this prefix.
 
-        A partition waits for its running append before another process takes it
-        over, at most as long as an append can last.
+        Before another process takes over a partition, the running append of the
+        partition ends. This takes at most as long as an append can last.
         """
         if self._membership is not None:
             raise LogMisconfigured("the channels are shared already: follow their ownership once")
@@ -191,7 +192,7 @@ class KafkaLog:
     def settled_events(
         self, subscription: Subscription, begin: Mapping[Partition, int]
     ) -> AsyncGenerator[Entry, None]:
-        """Yield the settled events of a subscriber, and end, without joining its group."""
+        """Yield the settled events of a subscriber without joining the subscriber's group, and then end."""
         return settled_events(self._clients, self._topics.admin, subscription, begin)
 
     async def close(self) -> None:

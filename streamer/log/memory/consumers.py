@@ -12,7 +12,7 @@ from streamer.log.memory.feed import MemoryFeed, can_read
 
 @dataclass(slots=True, kw_only=True)
 class MemoryConsumers:
-    """Feeds that are open, with the partitions that each holds, and the parked events of each subscriber.
+    """Open feeds with the partitions that each feed holds, and the parked events of each subscriber.
 
     `expected` are the configured subscribers.
     """
@@ -23,7 +23,10 @@ class MemoryConsumers:
 
     @contextmanager
     def joined(self, feed: MemoryFeed, unowned: Collection[Partition]) -> Iterator[None]:
-        """Keep `feed` open inside the context, with the `unowned` partitions; others inherit its own."""
+        """Keep `feed` open inside the context; it begins with the partitions `unowned`.
+
+        At the end, another feed of the subscriber takes over the partitions of `feed`.
+        """
         self.feeds.append(feed)
         self.reassign(feed.subscriber, unowned, to=feed)
         try:
@@ -46,14 +49,14 @@ class MemoryConsumers:
     async def hand_over(
         self, subscriber: SubscriberName, partitions: Collection[Partition], *, to: MemoryFeed | None
     ) -> None:
-        """Move `partitions` like `reassign`, once the feeds that hold them have let go of them."""
+        """Move `partitions` like `reassign`, after the feeds that hold them have released them."""
         moved = frozenset(partitions)
         for feed in self._of(subscriber):
             await feed.let_go(moved)
         self.reassign(subscriber, moved, to=to)
 
     def assign_new(self, partition: Partition) -> None:
-        """Assign a partition that has appeared to the first feed of each subscriber that can read it."""
+        """Assign a new partition to the first feed of each subscriber that can read the partition."""
         for subscriber in {feed.subscriber for feed in self.feeds if can_read(feed.subscription, partition)}:
             self.reassign(subscriber, [partition], to=next(self._of(subscriber)))
 
@@ -62,7 +65,7 @@ class MemoryConsumers:
         return frozenset().union(*(feed.holds for feed in self._of(subscriber)))
 
     def wake(self) -> None:
-        """Let all feeds look at the log again."""
+        """Let all feeds check the log again."""
         for feed in self.feeds:
             feed.wake()
 

@@ -53,7 +53,7 @@ class MemoryControls:
     """Controls, orders, audit records, dead letters and continuity records of one log in memory."""
 
     def __init__(self, continuity: Sequence[ContinuityRecord], check_up: Callable[[], None]) -> None:
-        """Begin empty beside the `continuity` of the log; `check_up` raises while it is down."""
+        """Begin without controls; `check_up` raises while the log with these `continuity` records is down."""
         self.letters: dict[str, DeadLetter] = {}
         self._continuity = continuity
         self._check_up = check_up
@@ -77,7 +77,7 @@ class MemoryControls:
         await self._change(replace(self._board, controls=controls))
 
     async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
-        """Open a redrive, or remove an ended one."""
+        """Open a redrive, or remove an ended redrive."""
         await self.note(audit)
         redrives = {**self._board.redrives, redrive.id: redrive}
         if redrive.ended_at is not None:
@@ -85,14 +85,14 @@ class MemoryControls:
         await self._change(replace(self._board, redrives=redrives))
 
     async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord, /) -> None:
-        """Let an open redrive skip these dead letters too."""
+        """Add these dead letters to the dead letters that an open redrive skips."""
         await self.note(audit)
         if redrive := self._board.redrives.get(redrive_id):
             redrives = {**self._board.redrives, redrive_id: redrive.without(letters)}
             await self._change(replace(self._board, redrives=redrives))
 
     async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord, /) -> None:
-        """Open or change a snapshot order, or remove an ended one."""
+        """Open or change a snapshot order, or remove an ended snapshot order."""
         await self.note(audit)
         snapshots = {**self._board.snapshots, order.id: order}
         if order.ended_at is not None:
@@ -100,7 +100,7 @@ class MemoryControls:
         await self._change(replace(self._board, snapshots=snapshots))
 
     async def order_position(self, order: PositionOrder, audit: AuditRecord, /) -> None:
-        """Open a position order, or remove an ended one."""
+        """Open a position order, or remove an ended position order."""
         await self.note(audit)
         positions = {**self._board.positions, order.id: order}
         if order.ended_at is not None:
@@ -154,7 +154,7 @@ class ParkedEvents:
         """Apply `changes` of lanes."""
         for change in changes:
             name = change.partition, change.lane
-            # A real log keeps of an entry what it can write.
+            # The mark `is_admitted` is dropped, because a real log does not store it.
             joined = (replace(entry, is_admitted=False) for entry in change.joined)
             self._entries[name].update((entry.offset, entry) for entry in joined)
             for offset in change.left:

@@ -94,7 +94,7 @@ class MemoryFeed:
         self.wake()
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
-        """Record progress and its records together; progress in revoked partitions is ignored."""
+        """Record progress with the records of this progress; progress in revoked partitions is ignored."""
         await asyncio.sleep(0)
         valid = {
             partition: progress
@@ -121,7 +121,8 @@ class MemoryFeed:
     async def let_go(self, partitions: frozenset[Partition]) -> None:
         """Release `partitions` in agreement with the reader.
 
-        It returns after `read` has returned the revocation and was called again.
+        The method returns after `read` has returned the revocation and was called
+        again.
         """
         self._leaving = self.holds & partitions
         if not self._leaving:

@@ -41,7 +41,7 @@ class KeptLog(LogState, Protocol):
 
 
 class MemoryHistory:
-    """`EventHistory` of `log`, which stores no times of appending; the events' own times replace them."""
+    """`EventHistory` of `log`, which uses the events' own times, because `log` stores no times of appends."""
 
     def __init__(self, log: KeptLog) -> None:
         self._log = log

@@ -43,7 +43,7 @@ from streamer.ports import Recorded, Settlement, StoredCheckpoint, Subscription
 class MemoryLog:
     """EventLog, ControlledLog and Ownership in the memory of one process.
 
-    Tests can set its `faults`. They can inspect the kept events, dead letters,
+    Tests can set its `faults`. Tests can also inspect the kept events, dead letters,
     progress, and `continuity`, which has every state of each continuity record.
     """
 
@@ -215,7 +215,7 @@ class MemoryLog:
 
 @dataclass(slots=True, kw_only=True)
 class MemoryAppend:
-    """One append that grows; `commit` refuses events, `add` does not."""
+    """One append that grows. Only `commit` refuses events; `add` accepts every event."""
 
     log: MemoryLog
     events: list[Event] = field(default_factory=list)

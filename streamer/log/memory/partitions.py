@@ -10,9 +10,9 @@ from streamer.log.records import encode_event
 
 @dataclass(slots=True, kw_only=True)
 class MemoryPartitions:
-    """Entries of each partition, and in `entries` all that were appended, in order.
+    """Entries of each partition; `entries` has all appended events in the order of their append.
 
-    Forwarded events have partitions too, and are not among `entries`.
+    Forwarded events also have partitions, but are not in `entries`.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -30,7 +30,7 @@ class MemoryPartitions:
         return self._kept.items()
 
     def of(self, partition: Partition) -> Sequence[Entry]:
-        """Return the entries of a partition, so that an offset is an index."""
+        """Return the entries of a partition; the offset of an entry is its index."""
         return self._kept.get(partition, ())
 
     def appear(self, partition: Partition) -> None:
@@ -45,11 +45,11 @@ class MemoryPartitions:
         return entry
 
     def grow(self) -> None:
-        """Wake those that wait for more entries."""
+        """Wake the tasks that wait in `grown`."""
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
 
     async def grown(self, beyond: int) -> None:
-        """Return once there are more than so many entries."""
+        """Return as soon as `entries` has more than `beyond` entries."""
         while len(self.entries) <= beyond:
             await self._grown.wait()

@@ -1,9 +1,9 @@
 """Values of the durable logs as JSON that a person can read.
 
 Every record holds its version as `v`. A reader ignores unknown keys, so an older
-Streamer reads the records of a newer Streamer. A change that an older Streamer
-would misread raises the version, and the older Streamer then raises
-`LogMisconfigured`. A replay id of printable ASCII is kept as it is; any other
+Streamer reads the records of a newer Streamer. A new format that an older Streamer
+could misread has a higher version, and the older Streamer then raises
+`LogMisconfigured`. A replay id of printable ASCII is written unchanged; any other
 replay id is written as `base64:…`.
 """
 

@@ -43,8 +43,8 @@ def encode_continuity(record: ContinuityRecord) -> bytes:
 def decode_continuity(raw: bytes | str, *, former_id: str = "") -> ContinuityRecord:
     """Return the record that `encode_continuity` wrote; raises `LogMisconfigured`.
 
-    A record of the former format has no id and gets `former_id`. Its flag
-    `repaired` becomes its final state.
+    A record of the former format has no id and gets `former_id`. The flag `repaired` of
+    such a record becomes the final state.
     """
     return decode(raw, "a continuity record", lambda fields: _continuity(fields, former_id))
 
@@ -81,7 +81,7 @@ def _text(value: Any) -> str:
 
 
 def _time(value: Any) -> float:
-    # A later time could not be shown as a date.
+    # Times above this limit can't be shown as a date.
     if not 0 <= value < _YEAR_10000:
         raise ValueError("a time is outside of 1970 to 9999")
     return float(value)

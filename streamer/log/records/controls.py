@@ -22,7 +22,7 @@ _OF_CHANNEL = 3
 
 
 def encode_control(control: Control) -> bytes:
-    """Return `control` as JSON, with characters that UTF-8 can't hold escaped."""
+    """Return `control` as JSON, and escape characters that UTF-8 can't hold."""
     return encode(
         {
             "subscriber": control.subscriber,
@@ -40,7 +40,7 @@ def decode_control(raw: bytes | str) -> Control:
 
 
 def encode_redrive(redrive: Redrive) -> bytes:
-    """Return `redrive` as JSON, with characters that UTF-8 can't hold escaped."""
+    """Return `redrive` as JSON, and escape characters that UTF-8 can't hold."""
     return encode(
         {
             "v": _version(redrive.letters),
@@ -72,7 +72,7 @@ def decode_left_out(raw: bytes | str) -> frozenset[str]:
 
 
 def encode_snapshot_order(order: SnapshotOrder) -> bytes:
-    """Return `order` as JSON, with characters that UTF-8 can't hold escaped."""
+    """Return `order` as JSON, and escape characters that UTF-8 can't hold."""
     return encode(
         {
             "id": printable(order.id),
@@ -95,7 +95,7 @@ def decode_snapshot_order(raw: bytes | str) -> SnapshotOrder:
 
 
 def encode_position_order(order: PositionOrder) -> bytes:
-    """Return `order` as JSON, with characters that UTF-8 can't hold escaped."""
+    """Return `order` as JSON, and escape characters that UTF-8 can't hold."""
     return encode(
         {
             "id": printable(order.id),
@@ -117,7 +117,8 @@ def decode_position_order(raw: bytes | str) -> PositionOrder:
 
 
 def _version(letters: LetterFilter) -> int:
-    # A reader that does not know a condition must not take the order as one for all dead letters.
+    # The version is higher, so that an older reader refuses an order with an unknown condition.
+    # Otherwise, the older reader would apply the order to all dead letters.
     if letters.channel is not None:
         return _OF_CHANNEL
     return VERSION if letters.ids is None else _WITH_IDS
@@ -154,7 +155,7 @@ def _redrive(fields: JsonObject) -> Redrive:
         by=fields["by"],
         at=float(fields["at"]),
         skipped=frozenset(fields.get("skipped", ())),
-        # An order of an older version names what it skips only in `skipped`.
+        # An order of an older version names the skipped dead letters only in `skipped`.
         include_superseded=bool(fields.get("include_superseded", True)),
         ended_at=optional_float(fields.get("ended_at")),
     )

@@ -22,7 +22,7 @@ from streamer.log.records.events import decode, encode, event_fields, event_from
 LARGEST_LETTER = 12 * 1024 * 1024
 """Maximum size of an encoded dead letter, in bytes."""
 
-# Events reach 1 MB at Salesforce and grow when encoded. No log can store larger bytes than these.
+# Events reach 1 MB at Salesforce and grow when encoded. No log can store more bytes than this.
 _LARGEST_RAW = 8 * 1024 * 1024
 _KEPT = 64 * 1024
 
@@ -37,9 +37,9 @@ class EncodedLetter(NamedTuple):
 def encode_dead_letter(letter: DeadLetter) -> EncodedLetter:
     """Return `letter` as JSON.
 
-    An event that JSON can't hold must still be set aside, so `raw` then holds its
-    Python text, and characters that UTF-8 can't hold are escaped. Content that is
-    too large for any log is cut.
+    Even an event that JSON can't hold must become a dead letter. For such an event,
+    `raw` holds the event's Python text, and characters that UTF-8 can't hold are
+    escaped. Of content that is too large for any log, only the beginning is kept.
     """
     letter = bounded(letter)
     try:
@@ -52,7 +52,7 @@ def encode_dead_letter(letter: DeadLetter) -> EncodedLetter:
 
 
 def bounded(letter: DeadLetter) -> DeadLetter:
-    """Return `letter`; raw bytes that are too large for any log are cut to their beginning."""
+    """Return `letter`; of raw bytes that are too large for any log, only the beginning is kept."""
     return letter if len(letter.raw) <= _LARGEST_RAW else _cut(letter, letter.raw)
 
 
@@ -218,7 +218,7 @@ def _partition(fields: JsonObject) -> Partition | None:
 
 
 def encode_setback(setback: Setback) -> bytes:
-    """Return `setback` as JSON, with characters of its errors that UTF-8 can't hold escaped."""
+    """Return `setback` as JSON, and escape characters of its errors that UTF-8 can't hold."""
     return encode(
         {
             "attempts": setback.attempts,

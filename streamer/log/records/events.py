@@ -33,7 +33,7 @@ _Value = TypeVar("_Value")
 
 
 def encode(fields: JsonObject) -> bytes:
-    """Return `fields` as a versioned record; raises `TypeError` when JSON can't hold them."""
+    """Return `fields` as a versioned record; raises `TypeError` when JSON can't hold `fields`."""
     return orjson.dumps({"v": VERSION, **fields}, default=exact_default)
 
 
@@ -61,12 +61,12 @@ def decode(
 
 
 def printable(text: str) -> str:
-    """Return `text` with characters that UTF-8 can't hold escaped."""
+    """Return `text`, and escape characters that UTF-8 can't hold."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def optional_printable(text: str | None) -> str | None:
-    """Return `text` with characters that UTF-8 can't hold escaped, or `None` for `None`."""
+    """Return `text`, with an escape for each character that UTF-8 can't hold, or `None` for `None`."""
     return None if text is None else printable(text)
 
 

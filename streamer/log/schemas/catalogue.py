@@ -1,6 +1,6 @@
 """All schemas by name; the definitions are in the JSON files of this folder.
 
-Each schema is complete by itself.
+A schema contains every definition that it refers to.
 """
 
 import importlib.resources
@@ -24,7 +24,7 @@ _EXTENDS = "extends"
 
 
 class SchemaName(StrEnum):
-    """Name of a schema; it says which records the schema describes."""
+    """Name of a schema, which says what records the schema describes."""
 
     EVENTS = "events"
     """The value of a record in any event topic, in binary mode."""
@@ -60,7 +60,7 @@ _ROOTS = {
 
 @cache
 def definitions() -> JsonObject:
-    """Return all definitions by name; they refer to each other by `#/$defs/NAME`."""
+    """Return all definitions by name; definitions refer to each other by `#/$defs/NAME`."""
     folder = importlib.resources.files(__package__)
     read: dict[str, JsonObject] = {}
     for file in _FILES:
@@ -84,13 +84,13 @@ def _extended(name: str, read: Mapping[str, JsonObject]) -> JsonObject:
 
 @cache
 def data_of_types() -> Mapping[str, tuple[str, ...]]:
-    """Return the names of the definitions of an event's data, by pattern of its type; one pattern matches."""
+    """Return the names of the definitions of events' data by type pattern; a type matches one pattern."""
     kinds = [each["properties"] for each in definitions()["CloudEvent"]["oneOf"]]
     return {kind["type"]["pattern"]: tuple(references(kind["data"])) for kind in kinds}
 
 
 def definitions_of(event_type: str) -> tuple[str, ...]:
-    """Return the names of the definitions of this event type's data; the data matches one of them.
+    """Return the names of the definitions for this event type; its data matches one of the definitions.
 
     Raises `LookupError` for a type that Streamer does not produce.
     """
@@ -101,7 +101,7 @@ def definitions_of(event_type: str) -> tuple[str, ...]:
 
 
 def schema(name: SchemaName) -> JsonObject:
-    """Return the JSON Schema (2020-12) with this name, with every definition that it refers to."""
+    """Return the JSON Schema (2020-12) `name` together with every definition that it refers to."""
     every = definitions()
     root, *needed = reachable([_ROOTS[name]])
     identity = f"urn:streamer:schema:{name}:{VERSION}"
@@ -110,7 +110,7 @@ def schema(name: SchemaName) -> JsonObject:
 
 
 def reachable(names: Iterable[str]) -> list[str]:
-    """Return `names` and all definitions that they refer to, directly or indirectly, each once."""
+    """Return `names`, and the names of all definitions that they refer to directly or indirectly."""
     every = definitions()
     found: dict[str, None] = {}
     waiting = list(names)
@@ -128,7 +128,7 @@ def reference(name: str, *, within: str = DEFINITIONS) -> JsonObject:
 
 
 def references(part: Any, *, within: str = DEFINITIONS) -> Iterator[str]:
-    """Yield the names of the definitions below `within` that `part` of a document refers to."""
+    """Yield the names of the definitions below `within` to which the schema `part` refers."""
     if isinstance(part, dict):
         target = part.get("$ref")
         if isinstance(target, str) and target.startswith(within):

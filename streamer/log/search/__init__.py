@@ -1,1 +1,1 @@
-"""Search for events in any log: matching events, their order, and the cursor of the next page."""
+"""Search for events in any log: finds and orders events, and returns a cursor for the next page."""

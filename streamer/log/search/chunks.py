@@ -1,4 +1,4 @@
-"""Chunks of a partition: the events that match a search, and the cursor at which it continues."""
+"""Chunks of a partition with the events that match a search, and the cursor of the next page."""
 
 import base64
 import binascii
@@ -23,11 +23,11 @@ _LAST_S = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 Span = tuple[int, int]
-"""First offset, and the offset after the last one."""
+"""First offset, and the offset after the last offset."""
 
 
 def matcher(asked: EventSearch) -> Callable[[Event], bool]:
-    """Return a predicate: does an event match every field of the search `asked`?"""
+    """Return a predicate that is true for events that match every field of the search `asked`."""
     wanted = wants(asked.types or ANY_TYPE)
     key = asked.key
     since, until = text_time(asked.since), text_time(asked.until)
@@ -110,9 +110,9 @@ class ChunkSource(Protocol):
 class Collector:
     """Collects the matching events of one span, which is read in rising order.
 
-    It holds at most as many events as there is `room` for. When more events match,
-    it keeps the events at the side where the search begins, and the chunk then
-    covers only their offsets.
+    The limits in `room` apply to the collected events. When more events match, the
+    collector keeps the events at the side where the search begins. The chunk then
+    covers only the offsets of the kept events.
     """
 
     begin: int
@@ -125,7 +125,7 @@ class Collector:
     _edge: float | None = field(default=None, init=False)
 
     def saw(self, at: float) -> None:
-        """Note the time of a record of the span, matching or not; records after a full chunk do not count."""
+        """Note the time of any record of the span; do nothing if the chunk is full."""
         if self._is_full:
             return
         if self.oldest_first or self._edge is None:
@@ -169,7 +169,7 @@ _FOREIGN_CURSOR = "the cursor belongs to a search with other options: begin with
 
 
 def encode_cursor(left: Mapping[Partition, Span], *, oldest_first: bool) -> str:
-    """Return the cursor for the remaining spans; empty when it would be too long."""
+    """Return the cursor for the remaining spans; empty when the cursor would be too long."""
     topics: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
     for partition, (begin, end) in left.items():
         topics[partition.topic].append((partition.number, begin, end))
@@ -179,7 +179,7 @@ def encode_cursor(left: Mapping[Partition, Span], *, oldest_first: bool) -> str:
 
 
 def decode_cursor(text: str, *, oldest_first: bool) -> dict[Partition, Span]:
-    """Return the spans in a cursor; raises `ValueError` for a text that is not a cursor of this order."""
+    """Return the spans in a cursor; raises `ValueError` unless the text is a cursor of this sort order."""
     try:
         body = orjson.loads(_inflated(base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)))
         left = {

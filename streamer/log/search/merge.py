@@ -79,7 +79,7 @@ class _Side:
             self.end = chunk.begin
 
     def left(self) -> Span:
-        """Return the unread offsets, and the offsets from the first event that is not in the answer."""
+        """Return the unread offsets together with the offsets of read events that are not in the answer."""
         if not self.pending:
             return self.begin, self.end
         if self.oldest_first:
@@ -164,8 +164,8 @@ class _Merge:
     def _ahead(self) -> list[Partition]:
         """Return the partitions that must be read before the next event in time order is certain.
 
-        These are all partitions without a known edge. If every partition has a
-        known edge, it is the partition that is furthest behind.
+        The method returns all partitions without a known edge. If every partition has a
+        known edge, the method returns only the partition that is furthest behind.
         """
         head = self._head()
         open_sides = {
@@ -187,6 +187,6 @@ class _Merge:
         self._found.append(told)
 
     def _tell_all(self) -> None:
-        """Add all pending events to the answer, although a later page can contain events that are earlier."""
+        """Add all pending events to the answer; events on a later page can then be out of time order."""
         while not self._is_full and (head := self._head()):
             self._tell(head)

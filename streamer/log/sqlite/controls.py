@@ -64,7 +64,8 @@ class SqliteLetterCursor:
             page, after = await self._reader.submit(read)
             for head in page:
                 yield head
-            # Advance only now, so that a caller that stops early reads the page again.
+            # The position advances only now, so that a caller that stops early reads the page
+            # again.
             self._after = after
 
     async def kept(self, ids: Collection[str]) -> frozenset[str]:
@@ -94,7 +95,7 @@ _LETTERS_AT_ONCE = 1_000
 
 
 class SqliteControls:
-    """Controls, orders and audit records; the log's writer writes them and its reader reads them."""
+    """Controls, orders and audit records, which the log's writer writes and the log's reader reads."""
 
     def __init__(
         self,
@@ -130,22 +131,22 @@ class SqliteControls:
         await self._change(partial(write_control, row=control_row(control)), audit)
 
     async def order(self, redrive: Redrive, audit: AuditRecord) -> None:
-        """Open a redrive, or remove an ended one."""
+        """Open a redrive, or remove an ended redrive."""
         if redrive.ended_at is None:
             await self._change(partial(write_redrive, row=redrive_row(redrive)), audit)
         else:
             await self._change(partial(forget_redrive, id_=redrive_row(redrive)[0]), audit)
 
     async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord) -> None:
-        """Let an open redrive skip these dead letters too."""
+        """Add these dead letters to the dead letters that an open redrive skips."""
         await self._change(partial(leave_out, id_=redrive_id, letters=letters), audit)
 
     async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord) -> None:
-        """Open or change a snapshot order, or remove an ended one."""
+        """Open or change a snapshot order, or remove an ended snapshot order."""
         await self._change(partial(order_snapshot, order=order), audit)
 
     async def order_position(self, order: PositionOrder, audit: AuditRecord) -> None:
-        """Open a position order, or remove an ended one."""
+        """Open a position order, or remove an ended position order."""
         await self._change(partial(order_position, order=order), audit)
 
     async def note(self, audit: AuditRecord) -> None:
@@ -180,8 +181,8 @@ class SqliteControls:
     async def discard(self, letters: Sequence[str], audit: AuditRecord) -> None:
         """Remove dead letters in groups, so that other writes can run in between.
 
-        The audit record is written first. After `LogUnavailable`, some dead letters
-        can be gone already; another call removes the rest.
+        The audit record is written first. After `LogUnavailable`, some dead letters can
+        be removed already; another call removes the rest.
         """
         await self.note(audit)
         keys = [letter_key(id_) for id_ in letters]
@@ -203,7 +204,7 @@ class SqliteControls:
         try:
             await self._writer.submit(change, then=self._switches.show)
         except LogUnavailable:
-            # A failed commit can have taken effect nevertheless.
+            # Even a failed commit can have taken effect.
             with suppress(LogUnavailable):
                 await self.look()
             raise

@@ -36,9 +36,9 @@ _ASSIGNMENT = 1
 class SqliteSettler:
     """Records each settlement once, in the order of the calls; waits while the disk is full.
 
-    A failed commit can have taken effect nevertheless. So settlements are numbered,
-    the file stores the last number, and a retry checks this number first. When
-    `settle` returns, the settlement and its receipts are always recorded.
+    Even a failed commit can have taken effect. So settlements are numbered, the file
+    stores the last number, and a retry first checks whether this number is already
+    stored. When `settle` returns, the settlement with its receipts is in the file.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class SqliteSettler:
     ) -> None:
         """Continue the numbers of `place`.
 
-        `freed` is set after each settlement. After a settlement that forwarded
-        events, `appended` gets the end and the size of the log, on the loop.
+        `freed` is set after each settlement. After a settlement that forwarded events,
+        `appended` is called on the loop with the end and the size of the log.
         """
         self._writer = writer
         self._clock = clock
@@ -65,7 +65,7 @@ class SqliteSettler:
         self._closed = False
 
     def close(self) -> None:
-        """Start no further settlement, because another feed can already have read the progress."""
+        """Start no further settlement, because the next feed can already have read the stored progress."""
         self._closed = True
 
     async def settle(self, settlement: Settlement) -> None:
@@ -106,7 +106,7 @@ class SqliteSettler:
 async def settled_events(
     reader: Worker, subscription: Subscription, begin: Mapping[Partition, int]
 ) -> AsyncGenerator[Entry, None]:
-    """Yield a subscriber's settled entries, one page at a time, so that its feed can read in between."""
+    """Yield a subscriber's settled entries in pages, so that the subscriber's feed can read in between."""
     place = await reader.submit(partial(known_place, name=subscription.subscriber))
     if place is None or PARTITION not in begin:
         return
@@ -122,8 +122,8 @@ def _read(
     connection: sqlite3.Connection, window: OffsetRange, place: StoredPosition
 ) -> tuple[list[Entry], int]:
     entries, through = read_page(connection, window)
-    # Read the parked events after the progress: an event that is no longer parked has been
-    # delivered.
+    # The progress is read before the parked events. An event that is delivered between the two
+    # reads then counts as settled.
     parked = parked_among(connection, place.subscriber, window.begin, through)
     finished = [
         entry
@@ -186,11 +186,11 @@ class SqliteFeed:
         self._woken.set()
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
-        """Record the whole settlement in one transaction; raises `Fenced`, and `LogUnavailable` when closed.
+        """Record the settlement in one transaction; raises `LogUnavailable` when closed, and `Fenced`.
 
-        It waits while the disk is full, and always knows whether the settlement was
-        recorded. The partition is never crowded, because a text column takes any
-        number of offsets.
+        The method waits while the disk is full, and always learns whether the
+        settlement was recorded. The partition is never crowded, because a text column
+        takes any number of offsets.
         """
         if self._closed or settlement.assignment != _ASSIGNMENT:
             if not settlement.is_plain:
@@ -228,7 +228,8 @@ class SqliteFeed:
 
     async def _next_page(self) -> Page:
         entries, through = await self._reader.submit(partial(read_page, window=self._window))
-        # Advance only now, because a read that failed or was cancelled must be repeated.
+        # The window advances only now, because a page whose read failed or was cancelled must be
+        # read again.
         self._window = replace(self._window, begin=through)
         return Page(
             entries=[entry for entry in entries if self._is_wanted(entry)],

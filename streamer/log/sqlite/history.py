@@ -43,16 +43,16 @@ from streamer.settings import SqliteLogSettings
 
 _RECEIPTS_SCANNED = 500_000
 _LOOK_S = 0.1
-# A reader of the newest events that falls further behind skips events, because an operator
-# wants new events.
+# Readers of the newest events that fall further behind skip events, because operators want to
+# see the newest events.
 _MOST_BEHIND = 20_000
 
 
 class SqliteHistory:
     """`EventHistory` of the log's file.
 
-    Each page is a separate short transaction, so that the owner can empty the
-    write-ahead log in between.
+    Each page is read in a separate short transaction, so that the owner of the file can
+    empty the write-ahead log between two pages.
     """
 
     def __init__(self, reader: Worker, clock: Clock) -> None:
@@ -65,8 +65,7 @@ class SqliteHistory:
     async def open(cls, settings: SqliteLogSettings, clock: Clock) -> AsyncIterator[Self]:
         """Open the file read-only, on the same machine as the process that owns it.
 
-        Raises `LogMisconfigured` if the file is missing or its log has another
-        version.
+        Raises `LogMisconfigured` if the file is missing or has another version.
         """
         path = settings.path
         if not path.is_file():
@@ -82,7 +81,7 @@ class SqliteHistory:
         return await self._reader.submit(partial(read_checkpoints, foreign=self.foreign))
 
     async def start(self, entity: str, at: float, /) -> HistoryStart:  # noqa: ARG002 - all entities share the file
-        """Return the offset of the first event that was appended since `at`, by the owner's clock."""
+        """Return the offset of the first event since `at`, by the clock of the process that appended it."""
         return await self._reader.submit(partial(_start, at=at - CLOCKS_DIFFER_S))
 
     async def changes(self, entity: str, start: HistoryStart, /) -> AsyncGenerator[HistoryPage, None]:
@@ -107,7 +106,7 @@ class SqliteHistory:
         return await self._reader.submit(partial(read_at, offset=offset))
 
     async def receipts(self, event: Event, since: float, /) -> FoundReceipts:
-        """Return the receipts of an event; it searches a limited number of rows from `since` on."""
+        """Return the receipts of an event from a limited number of rows, beginning at the time `since`."""
         begin, end = await self._reader.submit(partial(receipt_bounds, at=since - CLOCKS_DIFFER_S))
         last = min(end, begin + _RECEIPTS_SCANNED)
         found: list[Receipt] = []
@@ -128,7 +127,7 @@ class SqliteHistory:
         return await self._reader.submit(partial(_place, subscriber=subscriber, offset=offset))
 
     async def appended(self) -> AsyncGenerator[AppendedPage, None]:
-        """Yield the events that are appended from now on; it checks the file ten times a second."""
+        """Yield the events that are appended from now on, with ten checks of the file a second."""
         begin = await self._reader.submit(end)
         yield AppendedPage(events=[])
         while True:

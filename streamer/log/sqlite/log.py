@@ -98,10 +98,10 @@ class SqliteAppend:
 class SqliteLog:
     """EventLog, ControlledLog and Ownership on one SQLite file that this process owns.
 
-    One thread makes all writes, and commits them in groups. A second thread reads
-    for all subscribers, and a third for operators. Every commit is on the disk
-    before a call returns, so a process that was killed at any moment starts again
-    without a repair.
+    One thread makes all writes, and commits the writes in groups. A second thread reads
+    for all subscribers, and a third thread reads for operators. A call that writes
+    returns only when its commit is on the disk. So a process that was killed at any
+    moment can start again without a repair.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class SqliteLog:
             yield log
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
-        """Return the last committed checkpoint; it includes all appends requested before this call."""
+        """Return the last committed checkpoint, after all appends that were requested before this call."""
         return await self._writer.submit(lambda connection: read_checkpoint(connection, channel))
 
     async def known_orgs(self) -> frozenset[OrgId]:
@@ -162,7 +162,7 @@ class SqliteLog:
         return await self._reader.submit(partial(count_appended, at=at, patterns=patterns))
 
     async def open_holes(self, channel: Channel) -> Sequence[ContinuityRecord]:
-        """Return the open continuity records of `channel`; includes appends requested before this call."""
+        """Return the open continuity records of `channel`, after all appends requested before this call."""
         return list(
             filter(
                 is_open_in(channel),
@@ -171,7 +171,7 @@ class SqliteLog:
         )
 
     async def holes(self, ids: Collection[str]) -> Mapping[str, ContinuityRecord]:
-        """Return the last state of each continuity record in `ids`, with all appends requested before."""
+        """Return the last state of each continuity record in `ids`, after all appends requested before."""
         return by_id(await self._writer.submit(partial(read_by_ids, ids=ids, foreign=self.controls.foreign)))
 
     def begin(self, channel: Channel) -> SqliteAppend:  # noqa: ARG002 - every channel has the same file
@@ -179,7 +179,7 @@ class SqliteLog:
         return SqliteAppend(self._write, self._clock)
 
     async def _write(self, append: AppendRows) -> None:
-        # The lock keeps the order of the calls while they wait for room in the file.
+        # The lock keeps the calls in their order while the calls wait for room in the file.
         async with self._turn:
             await self._room.wait()
             self._check_open()
@@ -200,7 +200,7 @@ class SqliteLog:
 
     @property
     def aborted_transactions(self) -> int:
-        """Zero: SQLite itself undoes a transaction that it can't commit."""
+        """Zero: SQLite undoes a transaction that can't be committed."""
         return 0
 
     @property
@@ -214,7 +214,7 @@ class SqliteLog:
         return True
 
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
-        """Yield all `channels` once, because the process that owns the file owns them."""
+        """Yield all `channels` once, because the process that owns the file owns all channels."""
         yield frozenset(channels)
         await asyncio.Event().wait()
 
@@ -247,10 +247,10 @@ class SqliteLog:
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
         """Set the configured subscribers.
 
-        For any other subscriber, unsettled events are kept for one more retention
-        period and then deleted. The subscriber's position and its parked events
-        stay, in case it returns. Each start logs a warning about these parked
-        events.
+        The unsettled events of any other subscriber are kept for one more retention
+        period and then deleted. The subscriber's position and parked events stay, in
+        case the subscriber is configured again. Each start logs a warning about these
+        parked events.
         """
         now = self._clock.now()
         absent = await self._writer.submit(lambda connection: mark_absent(connection, subscribers, now))
@@ -291,7 +291,8 @@ class SqliteLog:
                 feed.appended(self._end)
 
     def _kept(self, keeping: asyncio.Task[None]) -> None:
-        # The failure of this task must be noticed, because without the task the file grows.
+        # A failure of this task must not stay unnoticed, because without the task the file
+        # grows.
         if not keeping.cancelled() and (error := keeping.exception()) is not None:
             self._break_off(error)
 

@@ -102,7 +102,8 @@ class Retention:
             if limit == full:
                 await self._log_full(trimmed)
             self._is_waiting = True
-            # Resuming directly below the limit would stop again after one append.
+            # If appends resumed directly below the limit, they would have to wait again after
+            # one append.
             limit = int(full * _RESUME_SHARE)
             await self.freed.wait()
             if self._closed:
@@ -189,7 +190,7 @@ _LAST_ROWS = 20_000
 _TABLES: Mapping[tuple[str, str, str], Callable[[bytes], object]] = {
     ("checkpoints", "channel", "body"): decode_checkpoint,
     ("continuity", "seq", "body"): decode_continuity,
-    # The body of a dead letter can have many megabytes.
+    # Only the head of a dead letter is decoded, because its body can have many megabytes.
     ("dead_letters", "seq", "head"): decode_letter_head,
     ("controls", "subscriber", "body"): decode_control,
     ("redrives", "id", "body"): decode_redrive,
@@ -199,14 +200,14 @@ _TABLES: Mapping[tuple[str, str, str], Callable[[bytes], object]] = {
     ("receipts", "seq", "body"): decode_receipt,
     ("parked_lanes", "lane", "setback"): decode_setback,
 }
-"""Decoder of each column with records, by table, key column and record column."""
+"""Decoders of records, by table, key column and record column."""
 
 
 async def foreign_rows(path: Path, clock: Clock) -> list[str]:
     """Return the positions of the foreign rows among the last rows of each table in the file `path`.
 
-    Raises `LogUnavailable`, and `LogMisconfigured` for a file or a row with another
-    version.
+    Raises `LogMisconfigured` for a file or a row with another version, and otherwise
+    `LogUnavailable`.
     """
     async with Worker.sharing(path, pulses=Pulses(clock)) as reader:
         return await reader.submit(_found)

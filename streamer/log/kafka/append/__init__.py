@@ -1,1 +1,1 @@
-"""Ingest's side of the log: it commits events and checkpoints in one transaction."""
+"""Ingest's side of the log, which commits events and checkpoints in one transaction."""

@@ -1,4 +1,4 @@
-"""Encoder of appends as Kafka records, and the channels' checkpoints."""
+"""Encodes appends as Kafka records, and reads and writes the channels' checkpoints."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
@@ -54,9 +54,9 @@ class CommittedCheckpoints:
     def of(self, channel: Channel) -> Checkpoint | None:
         """Return the checkpoint of `channel`.
 
-        Raises `LogMisconfigured` when only a foreign record with its key remains.
-        Compaction has then removed the checkpoint, and a channel that began again
-        would leave a hole.
+        Raises `LogMisconfigured` when only a foreign record has the key of the channel.
+        In this case, compaction has removed the checkpoint, and a channel that started
+        without a checkpoint would miss events.
         """
         error = self.foreign.get(str(channel).encode())
         if channel not in self.by_channel and error is not None:
@@ -94,10 +94,10 @@ class Checkpoints:
     def read(self, partition: int, errors: KafkaErrors, deadline: float) -> CommittedCheckpoints:
         """Return the committed checkpoints of a partition. Blocking.
 
-        The checkpoints are final only if `init_transactions` was called before with
+        The checkpoints are final only if the caller has called `init_transactions` with
         the partition's transactional id. A record that Streamer did not write is
-        skipped and logged. Raises `KafkaException`, `LogUnavailable`, and
-        `LogMisconfigured` for a record of a newer Streamer.
+        skipped and logged. Raises `LogMisconfigured` for a record of a newer Streamer,
+        and otherwise `KafkaException` or `LogUnavailable`.
         """
         place = TopicPartition(self._names.checkpoints, partition)
         retry = self._clients.retry(max(0.0, deadline - self._clock.monotonic()))
@@ -113,8 +113,8 @@ class Checkpoints:
     def orgs(self, errors: KafkaErrors) -> frozenset[OrgId]:
         """Return the orgs that have committed checkpoints. Blocking.
 
-        Raises `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for a
-        record of a newer Streamer.
+        Raises `LogMisconfigured` for a record of a newer Streamer, and otherwise
+        `KafkaException` or `LogUnavailable`.
         """
         topic, orgs, retry = self._names.checkpoints, set[OrgId](), self._clients.retry()
         with closing(self._consumer(errors, "read_committed")) as consumer:
@@ -165,7 +165,10 @@ class Checkpoints:
 
 
 def checkpoint_of(message: Message, foreign_records: ForeignRecords) -> Checkpoint | None:
-    """Return the checkpoint in a record; `None` for a tombstone or a foreign record, which is logged."""
+    """Return the checkpoint in a record, or `None` for a tombstone or a foreign record.
+
+    A foreign record is logged.
+    """
     value = message.value()
     try:
         return None if value is None else decode_checkpoint(value)
@@ -180,12 +183,13 @@ _OVERHEAD_BYTES = 4 * 1024
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class AppendRequest:
-    """Complete append: the records of its events in order, and the records that accompany them.
+    """Complete append: the records of its events in order, and the records to commit with the events.
 
-    `beside` are the records of dead letters and continuity records, and `size`
-    counts bytes. The tombstones `removed` are written before `beside`. When it is
-    queued, it gets the future that its caller awaits, and the number of failures
-    of its channel that the loop knew of.
+    `beside` has the records of dead letters and continuity records, and `size` is the
+    size of the append in bytes. The tombstones `removed` are written before `beside`.
+    When the append is queued, `answer` becomes the future that the caller awaits, and
+    `failures` becomes the number of failures of the channel that the event loop knows
+    at that moment.
     """
 
     checkpoint: Checkpoint
@@ -252,8 +256,8 @@ class AppendEncoder:
         records: list[ProducerRecord | Tombstone] = []
         for append in appends:
             records += append.events
-            # The tombstones come first, because a redriven event can be set aside again under
-            # the same id.
+            # The tombstones come first: a redriven event can become a dead letter again with the
+            # same id, and a later tombstone would delete this new dead letter.
             records += append.removed
             records += append.beside
         newest = {append.channel: append.checkpoint for append in appends}

@@ -25,7 +25,8 @@ _PAUSE_S = 1.0
 _ANSWER_S = 5.0
 # A member learns of a change, such as the departure of another member, by its next heartbeat.
 _HEARTBEATS_A_SESSION = 12
-# This offset is beyond any end, so monitoring sees no lag in this group, which reads nothing.
+# The group reads nothing, but commits this offset. The offset is beyond the end of every
+# partition, so monitoring sees no lag in the group.
 _NO_LAG = 2**62
 
 
@@ -40,12 +41,13 @@ class Share:
 class Membership:
     """Dynamic member of the ingest group; its consumer reads nothing.
 
-    One thread polls the consumer. Before this thread hands partitions over, it
-    waits until `settle` confirms their release, for at most the grace period.
+    One thread polls the consumer. Before this thread hands partitions over, it waits
+    until `settle` confirms their release. The thread waits at most for the grace
+    period.
     """
 
     def __init__(self, clients: Clients, *, grace_s: float, pulses: Pulses) -> None:
-        """Join the group; the first share comes after its first rebalance."""
+        """Join the group; the first share comes after the first rebalance of the group."""
         self._clients = clients
         self._grace_s = grace_s
         self._names = Names.of(clients.settings)
@@ -77,7 +79,7 @@ class Membership:
 
     @property
     def is_in(self) -> bool:
-        """True from the first assignment by the group, even an empty one, until the group drops us."""
+        """True from the first assignment, even an empty one, until the group drops this process."""
         return self._is_in
 
     def settle(self, version: int) -> None:
@@ -87,7 +89,7 @@ class Membership:
             self._settled.notify_all()
 
     def holds(self, partition: int) -> bool:
-        """Ask the group whether this process owns `partition`; blocks, so never call it on the loop.
+        """Ask the group whether this process owns `partition`; blocking, so not for the event loop.
 
         Raises `LogUnavailable` when the group does not answer.
         """
@@ -133,7 +135,7 @@ class Membership:
                 self._look_at(consumer.poll(_POLL_S))
                 self._answer_questions(consumer)
         except KafkaException as exc:
-            # After a temporary error, a new consumer joins.
+            # After a temporary error, a new consumer joins the group.
             self._look_into(kafka_error(exc))
             with self._settled:
                 self._settled.wait_for(lambda: self._closing, _PAUSE_S)
@@ -205,9 +207,9 @@ class Membership:
             answer.set_result(False)
 
     def _is_member(self, consumer: Consumer, partition: int) -> bool:
-        """Commit an offset, because the coordinator accepts it only from a member of this generation."""
+        """Return whether the coordinator accepts a commit, which only a current member can make."""
         place = TopicPartition(self._names.checkpoints, partition, _NO_LAG)
-        # While a broker is frozen, librdkafka waits without a limit.
+        # While a broker is frozen, librdkafka waits in the commit without a limit.
         self._thread.pulse.rest()
         try:
             committed = consumer.commit(offsets=[place], asynchronous=False)

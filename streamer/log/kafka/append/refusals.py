@@ -1,4 +1,4 @@
-"""Records that brokers refuse: the batches that find them, and what they mean for an append."""
+"""Finds the records that brokers refuse, and creates the error of an append with such records."""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -14,12 +14,12 @@ _OVERHEAD_BYTES = 512
 class UnwritableRecords(Exception):
     """The log can never accept some records, so nothing was written.
 
-    `certain` is false when a broker refused several records of one batch, because
-    each of them can be the reason.
+    `certain` is false when a broker refused several records of one batch, because any
+    of these records can be the reason.
     """
 
     def __init__(self, reason: str, refused: Collection[Content], *, certain: bool) -> None:
-        """Name the records by their content."""
+        """Store the `reason`, and the contents of the `refused` records."""
         super().__init__(reason)
         self.reason = reason
         self.refused = frozenset(refused)
@@ -27,7 +27,10 @@ class UnwritableRecords(Exception):
 
 
 def refusal_of(failure: TransactionFailed, apart: Collection[Content]) -> UnwritableRecords | None:
-    """Return the refusal that a transaction failed by, if any; the records in `apart` were alone."""
+    """Return the refusal that made a transaction fail, if any.
+
+    Each record in `apart` was alone in its batch.
+    """
     refused = failure.refused
     if not refused:
         return None
@@ -42,7 +45,7 @@ def batches(
 ) -> Iterator[Sequence[ProducerRecord | Tombstone]]:
     """Yield `records` in batches of at most `stride` bytes, and each record in `apart` alone.
 
-    The client itself makes batches of `BATCH_BYTES`.
+    From a larger batch, the client makes several batches of `BATCH_BYTES` on its own.
     """
     if not apart and stride >= BATCH_BYTES:
         yield records

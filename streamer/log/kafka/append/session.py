@@ -21,16 +21,16 @@ _log = structlog.get_logger()
 _SMALLEST_STRIDE = 8 * 1024
 
 Mine = Callable[[int], bool | None]
-"""Asks whether the group assigns a partition to us; `None` while this process follows no group."""
+"""Asks whether the group assigns a partition to this process; `None` while this process is in no group."""
 _BACKOFF = Backoff(first_s=0.25, limit_s=10.0)
 
 
 class PartitionSession:
     """Writes to one partition and knows its checkpoints. Blocking, for one thread.
 
-    The session opens on demand, and every failure closes it. Opening fences off
-    transactions that can still be open, and reads the checkpoints again, so the
-    checkpoints of an open session are always final.
+    The session opens on demand, and every failure closes it. An opening session fences
+    off transactions that can still be open, and then reads the checkpoints again. So
+    the checkpoints of an open session are always final.
     """
 
     def __init__(self, partition: int, clients: Clients, checkpoints: Checkpoints, mine: Mine) -> None:
@@ -52,10 +52,11 @@ class PartitionSession:
         )
         self._is_open = False
         self._committed = CommittedCheckpoints()
-        # Last checkpoint that the callers know, by channel: the one last returned to them or
-        # written for them.
+        # Last checkpoint that the callers know, by channel: the last checkpoint that this
+        # session returned or wrote.
         self._expected: dict[Channel, Checkpoint | None] = {}
-        # Pauses after each fencing while the partition is still ours.
+        # Pauses after a broker has ended a transaction although this process still owns the
+        # partition.
         self._pauses = Delays(_BACKOFF)
         self._stride = BATCH_BYTES
 
@@ -68,12 +69,12 @@ class PartitionSession:
     def write(
         self, records: Sequence[ProducerRecord | Tombstone], checkpoints: Mapping[Channel, Checkpoint]
     ) -> None:
-        """Commit all `records` or none of them; the commit moves `checkpoints`.
+        """Commit all `records` or none of them; the records contain the new `checkpoints`.
 
-        Raises `UnwritableRecords` when a broker refused certain records, and
-        nothing was written. Otherwise raises the errors of `committed`.
-        `LogUnavailable` also means that another process has moved one of the
-        checkpoints since this session last returned it.
+        Writes nothing and raises `UnwritableRecords` when a broker refused some of the
+        records. After any other failure, raises the errors of `committed`.
+        `LogUnavailable` can also mean that another process has moved a checkpoint since
+        this session last returned that checkpoint.
         """
         deadline = self._deadline()
         self._open(deadline)
@@ -85,7 +86,7 @@ class PartitionSession:
         self._errors.clear()
 
     def close(self) -> None:
-        """Drop the producer, within 3 s; the next owner aborts an open transaction."""
+        """Drop the producer within 3 s; the next owner of the partition aborts an open transaction."""
         self._is_open = False
         self._committed = CommittedCheckpoints()
         self._transactions.discard()
@@ -109,8 +110,8 @@ class PartitionSession:
                 return
 
     def _send_less_at_once(self) -> None:
-        # The broker accepted every suspect record in a batch of its own, so the batch was too
-        # large.
+        # The broker accepted each suspect record alone, so the batch with several records was
+        # too large.
         self._stride = max(_SMALLEST_STRIDE, self._stride // 2)
         _log.warning("kafka.batches_made_smaller", partition=self._partition, size_bytes=self._stride)
 
@@ -126,7 +127,8 @@ class PartitionSession:
             return
         self._check_ownership()
         try:
-            # The order matters: only fencing makes the checkpoints final.
+            # Fence off other processes before reading, because only fencing makes the
+            # checkpoints final.
             self._transactions.begin(deadline - self._clients.clock.monotonic())
             self._committed = self._checkpoints.read(self._partition, self._errors, deadline)
         except KafkaException as exc:
@@ -145,11 +147,11 @@ class PartitionSession:
         return self._errors.explain(error, doing="appending to", subject=topics)
 
     def _fencing(self, error: KafkaError) -> Fenced | LogUnavailable:
-        """Return the meaning of `error`, which says that our producer was fenced off.
+        """Return Streamer's error for `error`, which says that the producer was fenced off.
 
-        Either another process has the partition, or the broker ended our
-        transaction because it took too long. The group knows which. Raises
-        `LogUnavailable` when it does not answer.
+        Either another process owns the partition, or the broker ended the transaction
+        because the transaction took too long. The group knows the owner. Raises
+        `LogUnavailable` when the group does not answer.
         """
         if not self._mine(self._partition):
             return Fenced(f"another process owns partition {self._partition} of {self._names.checkpoints}")
@@ -163,8 +165,8 @@ class PartitionSession:
             )
 
     def _check_expected(self, channels: Iterable[Channel]) -> None:
-        # A reopened session can find events that another process wrote in the meantime. An
-        # append from an older checkpoint would repeat these events.
+        # When a session opens again, the log can have new events that another process wrote. An
+        # append that continues an older checkpoint would repeat these events.
         for channel in channels:
             if self._committed.by_channel.get(channel) != self._expected.get(channel):
                 raise LogUnavailable(f"another process has moved the checkpoint of {channel}")

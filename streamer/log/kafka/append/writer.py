@@ -21,7 +21,7 @@ from streamer.settings import KafkaLogSettings
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class CheckpointRequest:
-    """Question for the checkpoint of a channel."""
+    """Request for the checkpoint of a channel."""
 
     channel: Channel
     answer: asyncio.Future[Any] = field(init=False)
@@ -34,7 +34,8 @@ _Kind = TypeVar("_Kind", AppendRequest, CheckpointRequest)
 class AppendQueue:
     """First-in first-out queue of requests, which the loop fills and one thread empties.
 
-    The queue needs no limit: it holds only objects that its callers hold anyway.
+    The queue needs no limit, because it holds only objects that the callers hold
+    anyway.
     """
 
     def __init__(self) -> None:
@@ -79,9 +80,9 @@ class AppendQueue:
 class PartitionWriter:
     """Serves one partition: the loop calls its methods, and its own thread does the work.
 
-    When an append fails, later appends of the same channel also fail if their
-    caller did not yet know of the failure. Otherwise they would move the checkpoint
-    past the missing events.
+    When an append fails, later appends of the same channel also fail if their caller
+    did not yet know of the failure. Otherwise, these later appends would move the
+    checkpoint past the missing events.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class PartitionWriter:
         self._thread.start()
 
     def append(self, append: AppendRequest) -> asyncio.Future[None]:
-        """Return a future that resolves when `append` is durable; it raises the errors of `Append.commit`."""
+        """Return a future that resolves when `append` is durable, or raises the errors of `Append.commit`."""
         append.failures = self._reported[append.channel]
         self._ask(append)
         return append.answer
@@ -166,7 +167,7 @@ class PartitionWriter:
             self._tell([question], committed)
 
     def _gather(self) -> list[AppendRequest]:
-        """Return the waiting appends, up to the bounds of a group."""
+        """Return waiting appends, as many as one commit can contain."""
         group: list[AppendRequest] = []
         events = size = 0
         while events < self._settings.group_commit_events and size < self._settings.group_commit_bytes:
@@ -244,7 +245,7 @@ class PartitionWriter:
             self._write([append])
 
     def _fail_waiting(self, requests: Iterable[Request], error: Exception) -> None:
-        """Fail `requests` and all waiting ones, which have waited as long for the same brokers."""
+        """Fail `requests` and all waiting requests, which have waited as long for the same brokers."""
         self._fail([*requests, *self._queue.take_all()], error)
 
     def _fail(self, requests: Iterable[Request], error: Exception) -> None:
@@ -256,7 +257,7 @@ class PartitionWriter:
     def _tell(self, requests: Sequence[Request], answer: Checkpoint | None) -> None:
         self._loop.call_soon_threadsafe(_conclude, requests, answer)
 
-    # On the loop again.
+    # The event loop runs the following methods.
 
     def _break_off(self, error: Exception) -> None:
         self._failure = error

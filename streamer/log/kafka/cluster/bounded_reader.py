@@ -26,8 +26,9 @@ _CONFIGURATION: Mapping[str, Any] = {
 class BoundedReader:
     """Reads a range of offsets of each partition once, without a group, and returns committed records.
 
-    Blocking, for one thread. If a transaction is open within a range, the reader
-    waits until it is decided, for at most `idle_limit_s` seconds without progress.
+    Blocking, for one thread. If a transaction is open within a range, the reader waits
+    until the transaction is decided, for at most `idle_limit_s` seconds without
+    progress.
     """
 
     def __init__(
@@ -40,10 +41,10 @@ class BoundedReader:
         over_holes: bool = False,
         idle_limit_s: float = RETRY_LIMIT_S,
     ) -> None:
-        """Read each partition of `topic` from the first offset of its range to the second offset, excluded.
+        """Read each partition of `topic` from the first to the second offset of its range (exclusive).
 
-        If the first offset no longer exists, the reader fails, or with
-        `over_holes`, continues at the next existing offset.
+        If the first offset no longer exists, the reader fails. With `over_holes`, the
+        reader instead continues at the next existing offset.
         """
         self._topic = topic
         self._errors = errors
@@ -75,8 +76,8 @@ class BoundedReader:
     def read(self, count: int, timeout_s: float) -> list[Message]:
         """Return at most `count` of the next records; an empty list if none arrived within `timeout_s`.
 
-        Raises `KafkaException`, and `LogUnavailable` if a transaction stays open
-        too long.
+        Raises `LogUnavailable` if a transaction stays open too long, and otherwise
+        `KafkaException`.
         """
         found: list[Message] = []
         asked_at, self._has_moved = self._clock.monotonic(), False

@@ -13,18 +13,18 @@ from streamer.later import LaterLogger
 _log = LaterLogger()
 
 _LIMIT_S = 10.0
-# The statistics grow with the number of partitions.
+# More frequent statistics would be costly, because they grow with the number of partitions.
 _EVERY_MS = 5_000
 _BROKERS = frozenset({"configured", "learned"})
 
 
 class BrokerCheck:
-    """Detects a client that has had no broker for 10 to 15 s, so that it can be replaced.
+    """Detects a client that has had no broker for 10 to 15 s, so that its user can replace the client.
 
-    A broker that has just started can report a cluster without brokers. librdkafka
-    then forgets the brokers that it knows. It can end up without any broker, and
-    then never connects again and reports no error (issue 5301 of librdkafka). Only
-    librdkafka's statistics show this state.
+    A broker that has just started can report a cluster without brokers. librdkafka then
+    forgets the brokers that it knows. A client can then lose all its brokers. Such a
+    client never connects again and reports no error (issue 5301 of librdkafka). Only
+    librdkafka's statistics show that a client has no broker.
     """
 
     def __init__(self, clock: Clock, name: str) -> None:
@@ -58,7 +58,7 @@ class BrokerCheck:
 
 
 class CheckedConsumer(Consumer):
-    """Consumer whose `poll` raises `KafkaException` when `check` finds that it must be replaced."""
+    """Consumer whose `poll` raises `KafkaException` when `check` finds that the consumer must be replaced."""
 
     def __init__(self, configuration: Mapping[str, Any], *, check: BrokerCheck, logger: Any) -> None:
         super().__init__({**configuration, **check.configuration}, logger=logger)
@@ -71,11 +71,11 @@ class CheckedConsumer(Consumer):
         return message
 
     def close(self) -> None:
-        """Leave the group, if the consumer is in one, and close.
+        """Close the consumer; if the consumer is in a group, first leave the group.
 
-        When a cooperative member without partitions closes, librdkafka 2.16 does
-        not notify the group, and the group waits for this member until its session
-        expires. So the member unsubscribes first, which notifies the group.
+        When a cooperative member without partitions closes, librdkafka 2.16 does not
+        notify the group, and the group waits for this member until its session expires.
+        So the member unsubscribes first, which notifies the group.
         """
         with suppress(KafkaException):
             self.unsubscribe()

@@ -152,7 +152,7 @@ class Clients:
     def checked_consumer(
         self, errors: KafkaErrors, configuration: Mapping[str, Any], *, name: str
     ) -> Consumer:
-        """Return a long-lived consumer that fails once it has permanently lost its brokers.
+        """Return a long-lived consumer that raises an error after it has permanently lost its brokers.
 
         `name` is the client's name in the log. See `BrokerCheck`.
         """
@@ -177,7 +177,7 @@ class Clients:
         return refused
 
     def verify(self) -> None:
-        """Create a client of each kind without brokers, so that nothing connects, and close it again."""
+        """Create and close a client of each kind; none of these clients has a broker to connect to."""
         settings = self.settings
         errors, apart = KafkaErrors(settings), Clients(settings=settings, connects=False)
         # librdkafka checks more rules for a transactional producer and for a group member.
@@ -263,7 +263,7 @@ class RenewedAdminClient:
 
     @property
     def live(self) -> AdminClient:
-        """Client for one call; raises `LogUnavailable` once it was closed."""
+        """Client for one call; raises `LogUnavailable` after `close`."""
         if self._client is None:
             raise LogUnavailable("the log is closed")
         return self._client
@@ -279,7 +279,7 @@ class RenewedAdminClient:
             self._client = None
 
     def close(self) -> None:
-        """Drop the client, unless a call of it is under way: then that call does. Never waits."""
+        """Drop the client, or let a call that is still running drop the client at its end. Never waits."""
         self._is_closed = True
         dropped: list[object] = [self._client]
         self._client = None
@@ -315,7 +315,7 @@ class Connectivity:
 
     @property
     def outage(self) -> str:
-        """Sentence that names the silent brokers and the duration; empty if a broker answered within 6 s."""
+        """Sentence with the silent brokers and how long they are silent; empty if one answered within 6 s."""
         silent_s = self._clock.monotonic() - self._answered_at
         if silent_s <= _SILENT_AFTER_S:
             return ""
@@ -329,12 +329,12 @@ class Connectivity:
                 await asyncio.get_running_loop().run_in_executor(executor, self._check)
                 await self._clock.sleep(_EVERY_S)
         finally:
-            # The loop does not wait for an answer.
+            # The event loop must not wait for the check that is still running.
             executor.shutdown(wait=False)
 
     def _check(self) -> None:
         try:
-            # The check is about the cluster, so any broker can answer.
+            # The check tests the whole cluster, so any broker can answer.
             self._admin.live.list_topics(self._topic, timeout=_ANSWER_S)
         except KafkaException as exc:
             self._last_error = kafka_error(exc).str()

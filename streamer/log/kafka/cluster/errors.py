@@ -114,7 +114,7 @@ class KafkaErrors:
 
     @property
     def refusal(self) -> StreamerError | None:
-        """Error that no retry can overcome: the brokers or TLS refused this client; else `None`."""
+        """Error if the brokers or TLS refused this client, which no retry can overcome; otherwise `None`."""
         if self._last is None:
             return None
         if self._last.code() in _CREDENTIALS:
@@ -127,7 +127,7 @@ class KafkaErrors:
         return None
 
     def explain(self, error: KafkaError, *, doing: str, subject: str) -> StreamerError:
-        """Return Streamer's error for Kafka's `error`, which came from `doing` something with `subject`."""
+        """Return Streamer's error for Kafka's `error`; `doing` and `subject` describe the failed action."""
         if error.code() in _PERMISSION:
             return self._not_allowed(error, doing, subject)
         if error.code() in _CREDENTIALS:
@@ -143,7 +143,7 @@ class KafkaErrors:
 
     @contextmanager
     def explained(self, *, doing: str, subject: str) -> Iterator[None]:
-        """Context manager: translate Kafka's errors that come from `doing` something with `subject`."""
+        """Context manager: translate Kafka's errors; `doing` and `subject` describe the action."""
         try:
             yield
         except KafkaException as exc:

@@ -16,7 +16,7 @@ _PLACE = re.compile(r"\\{(kind|name)\\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """Names with one prefix; a template names the event topics."""
+    """Names that begin with `prefix`, and the names of event topics, which follow from `template`."""
 
     prefix: str
     template: str
@@ -96,8 +96,8 @@ class Names:
     def event_type_stem(self, topic: str) -> str | None:
         """Return the prefix of the event types in an event topic; `None` for any other topic.
 
-        The prefix contains `*` for the kind if the template does not contain the
-        kind. A foreign topic can match the template too.
+        The prefix contains `*` for the kind if the template does not contain the kind.
+        The template can also match the name of a foreign topic.
         """
         if self.is_internal(topic):
             return None
@@ -121,7 +121,10 @@ class Names:
         )
 
     def is_internal(self, topic: str) -> bool:
-        """Return whether `topic` is one of Streamer's own topics, which the template can never name."""
+        """Return whether `topic` is one of Streamer's own topics.
+
+        The template can never produce the name of such a topic.
+        """
         return topic in self.internal or topic.startswith(self._families)
 
     def is_used(self, topic: str) -> bool:

@@ -11,9 +11,9 @@ _CALL_S = 5.0
 def bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
     """Return the first and the end offset of a partition; raises `KafkaException`.
 
-    A newly elected leader needs a moment to know the replicated end, and an earlier
-    fetch can end too soon. The leader answers this request only when it knows the
-    end.
+    A newly elected leader does not know the replicated end for a moment, and a fetch in
+    this moment can end too soon. The leader answers the request for the bounds only
+    when the leader knows the end.
     """
     with _looking_for_leaders(consumer, [place.topic]):
         begin, end = consumer.get_watermark_offsets(place, timeout=_CALL_S)
@@ -23,8 +23,9 @@ def bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
 def look_up(consumer: Consumer, partitions: Sequence[TopicPartition], what: int) -> list[TopicPartition]:
     """Return the offset that `what` means in each partition.
 
-    `what` is `OFFSET_BEGINNING`, `OFFSET_END`, or a time in milliseconds since
-    1970. The end is before any open transaction. Raises `KafkaException`.
+    `what` is `OFFSET_BEGINNING`, `OFFSET_END`, or a time in milliseconds since 1970.
+    `OFFSET_END` means the offset before the first record of any open transaction.
+    Raises `KafkaException`.
     """
     if not partitions:
         return []
@@ -34,7 +35,7 @@ def look_up(consumer: Consumer, partitions: Sequence[TopicPartition], what: int)
 
 
 def checked(partitions: list[TopicPartition]) -> list[TopicPartition]:
-    """Return `partitions`, a broker's answer, unchanged; raises the first error in it as `KafkaException`."""
+    """Return a broker's answer `partitions` unchanged; raises its first error as `KafkaException`."""
     for partition in partitions:
         if partition.error is not None:
             raise KafkaException(partition.error)
@@ -46,8 +47,8 @@ def _looking_for_leaders(consumer: Consumer, topics: Collection[str]) -> Iterato
     try:
         yield
     except KafkaException:
-        # The consumer would ask the same leaders again; this request refreshes its knowledge of
-        # the leaders.
+        # Without this request, the consumer would ask the same brokers again. The request tells
+        # the consumer which brokers lead the partitions now.
         with suppress(KafkaException):
             for topic in topics:
                 consumer.list_topics(topic, timeout=_CALL_S)

@@ -20,14 +20,14 @@ Headers = Sequence[tuple[str, bytes]]
 """Headers of a consumed record."""
 
 WrittenHeaders = dict[str, str | bytes | None]
-"""Headers of a record to write, as a dictionary, which costs less per event than pairs."""
+"""Headers of a record to write; a dictionary costs less per event than a list of pairs."""
 
 
 class ProducerRecord(NamedTuple):
     """Record to produce; the fields have the order of the arguments of `Producer.produce`.
 
     `timestamp_ms` is the commit time of an event; a subscriber can start at a given
-    commit time. Zero means now.
+    commit time. A `timestamp_ms` of zero means the current time.
     """
 
     topic: str
@@ -107,7 +107,7 @@ def enqueue(
     clock: Clock,
     deadline: float,
 ) -> None:
-    """Enqueue `records` in their order, waiting for room until `deadline`. Raises `RecordNotTaken`."""
+    """Enqueue `records` in order; wait for room in the queue until `deadline`. Raises `RecordNotTaken`."""
     produce: Callable[..., None] = producer.live.produce
     value: bytes | None
     headers: WrittenHeaders | None
@@ -121,7 +121,7 @@ def enqueue(
                 try:
                     produce(topic, value, key, partition, headers=headers, timestamp=timestamp_ms)
                 except BufferError:
-                    # An operator can bound the queue by an option.
+                    # The queue is full, because an operator can limit its size by an option.
                     if clock.monotonic() > deadline:
                         raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
                     producer.wait_for_room()
@@ -132,5 +132,6 @@ def enqueue(
     except UnicodeEncodeError as exc:
         raise RecordNotTaken(KafkaError(KafkaError.INVALID_RECORD, "not Unicode text"), record) from exc
     finally:
-        # A traceback would keep the method alive, and with it the producer.
+        # Otherwise, a traceback would refer to this method, and the method would keep the
+        # producer alive.
         del produce

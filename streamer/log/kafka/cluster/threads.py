@@ -14,7 +14,8 @@ async def iterate_in_thread(
 ) -> AsyncGenerator[_Item, None]:
     """Iterate a blocking generator of `batches` from asyncio, in a thread named `thread`.
 
-    It requests the next batch when the caller has consumed the previous batch.
+    The iterator requests the next batch when the caller has consumed the previous
+    batch.
     """
     executor = ThreadPoolExecutor(1, thread)
     try:

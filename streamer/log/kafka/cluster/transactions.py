@@ -1,4 +1,4 @@
-"""Transactions under one id: records, and a group's offsets, which are committed together."""
+"""Transactions under one transactional id, which commit records together with a group's offsets."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -28,7 +28,7 @@ _OVERRUN_S = 2.0
 _OFFSETS_LIMIT_S = 10.0
 _CONNECTIONS = 2
 
-# Errors of the broker for a record that it will never accept.
+# Errors that a broker returns for a record that no broker will ever accept.
 _REFUSALS = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
@@ -39,7 +39,8 @@ _REFUSALS = frozenset(
         KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
     }
 )
-# A rebalance brings several of these errors, and a new producer needs ten answers from brokers.
+# After these errors, the producer is kept: a rebalance brings several of them, and a new
+# producer needs ten answers from brokers.
 _GROUP_REFUSES = frozenset(
     {KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID}
 )
@@ -60,10 +61,10 @@ class NothingWritten(TransactionFailed):
 
 
 class Undecided(TransactionFailed):
-    """The outcome is open until `Transactions.begin` or `decide` has returned.
+    """The outcome of a transaction is open until `Transactions.begin` or `decide` has returned.
 
-    `written` are the offsets of the records if it takes effect, as far as
-    brokers reported them.
+    `written` has the offsets of the records that brokers have reported. These offsets
+    are valid only if the transaction takes effect.
     """
 
     def __init__(
@@ -80,10 +81,10 @@ class Undecided(TransactionFailed):
 class Transactions:
     """Writes under one transactional id, one transaction after the other. Blocking, for one thread.
 
-    `begin` makes a producer. A failed write drops it, and the outcome is certain
-    once the next producer has begun. A new one is also needed because librdkafka
-    increments its sequence numbers after a refusal, while the broker does not.
-    Deadlines are points of the clock's monotonic time.
+    `begin` makes a producer. A failed write drops the producer, and the outcome of the
+    write is certain after the next `begin`. A refused record also makes a new producer
+    necessary: librdkafka counts this record in its sequence numbers, and the broker
+    does not. Deadlines are points of the clock's monotonic time.
     """
 
     def __init__(
@@ -97,8 +98,8 @@ class Transactions:
     ) -> None:
         """Prepare; nothing connects before `begin`.
 
-        Producers discover the brokers by the metadata of `known_topic`. The
-        offsets of the records in the topic `noting` are noted.
+        Producers discover the brokers by the metadata of `known_topic`. `write` returns
+        the offsets of the records in the topic `noting`.
         """
         self._clients = clients
         self._clock = clients.clock
@@ -115,10 +116,10 @@ class Transactions:
         self._noted: dict[bytes, int] = {}
 
     def begin(self, timeout_s: float) -> None:
-        """Fence off the former holder of the id; its open transaction is decided when this returns.
+        """Fence off the former holder of the transactional id, and decide its open transaction.
 
-        Does nothing if it has succeeded since the last failure. After a
-        retriable error the next call continues this one, for ten seconds in all.
+        Does nothing if `begin` has succeeded since the last failure. After a retriable
+        error, the next call of `begin` continues the attempt, for ten seconds in total.
         Raises `KafkaException`.
         """
         if self._is_ready:
@@ -136,7 +137,7 @@ class Transactions:
     def decide(self) -> None:
         """Make the outcome of the last transaction certain.
 
-        A call waits only briefly, and the next call continues. Raises
+        A call waits only briefly; the next call continues the attempt. Raises
         `KafkaException`.
         """
         if self._is_undecided:
@@ -150,12 +151,12 @@ class Transactions:
         offsets: Sequence[TopicPartition] = (),
         generation: Any = None,
     ) -> Mapping[bytes, int]:
-        """Commit all records and `offsets`, or nothing; return the noted offsets by the records' keys.
+        """Commit all records and `offsets`, or nothing; return offsets of records by key (see `noting`).
 
-        Each batch is sent before the next one. `generation` is the result of
-        `consumer_group_metadata`: the broker refuses the offsets of a past
-        generation, which fences off a former member. Raises `NothingWritten` and
-        `Undecided`, and `ProducerDiscarded` without a successful `begin`.
+        A batch is sent when all earlier batches are acknowledged. `generation` is the
+        result of `consumer_group_metadata`. The broker refuses the offsets of a past
+        generation, so a former member can't commit. Raises `ProducerDiscarded` without
+        a successful `begin`, and otherwise `NothingWritten` or `Undecided`.
         """
         if not self._is_ready:
             raise ProducerDiscarded("the producer was discarded: begin again")
@@ -174,7 +175,8 @@ class Transactions:
         try:
             self._insist(Producer.commit_transaction, self._left(deadline))
         except KafkaException as exc:
-            # Even an error that asks for an abort: the commit can have reached the broker.
+            # The outcome is open even after an error that asks for an abort, because the commit
+            # can have reached the broker.
             self._is_undecided = True
             error = self._cause(kafka_error(exc))
             raise Undecided(error, self._noted, self._undo(error, can_abort=False)) from exc
@@ -183,7 +185,8 @@ class Transactions:
 
     def send_offsets(self, offsets: Sequence[TopicPartition], generation: Any, timeout_s: float) -> None:
         """Let the open transaction also commit `offsets` of a consumer group. Raises `KafkaException`."""
-        # The client waits forever for a group's coordinator that it cannot reach.
+        # A time limit is needed, because the client waits forever for an unreachable group
+        # coordinator.
         self._retry(timeout_s).call(
             self._held.call,
             Producer.send_offsets_to_transaction,
@@ -212,11 +215,11 @@ class Transactions:
         return self._held.live
 
     def _connect(self, timeout_s: float) -> None:
-        """Make a producer, and connect it before a request that would wait for the connection.
+        """Make a producer, and connect the producer before its first other request.
 
-        A request without a connected broker is retried only half a second
-        later, and the first connection lasts only until the names of the
-        brokers are known.
+        Without a connected broker, librdkafka retries a request only half a second
+        later. Two connections are made, because the first connection ends when the
+        producer knows the names of the brokers.
         """
         self._producer = DisposableProducer(self._clients.producer(self._errors, self._configuration))
         self._give_up_at = self._clock.monotonic() + _READY_S
@@ -236,7 +239,7 @@ class Transactions:
             raise
 
     def _undo(self, error: KafkaError, *, can_abort: bool) -> Mapping[Content, KafkaError]:
-        """End a failed transaction, and its producer unless only the group refused it.
+        """Abort a failed transaction, and discard the producer unless the group refused the transaction.
 
         Returns the records that can never be written.
         """
@@ -247,7 +250,10 @@ class Transactions:
         return refused
 
     def _abort(self) -> bool:
-        """Abort, and return whether that succeeded within 3 s: quicker than the next `begin`."""
+        """Abort the transaction, and return whether the abort has succeeded within 3 s.
+
+        An abort takes less time than the next `begin`.
+        """
         self._count_abort()
         with suppress(KafkaException, ProducerDiscarded):
             self._live.abort_transaction(_ABORT_S)
@@ -268,7 +274,7 @@ class Transactions:
         return self._failed[0][0]
 
     def _report(self, error: KafkaError | None, message: Message) -> None:
-        """Note a failed record, or an offset; librdkafka calls this as its `on_delivery`."""
+        """Note a failed record, or the offset of a written record; librdkafka calls this as `on_delivery`."""
         if error is not None:
             self._failed.append((error, (message.topic(), message.key(), message.value())))
         elif message.topic() == self._noting and message.value() is not None:
@@ -278,7 +284,7 @@ class Transactions:
 
     def _serve(self) -> None:
         """Serve the callbacks of the background threads: delivery reports, errors and log lines."""
-        # The call raises a fatal error again.
+        # The poll repeats a fatal error that was raised before.
         with suppress(KafkaException, ProducerDiscarded):
             self._live.poll(0)
 
@@ -289,9 +295,9 @@ class Transactions:
         return left
 
     def _insist(self, call: Callable[[Producer, float], None], timeout_s: float) -> None:
-        # The next call resumes one that timed out. Once a record was
-        # refused, the waiting ones are never sent, and a commit would wait
-        # for them until its deadline: so the reports are checked regularly.
+        # After a time-out, the next call continues the previous call. Once a broker has refused
+        # a record, the waiting records are never sent, and a commit would wait for these records
+        # until its deadline. So the delivery reports are checked regularly.
         deadline = self._clock.monotonic() + timeout_s
 
         def go_on() -> None:

@@ -55,10 +55,10 @@ def read_continuity(
 ) -> Sequence[ContinuityRecord]:
     """Return the last state of each continuity record that `admits` accepts, oldest first.
 
-    With `most`, it returns the `most` records that changed last. Blocking. It reads
-    the whole topic up to its current end, so it sees every state that was committed
-    before the call. Raises `LogUnavailable`. A record that can't be read is logged
-    and skipped.
+    With `most`, the function returns only the `most` records that changed last.
+    Blocking. The function reads the whole topic up to the current end, so it finds
+    every state that was committed before the call. Raises `LogUnavailable`. A record
+    that can't be read is logged and skipped.
     """
     topic, errors = Names.of(clients.settings).continuity, KafkaErrors(clients.settings)
     states = LastStates(admits, most=most)
@@ -91,8 +91,8 @@ Step = Sequence[ProducerRecord | Tombstone]
 class ControlWriter:
     """Writes records, one call after another, with an idempotent producer in its own thread.
 
-    The first call creates the producer. A failed call discards it with all
-    unfinished writes, so that these can't overtake the writes of the next call.
+    The first call creates the producer. A failed call discards the producer with all
+    unfinished writes. So unfinished writes can't overtake the writes of the next call.
     """
 
     def __init__(self, clients: Clients, *, deadline_s: float = _DEADLINE_S) -> None:
@@ -108,8 +108,8 @@ class ControlWriter:
     async def write(self, *steps: Step) -> None:
         """Write `steps` one after another; return when all in-sync replicas have acknowledged them.
 
-        Raises `LogUnavailable` when the deadline passes; some records can be in the
-        log nevertheless.
+        Raises `LogUnavailable` when the deadline passes; even then, some records can be
+        in the log.
         """
         await asyncio.get_running_loop().run_in_executor(self._executor, self._write, steps)
 
@@ -184,21 +184,21 @@ class KafkaControls:
         await self._writer.write([self._audit_record(audit)], [control_record(control, self._names.control)])
 
     async def order(self, redrive: Redrive, audit: AuditRecord) -> None:
-        """Open a redrive, or remove an ended one."""
+        """Open a redrive, or remove an ended redrive."""
         await self._writer.write([self._audit_record(audit)], redrive_records(redrive, self._names.control))
 
     async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord) -> None:
-        """Let an open redrive skip these dead letters too."""
+        """Add these dead letters to the dead letters that an open redrive skips."""
         record = left_out_record(redrive_id, letters, self._names.control)
         await self._writer.write([self._audit_record(audit)], [record])
 
     async def order_snapshot(self, order: SnapshotOrder, audit: AuditRecord) -> None:
-        """Open or change a snapshot order, or remove an ended one."""
+        """Open or change a snapshot order, or remove an ended snapshot order."""
         record = snapshot_record(order, self._names.control)
         await self._writer.write([self._audit_record(audit)], [record])
 
     async def order_position(self, order: PositionOrder, audit: AuditRecord) -> None:
-        """Open a position order, or remove an ended one."""
+        """Open a position order, or remove an ended position order."""
         record = position_record(order, self._names.control)
         await self._writer.write([self._audit_record(audit)], [record])
 

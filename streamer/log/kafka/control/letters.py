@@ -24,7 +24,7 @@ from streamer.log.records import decode_dead_letter, decode_letter_head, letter_
 
 
 class LetterIndex:
-    """Offsets of the newest version of each dead letter, and the heads that were not taken yet.
+    """Offsets of each dead letter's newest version, and the heads that `take_heads` has not yielded yet.
 
     After `take_heads`, the index holds only ids and offsets in memory.
     """
@@ -50,7 +50,7 @@ class LetterIndex:
         return len(self._offsets.get(id_, ()))
 
     def complete(self, ids: Collection[bytes]) -> Mapping[bytes, ChunkOffsets]:
-        """Return the offsets of the dead letters in `ids`, except letters that lack a chunk."""
+        """Return the offsets of the dead letters in `ids` whose chunks are all present."""
         found = ((id_, self._offsets.get(id_, ())) for id_ in ids)
         return {id_: offsets for id_, offsets in found if offsets and is_complete(offsets)}
 
@@ -101,7 +101,7 @@ class LetterIndex:
 _AT_ONCE = 32
 _HEADS_AT_ONCE = 500
 _POLL_S = 0.5
-# A topic that was created a moment ago, or whose broker has died, has its leader by then.
+# Within this time, a new topic, or a topic whose broker has died, gets a leader.
 _LEADER_WITHIN_S = 5.0
 _THREAD = "kafka-dead-letters"
 # Opening another reader costs as much as reading this many small records.
@@ -119,8 +119,8 @@ class _Run(NamedTuple):
 class LetterReader:
     """Reads the topic of dead letters; blocking, for one thread at a time.
 
-    It reads the whole topic once to build the index, and later only the new
-    records. It reads a dead letter at the offsets in the index. Its methods raise
+    The reader reads the whole topic once to build the index, and later only the new
+    records. A dead letter is then read at the offsets in the index. Its methods raise
     `LogUnavailable`.
     """
 
@@ -143,7 +143,7 @@ class LetterReader:
         return self.index().complete(ids).keys()
 
     def letters(self, ids: Collection[bytes]) -> Generator[list[DeadLetter], None, None]:
-        """Yield each of these dead letters that exists, in a list of one; a foreign record is skipped."""
+        """Yield each of these dead letters that exists, as a list of one; skip foreign records."""
         for run in _runs(self.index().complete(ids)):
             for value, last in self._collected(run):
                 try:
@@ -193,7 +193,7 @@ class LetterReader:
 
 
 def _runs(letters: Mapping[bytes, ChunkOffsets]) -> Iterator[_Run]:
-    """Group dead letters into runs; reading each run with one reader is cheapest."""
+    """Group dead letters that are close to each other into runs, because one reader can read a whole run."""
     run: _Run | None = None
     for id_, offsets in sorted(letters.items(), key=lambda each: each[1]):
         if run is not None and offsets[0] <= run.end + _WORTH_READING_OVER:

@@ -38,7 +38,7 @@ class ControlWatch:
     """
 
     def __init__(self, clients: Clients, pulses: Pulses) -> None:
-        """Prepare the watch on the running loop; it reads nothing before the first watcher."""
+        """Prepare the watch on the running loop; the watch reads nothing before the first watcher."""
         self._clients = clients
         self._errors = KafkaErrors(clients.settings)
         self._topic = Names.of(clients.settings).control
@@ -101,7 +101,10 @@ class ControlWatch:
             self._follow_once(pulse)
 
     def _follow_once(self, pulse: Pulse) -> None:
-        """Follow the topic until the watch is closed or the log is unavailable; in the second case, pause."""
+        """Follow the topic until the watch is closed.
+
+        If the log is unavailable, pause and return earlier.
+        """
         try:
             with (
                 self._errors.explained(doing="reading", subject=f"topic {self._topic}"),
@@ -126,9 +129,10 @@ class ControlWatch:
             for message in poll_many(consumer, _AT_ONCE, _POLL_S):
                 through = self._apply(message, switches)
                 shown = False
-            # Before the end of the topic, the state is old, and can lack a pause.
+            # Until the whole topic was read, the state is outdated, and the pause of a
+            # subscriber can be missing.
             if through >= end and not shown:
-                # Reading works, so earlier errors have ended.
+                # The broker has answered, so earlier errors have ended.
                 self._errors.clear()
                 self._loop.call_soon_threadsafe(self._show, switches.board())
                 self._delays.reset()

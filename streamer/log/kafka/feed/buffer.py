@@ -79,13 +79,13 @@ class PendingSettlement:
 
 
 class FeedBuffer:
-    """Bounded queue of entries for each partition, and a queue of settlements in the other direction.
+    """Bounded queues of entries, one for each partition, and a queue of settlements, which go to Kafka.
 
-    The event loop calls the methods up to `close`. Two threads call the methods
-    after `close`. The member's thread follows the group and records settlements.
-    The reader's thread fills the queues; it calls the methods from `put` on. A
-    thread never waits longer than its time-out, and the loop never waits for a
-    thread.
+    The event loop calls `take` and the methods that are defined between `take` and
+    `close`. Two threads call the methods that are defined below `close`. The member's
+    thread follows the group and records settlements. The reader's thread fills the
+    queues with `put` and the methods below `put`. A thread never waits longer than its
+    time-out, and the loop never waits for a thread.
     """
 
     def __init__(self) -> None:
@@ -192,10 +192,10 @@ class FeedBuffer:
         self.loop.call_soon_threadsafe(conclude, pending.done, outcome)
 
     def take_unreadable(self, held: int) -> Mapping[Partition, Mapping[int, DeadLetter]]:
-        """Remove and return the dead letters of unreadable records, so that the caller records them.
+        """Remove and return the dead letters of unreadable records, which the caller must record.
 
-        `held` is the number of such dead letters that the member already holds.
-        Reading stops while there are 500 or more in total.
+        `held` is the number of such dead letters that the member already holds. Reading
+        stops while there are 500 or more in total.
         """
         with self._changed:
             taken = {of: each.unreadable for of, each in self._partitions.items() if each.unreadable}
@@ -211,10 +211,9 @@ class FeedBuffer:
             self._changed.wait_for(lambda: bool(self._settlements) or self._closing, timeout_s)
 
     def wait_until_processed(self, timeout_s: float) -> bool:
-        """Wait until the loop has processed every change; return whether it has.
+        """Wait until the loop has processed every change; return true if it has processed all of them.
 
-        A queued settlement, the end of the threads, or `timeout_s` also ends the
-        wait.
+        A queued settlement, the end of the threads, or `timeout_s` also ends the wait.
         """
         with self._changed:
             self._changed.wait_for(
@@ -265,11 +264,11 @@ class FeedBuffer:
             return self._has_room() and not self._closing
 
     def held_back(self, already: Collection[Partition]) -> frozenset[Partition]:
-        """Return the partitions that the consumer must pause; it has paused `already` before.
+        """Return the partitions that the consumer must pause; the consumer has paused `already` before.
 
-        The loop often pauses a partition briefly. After a pause of the consumer,
-        the next event arrives late. So the consumer pauses the partitions that the
-        loop has paused only if too many of their entries are buffered.
+        The loop often pauses a partition briefly. After a pause of the consumer, the
+        next event arrives late. So the consumer pauses a partition only if the loop has
+        paused it and too many entries are buffered for the loop's paused partitions.
         """
         with self._changed:
             paused = self._paused.intersection(self._partitions)
@@ -290,10 +289,12 @@ class FeedBuffer:
             change = self._changes.popleft()
             self._handed = True
             if isinstance(change, Revoked):
-                # Until now, the loop did not know of the revocation and could pause the partition.
+                # The loop has not yet processed the revocation, so it can have paused a revoked
+                # partition.
                 self._paused -= change.partitions
             return change
-        # The changes come first, so that the loop knows which partitions were lost by the failure.
+        # The changes come before the error, so that the loop knows which partitions the failure
+        # has cost.
         if self._failure is not None:
             error, self._failure = self._failure, None
             raise error

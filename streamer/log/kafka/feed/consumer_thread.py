@@ -36,12 +36,12 @@ from streamer.ports import Subscription
 _log = structlog.get_logger()
 
 _PAUSE_S = 1.0
-# The loop has at least this long, or a session, to process a revocation. This is longer than a
-# blocked loop can pause before it treats the ownership of its partitions as unconfirmed.
+# The loop has at least this long, or a session, to process a revocation. A loop that is blocked
+# for longer treats the ownership of its partitions as unconfirmed anyway.
 _HAND_OVER_S = 3.0
 _HEARTBEATS_A_SESSION = 6
 
-# An operator can override this for all clients, by `log.kafka.options`.
+# An operator can override these options for all clients by `log.kafka.options`.
 _TUNING = {
     "fetch.min.bytes": 1,
     # A newly added partition waits until the current fetch request ends.
@@ -63,8 +63,8 @@ _OURS = {
 class ConsumerThread:
     """Runs a member of the subscriber's group, and replaces the member after a failure.
 
-    The thread owns every client. It ends after `stop`, or after an error that needs
-    an operator; every later call of the feed raises this error.
+    The thread owns every client. The thread ends after `stop`, or after an error that
+    needs an operator. Every later call of the feed raises this error.
     """
 
     def __init__(self, log_context: LogContext, subscription: Subscription, buffer: FeedBuffer) -> None:
@@ -106,12 +106,12 @@ class ConsumerThread:
         self._has_joined = False
 
     async def start(self) -> None:
-        """Start the thread; return after it has committed the first offsets, just before it joins."""
+        """Start the thread; return when it has committed the first offsets and is about to join the group."""
         self._thread.start()
         await self._joined
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
-        """Return the parked events among `offsets` of a partition; none if this process does not own it."""
+        """Return the parked events among `offsets` of a partition; empty if the partition is not assigned."""
         places = self._context.assigned.parked(partition, offsets)
         return await self._recall.fetch(partition, places) if places else []
 

@@ -28,11 +28,10 @@ class LogContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerContext:
-    """Dependencies and state of a group member, which outlive a single consumer.
+    """Dependencies and state of a group member, which stay when the member replaces its consumer.
 
-    `assigned` contains the partitions of this process. Each call of `number`
-    returns a new assignment number. The loop has `hand_over_s` seconds to process a
-    revocation.
+    `assigned` contains the partitions of this process. Each call of `number` returns a
+    new assignment number. The loop has `hand_over_s` seconds to process a revocation.
     """
 
     subscriber: SubscriberName

@@ -59,7 +59,7 @@ class RecordDecoder:
         self._fresh.pop(partition, None)
 
     def find(self, message: Message) -> ReadPartition | None:
-        """Return the partition of `message`, or `None` if the decoder no longer reads it."""
+        """Return the partition of `message`, or `None` if the decoder no longer reads this partition."""
         return self._by_name.get((message.topic(), message.partition()))
 
     def sort(self, message: Message) -> None:
@@ -112,7 +112,7 @@ class EventReader:
         self._decode = decode_forwarded if subscription.after else decode
 
     def event(self, message: Message, value: bytes) -> Event | None:
-        """Return the event in a record, or `None` if it is unwanted; raises `UnreadableEvent`."""
+        """Return the event in a record, or `None` if the event is unwanted; raises `UnreadableEvent`."""
         # A header's value is always bytes in a consumed message.
         headers = cast("Headers | None", message.headers())
         type_ = event_type(headers)

@@ -37,7 +37,7 @@ class KafkaFeed:
         self._buffer.resume(partitions)
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
-        """Record progress together with its records, and with the dead letters of unreadable records."""
+        """Record progress, the records of this progress, and the dead letters of unreadable records."""
         return await self._buffer.ask(settlement)
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:

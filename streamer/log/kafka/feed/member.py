@@ -12,7 +12,7 @@ from streamer.log.kafka.topics.specs import matching
 
 _log = structlog.get_logger()
 
-# Longest delay before the member notices a rebalance; it notices a settlement at once.
+# Longest delay before the member notices a rebalance; the member notices a settlement at once.
 _TURN_S = 0.05
 # A commit costs as much as two deliveries. Events that finish within this time share one
 # commit. After a crash, these events are delivered again, like the events in flight.
@@ -31,7 +31,7 @@ class GroupMember:
     def __init__(
         self, consumer: Consumer, reader: PartitionReader, commits: Commits, context: ConsumerContext
     ) -> None:
-        """Use `consumer`, which has not joined its group yet; it sends its commits through `commits`.
+        """Use `consumer`, which has not joined its group yet; the member sends its commits by `commits`.
 
         `reader` fetches the assigned partitions.
         """
@@ -87,7 +87,10 @@ class GroupMember:
         _log.warning("log.troubled", subscriber=self._context.subscriber, reason=error.str())
 
     def _is_awaited(self, message: Message, error: KafkaError) -> bool:
-        """Return whether no topic matches an expression yet; the first event creates the topic."""
+        """Return whether `error` says only that no topic exists yet for an expression.
+
+        The first event then creates such a topic.
+        """
         expression = message.topic()
         if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART or expression is None:
             return False

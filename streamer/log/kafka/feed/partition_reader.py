@@ -61,17 +61,17 @@ class MissingOffset:
 class PartitionReader:
     """Reads ahead of the loop as far as the buffer has room.
 
-    The group member only adds and removes partitions, and never fetches. So its
-    commits are confirmed at once and do not wait behind fetched records. The member
-    also keeps polling even if the loop takes nothing for a long time.
+    The group member only adds and removes partitions, and never fetches. So its commits
+    are confirmed at once and do not wait behind fetched records. The member also
+    continues to poll if the loop takes no entries for a long time.
 
     In addition to the buffer, librdkafka fetches until its own queue is full
-    (`queued.max.messages.kbytes`). A brief pause of the loop does not empty this
-    queue, so the next events of a resumed partition are already in memory.
+    (`queued.max.messages.kbytes`). A brief pause of the loop does not empty this queue,
+    so the next events of a resumed partition are already in memory.
 
-    The member calls the methods up to `close`. The thread applies these calls in
-    order, within a fraction of a second. The buffer drops records that were read in
-    the meantime under an earlier assignment.
+    The member calls the methods that are defined up to `close`. The reader's thread
+    applies these calls in order, within a fraction of a second. The buffer drops
+    records that were read in the meantime under an earlier assignment.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class PartitionReader:
         self._thread.start()
 
     def begin(self, read_partition: ReadPartition, offset: int) -> None:
-        """Read a partition from `offset` on, even if it is already read elsewhere."""
+        """Read a partition from `offset` on, even if the reader already reads it at another offset."""
         self._changes.put(lambda: self._begin(read_partition, offset))
 
     def end(self, partition: Partition) -> None:
@@ -110,7 +110,7 @@ class PartitionReader:
         self._changes.put(lambda: self._end(partition))
 
     def missing_offset(self) -> MissingOffset | None:
-        """Return an offset that the log lacks, or `None`; the reader stops reading its partition.
+        """Return a requested offset that is not in the log, or `None`; its partition is not read further.
 
         Raises the error that ended the thread.
         """
@@ -203,8 +203,8 @@ class PartitionReader:
     def _look_up_ends(self) -> None:
         """Look up the end of each partition, and the consumer's position in it.
 
-        Transaction markers occupy offsets, but a consumer never returns them. Only
-        its position shows that it has passed them.
+        Transaction markers occupy offsets, but a consumer never returns these markers.
+        Only the position of the consumer shows that it has passed them.
         """
         now = self._clock.monotonic()
         due = now >= self._ends_due

@@ -49,10 +49,10 @@ class EnsureTopics(Protocol):
 class InitialOffsets:
     """Turns `start` into committed offsets, once in the life of a consumer group.
 
-    A partition that has no committed offset later is new, and is read from its
-    beginning. `marker` is a partition that always exists and is never read. Its
-    committed offset proves that the subscriber has begun, even if no event
-    partition existed at that time. `ensure_topics` gets `has_begun`, which says
+    If a partition has no committed offset later, the partition is new, and it is read
+    from its beginning. `marker` is a partition that always exists and is never read.
+    The committed offset of `marker` proves that the subscriber has begun, even if no
+    event partition existed at that time. `ensure_topics` gets `has_begun`, which says
     whether the subscriber's parked topic must exist already.
     """
 
@@ -118,7 +118,8 @@ def _offsets_at(
 ) -> list[TopicPartition]:
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     found = look_up(consumer, partitions, round(aware.timestamp() * 1000))
-    # If a partition has no record since `moment`, its next record is the first.
+    # If a partition has no record since `moment`, its next record is the first record since
+    # `moment`.
     beyond = look_up(consumer, [each for each in found if each.offset < 0], OFFSET_END)
     return [each for each in found if each.offset >= 0] + beyond
 
@@ -126,16 +127,16 @@ def _offsets_at(
 class Rebalance:
     """Takes over and releases partitions, in the thread that polls the consumer.
 
-    A new partition passes these steps in order: read its committed offsets, restore
-    its parked events, announce it to the loop, and let `reader` read it. The
-    restoration can take a while; the other partitions continue in the meantime. The
-    consumer itself fetches nothing, and only holds the assignment.
+    A new partition passes these steps in order: read its committed offsets, restore its
+    parked events, announce it to the loop, and let `reader` read it. The restoration
+    can take a while; the other partitions continue in the meantime. The group's
+    consumer fetches no records, and only holds the assignment.
     """
 
     def __init__(
         self, consumer: Consumer, reader: PartitionReader, commits: Commits, context: ConsumerContext
     ) -> None:
-        """Serve `consumer`, which sends its commits through `commits`."""
+        """Serve `consumer`; the commits of the consumer are sent by `commits`."""
         self._consumer = consumer
         self._reader = reader
         self._commits = commits
@@ -204,12 +205,12 @@ class Rebalance:
         if self._context.settler.receipts:
             self._context.settler.begin(beginnings)
         else:
-            # The offset of the marker, which always exists, again proves that the subscriber
-            # has begun.
+            # Also commit the offset of the marker partition again. This offset proves that the
+            # subscriber has begun.
             self._committed_offsets.commit(self._consumer, self._commits, [*beginnings, *self._marker])
 
     def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        """Release partitions after the loop has noticed, and after its settlements were recorded."""
+        """Release partitions when the loop has processed the revocation and its settlements are recorded."""
         if gone := self._given_up(places):
             self._hand_over(consumer, gone)
         consumer.incremental_unassign(places)

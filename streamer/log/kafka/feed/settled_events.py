@@ -41,9 +41,9 @@ async def settled_events(
     *,
     retry_limit_s: float = RETRY_LIMIT_S,
 ) -> AsyncGenerator[Entry, None]:
-    """Yield the settled events of a subscriber from the offsets in `begin` to its progress.
+    """Yield the settled events of a subscriber from the offsets in `begin` to the subscriber's progress.
 
-    It waits up to `retry_limit_s` seconds for silent brokers or an open
+    The generator waits up to `retry_limit_s` seconds for silent brokers or an open
     transaction, and then raises `LogUnavailable`.
     """
     reader = SettledEventReader(clients, admin, subscription, retry_limit_s)
@@ -76,7 +76,7 @@ class SettledEventReader:
     def __init__(
         self, clients: Clients, admin: KafkaAdmin, subscription: Subscription, retry_limit_s: float
     ) -> None:
-        """Prepare the reader; it connects when the first portion is read."""
+        """Prepare the reader, which connects when the first portion is read."""
         self._clients = clients
         self._admin = admin
         self._subscriber = subscription.subscriber
@@ -107,8 +107,8 @@ class SettledEventReader:
 
     def _finished(self, begin: Mapping[Partition, int]) -> dict[Partition, _SettledRange]:
         progress = self._progress(begin)
-        # Read the parked events after the offsets: an event that is then no longer parked is
-        # finished.
+        # Read the offsets before the parked events. A parked event that is finished between the
+        # two reads then counts as finished.
         parked = self._parked(progress)
         return {
             partition: _SettledRange(begin=begin[partition], progress=at, parked=parked[partition])
@@ -160,9 +160,9 @@ _WARN_EVERY_S = 10.0
 class Recorder:
     """Records the loop's settlements in order, and reports the result of each settlement.
 
-    If a settlement can't be recorded now, for example during a rebalance, the
-    recorder retries it in the next turn. The loop waits in the meantime, so it
-    repeats no finished event.
+    If a settlement can't be recorded now, for example during a rebalance, the recorder
+    retries it in the next turn. The loop waits for the retry, so no finished event is
+    delivered again.
     """
 
     def __init__(

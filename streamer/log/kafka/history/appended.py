@@ -40,9 +40,9 @@ _CONFIGURATION = {
 class AppendedReader:
     """Reads the newest events with its own consumer; blocking, for one thread.
 
-    It looks for new topics every three seconds, and reads a new topic from its
-    beginning. If it falls too far behind in a partition, it continues at the
-    partition's end.
+    The reader looks for new topics every three seconds, and reads a new topic from the
+    beginning of the topic. If the reader falls too far behind in a partition, it
+    continues at the end of the partition.
     """
 
     def __init__(self, clients: Clients, admin: KafkaAdmin) -> None:

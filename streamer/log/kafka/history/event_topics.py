@@ -86,7 +86,7 @@ def known_topics(admin: KafkaAdmin) -> dict[str, int]:
 
 
 class EventTopics:
-    """`ChunkSource` of the topics that can hold the events of a search; `run` makes its blocking calls."""
+    """`ChunkSource` of the topics that can hold the events of a search; `run` makes all blocking calls."""
 
     def __init__(
         self, clients: Clients, admin: KafkaAdmin, asked: EventSearch, keys: Keys, run: InThread
@@ -200,7 +200,8 @@ class EventRecords:
         if value is None or (type_ and not self._wanted(type_)):
             return None
         attributes = dict(headers or ())
-        # In structured mode and in a forwarded event, the attributes are in the value.
+        # In structured mode, and in every forwarded event, the value of the record contains the
+        # attributes.
         if "ce_id" in attributes and not (
             self._key in {None, key, attributes.get("ce_subject")} and self._id in {None, attributes["ce_id"]}
         ):
@@ -259,7 +260,7 @@ class PlaceReader:
         return None
 
     def place(self, subscriber: SubscriberName, partition: Partition, offset: int) -> SubscriberPlace:
-        """Return the committed progress of a subscriber in a partition, and the lane that holds `offset`."""
+        """Return a subscriber's progress in a partition, and the parked lane that holds `offset`."""
         with self._errors.explained(doing="reading", subject=f"the progress of subscriber {subscriber}"):
             committed_offsets = CommittedOffsets(subscriber, self._admin, self._retry)
             progress = committed_offsets.stored_beside(self._clients, self._errors, [partition])

@@ -58,7 +58,7 @@ _Answer = TypeVar("_Answer")
 
 
 class KafkaHistory:
-    """`EventHistory` of the topics in one cluster. It creates, checks and commits nothing."""
+    """`EventHistory` of the topics in one cluster. Creates, checks and commits nothing."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
@@ -96,7 +96,7 @@ class KafkaHistory:
         return await self._in_thread(self._stored)
 
     async def appended_since(self, patterns: Sequence[str], at: float, /) -> int:
-        """Return how many records the topics of these types hold since `at`; transaction markers count."""
+        """Return how many records, and transaction markers, the topics of these types hold since `at`."""
         return await self._in_thread(self._count, patterns, at)
 
     async def start(self, entity: str, at: float, /) -> HistoryStart:
@@ -113,8 +113,8 @@ class KafkaHistory:
     async def find(self, asked: EventSearch, /) -> FoundEvents:
         """Return the events that a search matches.
 
-        The events of a key are in one partition of each topic. If an event's id
-        contains its key, this partition is searched first.
+        The events of a key are in one partition of each topic. If the id of an event
+        contains the event's key, the partition of this key is searched first.
         """
         for keys in places_of(asked):
             found = await search(asked, EventTopics(self._clients, self._admin, asked, keys, self._in_thread))
@@ -134,7 +134,7 @@ class KafkaHistory:
     async def place(
         self, subscriber: SubscriberName, partition: Partition, offset: int, /
     ) -> SubscriberPlace:
-        """Return the committed progress of a subscriber in a partition, and the lane that holds `offset`."""
+        """Return a subscriber's progress in a partition, and the parked lane that holds `offset`."""
         reader = PlaceReader(self._clients, self._admin)
         return await self._in_thread(reader.place, subscriber, partition, offset)
 

@@ -1,4 +1,4 @@
-"""Readers of Streamer's own topics for operators: they find foreign records, and an event's receipts."""
+"""Readers of Streamer's own topics, which find foreign records and receipts for operators."""
 
 from collections.abc import Callable, Collection
 from contextlib import closing
@@ -27,7 +27,8 @@ from streamer.ports import FoundReceipts
 
 _AT_ONCE = 500
 _POLL_S = 0.5
-# Most records to read of each partition, because there can be many receipts.
+# Most records to read in each partition; the number is limited because there can be many
+# receipts.
 _LAST_RECORDS = 20_000
 
 _Look = Callable[[Message], object]

@@ -51,7 +51,7 @@ class ParkedIndex:
         return frozenset(self._lanes.get(lane, ()))
 
     def change(self, change: LaneChange, locations: Mapping[int, ChunkOffsets]) -> None:
-        """Apply `change` after it was written; `locations` has the chunk offsets of its joined events."""
+        """Apply a written `change`; `locations` has the chunk offsets of the events that join the lane."""
         joined = {entry.offset: locations[entry.offset] for entry in entries_to_park(change)}
         with self._changing:
             for offset in self._gone(change):
@@ -77,7 +77,7 @@ _MAX_CHUNKS = 1 + MAX_MESSAGE_BYTES // CHUNK_BYTES
 
 
 class ParkedChanges:
-    """Changes of lanes in one settlement: the records to write, and the later update of the index."""
+    """Changes of lanes in one settlement: creates their records, and then updates the index."""
 
     def __init__(
         self, topic: ParkedTopic, changes: Sequence[LaneChange], known: Mapping[Partition, ParkedIndex]
@@ -103,7 +103,7 @@ class ParkedChanges:
         )
 
     def conclude(self, written: Mapping[bytes, int]) -> None:
-        """Update the index after the records were written; `written` has their offsets by key."""
+        """Update the index after the records were written; `written` has the records' offsets by key."""
         for change in self._changes:
             added = self._added[change.partition, change.lane]
             locations: dict[int, ChunkOffsets] = {
@@ -144,7 +144,7 @@ class ParkedChanges:
 
 _DEADLINE_S = 10.0
 _POLL_S = 0.1
-# A seek costs as much as reading this many small records.
+# A seek takes as much time as reading this many small records.
 _WORTH_READING_OVER = 200
 # A chunk has up to half a megabyte, and all chunks of a fetch are in memory at the same time.
 _PARTS_AT_ONCE = 100
@@ -224,7 +224,7 @@ class ParkedFetch:
             self._tell(each, self._entries(each, found))
 
     def _taken(self) -> Sequence[_Asked]:
-        """Take waiting requests while their total size is small, but at least one."""
+        """Take at least one waiting request, and further requests while their total size is small."""
         taken: list[_Asked] = []
         parts = 0
         while self._waiting and parts < _PARTS_AT_ONCE:
@@ -233,7 +233,7 @@ class ParkedFetch:
         return taken
 
     def _wanted(self, asked: Sequence[_Asked]) -> Mapping[int, list[int]]:
-        """Return the offsets to read in rising order, by partition of the parked topic."""
+        """Return, by partition of the parked topic, the offsets to read, in rising order."""
         wanted: defaultdict[int, set[int]] = defaultdict(set)
         for each in asked:
             for place in each.places.values():
@@ -248,7 +248,7 @@ class ParkedFetch:
             for home, offsets in wanted.items()
             for message in self._read(consumer, home, deque(offsets), deadline)
         }
-        # Otherwise, the consumer would keep fetching while there is no request.
+        # Otherwise, the consumer would continue to fetch records that no request needs.
         consumer.unassign()
         return found
 

@@ -63,9 +63,9 @@ class _Lane:
 class Restoration:
     """Reads the parked topic for some partitions, one slice at a time; blocking, for one thread.
 
-    It keeps no event bodies. The reader finds all records that were committed
-    before it started. These are all records of a lane: no other process can change
-    the lane after the group has assigned the partition to this process.
+    The restoration keeps no event bodies in memory. The reader finds all records that
+    were committed before it started. These are all records of a lane: no other process
+    can change the lane after the group has assigned the partition to this process.
     """
 
     def __init__(
@@ -146,7 +146,8 @@ class Restoration:
             try:
                 self._apply_one(message)
             except (ValueError, ForeignRecord) as exc:
-                # The newest valid record of the key counts.
+                # The foreign record is skipped, so the newest valid record with the same key is
+                # used.
                 set_aside(self._foreign, message, exc)
 
     def _apply_one(self, message: Message) -> None:
@@ -220,9 +221,9 @@ class Restorations:
     def begin(self, progress: Mapping[Partition, SettledOffsets]) -> None:
         """Start to restore partitions; their committed offsets must have been read before.
 
-        The group returns no offset while a transaction that moves the offset is
-        open. So the parked events of a previous owner are below the end offsets
-        that are read now, even if their transaction is still undecided. Raises
+        The group returns no offset while a transaction that moves the offset is open.
+        So the parked events of a previous owner are below the end offsets that are read
+        now, even if the transaction that wrote these events is still undecided. Raises
         `KafkaException`.
         """
         homes = {self._topic.home(partition) for partition in progress}

@@ -18,9 +18,9 @@ _GENERATION_BYTES = 4
 def is_of_member(generation: bytes) -> bool:
     """Return whether `generation`, a result of `consumer_group_metadata`, names a generation and a member.
 
-    A client that the group has just dropped returns metadata that lack the
-    generation or the member. From such metadata, the broker can accept a
-    transaction's offsets without checking the member.
+    A client that the group has just dropped returns metadata without the generation or
+    without the member. With such metadata, the broker can accept the offsets of a
+    transaction without checking the member.
     """
     if not generation.startswith(_METADATA):
         # Another version of librdkafka wrote this format, and a test of Streamer fails for it.
@@ -36,12 +36,13 @@ def is_of_member(generation: bytes) -> bool:
 class AssignedPartition:
     """State of one partition under one assignment.
 
-    `assignment` is the number of the assignment in this process: a partition that
-    was lost and assigned again has a new number. The offsets in `settled_above`
-    were settled before, and pages omit them. `unreadable` contains the dead letters
-    of unreadable records by offset; the next settlement of the partition writes
-    them to the log. `set_aside` has the offsets of unreadable records whose dead
-    letters are in the log already. `parked` is the index of the parked events.
+    `assignment` is the number of the assignment in this process: a partition that was
+    lost and assigned again has a new number. The offsets in `settled_above` were
+    settled before, and pages do not contain these offsets. `unreadable` contains the
+    dead letters of unreadable records by offset; the next settlement of the partition
+    writes these dead letters to the log. `set_aside` has the offsets of unreadable
+    records whose dead letters are in the log already. `parked` is the index of the
+    parked events.
     """
 
     partition: Partition

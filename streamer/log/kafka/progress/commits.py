@@ -30,7 +30,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetCommitter:
-    """Access to the offsets of a consumer's group; `send` commits them."""
+    """Access to the offsets of a consumer's group; the function `send` commits offsets."""
 
     consumer: Consumer
     send: Callable[[Consumer, Sequence[TopicPartition], Outcome], None]
@@ -40,7 +40,7 @@ class OffsetCommitter:
         self.send(self.consumer, offsets, outcome)
 
     def committed(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-        """Wait briefly for the committed offsets, and return them, negative if there are none.
+        """Wait briefly for the committed offsets, and return these offsets, negative if there are none.
 
         Raises `KafkaException`.
         """
@@ -81,10 +81,10 @@ class Commits:
         *,
         is_repeatable: bool = True,
     ) -> None:
-        """Commit `offsets`; polling the consumer or `give_up` calls `outcome` with the result.
+        """Commit `offsets`; `outcome` gets the result when the consumer is polled, or from `give_up`.
 
-        A commit is not repeatable if another commit can follow before its
-        confirmation.
+        The caller sets `is_repeatable` to false if another commit can follow before
+        this commit is confirmed.
         """
         self.sent_at = self._clock.monotonic()
         waiting = _Waiting(
@@ -112,9 +112,9 @@ class Commits:
     def repeat_at_once(self, consumer: Consumer) -> None:
         """Send unconfirmed commits again, and report their results without polling.
 
-        A rebalance needs this method. The results would arrive only after the
-        rebalance, but the rebalance can be waiting for the callers that wait for
-        the results.
+        A rebalance needs this method. Otherwise, the results would arrive only after
+        the rebalance. But the rebalance can be waiting for callers that wait for these
+        results.
         """
         repeated = [each for each in self._waiting if each.is_repeatable]
         for waiting in repeated:
@@ -146,7 +146,7 @@ class Commits:
 
 
 def send_at_once(consumer: Consumer, offsets: Sequence[TopicPartition], outcome: Outcome) -> None:
-    """Commit and wait for the result, during a rebalance, when polling brings no results."""
+    """Commit during a rebalance, when polling brings no results, and wait for the result."""
     try:
         answers = consumer.commit(offsets=list(offsets), asynchronous=False)
     except KafkaException as exc:
@@ -195,9 +195,9 @@ class CommittedOffsets:
     def beginnings(self, places: Collection[TopicPartition]) -> list[TopicPartition]:
         """Return the first offsets of `places`.
 
-        The admin client does this, because a consumer would have to look up leaders
-        with `list_topics`. The Python client crashes the process when `list_topics`
-        is called in a callback and another callback follows.
+        The admin client requests the offsets, because a consumer would have to look up
+        leaders with `list_topics`. When `list_topics` is called in a callback and
+        another callback follows, the Python client crashes the process.
         """
         return self._retry.call(self._admin.beginnings, places)
 
@@ -233,7 +233,7 @@ class CommittedOffsets:
             return self.stored(consumer, as_topic_partitions(partitions))
 
     def commit(self, consumer: Consumer, commits: Commits, beginnings: Sequence[TopicPartition]) -> None:
-        """Commit `beginnings`, so that a later loss by retention is detected."""
+        """Commit `beginnings`, so that a later loss of events by retention is detected."""
         commits.send(consumer, beginnings, self._committed, is_repeatable=False)
 
     def _decoded(self, place: TopicPartition) -> SettledOffsets:

@@ -1,10 +1,10 @@
 """Progress in one partition as a committed offset and its metadata.
 
-All offsets below the committed offset are settled. The metadata of the commit
-encode the offsets that are settled above it: a version, and then runs of settled
-offsets. Each run is the gap before it and its length, as variable-length integers,
-and all runs are in Base64. A full stop and the mark of the transaction that
-committed the offset can follow.
+All offsets below the committed offset are settled. The metadata of the commit encode
+the settled offsets above the committed offset: a version, and then runs of consecutive
+settled offsets. A run is encoded as the gap before the run and the length of the run,
+as variable-length integers; all runs together are encoded in Base64. After the runs,
+there can be a full stop and the mark of the transaction that committed the offset.
 """
 
 import base64
@@ -22,7 +22,7 @@ _POINT = "."
 _MARK_BYTES = 6
 _MARK_LENGTH = _MARK_BYTES // 3 * 4
 _MAX_BODY_BYTES = (MAX_METADATA_BYTES - len(_VERSION) - len(_POINT) - _MARK_LENGTH) // 4 * 3
-# The deliveries that are in flight when reading stops must still fit.
+# The metadata must still have room for the deliveries that are in flight when reading stops.
 _CROWDED_BYTES = MAX_METADATA_BYTES * 3 // 4
 # Metadata with more offsets are not from Streamer, and would not fit in memory.
 MAX_SETTLED_ABOVE = 1_000_000
@@ -34,10 +34,10 @@ _MORE = 0x80
 class CommittableOffset:
     """Offset and metadata to commit for one partition.
 
-    `metadata` holds the lowest offsets that are settled above `offset`, and `kept`
-    is their number. After a crash, events at the offsets without room in `metadata`
-    are delivered again. So when the metadata of a partition are three quarters
-    full, it is `crowded`, and should not be read further.
+    `metadata` holds the lowest offsets that are settled above `offset`, and `kept` is
+    their number. After a crash, events at the offsets without room in `metadata` are
+    delivered again. So when the metadata of a partition are three quarters full, the
+    partition is `crowded`, and should not be read further.
     """
 
     offset: int
@@ -57,7 +57,10 @@ def marked(metadata: str, mark: str) -> str:
 
 
 def bears(metadata: str | None, mark: str) -> bool:
-    """Return whether `metadata` contains `mark`: then the transaction with this mark has committed."""
+    """Return whether `metadata` contains `mark`.
+
+    If `metadata` contains `mark`, the transaction with this mark has committed.
+    """
     return (metadata or "").partition(_POINT)[2] == mark
 
 

@@ -26,11 +26,11 @@ from streamer.ports import Recorded, Settlement
 
 _READY_S = 10.0
 _DEADLINE_S = 20.0
-# A process that dies in mid-transaction delays the next owner of its partitions this long.
+# If a process dies during a transaction, the next owner of its partitions waits this long.
 _TRANSACTION_TIMEOUT_MS = 10_000
 
 Done = Callable[[Recorded | StreamerError], None]
-"""Callback with the recorded part of a settlement, or with the error that prevented it."""
+"""Callback with the recorded part of a settlement, or with the error that prevented the recording."""
 
 
 class NotYet(LogUnavailable):
@@ -79,16 +79,16 @@ class _Transaction:
 class KafkaSettler:
     """Records settlements of one member of one group, in the thread that owns its consumer.
 
-    Progress alone is a plain commit. A settlement with receipts, forwarded events,
-    dead letters or parked events is written in one transaction together with the
-    offsets that cover it. The broker refuses both kinds of commit from a former
-    member of the group. If the answer to a transaction was lost, its mark shows
-    whether it took effect.
+    Progress alone is a plain commit. A settlement with receipts, forwarded events, dead
+    letters or parked events is written in one transaction together with the offsets
+    that cover it. The broker refuses both kinds of commit from a former member of the
+    group. If the answer to a transaction was lost, the mark of the transaction shows
+    whether the transaction took effect.
 
-    With `receipts`, progress alone is a transaction too, because librdkafka sends a
+    With `receipts`, progress alone is also a transaction, because librdkafka sends a
     plain commit again when a connection breaks. The broker could then accept the
-    repeated commit late. It would undo newer progress, and these events would get a
-    second delivery and receipt.
+    repeated commit late. The late commit would undo newer progress, and the events of
+    the undone progress would be delivered again, each with a second receipt.
     """
 
     def __init__(self, clients: Clients, subscriber: SubscriberName, *, receipts: bool) -> None:
@@ -99,11 +99,10 @@ class KafkaSettler:
         self._largest_record = largest_record(clients.settings)
         self._subscriber = subscriber
         self._errors = KafkaErrors(clients.settings)
-        # The group's metadata in the transaction do the fencing: a past
-        # generation cannot commit. The id must be unique, because an id
-        # shared by all processes of a subscriber would let them fence each
-        # other. It must stay the same in this process, because a new
-        # producer then ends the open transaction of a former one.
+        # The group's metadata in the transaction fence off former members: a past generation
+        # can't commit. The transactional id must be unique, because processes with the same id
+        # would fence off each other. The id must stay the same in this process, so that a new
+        # producer ends the open transaction of the previous producer.
         configuration = {
             "transactional.id": f"{self._names.dispatch_group(subscriber)}.{uuid.uuid4().hex}",
             "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
@@ -157,7 +156,8 @@ class KafkaSettler:
         """
         if not self._beginnings:
             return
-        # The outcome of an earlier attempt does not matter, because nothing followed it.
+        # The outcome of an earlier attempt does not matter, because no other settlement has
+        # followed.
         try:
             self._write([], list(self._beginnings.values()))
         except TransactionFailed as exc:
@@ -172,14 +172,14 @@ class KafkaSettler:
         offsets: OffsetCommitter,
         done: Done,
     ) -> None:
-        """Record the part of `settlement` whose partitions are still assigned under its assignment.
+        """Record `settlement` for the partitions that are still assigned under the settlement's assignment.
 
-        `done` gets `Fenced` when the settlement contains more than progress and
-        belongs to an earlier assignment. `done` gets `LogUnavailable` when it is
-        uncertain whether a plain commit has reached the log. Raises `NotYet`.
-        Raises `LogUnavailable` when all partitions must be assigned again from the
-        state in the log; until `begin_anew`, the settler then records nothing. Also
-        raises errors that need an operator.
+        `done` gets `Fenced` when the settlement contains more than progress and belongs
+        to an earlier assignment. `done` gets `LogUnavailable` when it is uncertain
+        whether a plain commit has reached the log. Raises `NotYet`. Raises
+        `LogUnavailable` when all partitions must be assigned again from the state in
+        the log. After this error, the settler records nothing until `begin_anew` was
+        called. Also raises errors that need an operator.
         """
         if (recorded := self._found(settlement, assigned, offsets)) is not None:
             done(recorded)

@@ -43,7 +43,7 @@ def redrive_records(redrive: Redrive, topic: str) -> list[ProducerRecord | Tombs
 
 
 def left_out_record(redrive_id: str, letters: Collection[str], topic: str) -> ProducerRecord:
-    """Return the record of the dead letters that a redrive skips; it counts while the redrive is open."""
+    """Return the record of the dead letters that a redrive skips, which applies while the redrive is open."""
     return _record(topic, encode_left_out(letters), _key(_LEFT_OUT, redrive_id))
 
 
@@ -75,10 +75,10 @@ class AppliedControls:
     def apply(self, key: bytes | None, value: bytes | None) -> None:
         """Apply a record; unknown kinds of records, from a newer Streamer, are ignored.
 
-        Raises `LogMisconfigured` for a record that can't be read. A record of a
-        newer Streamer can be a pause, so the record pauses the subscriber that its
-        key names. A foreign record pauses the subscriber only if no valid record
-        with the same key exists.
+        Raises `LogMisconfigured` for a record that can't be read. A record of a newer
+        Streamer can be a pause, so such a record pauses the subscriber that is named in
+        its key. A foreign record pauses the subscriber only if no valid record with the
+        same key exists.
         """
         kind, _, name = (key or b"").decode("utf-8", "replace").partition("/")
         if kind == _SUBSCRIBER and value is None:

@@ -1,8 +1,8 @@
 """Records of events as CloudEvents, of receipts, and of continuity records; and chunks of large values.
 
-In binary mode, the value contains the event's data, and the headers contain its
-attributes. In structured mode, the value contains the whole event. The record's key
-is the event's key, so the changes of a Salesforce record stay in one partition.
+In binary mode, the value contains the event's data, and the headers contain the event's
+attributes. In structured mode, the value contains the whole event. The record's key is
+the event's key, so the changes of a Salesforce record stay in one partition.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ _TYPE_HEADERS = frozenset({"ce_type", "type"})
 Encode = Callable[[Event, int], ProducerRecord]
 """Function that returns the record of an event; the second argument is the time in epoch milliseconds.
 
-It raises `TypeError` or `ValueError` when JSON or UTF-8 can't hold the event.
+The function raises `TypeError` or `ValueError` when JSON or UTF-8 can't hold the event.
 """
 
 
@@ -45,9 +45,9 @@ CHUNK_BYTES = 512 * 1024
 class EventEncoder:
     """Encodes events as records; caches the topic and header that all events of a type share.
 
-    With `traceparent`, a record has the event's trace in the header `traceparent`,
-    so that consumers can continue the trace. The trace is also in the attribute of
-    CloudEvents' distributed tracing extension.
+    With `traceparent`, a record has the event's trace in the header `traceparent`, so
+    that consumers can continue the trace. The record also has the trace in the
+    attribute that CloudEvents' distributed tracing extension defines.
     """
 
     def __init__(
@@ -125,7 +125,8 @@ def decode(key: bytes | None, value: bytes | None, headers: Headers | None) -> E
         raise UnreadableEvent("a record of an event topic is not a CloudEvent that Streamer wrote") from exc
 
 
-# The events of a transaction have the same time, and consecutive events of a backlog often do.
+# The result is cached, because the events of a transaction have the same time, and consecutive
+# events of a backlog often have the same time.
 @lru_cache(maxsize=1024)
 def _timestamp_ms(moment: str, now_ms: int) -> int:
     # Brokers refuse timestamps in the future, and clocks differ.
@@ -202,8 +203,8 @@ def continuity_message(record: ContinuityRecord, topic: str) -> ProducerRecord:
 def continuity_of(message: Message) -> ContinuityRecord:
     """Return the continuity record in `message`; raises `LogMisconfigured`.
 
-    A record of the former format has the channel as its key, so its offset serves
-    as the id.
+    A record of the former format has the channel as its key, so the offset of the
+    record serves as the id.
     """
     return decode_continuity(message.value() or b"", former_id=f"former:{message.offset()}")
 
@@ -214,8 +215,8 @@ _KEPT_CHARACTERS = 20_000
 def receipt_record(receipt: Receipt, topic: str) -> ProducerRecord:
     """Return the record of `receipt`; its key is the event's key.
 
-    A large answer is cut to its first 20,000 characters, as text. Otherwise a
-    broker could refuse the receipt, and the event would be delivered again.
+    Of a large answer, the receipt has only the first 20,000 characters, as text.
+    Otherwise a broker could refuse the receipt, and the event would be delivered again.
     """
     value = encode_receipt(receipt)
     if len(value) > CHUNK_BYTES:

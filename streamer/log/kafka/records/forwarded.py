@@ -16,8 +16,8 @@ _OVERHEAD_BYTES = 2_048
 def forwarded_records(forwarded: Forwarded, names: Names, *, limit: int) -> list[ProducerRecord]:
     """Return the record of a forwarded event; its key is the event's key.
 
-    An event that takes more than `limit` bytes with its receipts becomes a dead
-    letter of the downstream subscriber. Brokers would refuse the event, and its
+    An event that takes more than `limit` bytes with its receipts becomes a dead letter
+    of the downstream subscriber. Otherwise, brokers would refuse the event, and the
     upstream subscriber would wait forever.
     """
     event = forwarded.event

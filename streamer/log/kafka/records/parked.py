@@ -73,7 +73,7 @@ class ParkedTopic:
         return cls(name=Names.of(settings).parked(subscriber), partitions=settings.parked_partitions)
 
     def home(self, source: Partition) -> int:
-        """Return the partition that holds all records of the partition `source`, for every owner."""
+        """Return the partition with all records of the partition `source`; it is the same for every owner."""
         return partition_of(f"{source.topic}/{source.number}".encode(), self.partitions)
 
     def lane(self, source: Partition, lane: str, setback: Setback) -> ProducerRecord:

@@ -36,8 +36,8 @@ class TopicState:
 
     `authorized_operations` has Kafka's names of the operations that this client is
     allowed to do on the topic; `None` if the brokers do not say. `settings` has the
-    topic's effective settings; it is empty if this client is not allowed to read
-    them.
+    topic's effective settings; `settings` is empty if this client is not allowed to
+    read them.
     """
 
     name: str

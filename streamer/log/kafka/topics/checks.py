@@ -18,17 +18,17 @@ from streamer.log.kafka.topics.specs import TopicSpecs, described
 from streamer.settings import KafkaLogSettings
 
 MANY_BROKERS = 3
-"""With this many brokers, one broker can die without loss of data, if the topics have copies."""
+"""With this many brokers and with copies of the topics, one broker can die without loss of data."""
 
 SAFE_MINIMUM = 2
-"""Number of copies that must hold a record before a cluster of `MANY_BROKERS` acknowledges it."""
+"""Copies that must hold a record before a cluster of `MANY_BROKERS` acknowledges the record."""
 
 _SAFE_REPLICAS = 3
 _SALESFORCE_KEEPS_H = 72
 _HOUR_MS = 3_600_000
 _MAX_NAMED = 5
 _REQUIRED_OPERATIONS = ("READ", "WRITE", "DESCRIBE_CONFIGS")
-# The brokers' default. Streamer writes larger values in chunks, and no batch is larger.
+# Default of the brokers. Streamer writes no larger batch, and splits larger values into chunks.
 _DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 _LIMITS = ("retention.ms", "retention.bytes")
 _EVENT_OPERATIONS = {"WRITE": "no event can be appended to it", "READ": "no subscriber can read it"}
@@ -168,8 +168,8 @@ def _by_missing_operations(
     """Group the names of topics by the `needed` operations that the client lacks on the topics."""
     by_missing: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for state in states:
-        # If the brokers do not say which operations are allowed, readable settings show one of
-        # them.
+        # If the brokers do not say which operations are allowed, readable settings prove that
+        # DESCRIBE_CONFIGS is allowed.
         granted = (
             state.authorized_operations
             if state.authorized_operations is not None
@@ -252,7 +252,7 @@ class TopicInspector:
 
     def brokers(self) -> ClusterMetadata:
         """Return the live brokers, and the topics that this client is allowed to see."""
-        # A call reports a refusal only after its time-out.
+        # A refused call returns only after its time-out.
         retry = RetryPolicy(
             clock=self._clock,
             limit_s=self._timeout_s,
@@ -319,8 +319,9 @@ class TopicInspector:
     def coordinator_refusals(self) -> Sequence[StreamerError]:
         """Return the reasons why transactions or groups do not work.
 
-        Like every start, it initialises a producer with the transactional id of the
-        start-up check; no daemon uses this id for anything else.
+        Like every start of Streamer, this call initialises a producer with the
+        transactional id of the start-up check; no daemon uses this id for anything
+        else.
         """
         return list(self._coordinators.refusals(self._clock.monotonic() + self._timeout_s))
 

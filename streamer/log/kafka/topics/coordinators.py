@@ -74,7 +74,7 @@ class Coordinators:
         finally:
             transactions.discard()
         if is_fencing(error):
-            # Another process makes the same check at the same moment.
+            # In this case, another process is making the same check.
             return
         if error.retriable() and self._errors.refusal is None:
             yield self._unavailable(_TRANSACTIONS)
@@ -124,7 +124,7 @@ class Coordinators:
         try:
             found = consumer.committed(places, timeout=min(_ASK_S, self._remaining(deadline)))
         except KafkaException as exc:
-            # The call reports only a time-out; a refusal arrives by polling.
+            # The call reports only a time-out; the client reports a refusal when it is polled.
             reported = consumer.poll(0)
             raise KafkaException((reported and reported.error()) or kafka_error(exc)) from exc
         return any(place.offset >= 0 for place in found)

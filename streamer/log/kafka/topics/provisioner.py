@@ -27,10 +27,10 @@ _PROPAGATION_S = 2.0
 
 
 class TopicProvisioner:
-    """Creates missing topics, or reports them if it must not create topics; blocking, for any thread.
+    """Creates missing topics, or reports missing topics if it must not create any; blocking, for any thread.
 
-    Call `prepare` first; it determines the settings that topics need on these
-    brokers.
+    The caller must call `prepare` before any other method. `prepare` determines the
+    settings that topics need on these brokers.
     """
 
     def __init__(self, clients: Clients) -> None:
@@ -65,8 +65,8 @@ class TopicProvisioner:
         if missing := {name: topic for name, topic in internal.items() if name not in states}:
             try:
                 self._retry(deadline).call(lambda: self._create(missing, self._remaining(deadline)))
-                # Another process can have created these topics in the meantime, so check them
-                # like all others.
+                # Another process can have created these topics in the meantime, so they are
+                # checked like all other topics.
                 states |= self._await_known(missing.keys(), deadline)
             except LogMisconfigured as exc:
                 errors.append(str(exc))
@@ -94,15 +94,16 @@ class TopicProvisioner:
     def ensure_parked(self, subscriber: SubscriberName, *, has_begun: bool) -> None:
         """Check the parked topic of `subscriber`; create it for a subscriber that has not begun yet.
 
-        Raises `LogMisconfigured`, in particular when the topic is missing although
-        the subscriber has begun: its parked events would be lost silently. Raises
-        `LogUnavailable`.
+        Raises `LogUnavailable` or `LogMisconfigured`. The parked topic of a subscriber
+        that has begun must exist, because its parked events would otherwise be lost
+        silently.
         """
         topic = self._specs.parked(subscriber)
         deadline = self._clock.monotonic() + _PROPAGATION_S
         states = self._admin.states([topic.topic])
         while not states and has_begun and self._clock.monotonic() < deadline:
-            # Another process can have just created the topic, and not every broker knows it yet.
+            # Another process can have just created the topic, so some brokers may not know it
+            # yet.
             self._admin.wait(_PAUSE_S)
             states = self._admin.states([topic.topic])
         if not states and has_begun:

@@ -27,10 +27,10 @@ _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicSpecs:
-    """Specifications with which Streamer, or an operator on its request, creates topics.
+    """Specifications of the topics that Streamer creates or asks an operator to create.
 
-    With the settings in `durability`, a topic on these brokers survives the loss of
-    any one broker.
+    With the settings in `durability`, a topic on these brokers survives the loss of any
+    one broker.
     """
 
     settings: KafkaLogSettings
@@ -100,10 +100,10 @@ _NAME = 2
 def topic_expressions(patterns: Sequence[str], template: str) -> tuple[str, ...]:
     """Return the regular expressions to subscribe to for event-type `patterns`, anchored for librdkafka.
 
-    `template` is the name of topics with `{kind}` and `{name}`. Every wanted event
-    is in a matching topic, but a matching topic can hold unwanted events only. A
-    pattern that names its entity also becomes an expression, because librdkafka
-    reports an error for a plain topic that does not exist.
+    `template` is the name of topics with `{kind}` and `{name}`. Every wanted event is
+    in a matching topic, but some matching topics can be without wanted events. A
+    pattern that names its entity also becomes an expression, because librdkafka reports
+    an error for a plain topic that does not exist.
     """
     # The dot is the only special character that a template can contain.
     escaped = template.replace(".", r"\.")

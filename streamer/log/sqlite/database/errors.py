@@ -1,4 +1,4 @@
-"""Translates SQLite's errors into Streamer's errors, which say what the caller does."""
+"""Translates SQLite's errors into Streamer's errors; their class decides whether the caller retries."""
 
 import sqlite3
 from pathlib import Path
@@ -22,7 +22,7 @@ _STOP = {
 
 
 def translated(exc: sqlite3.Error, path: Path) -> LogUnavailable | LogMisconfigured:
-    """Return Streamer's error for `exc`; it is `LogMisconfigured` if a retry would not help."""
+    """Return Streamer's error for `exc`: `LogMisconfigured` if a retry can't help, or `LogUnavailable`."""
     code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY_CODE
     if code in _STOP:
         return LogMisconfigured(_STOP[code].format(path=path))

@@ -1,7 +1,7 @@
 """Pages of JSON bodies from any table.
 
-SQLite returns a page as one row with a line for each body, for the same reason as
-with events (`rows/subscribers.py`). The JSON that Streamer writes contains no line
+SQLite returns a page as one row with a line for each body, because reading row by row
+is slow (see `rows/subscribers.py`). The JSON that Streamer writes contains no line
 breaks.
 """
 
@@ -18,7 +18,7 @@ _PAGE_BYTES = 4 * 1024 * 1024
 class BodyQuery:
     """Query for bodies in the `column` of `table`, with a `where` clause and its `parameters`.
 
-    With `latest`, the query begins with the highest numbers. It selects at most
+    With `latest`, the query begins with the highest numbers. The query selects at most
     `count` bodies.
     """
 

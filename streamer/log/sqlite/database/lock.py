@@ -1,4 +1,4 @@
-"""Lock that gives the log's file to one process, and the check that the file is on a local disk."""
+"""Locks the log's file for one process, and checks that the file is on a local disk."""
 
 import fcntl
 import os
@@ -13,10 +13,10 @@ from streamer.errors import LogMisconfigured
 def locked(path: Path) -> Iterator[None]:
     """Reserve `path` for this process, by a lock on the file `path` + `.lock`.
 
-    The lock file stays, because removing it would let two processes lock two files
-    with the same name. The lock itself ends with the process, however the process
-    ends. Only the owner has rights to the lock file and to a folder that is created
-    here. Raises `LogMisconfigured`; if the lock is in use, the message has the
+    The lock file is never removed, because otherwise two processes could lock two
+    different files of the same name. The lock ends with the process, however the
+    process ends. Only the owner has rights to the lock file and to a folder that is
+    created here. Raises `LogMisconfigured`; if the lock is in use, the message has the
     process id of its owner.
     """
     lock_path = path.with_name(path.name + ".lock")
@@ -38,8 +38,8 @@ def locked(path: Path) -> Iterator[None]:
 def holder(path: Path) -> str | None:
     """Return the process id of the process that has locked `path`, or `None`.
 
-    It creates and changes nothing. Raises `OSError` for a lock file that can't be
-    read.
+    The function creates and changes nothing. Raises `OSError` for a lock file that
+    can't be read.
     """
     try:
         descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -1,8 +1,8 @@
 """Connections to the log's file, and upgrades of its schema.
 
 SQLite up to 3.51.2 can corrupt a write-ahead log when two connections write or
-checkpoint at the same time. So one connection does both, and all other connections
-only read.
+checkpoint at the same time. So only one connection writes and checkpoints, and all
+other connections only read.
 """
 
 import os
@@ -46,9 +46,9 @@ COMMIT;
 """
 
 # A parked event keeps the offset at which it was read, and a retry rewrites only the setback of
-# its lane. A restart reads only the second index, and so reads no bodies.  A dead letter gets a
-# number that is never used twice. So dead letters can be listed in pages while others are added
-# and removed; the earlier key did not allow that.
+# its lane. A restart reads only the second index and no bodies.  A dead letter gets a number
+# that is never used twice. So dead letters can be listed in pages while other dead letters are
+# added and removed, which the earlier key did not allow.
 _DELIVERY = """
 BEGIN IMMEDIATE;
 CREATE TABLE parked_events (
@@ -119,7 +119,7 @@ PRAGMA user_version = 5;
 COMMIT;
 """
 
-# A checkpoint of an earlier version has no time.
+# Checkpoints that an earlier version of Streamer wrote have no time.
 _POSITIONS = """
 BEGIN IMMEDIATE;
 CREATE TABLE positions (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
@@ -162,7 +162,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     Raises `LogUnavailable`, or `LogMisconfigured` for a foreign file.
     """
     _check_kind(path)
-    # SQLite itself reports a wrong path.
+    # If the path is wrong, SQLite reports the error.
     with suppress(OSError):
         _make_private(path)
     try:
@@ -189,7 +189,7 @@ def _check_kind(path: Path) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Give rights to the file's owner only; SQLite gives its companion files the same rights."""
+    """Give rights to the file's owner only; SQLite gives the same rights to the companion files."""
     with suppress(FileExistsError):
         # Open only a new file, because closing a file drops the locks that this process has on it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -207,9 +207,10 @@ def open_reader(path: Path) -> sqlite3.Connection:
 def open_shared(path: Path) -> sqlite3.Connection:
     """Return a read-only connection for a process that does not own the file.
 
-    SQLite opens the file itself read-only. So this connection can't checkpoint the
-    write-ahead log. It also can't remove the write-ahead log when it closes as the
-    last connection. Raises `LogMisconfigured` for a file with another schema.
+    SQLite opens the database file read-only. So this connection can't checkpoint the
+    write-ahead log. When this connection closes as the last connection, it also can't
+    remove the write-ahead log. Raises `LogMisconfigured` for a file with another
+    schema.
     """
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?mode=ro", timeout=_BUSY_S, isolation_level=None, uri=True

@@ -31,12 +31,12 @@ class _Job:
 class Worker:
     """Thread with its own connection, which runs jobs in the order of submission.
 
-    After a failure, the worker closes the connection and opens it again for the
-    next job. Only then is the outcome of a failed commit certain.
+    After a failure, the worker closes the connection and opens it again for the next
+    job. Only after the reopening is the outcome of a failed commit certain.
     """
 
     def __init__(self, path: Path, connect: _Connect, *, group_weight: int, atomic: bool) -> None:
-        """Run jobs in groups of a weight up to `group_weight`; `atomic` makes a group one transaction."""
+        """Run jobs in groups of at most `group_weight` in weight; `atomic` makes a group one transaction."""
         self._path = path
         self._connect = connect
         self._group_weight = group_weight
@@ -100,10 +100,9 @@ class Worker:
     ) -> asyncio.Future[_Result]:
         """Submit `work`; the future gets its result when the result is durable.
 
-        `then` is called with the result on the loop, before the future gets it,
+        `then` is called with the result on the loop, before the future gets the result,
         even if the future was cancelled. The future can raise `LogUnavailable` or
-        `LogMisconfigured`. `submit` raises `LogUnavailable` when the worker is
-        closed.
+        `LogMisconfigured`. `submit` raises `LogUnavailable` when the worker is closed.
         """
         if self._closed:
             raise LogUnavailable(f"the log {self._path} is closed")
@@ -209,7 +208,7 @@ def _failure_of(job: _Job, result: Any) -> Exception | None:
 
 
 async def _joined(thread: ServiceThread) -> None:
-    """Wait for the end of the thread, even when cancelled, so that the next owner finds the file free."""
+    """Wait for the thread's end, even when cancelled, because the next owner needs the file unlocked."""
     cancelled: asyncio.CancelledError | None = None
     while not thread.has_ended:
         try:
@@ -258,7 +257,7 @@ def delete_rows(
 ) -> None:
     """Run the statement `delete`, which ends with a column's name, for all `keys` in this column.
 
-    `parameters` are the parameters of the statement before its column.
+    `parameters` are the parameters that come before the column in the statement.
     """
     for batch in _batches(keys, min(_ROWS_AT_ONCE, _PARAMETERS - len(parameters))):
         connection.execute(f"{delete} IN ({','.join('?' * len(batch))})", (*parameters, *batch))

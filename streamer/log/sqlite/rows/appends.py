@@ -70,7 +70,8 @@ def write(connection: sqlite3.Connection, append: AppendRows) -> AppendedEnd:
     """Insert the rows of `append`; return the new end and size of the log."""
     insert_rows(connection, "INSERT INTO events (appended_at, type, size, body)", append.events)
     if append.redriven:
-        # Remove first, because a redriven event can be set aside again under the same id.
+        # Dead letters are removed before new ones are written, because a redriven event can
+        # become a dead letter again with the same id.
         remove_letters(connection, append.redriven)
     if append.dead_letters:
         write_letters(connection, append.dead_letters)
@@ -102,7 +103,7 @@ def read_checkpoints(connection: sqlite3.Connection, foreign: ForeignRecords) ->
 def read_stored(
     connection: sqlite3.Connection, owner: str, foreign: ForeignRecords
 ) -> list[StoredCheckpoint]:
-    """Return the checkpoints of all channels, with `owner` as their owner; foreign rows are skipped."""
+    """Return all channels' checkpoints with `owner` as the owner of each; foreign rows are skipped."""
     rows = connection.execute("SELECT channel, body, stored_at FROM checkpoints").fetchall()
     return [
         StoredCheckpoint(checkpoint=checkpoint, stored_at=stored_at, owner=owner)
@@ -117,5 +118,5 @@ def read_checkpoint(connection: sqlite3.Connection, channel: Channel) -> Checkpo
     try:
         return None if row is None else decode_checkpoint(row[0])
     except ForeignRecord as exc:
-        # A channel that began again would silently leave a hole.
+        # A channel that started without its checkpoint would silently miss events.
         raise ForeignRecord(f"{exc}: it is row {channel} of the table checkpoints") from exc

@@ -71,7 +71,7 @@ def write_control(connection: sqlite3.Connection, row: _Row) -> None:
 
 
 def write_redrive(connection: sqlite3.Connection, row: _Row) -> None:
-    """Write a redrive, replacing the row with the same id."""
+    """Write a redrive over the row with the same id."""
     connection.execute("INSERT OR REPLACE INTO redrives VALUES (?, ?)", row)
 
 
@@ -81,14 +81,14 @@ def forget_redrive(connection: sqlite3.Connection, id_: str) -> None:
 
 
 def leave_out(connection: sqlite3.Connection, id_: str, letters: Collection[str]) -> None:
-    """Let a redrive skip these dead letters too, if the redrive is open."""
+    """If the redrive is open, add these dead letters to the dead letters that it skips."""
     row = connection.execute("SELECT body FROM redrives WHERE id = ?", (id_,)).fetchone()
     if row is not None:
         write_redrive(connection, redrive_row(decode_redrive(row[0]).without(letters)))
 
 
 def order_snapshot(connection: sqlite3.Connection, order: SnapshotOrder) -> None:
-    """Write a snapshot order, replacing the row with the same id, or remove an ended order."""
+    """Write a snapshot order over the row with the same id, or remove an ended snapshot order."""
     row = printable(order.id), encode_snapshot_order(order)
     if order.ended_at is None:
         connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?)", row)
@@ -97,7 +97,7 @@ def order_snapshot(connection: sqlite3.Connection, order: SnapshotOrder) -> None
 
 
 def order_position(connection: sqlite3.Connection, order: PositionOrder) -> None:
-    """Write a position order, or remove an ended order."""
+    """Write a position order, or remove an ended position order."""
     row = printable(order.id), encode_position_order(order)
     if order.ended_at is None:
         connection.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", row)
@@ -212,6 +212,6 @@ def _read_continuity(rows: Iterable[tuple[Any, ...]], foreign: ForeignRecords) -
         except LogMisconfigured as error:
             foreign.set_aside("continuity", f"row {seq} of the table continuity", error)
             continue
-        # The row keeps the time of the first state. In the former format, only the body has
-        # this time.
+        # The row has the time of the first state. In the former format, only the body has this
+        # time.
         yield record if recorded_at is None else replace(record, recorded_at=recorded_at)

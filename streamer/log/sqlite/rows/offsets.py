@@ -1,4 +1,4 @@
-"""Offsets of the events by the time of their append, and sound rows of any table."""
+"""Finds the offsets of events by the time of their append, and the readable rows of any table."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,8 +18,8 @@ _OFFSETS_COUNTED = 50_000
 class FirstAppended:
     """Offset of the first event that was appended since a time.
 
-    `is_cut_at` is the time of this event if earlier events since that time can have
-    been deleted, and `None` otherwise.
+    `is_cut_at` is the time of the event at `offset` if retention can have deleted
+    earlier events that belong to the requested period, and `None` otherwise.
     """
 
     offset: int
@@ -27,7 +27,10 @@ class FirstAppended:
 
 
 def first_appended(connection: sqlite3.Connection, at: float) -> FirstAppended:
-    """Return the first event that was appended since `at`, by binary search over the rising times."""
+    """Return the first event that was appended since `at`.
+
+    The times of the rows rise, so a binary search finds the event.
+    """
     low, high = bounds(connection, "events")
     first = low
     while low < high:
@@ -45,7 +48,7 @@ def first_appended(connection: sqlite3.Connection, at: float) -> FirstAppended:
 
 
 def bounds(connection: sqlite3.Connection, table: str) -> tuple[int, int]:
-    """Return the number of the first row of `table`, and the last number plus one; zeros if it is empty."""
+    """Return the first row's number, and the last row's number plus one; zeros for an empty `table`."""
     # Two subqueries are needed: for min and max in one query, SQLite would read the whole table.
     first, last = connection.execute(
         f"SELECT (SELECT min(seq) FROM {table}), (SELECT max(seq) FROM {table})"  # noqa: S608 - names of ours
@@ -56,8 +59,8 @@ def bounds(connection: sqlite3.Connection, table: str) -> tuple[int, int]:
 def count_appended(connection: sqlite3.Connection, at: float, patterns: Sequence[str]) -> int:
     """Return how many events were appended since `at`, of types that match `patterns`.
 
-    Above some tens of thousands of events, it counts events of all types, because
-    this needs no reading.
+    Above some tens of thousands of events, the function counts events of all types,
+    because this count needs no reading of rows.
     """
     first = first_appended(connection, at).offset
     last = connection.execute("SELECT ifnull(max(seq) + 1, 0) FROM events").fetchone()[0]

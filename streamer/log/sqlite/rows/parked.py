@@ -45,7 +45,7 @@ class ParkedRows:
         return rows
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Write the rows; writing them twice has no further effect."""
+        """Write the rows; to write the same rows twice has the same effect as to write them once."""
         parameters = (self.subscriber,)
         delete_rows(
             connection,
@@ -126,7 +126,7 @@ def read_lane(connection: sqlite3.Connection, subscriber: SubscriberName, lane: 
 def read_parked(
     connection: sqlite3.Connection, subscriber: SubscriberName, offsets: Sequence[int]
 ) -> tuple[list[Entry], Sequence[int]]:
-    """Return some of the parked events at `offsets`, and the offsets left to read; `offsets` must rise."""
+    """Return some of the parked events at `offsets`, and the offsets not read yet; `offsets` must rise."""
     asked, later = offsets[:PAGE_ROWS], offsets[PAGE_ROWS:]
     wanted = BodyQuery(
         table="parked_events",
@@ -166,7 +166,7 @@ def _lane(line: bytes) -> ParkedLane:
     lane, offsets, setback = line.split(b" ", 2)
     return ParkedLane(
         lane=bytes.fromhex(lane.decode()).decode(),
-        # SQLite promises no order inside an aggregate.
+        # The offsets are sorted here, because SQLite promises no order inside an aggregate.
         offsets=tuple(sorted(_numbers(offsets))),
         setback=decode_setback(setback),
     )
@@ -220,8 +220,8 @@ def read_heads(
 ) -> tuple[list[LetterHead], int]:
     """Return a page of heads of dead letters, and the highest number of the page.
 
-    The page has dead letters with numbers above `after`, up to `last`. It reads no
-    bodies. An empty page means that no more dead letters exist.
+    The page has dead letters with numbers above `after`, up to `last`. The function
+    reads no bodies. An empty page means that no more dead letters exist.
     """
     wanted = BodyQuery(
         table="dead_letters", column="head", where="seq > ? AND seq <= ?", parameters=(after, last)

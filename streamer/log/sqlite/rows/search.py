@@ -1,8 +1,8 @@
 """Search in the rows of events and receipts.
 
-SQLite searches for texts in the bodies without parsing them, at a few hundred
-thousand rows a second. So appends need not maintain an index. The rows found are
-then parsed and compared again.
+SQLite searches for texts in the bodies without parsing them, at a few hundred thousand
+rows a second. So appends need not maintain an index. The rows that SQLite finds are
+then parsed and compared exactly.
 """
 
 import sqlite3
@@ -52,7 +52,7 @@ def read_found(connection: sqlite3.Connection, asked: EventSearch, begin: int, e
     """Return a page of rows that can match, at the side of the range where the search begins.
 
     The range is from `begin` to `end` (excluded). A page is limited in events and
-    bytes, though one event always fits.
+    bytes, but always has room for one event.
     """
     order = "ASC" if asked.oldest_first else "DESC"
     condition = _condition(asked)
@@ -144,8 +144,8 @@ def _condition(asked: EventSearch) -> _Condition:
             texts.append("instr(body, ?)")
             parameters.append(_member(name, value))
     if asked.key is not None:
-        # This finds the text as subject, key or anything else; two precise conditions would
-        # take twice as long.
+        # This condition finds the text anywhere in the event; two precise conditions, for the
+        # subject and the key, would take twice as long.
         texts.append("instr(body, ?)")
         parameters.append(_text(asked.key))
     for comparison, at in ((">=", asked.since), ("<", asked.until)):
@@ -179,6 +179,6 @@ def _events(page: bytes) -> list[LoggedEvent]:
         raise LogMisconfigured(
             "the log holds an event that Streamer did not write: restore the file from a backup"
         ) from exc
-    # SQLite promises no order inside an aggregate.
+    # The events are sorted here, because SQLite promises no order inside an aggregate.
     found.sort(key=lambda each: each.entry.offset)
     return found

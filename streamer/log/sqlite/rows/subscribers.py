@@ -26,9 +26,8 @@ from streamer.log.sqlite.rows.parked import (
 from streamer.normalise.malformed import as_event_time
 from streamer.ports import Settlement, Subscription
 
-# A page leaves SQLite as one row, and is parsed at once: reading row by row, a
-# thread that competes with a busy loop got 1,500 events a second where this gets
-# 68,000.
+# SQLite returns a page as one row, which is parsed at once. While the event loop was busy, a
+# thread read 68,000 events a second in this way, and 1,500 events a second row by row.
 PAGE_EVENTS = 500
 _PAGE_BYTES = 4 * 1024 * 1024
 _OFFSETS_SCANNED = 10_000
@@ -41,8 +40,8 @@ class OffsetRange:
     """Range of events to read: from `begin` to `end` (exclusive), with types that match one of `globs`.
 
     With `forwarded_to`, the range has only events that were forwarded to this
-    subscriber; otherwise, only events that were not forwarded. `globs` have the
-    syntax of SQLite's GLOB.
+    subscriber. Without `forwarded_to`, the range has only events that were not
+    forwarded. `globs` have the syntax of SQLite's GLOB.
     """
 
     begin: int
@@ -55,10 +54,10 @@ class OffsetRange:
 class StoredPosition:
     """Stored position of `subscriber`.
 
-    `not_before` is the time of the oldest event that the subscriber wants, or empty
-    if the subscriber did not start at a time. `expired` is the number of offsets
-    that retention deleted before the subscriber read them. `settlements` is the
-    number of recorded settlements.
+    `not_before` is the time of the oldest event that the subscriber wants; it is empty
+    if the subscriber did not start at a given time. `expired` is the number of offsets
+    that retention deleted before the subscriber read them. `settlements` is the number
+    of recorded settlements.
     """
 
     subscriber: SubscriberName
@@ -81,9 +80,9 @@ def window_of(subscription: Subscription, *, begin: int, end: int) -> OffsetRang
 def find_place(connection: sqlite3.Connection, subscription: Subscription) -> StoredPosition:
     """Return the subscriber's position; for a new subscriber, store and return its `start`.
 
-    Downstream subscribers get a position too, so that retention keeps the events
-    that are forwarded to them. No event was forwarded yet to a new downstream
-    subscriber, so it begins at the end.
+    Downstream subscribers also get a position, so that retention keeps the events that
+    are forwarded to these subscribers. No event was forwarded yet to a new downstream
+    subscriber, so the subscriber begins at the end.
     """
     for downstream in subscription.downstream:
         if known_place(connection, downstream) is None:
@@ -133,10 +132,10 @@ def known_place(connection: sqlite3.Connection, name: SubscriberName) -> StoredP
 def write_progress(
     connection: sqlite3.Connection, name: SubscriberName, progress: SettledOffsets | None, *, settlement: int
 ) -> bool:
-    """Record a subscriber's progress with the number of its settlement; return whether it was new.
+    """Record a subscriber's progress with the settlement's number; return whether the number was new.
 
-    If this settlement is recorded already, nothing changes, and the result is
-    false. `None` records only the number.
+    If this settlement is recorded already, nothing changes, and the result is false.
+    With `None` as the progress, the function records only the number.
     """
     return bool(
         connection.execute(
@@ -159,7 +158,7 @@ def write_progress(
 def mark_absent(
     connection: sqlite3.Connection, configured: Collection[SubscriberName], now: float
 ) -> list[SubscriberName]:
-    """Mark subscribers that are not in `configured` as absent since `now`; return the newly absent ones."""
+    """Mark subscribers that are not in `configured` as absent since `now`; return the newly marked names."""
     names = [row[0] for row in connection.execute("SELECT name FROM subscribers WHERE absent_since IS NULL")]
     absent = [SubscriberName(name) for name in names if name not in configured]
     connection.executemany(
@@ -174,10 +173,10 @@ def _first(connection: sqlite3.Connection) -> int:
 
 
 def read_page(connection: sqlite3.Connection, window: OffsetRange) -> tuple[list[Entry], int]:
-    """Return the first entries of `window`, and the offset up to which it was read.
+    """Return the first entries of `window`, and the offset up to which the window was read.
 
-    A page is limited in events, in bytes (though one event always fits) and in
-    scanned offsets.
+    A page is limited in scanned offsets, in events and in bytes, but always has room
+    for one event.
     """
     stop = min(window.end, window.begin + _OFFSETS_SCANNED)
     either = " OR ".join(["type GLOB ?"] * len(window.globs)) or "FALSE"
@@ -216,7 +215,7 @@ def _entries(page: bytes) -> list[Entry]:
         raise LogMisconfigured(
             "the log holds an event that Streamer did not write: restore the file from a backup"
         ) from exc
-    # SQLite promises no order inside an aggregate.
+    # The entries are sorted here, because SQLite promises no order inside an aggregate.
     entries.sort(key=lambda entry: entry.offset)
     return entries
 
@@ -296,7 +295,8 @@ def write_settlement(connection: sqlite3.Connection, settlement: EncodedSettleme
 
 
 def _write(connection: sqlite3.Connection, settlement: EncodedSettlement) -> None:
-    # Remove first, because a redriven event can have been set aside again in this settlement.
+    # Dead letters are removed before new ones are written, because this settlement can contain a
+    # new dead letter of a redriven event.
     if settlement.redriven:
         remove_letters(connection, settlement.redriven)
     if settlement.dead_letters:

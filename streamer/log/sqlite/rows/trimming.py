@@ -27,9 +27,9 @@ class Trimmed:
 def trim(connection: sqlite3.Connection, *, older_than: float | None, absent_before: float) -> Trimmed:
     """Delete some of the oldest events that every subscriber has settled.
 
-    Only events appended before `older_than` are deleted; `None` sets no limit. A
-    subscriber that has been absent since before `absent_before` does not count. A
-    parked event stays deliverable, because it has its own copy.
+    Only events appended before `older_than` are deleted; with `None`, events of any age
+    are deleted. Subscribers that became absent before `absent_before` are ignored. A
+    parked event stays deliverable, because another table has a copy of the event.
     """
     held_by, floor = slowest(connection, absent_before=absent_before) or (None, None)
     first = connection.execute("SELECT min(seq) FROM events").fetchone()[0]
@@ -64,7 +64,7 @@ def _latest(older_than: float | None) -> float:
 def slowest(connection: sqlite3.Connection, *, absent_before: float) -> tuple[SubscriberName, int] | None:
     """Return the subscriber that is furthest behind, and its offset.
 
-    A subscriber that has been absent since before `absent_before` does not count.
+    Subscribers that became absent before `absent_before` are ignored.
     """
     row = connection.execute(
         "SELECT name, next_offset FROM subscribers"
