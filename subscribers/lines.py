@@ -37,7 +37,7 @@ _ADVICE = {
 
 
 def line(delivery: Delivery, content: Content) -> bytes | Reject | Skip:
-    """Return `delivery` as one line of JSON; a skip if the body is empty."""
+    """Return `delivery` as one line of JSON, or a skip if the body is empty."""
     if delivery.body == {}:
         return nothing_to_send()
     text = written(document(delivery) if content == "structured" else data_of(delivery))

@@ -77,7 +77,7 @@ def _compiles(expression: str) -> str:
 
 
 class LookupServiceSettings(AddressSettings):
-    """Service with the records; Streamer sends one request for each record, or with `batch`, for several."""
+    """Service with the records; one request reads one record, or with `batch`, several records."""
 
     url: str = Field(
         description="address of a record, with {id} for its id, such as "
@@ -111,10 +111,10 @@ class LookupServiceSettings(AddressSettings):
 class HttpLookup(HttpSubscriber):
     """Reads the records of one service.
 
-    A 404 or 410 for one record means that the record is missing; `outcomes` can
-    change this, as for any plugin. If the service refuses several records, or its
-    answer is too large, the request is repeated in halves, so that one id does not
-    affect the others.
+    A 404 or 410 for one record means that the record is missing; `outcomes` can change
+    this, as for any plugin. If the service refuses a request for several records, or
+    its answer is too large, each half of the ids is requested again. So one bad id does
+    not prevent the other records from being read.
     """
 
     Settings = LookupServiceSettings
@@ -228,7 +228,7 @@ class HttpLookup(HttpSubscriber):
 
 
 def _untold(answer: Answer) -> str:
-    """Return the beginning of an answer that is not JSON, because a verdict contains no words of it."""
+    """Return the beginning of an answer without an error message, because a verdict does not quote it."""
     return "" if answer.complaint else answer.excerpt[:_WORDS]
 
 

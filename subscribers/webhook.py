@@ -93,7 +93,7 @@ class Webhook(RequestSubscriber):
         return await self._http.deliver(request) if isinstance(request, Request) else request
 
     async def examine_target(self) -> TargetReport:
-        """Test the target with the further headers."""
+        """Test the target with the additional headers of the settings."""
         return await self._http.examined(headers=self._headers)
 
     def request(self, delivery: Delivery, /) -> Request | Outcome:

@@ -158,7 +158,7 @@ def _every_s(settings: FileSettings) -> float | None:
 
 
 def _fixed_folder(text: str) -> Path:
-    """Return the fixed folder of a path, before the first placeholder or part of the time."""
+    """Return the folder before the first placeholder, or the first directive for the time, in a path."""
     fixed = DIRECTIVE.split(text.partition("{")[0])[0]
     return Path(f"{fixed}name").parent
 

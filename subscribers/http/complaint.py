@@ -18,7 +18,8 @@ _PARTS = ("error", "errors", "fault")
 def complaint(value: Any) -> str:
     """Return the error messages in `value`, the parsed body of an answer; empty if there are none.
 
-    Only their white space and length are changed.
+    The messages are shortened and their white space is changed; their words stay the
+    same.
     """
     told = list(dict.fromkeys(filter(None, map(_line, _words(value)))))
     words = "; ".join(told[:_MOST_ERRORS])

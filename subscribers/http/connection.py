@@ -46,7 +46,7 @@ class Redaction:
         return cls(tuple(sorted(forms, key=len, reverse=True)))
 
     def __or__(self, other: Redaction) -> Redaction:
-        """Return a redaction that removes the secrets of both."""
+        """Return a redaction that removes the secrets of both redactions."""
         if not other.forms:
             return self
         return Redaction(tuple(sorted({*self.forms, *other.forms}, key=len, reverse=True)))
@@ -107,7 +107,7 @@ class ForbiddenAddress(RetryLater):
 
 
 class ConnectionPool:
-    """Pool of connections to one target; it is closed until `open`.
+    """Pool of connections to one target; `open` must be called before the first exchange.
 
     Connections are made only to addresses that `settings` allow. `resolver`
     resolves names; the default is the system's resolver. A proxy resolves names
@@ -252,7 +252,7 @@ def _check_literal(url: URL, rule: AddressRule) -> None:
 
 
 def _utf_8(body: bytes) -> bytes:
-    """Return `body`, converted to UTF-8 if it is in UTF-16, where no secret would be found."""
+    """Return `body`; convert it from UTF-16 to UTF-8, because secrets are found only in UTF-8."""
     first = body[:2]
     if first in {BOM_UTF16_LE, BOM_UTF16_BE}:
         encoding = "utf-16"

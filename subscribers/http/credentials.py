@@ -120,7 +120,7 @@ class ClientCredentials:
         return await self._fetched()
 
     async def renewed(self, refused: Proof) -> Proof:
-        """Return a proof other than `refused`: the current proof if it is newer, or a new proof."""
+        """Return the current proof if it differs from `refused`; otherwise, fetch and return a new proof."""
         if self._proof is refused:
             self._proof = None
         return await self.proof()

@@ -20,7 +20,7 @@ _ENDS_IN_A_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 
 
 def _networks(value: Any) -> Any:
-    """Return `value`, a list of networks as a tuple of them."""
+    """Return `value`; convert a list of networks to a tuple."""
     if not isinstance(value, list | tuple):
         if isinstance(value, bool):
             return value
@@ -133,8 +133,8 @@ def rule_for(allow_private: AllowedPrivate, *, loopback: bool) -> AddressRule:
 def checked_url(name: str, url: str, *, allow_http: bool, rule: AddressRule | None = None) -> str:
     """Return `url` if it is absolute, contains no credentials, and is https, loopback or allowed.
 
-    `rule` must admit an IP address in the URL. Without a rule, the address is
-    checked when a connection is made, in the same way as the addresses of a name.
+    `rule` must admit an IP address in the URL. Without a rule, the address is not
+    checked here. It is checked before a connection, as the addresses of a name are.
 
     Raises `ValueError` with the name of the setting. The message never repeats the
     URL, which can be a secret.

@@ -40,7 +40,7 @@ class Signing(BaseModel):
     """Settings of the signatures; each of `secrets` adds one signature.
 
     While a secret is being replaced, list the old and the new secret, because the
-    target can know either.
+    target can have either secret.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
@@ -68,7 +68,7 @@ class Signer:
 
     @classmethod
     def of(cls, signing: Signing | None) -> Self:
-        """Return the signer that `signing` describes; without one, a signer that adds no headers."""
+        """Return the signer that `signing` describes; without `signing`, the signer adds no headers."""
         given = [secret.get_secret_value() for secret in signing.secrets] if signing else []
         # Prefix and padding are removed, so that a secret is found in any form that an answer
         # repeats.

@@ -87,10 +87,10 @@ class HttpTarget:
     """Sends requests to one target, and turns its answers into outcomes.
 
     A request with an idempotency key has it in the headers `Idempotency-Key` (IETF
-    draft) and `webhook-id` (Standard Webhooks). With signing secrets, the request
-    also has signatures. Both headers have the key percent-encoded as in a URL,
-    including full stops. `secrets` and the secrets of the settings are removed from
-    answers. Entering raises `ConfigurationError` for unusable certificates.
+    draft) and `webhook-id` (Standard Webhooks). With signing secrets, the request also
+    has signatures. In both headers, the key is percent-encoded as in a URL, and full
+    stops are encoded as well. `secrets` and the secrets of the settings are removed
+    from answers. Entering raises `ConfigurationError` for unusable certificates.
     """
 
     def __init__(
@@ -312,7 +312,7 @@ def _host(url: URL) -> str:
 
 
 def codes_in(url: str) -> tuple[str, ...]:
-    """Return the possible secrets in a URL's query and path; some targets identify clients by these.
+    """Return the possible secrets in a URL's query and path; some targets identify clients by such secrets.
 
     Each value of the query is returned as written, as sent, and decoded, because a
     target can repeat any form.
@@ -329,7 +329,7 @@ def _pairs(url: str) -> list[str]:
 
 
 def _quoted(key: str) -> str:
-    """Return `key` percent-encoded for a header; full stops too, because they end the id in a signed text."""
+    """Return `key` percent-encoded for a header, with full stops encoded, because they separate signed texts."""
     # Nearly every key consists of such characters.
     quoted = key if _PLAIN.fullmatch(key) else quote(key, safe=_HEADER_SAFE)
     return quoted.replace(".", "%2E")

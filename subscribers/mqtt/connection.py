@@ -141,7 +141,7 @@ class BrokerConnection:
         return self._ended_by is None
 
     def take_refusal(self) -> BrokerRefused | None:
-        """Return once why the broker ended the connection, if no message has reported this reason."""
+        """Return why the broker ended the connection; return `None` if this was reported before."""
         if self._is_told or not isinstance(self._ended_by, BrokerRefused):
             return None
         self._is_told = True
@@ -150,8 +150,9 @@ class BrokerConnection:
     async def publish(self, message: Publish) -> BrokerAnswer:
         """Send `message`, and return the broker's answer; with QoS 0, the answer is always a success.
 
-        While the broker allows no more messages in flight, the message waits for as
-        long as other messages are being acknowledged; `timeout_s` begins when it is sent.
+        If the broker allows no more messages in flight, the new message waits. It waits
+        without a limit if the broker keeps acknowledging other messages. `timeout_s`
+        begins when the new message is sent.
 
         Raises `BrokerUnreached`, `BrokerRefused` and `TooLarge`, and `ValueError` for a
         topic or a property that MQTT can't represent.
@@ -286,8 +287,8 @@ class BrokerConnection:
     async def _next(self) -> tuple[int, bytes]:
         """Return the kind and the content of the next packet.
 
-        Messages from the broker are for a former owner of the session. They are
-        skipped and not acknowledged.
+        Messages from the broker are skipped and not acknowledged, because they are for
+        a former owner of the session.
         """
         while True:
             kind = (await self._reader.readexactly(1))[0] >> 4

@@ -32,7 +32,7 @@ _PLAIN_TEXT = "text/plain"
 
 
 class Mqtt:
-    """Publishes each event as one message; it is delivered when the broker has acknowledged it.
+    """Publishes each event as one message; an event is delivered when the broker acknowledges its message.
 
     The payload is the subscriber's `content` or `body`, or without both, the
     event's data. With MQTT 5, user properties contain the attributes of the

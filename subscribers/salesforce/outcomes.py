@@ -64,8 +64,9 @@ _IS_DELETED = "ENTITY_IS_DELETED"
 def refusal_delay_s(attempt: int, tries: int) -> float | None:
     """Return the seconds until the next attempt after a refusal without a known reason.
 
-    The result is `None` after the last attempt. Code of the org often fails while a
-    new version is being deployed, which takes minutes.
+    The result is `None` after the last attempt. The attempts are spread over minutes,
+    because the org's code often fails during the minutes in which a new version is
+    deployed.
     """
     if attempt >= tries:
         return None
@@ -116,7 +117,7 @@ def outcome_of_writing(
 
 
 def outcome_of_call(result: CallResult, named: str, *, again_s: float | None) -> Outcome:
-    """Return the outcome of calling an Apex method; an answer that is not an object becomes `value`."""
+    """Return the outcome of an Apex call; in a receipt, an answer that is not an object is named `value`."""
     match result:
         case Answered(value=dict() as value):
             return Delivered(answer=value)

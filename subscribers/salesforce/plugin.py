@@ -23,7 +23,7 @@ from subscribers.salesforce.settings import OwnChanges, SalesforceSettings
 
 
 class Salesforce:
-    """Performs one operation for each event, in the daemon's org or another org; the settings choose it.
+    """Performs one operation for each event; the settings choose the operation and the org.
 
     The operation publishes a platform event, updates, upserts, creates or deletes a
     record, or calls an Apex method. Change events that this deployment itself has
@@ -48,7 +48,7 @@ class Salesforce:
 
     @property
     def batch_size(self) -> int:
-        """Most deliveries in one call; a call of an Apex method has only one."""
+        """Most deliveries in one call; a call of an Apex method has only one delivery."""
         return 1 if self._settings.call is not None else self._settings.batch_size
 
     @property

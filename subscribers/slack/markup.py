@@ -15,7 +15,7 @@ _OF_ATTACHMENTS = frozenset({"pretext", "text"})
 
 
 def escaped(text: str, limit: int) -> str:
-    """Return `text` with Slack's three control characters escaped, cut with an ellipsis at `limit`.
+    """Return `text` with Slack's three control characters escaped; a longer text than `limit` is shortened.
 
     So a record's values can neither mention people nor create links.
     """

@@ -37,7 +37,7 @@ class SoapService:
         self._envelopes = Envelopes(settings)
 
     def request(self, delivery: Delivery, *, deletes: bool = False) -> Request | Reject:
-        """Return the call of the operation or delete operation; a rejection if there is no envelope."""
+        """Return the request that calls the operation, or a rejection if no envelope can be created."""
         if delivery.content is not None:
             return Reject(
                 reason="content has no effect with soap",
