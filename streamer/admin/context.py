@@ -131,8 +131,9 @@ def _at_once(_board: ControlState) -> bool:
 class AdminContext:
     """Subscribers of this process, the log while it is open, and the forecaster while Salesforce is read.
 
-    `wrong_tokens` counts for the API and the console together. `diagnose` returns
-    this process's state; it is `None` until the state is served.
+    `wrong_tokens` counts the wrong tokens at the API and at the console together.
+    `diagnose` is a function that returns this process's state, or `None` before
+    `SupportResource` can serve this state.
     """
 
     daemon: DaemonState
@@ -169,7 +170,7 @@ class AdminContext:
 
     @contextmanager
     def searching(self) -> Iterator[None]:
-        """Reserve one of the searches for events. Raises `ApiError` 409 while too many run."""
+        """Reserve one of the searches for events. Raises `ApiError` 409 while too many searches run."""
         if self._searches >= MOST_SEARCHES:
             raise ApiError(409, f"{MOST_SEARCHES} searches already run in this process: try again later.")
         self._searches += 1

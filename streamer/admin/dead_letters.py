@@ -47,7 +47,7 @@ class LetterCounts:
 
 
 class LatestLetters:
-    """Summaries of the `count` latest dead letters, out of any number that are added."""
+    """Summaries of the latest dead letters; of all added dead letters, at most `count` are kept."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -55,7 +55,7 @@ class LatestLetters:
         self._order = itertools.count()
 
     def add(self, letter: LetterHead) -> None:
-        """Keep the summary of `letter` as long as it is among the latest."""
+        """Keep the summary of `letter` until `count` later dead letters were added."""
         if len(self._kept) < self._count:
             heapq.heappush(self._kept, (letter.failed_at, next(self._order), letter_summary(letter)))
         elif letter.failed_at > self._kept[0][0]:
@@ -97,7 +97,7 @@ class LetterResource:
     async def letter(self, id_: str) -> JsonObject:
         """Return all fields of one dead letter.
 
-        Raises `ApiError` 404 for an unknown id, and `LogUnavailable`.
+        Raises `LogUnavailable`, and `ApiError` 404 for an unknown id.
         """
         cursor = self.context.log.controls.letter_cursor()
         async with aclosing(cursor.heads()) as heads:

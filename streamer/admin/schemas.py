@@ -133,7 +133,7 @@ class PositionRequest(OfChannel):
 
 
 class Letters(RequestModel):
-    """Filter of dead letters; `until` itself is excluded.
+    """Filter of dead letters; `until` excludes a dead letter at exactly this time.
 
     `channel` is a path, and selects the dead letters that ingest set aside in that
     channel.
@@ -179,8 +179,8 @@ class Chosen(Letters, ChangeRequest):
 class RedriveRequest(Chosen):
     """Request to redrive dead letters, at most `per_second`.
 
-    Dead letters that a later delivered event of the same key has superseded are
-    left out, unless `include_superseded`.
+    A dead letter is superseded if a later event of the same key was delivered.
+    Superseded dead letters are redriven only with `include_superseded`.
     """
 
     per_second: float = Field(default=10.0, gt=0, le=1_000)

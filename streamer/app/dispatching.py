@@ -85,7 +85,7 @@ class Dispatching:
             control_follower.close()
 
     def enrichment(self, name: SubscriberName) -> Enrichment | None:
-        """Return a subscriber's look-ups, or `None`. All subscribers share calls and cache."""
+        """Return a subscriber's look-ups, or `None`; all subscribers share one cache of looked-up records."""
         return self.plan.enrichment(name, self._lookups)
 
     def verdict(self, name: SubscriberName, event: Event) -> RouteVerdict:

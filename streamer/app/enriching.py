@@ -52,7 +52,7 @@ def compiled_lookups(
 def lookup_mistakes(
     settings: SubscriberSettings, is_sound: Callable[[Keys], bool], mistake: Mistake
 ) -> Iterator[str]:
-    """Yield a message for each mistake between the valid keys of a subscriber's look-ups."""
+    """Yield a message for each valid key of a look-up that does not fit the subscriber's other keys."""
     below = set(settings.enrich)
     for name, each in settings.enrich.items():
         keys: Keys = ("enrich", name)
@@ -138,7 +138,7 @@ class _Observers:
         self.told()
 
     def told(self) -> None:
-        """Report the total size of all caches, and if any look-ups wait."""
+        """Report the total size of all caches, and whether any look-ups wait."""
         held = self.held.values()
         self.whole.held(
             entries=sum(each.entries for each in held),

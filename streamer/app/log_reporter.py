@@ -29,8 +29,8 @@ class LogReporter:
     """Keeps the metrics of the log up to date.
 
     The reporter reads the heads of all dead letters once, and afterwards only new
-    heads. Each round also checks if some known dead letters still exist. So the
-    cost of a round does not grow with the number of dead letters, and a scrape
+    heads. Each round also checks whether some of the known dead letters still exist. So
+    the cost of a round does not grow with the number of dead letters, and a scrape
     reads nothing from the log.
     """
 

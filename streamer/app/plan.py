@@ -43,7 +43,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
 
     def with_source(self, former: Settings) -> "Plan":
-        """Return this plan with the org and the channels of `former`, also for its subscribers."""
+        """Return this plan with the org and the channels of `former`; subscribers use that org as well."""
         settings = self.settings.model_copy(
             update={"org": former.org, "channels": former.channels, "outbound": former.outbound}
         )

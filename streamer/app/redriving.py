@@ -30,10 +30,10 @@ _BACKOFF = Backoff(first_s=0.5, limit_s=15.0)
 class Redriving:
     """Carries out one redrive order, for the partitions that this process owns.
 
-    All processes work on the order; the process that finds no dead letters left
-    ends the order. A redriven event is no longer a dead letter, so after a crash
-    the order continues with the rest. Dead letters that are superseded before their
-    turn are left out, and the order lists them.
+    All processes work on the order; the process that finds no dead letters left ends
+    the order. A redriven event is no longer a dead letter, so after a crash the order
+    continues with the rest. If a dead letter is superseded before its turn, it is not
+    redriven, and the order lists its id.
 
     The process reads the heads of the dead letters when the order begins. It reads
     them again when it gets partitions whose dead letters it must compare with later
@@ -65,7 +65,7 @@ class Redriving:
             await self.clock.sleep(_BACKOFF.delay_s(1 + idle))
 
     async def _redrive_batch(self) -> int:
-        """Redrive a batch, and return the number of dead letters redriven or left out."""
+        """Redrive a batch; return the number of dead letters that were redriven or found to be superseded."""
         cursor = await self._caught_up()
         taken = self._take()
         if not all(map(self._is_compared, taken)):
@@ -96,7 +96,7 @@ class Redriving:
         return self._cursor
 
     async def _begun(self) -> LetterCursor:
-        """Plan all dead letters of the order, and compare the owned partitions' with later events."""
+        """Plan the order's dead letters; compare those of this process's partitions with later events."""
         self._cursor = None
         cursor, letters = self.controls.letter_cursor(), list[PlacedLetter]()
         aside: dict[SubscriberName, LetterPlaces] = defaultdict(LetterPlaces)

@@ -124,5 +124,5 @@ def _refused_key(org: OrgSettings, document: Document, clock: Clock) -> Iterator
 
 
 def _line(document: Document, keys: Sequence[int | str], error: StreamerError) -> str:
-    """Return the message of `error` with file and line. The key at its beginning is not repeated."""
+    """Return the message of `error` with file, line and key; a key that begins the message is removed."""
     return document.mistake(keys, str(error).removeprefix(".".join(map(str, keys))).lstrip(": "))

@@ -80,10 +80,7 @@ class PlaceOptions:
     ] = None
 
     def asked(self) -> JsonObject:
-        """Return the chosen position as the API takes it.
-
-        Raises `typer.BadParameter` unless exactly one is given.
-        """
+        """Return the chosen position; raises `typer.BadParameter` unless exactly one position is given."""
         places: list[JsonObject] = []
         if self.replay_id is not None:
             places.append({"place": "replay_id", "replay_id": self.replay_id})

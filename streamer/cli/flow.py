@@ -139,7 +139,7 @@ def _is_every_type(pattern: str) -> bool:
 
 
 def _when(name: SubscriberName, draft: Draft, document: Document) -> str | None:
-    """Return the subscriber's `when`, or a placeholder if it is unreadable or can be a secret."""
+    """Return the subscriber's `when`, or a placeholder if `when` is unreadable or can contain a secret."""
     keys = ("subscribers", name, "when")
     when = draft.settings.subscribers[name].when
     is_shown = when is None or (draft.is_sound(*keys) and not document.is_secret(keys))

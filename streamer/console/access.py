@@ -186,7 +186,7 @@ class Access:
         return response
 
     def _is_link(self, request: web.Request) -> bool:
-        """Return true if a person follows a link to a page. False for requests that a page makes."""
+        """Return true if a person follows a link to a page; return false for a request by a page's script."""
         shown_in = {"document", "iframe"} if self.settings.frame_ancestors else {"document"}
         return (
             request.method in _READING
@@ -318,9 +318,9 @@ _SOURCES = (
 def security_headers(frame_ancestors: Sequence[str]) -> Mapping[str, str]:
     """Return the headers of every answer. Only pages of `frame_ancestors` can frame the console.
 
-    A page loads only the console's own files and scripts. The browser keeps no
-    copy, and sends other sites no address. To the console itself it sends a form's
-    origin, which the console checks.
+    A page loads only the console's own files and scripts. The browser keeps no copy of
+    an answer, and does not send a page's address to other sites. With a form, the
+    browser sends the page's origin to the console, and the console checks it.
     """
     ancestors = " ".join(frame_ancestors) or "'none'"
     policy = "; ".join([*_SOURCES, f"frame-ancestors {ancestors}"])

@@ -329,7 +329,7 @@ def _pairs(url: str) -> list[str]:
 
 
 def _quoted(key: str) -> str:
-    """Return `key` percent-encoded for a header, with full stops encoded, because they separate signed texts."""
+    """Return `key` percent-encoded for a header; full stops are encoded, because they end a signed id."""
     # Nearly every key consists of such characters.
     quoted = key if _PLAIN.fullmatch(key) else quote(key, safe=_HEADER_SAFE)
     return quoted.replace(".", "%2E")

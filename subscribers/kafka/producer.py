@@ -204,7 +204,7 @@ class ReportingProducer:
                 call.complete.wait(self._slice_s)
 
     def _judged(self, report: DeliveryReport | None, unreported: int) -> DeliveryReport:
-        """Return `report` with the last connection error; for `None`, a report with the error `unreported`."""
+        """Return `report` with the last connection error; for `None`, return the error `unreported`."""
         if report is None:
             return DeliveryReport(KafkaError(unreported), background=self._background)
         if report.error is None:

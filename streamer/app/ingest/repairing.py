@@ -65,7 +65,7 @@ async def carried_entities(rest: Rest, channel: Channel) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repairing:
-    """Creates the repairs of an org's channels. `EntityReader` explains the limits and the sizes.
+    """Creates the repairs of an org's channels; `EntityReader` explains `allowance` and `sizes`.
 
     `entities` returns the entities whose changes a channel carries.
     """

@@ -121,7 +121,7 @@ class Api:
 
 
 def api_of(files: Sequence[Path], url: str | None, token: str | None) -> Api:
-    """Return the API at `url` with `token`; the configuration in `files` supplies a missing value.
+    """Return the API at `url` with `token`; the configuration in `files` supplies a missing URL or token.
 
     Raises `ConfigurationError`.
     """

@@ -108,7 +108,7 @@ def all_channels(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def members_of_channel(context: typer.Context, incomplete: str) -> list[str]:
-    """Complete a member of the channel in the argument before, as `selected_entities` does."""
+    """Complete a member of the channel that the previous argument names, as `selected_entities` does."""
     return _beginning(
         incomplete, (each.entity for each in _setup(context).of(context.params["channel"] or ""))
     )
