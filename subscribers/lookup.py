@@ -77,7 +77,7 @@ def _compiles(expression: str) -> str:
 
 
 class LookupServiceSettings(AddressSettings):
-    """Service with the records; one request reads one record, or with `batch`, several records."""
+    """Service with the records; Streamer sends one request for each record, or with `batch`, for several."""
 
     url: str = Field(
         description="address of a record, with {id} for its id, such as "

@@ -84,7 +84,7 @@ class Webhook(RequestSubscriber):
         super().__init__(HttpTarget.of(settings, context, secrets=tuple(self._headers.values())))
         self._settings = settings
         self._url = Template(settings.url)
-        # Parsing an address costs as much as everything else in a request.
+        # Parsing an address takes as much time as the rest of a request.
         self._fixed_url = URL(settings.url) if self._url.is_fixed else None
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:

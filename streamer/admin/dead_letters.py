@@ -121,8 +121,8 @@ class LetterResource:
         orders = () if asked.dry_run else (await self.context.control_state()).redrives.values()
         counts, ids = await self._count(meant, orders)
         if not asked.dry_run:
-            # Counting many dead letters takes a while, and an operator can order a redrive
-            # meanwhile.
+            # Counting many dead letters takes a while, and an operator can order a redrive during
+            # this time.
             if (await self.context.control_state()).redrives.keys() - {order.id for order in orders}:
                 raise ApiError(409, "A redrive was ordered during the count: send the request again.")
             await self._discard_all(ids, asked, {"meant": filter_json(meant)})

@@ -72,7 +72,7 @@ class WrongTokens:
         found.wrong, found.seen_at = found.wrong + 1, now
         if found.wrong >= _FREE:
             found.until = now + min(_FIRST_S * 2.0 ** min(found.wrong - _FREE, 30), _LONGEST_S)
-        # Moved to the end, so that the first peer is the peer seen longest ago.
+        # The peer moves to the end, so that the first peer is always the peer seen longest ago.
         self._peers[peer] = found
         if len(self._peers) > _MOST_PEERS:
             del self._peers[next(iter(self._peers))]

@@ -151,7 +151,7 @@ class Redriving:
             if letter is None or not self.order.admits(letter):
                 self._plan.drop([place.id])
                 continue
-            # Skipped, because a later dead letter of the same key must not overtake a waiting one.
+            # A later dead letter of the same key must not overtake a waiting dead letter.
             if key in waiting:
                 continue
             match self._redrive(letter):
@@ -194,7 +194,8 @@ class Redriving:
             audit = self._audit("redrive.superseded", letters=number)
             await self.controls.leave_out(self.order.id, skipped, audit)
             _log.info("redrive.superseded", redrive=self.order.id, letters=number)
-        # Only after the append: if the log is unavailable, the next pass reports them.
+        # This line follows the append, so that the next pass reports the ids if the log is
+        # unavailable.
         self._told = told
 
     def _batch_limit(self) -> int:
@@ -233,7 +234,7 @@ class Redrives:
             self._running.pop(name)[1].cancel()
         for name, order in orders.items():
             if name in self._running:
-                # Another process can have left out more dead letters.
+                # Another process can have found more superseded dead letters.
                 self._running[name][0].order = order
             else:
                 self._running[name] = self._begun(order)

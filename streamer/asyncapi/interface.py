@@ -34,7 +34,7 @@ class Interface:
 
     @classmethod
     def by_default(cls) -> "Interface":
-        """Return the interface without a configuration: it has any channels and no servers."""
+        """Return an interface for any configuration: with all possible channels, and without servers."""
         kafka = KafkaLogSettings(bootstrap_servers=_NOWHERE)
         return cls(kafka=kafka, carried=ANYTHING, servers=False)
 
@@ -102,7 +102,7 @@ def servers(kafka: KafkaLogSettings) -> JsonObject:
 
 
 def security_schemes(kafka: KafkaLogSettings) -> JsonObject:
-    """Return the authentication that Streamer uses, which clients can use too."""
+    """Return the authentication that Streamer uses, because other clients can use it as well."""
     security = kafka.security
     schemes: JsonObject = {}
     if security.protocol.startswith("SASL") and security.mechanism is not None:

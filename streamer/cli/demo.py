@@ -150,7 +150,7 @@ async def _show(world: World, clock: SystemClock, display: DisplayOptions, stopp
         else:
             await _print_lines(world, screen, console, clock)
     except SystemExit:
-        # Rich raises it when the reader of the pipe has ended, such as `head`.
+        # Rich raises SystemExit when the reader of the pipe, such as `head`, has ended.
         stopping.set()
     finally:
         screen.is_over = True

@@ -34,7 +34,7 @@ def story_tree(story: JsonObject) -> Tree:
     below: dict[str, Tree] = {}
     waiting = list(story["subscribers"])
     while waiting:
-        # Predecessors come first, in any order of the configuration, which refuses a loop.
+        # A subscriber is added after its predecessors. The configuration allows no cycle.
         ready = [each for each in waiting if not each["after"] or each["after"][0] in below]
         for each in ready or waiting:
             parent = below.get(each["after"][0], root) if each["after"] else root

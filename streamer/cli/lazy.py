@@ -179,7 +179,7 @@ class LazyGroup(HelpfulGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self._is_listing = False
-        # Typer suggests similar names after a mistyped one.
+        # Typer suggests similar names after a mistyped name.
         self.commands.update(dict.fromkeys(COMMANDS))  # type: ignore[arg-type] # names alone
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature

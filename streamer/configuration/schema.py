@@ -120,7 +120,7 @@ def _settings(reference: JsonObject, definitions: JsonObject) -> JsonObject:
 
 
 def _simplified(schema: Any) -> Any:
-    """Return `schema` without the parts that disturb in an editor."""
+    """Return `schema` without the parts that are useless or harmful in an editor."""
     if not isinstance(schema, dict):
         return schema
     simple = _with_parts(schema, _simplified)

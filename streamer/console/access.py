@@ -217,7 +217,7 @@ class Access:
     def _set_cookie(self, request: web.Request, session: str, age_s: float) -> str:
         parts = [f"{_cookie(request)}={session}", "Path=/console", f"Max-Age={age_s:.0f}", "HttpOnly"]
         if self.settings.frame_ancestors:
-            # In a frame of another site, a browser sends only such cookies.
+            # In a frame of another site, a browser sends only cookies with these attributes.
             return "; ".join([*parts, "SameSite=None", "Secure", "Partitioned"])
         # Forging this header only makes the sender's own cookie secure.
         is_secure = request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"

@@ -45,9 +45,9 @@ class Latency:
 class TargetCounts:
     """Counts of one target: expected, delivered and repeated events, and dead letters.
 
-    `due` counts sales that have neither arrived nor become a dead letter. `lost`
-    counts the part of them that can no longer arrive. `second_rounds` counts
-    deliveries without a sale, which a write-back could cause. `early` counts steps
+    `due` counts sales that have neither arrived nor become a dead letter. `lost` counts
+    the due sales that can no longer arrive. `second_rounds` counts deliveries without a
+    sale, which a write-back could cause. `early` counts steps that the target took
     before the preceding step.
     """
 
@@ -94,9 +94,9 @@ class TargetCounts:
 class DemoReport:
     """Counts at the org, in the log and at each target.
 
-    `poisoned` are the ids of records whose events a target is told to reject.
-    `unread` counts messages that the daemon has not read yet, or is `None` while
-    unknown.
+    `poisoned` are the ids of records whose events a target is told to reject. `unread`
+    is the number of messages that the daemon has not read yet, or `None` while the
+    number is unknown.
     """
 
     sent: int

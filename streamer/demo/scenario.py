@@ -140,7 +140,7 @@ class Scenario:
         self._expect(record_id, INVOICE, SHIPMENT, WRITE_BACK, *([SALES_CHANNEL] if is_big else []))
 
     def win_refused(self) -> str:
-        """Win an opportunity that fulfilment rejects, and return its id. Its chain ends at the shipment."""
+        """Win an opportunity whose shipment fulfilment rejects, and return the opportunity's id."""
         record_id = self._win(self._small_amount())
         self._expect(record_id, INVOICE, SHIPMENT)
         return record_id

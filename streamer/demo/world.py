@@ -36,7 +36,7 @@ from streamer.sandbox.targets.slack import SlackReceiver
 
 CHANNEL = "/data/ChangeEvents"
 
-# Limits count looks instead of seconds, so that a busy machine gets the time that it needs.
+# Limits count checks instead of seconds, so that a busy machine gets the time that it needs.
 _WAIT_S = 20.0
 _START_S = 300.0
 _LOOK_S = 0.05
@@ -201,7 +201,7 @@ def _configuration(
 
 
 def _subscribers(erp: ErpReceiver, fulfillment: FulfillmentReceiver, slack: SlackReceiver) -> dict[str, Any]:
-    """Return the chain of `BEFORE`. Each step needs the answer of the preceding step."""
+    """Return the chain that `BEFORE` defines; each step needs the answer of the preceding step."""
     return {
         INVOICE: _invoice(erp),
         SHIPMENT: {

@@ -150,7 +150,7 @@ def fields_of(subscriber: SubscriberSettings) -> frozenset[str]:
 
 
 def unknown_fields(fields: Collection[str], describes: Sequence[JsonObject]) -> Iterator[tuple[str, str]]:
-    """Yield each of `fields` that no object in `describes` has, with the most similar name (can be empty)."""
+    """Yield each of `fields` that no object in `describes` has, with the most similar name, if any."""
     known = {str(each["name"]) for describe in describes for each in describe["fields"]}
     for name in sorted(set(fields) - known):
         by_case = {each.lower(): each for each in known}

@@ -56,7 +56,10 @@ def plaintext_host(bootstrap_servers: str, security: KafkaSecurity) -> str | Non
 
 
 def _host(broker: str) -> str:
-    """Return the host of `host:port`; IPv6 addresses have brackets, and a protocol can come first."""
+    """Return the host of `broker`, which is `host:port` or `protocol://host:port`.
+
+    An IPv6 address has brackets.
+    """
     address = broker.strip().rpartition("://")[2]
     host, colon, _ = address.rpartition(":")
     return (host if colon else address).strip("[]")

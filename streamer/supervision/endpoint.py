@@ -28,7 +28,7 @@ _PROBES = ("/healthz", "/readyz")
 
 
 def default_host(environ: Mapping[str, str] = os.environ, marks: tuple[Path, ...] = _CONTAINER_MARKS) -> str:
-    """Return the default host to listen on: every address in a container, loopback elsewhere.
+    """Return the default host to listen on: all addresses in a container, and loopback elsewhere.
 
     Metrics name channels and subscribers, and need no sign-in. So outside of a
     container, only local programs can read them by default.

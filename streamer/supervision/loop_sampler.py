@@ -33,7 +33,7 @@ class _Sample:
 
 @dataclass(slots=True, kw_only=True)
 class _Repeats:
-    """Blocks of one subscriber's plugin since the last log line about it, at `since`."""
+    """Blocks of one subscriber's plugin since the last log line about this plugin, at the time `since`."""
 
     since: float
     times: int = 0
@@ -49,13 +49,13 @@ class _Repeats:
 class LoopSampler:
     """Logs and counts blocks of the event loop longer than `limit_s` seconds.
 
-    The first block is logged with its stack. One line per minute then counts
-    further blocks, because an overloaded machine blocks the loop all the time.
-    Blocks count separately for each subscriber's plugin and for all other code.
-
-    A thread takes one sample of the loop's stack during a block, so it also names
-    code that returns later. The thread measures real time and ignores the daemon's
-    clock, because a test can't advance the clock of a blocked loop.
+    The first block is logged with its stack. One line per minute then counts further
+    blocks, because an overloaded machine blocks the loop all the time. Blocks are
+    counted separately for each subscriber's plugin and for all other code. A thread
+    takes one sample of the loop's stack during a block, so the log names the blocking
+    code even if that code returns before the log line is written. The thread measures
+    real time and ignores the daemon's clock, because a test can't advance the clock of
+    a blocked loop.
     """
 
     metrics: Metrics

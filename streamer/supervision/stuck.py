@@ -27,7 +27,7 @@ Name = tuple[PartKind, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
-    """Activity of one part, which has made no progress since `since`, in monotonic seconds.
+    """Activity of one part; `since` is the monotonic time of the part's last progress.
 
     `since` is `None` if the part has no work, or a known reason to wait.
     """
@@ -38,7 +38,10 @@ class Activity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stuck:
-    """Part that has stalled for too long; `since` is in epoch seconds. Its text form is for the operator."""
+    """Part that has stalled for too long; its text form is a sentence for the operator.
+
+    `since` is in epoch seconds.
+    """
 
     part: PartKind
     name: str
@@ -87,8 +90,8 @@ class StuckLimits:
 class StuckDetector:
     """Finds stalled parts by the times between its own observations.
 
-    The time while the process was stopped, or its loop was blocked, does not count
-    against a part.
+    A part is not blamed for time during which the process was stopped or its loop was
+    blocked.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -114,7 +117,7 @@ class StuckDetector:
         for (part, name), activity in activities.items():
             if activity.since is None:
                 continue
-            # The time with a known reason does not count.
+            # Time during which the part had a known reason to wait does not count.
             for_s = now - max(activity.since, self._idle_at[part, name], self._awake_since)
             if for_s > activity.limit_s:
                 yield Stuck(part=part, name=name, since=self._clock.now() - for_s, for_s=for_s)

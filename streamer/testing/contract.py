@@ -138,7 +138,7 @@ class SubscriberContract(ABC):
 
     @check
     async def test_batch_has_the_outcomes_of_its_events(self) -> None:
-        """Each event in a batch has its own outcome at its own index, with any other events in the batch."""
+        """Each event in a batch has its own outcome at its own index, whatever the other events are."""
         async with self.target() as address, self.trial(address) as trial:
             if trial.batching is None:
                 return
@@ -186,7 +186,7 @@ class SubscriberContract(ABC):
 
     @check
     async def test_leaves_nothing_open(self) -> None:
-        """A closed subscriber leaves no resource open, because a daemon opens many over months."""
+        """A closed subscriber leaves no resource open, because a daemon opens many subscribers over time."""
         async with no_leaks(), self.target() as address:
             await self._come_and_go(address)
 

@@ -27,7 +27,7 @@ class ContractBrokenError(AssertionError):
 def check(method: Callable[[_Contract], Awaitable[None]]) -> Callable[[_Contract], None]:
     """Turn a coroutine into a plain method that runs the coroutine on a new loop, for at most 20 seconds.
 
-    So the author of a plugin needs no pytest plugin, and no setting for one.
+    So the author of a plugin needs no pytest plugin for coroutines.
     """
 
     def run(self: _Contract) -> None:
@@ -168,7 +168,7 @@ _SHORTEST_SECRET = 4
 
 
 def secrets_in(settings: BaseModel) -> frozenset[str]:
-    """Return the secrets in `settings`, at any depth, except very short ones."""
+    """Return the secrets in `settings`, at any depth, except very short secrets."""
     return frozenset(text for text in known_secrets.secrets_in(settings) if len(text) >= _SHORTEST_SECRET)
 
 

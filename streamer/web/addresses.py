@@ -109,8 +109,8 @@ class AddressRule:
 async def connected_socket(host: str, port: int, rule: AddressRule) -> socket.socket:
     """Return a socket connected to the first allowed address of `host` that answers.
 
-    Raises `AddressRefused` if no address of the host is allowed, and otherwise the
-    last address's `OSError`.
+    Raises `AddressRefused` if no address of the host is allowed. If no allowed address
+    answers, raises the `OSError` of the last address.
     """
     loop = asyncio.get_running_loop()
     last: OSError | None = None

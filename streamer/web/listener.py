@@ -104,7 +104,7 @@ async def _uncompressed(request: web.Request, handler: Handler) -> web.StreamRes
 def _let_wait(server: asyncio.Server) -> None:
     """Let more clients wait than asyncio accepts at once.
 
-    A client that can't wait would retry after a second.
+    Without a place to wait, a client would retry only after a second.
     """
     for each in server.sockets:
         with socket.socket(fileno=os.dup(each.fileno())) as listening_socket:
@@ -128,7 +128,7 @@ def _handler(server: web.Server) -> web.RequestHandler:
 
 
 class _ReticentHandler(web.RequestHandler):
-    """Handler that never repeats an invalid request, because its address or a header can be a secret."""
+    """Handler whose answers never quote an invalid request, because its address or a header can be secret."""
 
     __slots__ = ()
 
@@ -147,7 +147,7 @@ class _ServerLog(logging.LoggerAdapter[logging.Logger]):
     """Log of the server. An invalid request is a debug line, because anybody can send one."""
 
     def exception(self, msg: object, *args: object, exc_info: Any = True, **rest: Any) -> None:
-        """Log a handler's error with its traceback, and a client's error without."""
+        """Log a handler's error with its traceback, and a client's error without a traceback."""
         if isinstance(exc_info, http_exceptions.HttpProcessingError | web.RequestPayloadError):
             self.debug("no HTTP: %s", type(exc_info).__name__)
         else:

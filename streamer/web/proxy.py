@@ -76,10 +76,10 @@ def is_proxy_setting(setting: str) -> bool:
 def proxy_for(url: URL, *, setting: str | None = None, key: str = "") -> Proxy | None:
     """Return the proxy for requests to `url`, or `None` for a direct connection.
 
-    The proxy comes from `setting` at `key` in the configuration. Without a setting,
-    `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` decide, with their values at the
-    first call. aiohttp's `trust_env` also finds this proxy, but takes passwords
-    from `~/.netrc`, and reads both on a thread for each request. Raises
+    The proxy comes from `setting` at `key` in the configuration. Without a setting, the
+    variables `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` decide. Their values are read
+    once, at the first call. aiohttp's `trust_env` also finds this proxy, but takes
+    passwords from `~/.netrc`, and reads both on a thread for each request. Raises
     `ConfigurationError`.
     """
     if setting is None:
@@ -88,7 +88,7 @@ def proxy_for(url: URL, *, setting: str | None = None, key: str = "") -> Proxy |
 
 
 def through(proxy: Proxy | None) -> str:
-    """Return a phrase that names `proxy` in a message, with a leading space, or an empty text."""
+    """Return a phrase that names `proxy`, with a space before it; without a proxy, an empty text."""
     return f" through the proxy {proxy.address}" if proxy else ""
 
 
@@ -152,7 +152,7 @@ def _basic(url: URL) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _proxy_of(scheme: str, host: str) -> Proxy | None:
-    # It imports a client of HTTP, which few commands need.
+    # The import loads an HTTP client, which few commands need.
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - as said
 
     proxy = None if proxy_bypass(host) else getproxies().get(scheme)

@@ -65,8 +65,8 @@ class Element:
 def parse_xml(body: bytes) -> Element:
     """Return the root of the document in `body`; raises `MalformedXml`.
 
-    It refuses entities, document types, more than 24 levels, and more than 50,000
-    elements.
+    A document with entities, a document type, more than 24 levels or more than 50,000
+    elements is refused.
     """
     builder = _Builder()
     parser = DefusedXMLParser(target=builder, forbid_dtd=True)

@@ -152,7 +152,7 @@ class LineFile:
             os.fsync(self._descriptor)
         except OSError:
             # The system forgets data that it could not write, so a second fsync would prove
-            # nothing. A line that was only begun can be lost too.
+            # nothing. A line whose write has only begun can also be lost.
             self._lost = self._begun
             raise
         self._synced, self._synced_at = appended, self._monotonic()

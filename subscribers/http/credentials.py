@@ -18,7 +18,8 @@ from subscribers.http.answer import Answer
 from subscribers.http.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, OAuth2Auth, basic
 from subscribers.http.connection import ConnectionPool, Exchange, Redaction, Unreached
 
-# A token is renewed this long before its end, but at most a tenth of its lifetime before its end.
+# Longest time between the renewal of a token and its end; a tenth of a short lifetime is used
+# instead.
 _MARGIN_S = 60.0
 
 _REFUSED_S = 60.0

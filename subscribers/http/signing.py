@@ -52,8 +52,8 @@ class Signing(BaseModel):
     @field_validator("secrets")
     @classmethod
     def _count_is_allowed(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        # min_length would not do: pydantic counts only valid secrets, and would report this
-        # mistake for each invalid one too.
+        # min_length does not fit, because pydantic counts only valid secrets. So an invalid
+        # secret would also cause a message about missing secrets.
         if not 1 <= len(secrets) <= _MOST:
             raise ValueError(f"must be a list of one to {_MOST} secrets")
         return secrets

@@ -116,9 +116,9 @@ class ReportingProducer:
             written = self._write([records[index] for index in indices], give_up_at)
             reports.update(zip(indices, written, strict=True))
             if len(indices) > 1:
-                # The client sends records in batches. The broker refuses a whole batch because
-                # of one record, or because the batch is too large. So refused records are
-                # written again in halves.
+                # The client sends records in batches. The broker refuses a whole batch because of
+                # one record, or because the batch is too large. So each half of the refused
+                # records is written again.
                 refused = [index for index in indices if _is_joint(reports[index])]
                 half = len(refused) // 2
                 waiting.extend(part for part in (refused[:half], refused[half:]) if part)

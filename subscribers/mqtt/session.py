@@ -37,8 +37,8 @@ class MqttSession:
         if self._connection is not None and self._connection.is_open:
             return self._connection
         if self._connection is not None and (refusal := self._connection.take_refusal()) is not None:
-            # An idle subscriber would not notice this reason otherwise, such as another client
-            # with the same id.
+            # Otherwise, an idle subscriber would not report the refusal, for example that another
+            # client has the same id.
             raise refusal
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect(), name=f"mqtt {self._broker}: connect")

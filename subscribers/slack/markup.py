@@ -22,7 +22,7 @@ def escaped(text: str, limit: int) -> str:
     safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     if len(safe) <= limit:
         return safe
-    # Every & now begins an escape, and a cut escape is removed too.
+    # Every & now begins an escape; an incomplete escape at the end is removed.
     return re.sub(r"&[a-z]*$", "", safe[: limit - 1]) + "…"
 
 

@@ -63,7 +63,7 @@ class Where:
                 if slice_s >= _SLICE_S:
                     await self._clock.sleep(slice_s)
         finally:
-            # The worker thread ends only by this flag.
+            # Only this flag ends the worker thread.
             is_over.set()
         return answers
 

@@ -42,7 +42,8 @@ def forwarding_of(name: SubscriberName, subscribers: Subscribers) -> Forwarding 
     later = {each: subscribers[each] for each in downstream(name, subscribers)}
     if not later:
         return None
-    # No downstream subscriber must wait for an event that will not arrive.
+    # A subscriber that joins several chains must hear which events will not arrive, or it would
+    # wait for them.
     joining = {each for each, settings in subscribers.items() if len(settings.after) > 1}
     asking = joining.union(*(upstream(each, subscribers) for each in joining))
     return Forwarding(

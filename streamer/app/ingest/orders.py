@@ -99,7 +99,7 @@ class ChannelOrders(ABC, Generic[Order]):
         while True:
             order_id, how, outcome = await self._over.get()
             delays = Delays(_BACKOFF)
-            # An operator can have cancelled the order meanwhile.
+            # An operator can have cancelled the order before its end was written.
             while (order := (self._orders or {}).get(order_id)) is not None:
                 detail = {"id": order_id, "channel": self._path(order), **outcome}
                 what = f"{self.kind}.{how}"

@@ -243,7 +243,7 @@ async def _redrive(
 
 async def _check_ids(api: Api, ids: list[str] | None, matching: int) -> None:
     """Raise `ApiRefused` for an unknown id; an id that the other options exclude raises no error."""
-    # Each look reads the heads of all dead letters, so the usual case does without.
+    # Each request reads the heads of all dead letters. If all ids match, no request is needed.
     if ids and matching < len(set(ids)):
         for each in dict.fromkeys(ids):
             await api.get(f"/dead-letters/{each}")

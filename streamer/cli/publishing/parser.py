@@ -306,7 +306,7 @@ class Input:
                 chunk = self._read(_CHUNK)
             except Exception as error:  # noqa: BLE001 - who waits for the chunk raises it
                 failure = error
-            # The event loop can have closed meanwhile.
+            # The event loop can have closed during the read.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, chunk, failure)
 

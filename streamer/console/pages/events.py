@@ -79,7 +79,7 @@ class EventPages:
         )
 
     async def _show_parked(self, request: web.Request) -> web.Response:
-        """Redirect to the story of a parked key's first event, if the key is still parked behind it."""
+        """Redirect to the story of a parked key's first event, if that event is still the first."""
         query = list(request.query.items())
         found = await self.context.resources.subscribers.parked(filled(Parked, query, first=MOST_LETTERS))
         wanted = [request.query.get(name) for name in ("topic", "partition", "offset")]

@@ -82,7 +82,7 @@ def _direct_session() -> requests.Session:
 
 
 class _Complaints(logging.Handler):
-    """Keeps OpenTelemetry's last log line, which has a failure's reason, and hides it from Streamer's log."""
+    """Keeps OpenTelemetry's last log line, which says why an export failed, out of Streamer's log."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -44,7 +44,7 @@ class HttpHarness(SubscriberContract):
             yield target.url
 
     def scripted(self, usual: Answering | None = None) -> ScriptedTarget:
-        """Return a target that answers with `usual`; by default, it accepts every event."""
+        """Return a target that answers with `usual`; by default, the target accepts every event."""
         return ScriptedTarget(usual or self.accepted, aside=self.aside)
 
     @asynccontextmanager
