@@ -92,7 +92,7 @@ class Query:
 
 
 def _path(node: Any) -> tuple[str, ...]:
-    """Return the names in a plain path such as `data.fields.Name`; other expressions have no such names."""
+    """Return the names in a plain path such as `data.fields.Name`; return nothing for other expressions."""
     if node["type"] == "field":
         return (node["value"],)
     if node["type"] != "subexpression":

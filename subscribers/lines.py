@@ -68,7 +68,7 @@ def write_whole(descriptor: int, content: bytes) -> None:
 
 
 def failure(error: OSError, where: str) -> Outcome:
-    """Return the outcome of a write to `where`, such as a path, that failed with `error`.
+    """Return the outcome of a write that failed with `error`; `where` names the file or the pipe.
 
     A full disk and any other temporary error is a retry. An error that an operator
     must correct holds the target. A name that is too long rejects the event.

@@ -33,7 +33,7 @@ class RunningSubscriber(Protocol):
         ...
 
     def parked(self, most: int, *, key: str | None = None) -> ParkedKeys:
-        """Return up to `most` parked keys, the earliest due time first; with `key`, only this key."""
+        """Return up to `most` parked keys in the sequence of their due times; with `key`, only this key."""
         ...
 
 

@@ -45,7 +45,7 @@ async def forecast_json(
     """Return the cost of `order`, and its duration at the rate of the `former` snapshots.
 
     `unknown` is the reason for an unknown cost, and empty for a known cost. Raises
-    `ApiError` if Salesforce would refuse the snapshot.
+    `ApiError` for a snapshot that Salesforce refuses.
     """
     if context.forecaster is None:
         return _forecast_json(None, None, _NOT_READ)

@@ -153,7 +153,7 @@ def filter_json(letters: LetterFilter) -> JsonObject:
 
 
 def redrive_json(redrive: Redrive, *, left: int, begun_with: int | None) -> JsonObject:
-    """Return a redrive and its progress; `left` of `begun_with` dead letters are not redriven yet."""
+    """Return a redrive and its progress: of `begun_with` dead letters, `left` are not redriven yet."""
     return {
         "id": redrive.id,
         "subscriber": redrive.letters.subscriber,

@@ -137,7 +137,7 @@ class App:
             reporting.cancel()
 
     async def _open_log(self, stack: AsyncExitStack, stopping: asyncio.Event) -> Log | None:
-        """Open the log as soon as it is reachable, or return `None` if `stopping` is set first."""
+        """Open the log as soon as the log is reachable; return `None` if `stopping` is set before that."""
         delays = Delays(_BACKOFF)
         while not stopping.is_set():
             try:

@@ -52,7 +52,7 @@ def compiled_lookups(
 def lookup_mistakes(
     settings: SubscriberSettings, is_sound: Callable[[Keys], bool], mistake: Mistake
 ) -> Iterator[str]:
-    """Yield a message for each valid key of a look-up that does not fit the subscriber's other keys."""
+    """Yield a message for each conflict between valid keys in a subscriber's look-ups."""
     below = set(settings.enrich)
     for name, each in settings.enrich.items():
         keys: Keys = ("enrich", name)

@@ -16,7 +16,7 @@ from streamer.ports import Appended
 
 
 class Watcher(Protocol):
-    """Observer of passing events. Its methods must not block or raise."""
+    """Observer of passing events. The methods of a watcher must not block or raise."""
 
     def appended(self, events: Sequence[Event], set_aside: Sequence[DeadLetter]) -> None:
         """Called after the log has stored these events and dead letters."""

@@ -35,9 +35,9 @@ class Redriving:
     continues with the rest. If a dead letter is superseded before its turn, it is not
     redriven, and the order lists its id.
 
-    The process reads the heads of the dead letters when the order begins. It reads
-    them again when it gets partitions whose dead letters it must compare with later
-    events. The full dead letter is read once, at its turn.
+    The process reads the heads of the dead letters when the order begins. The process
+    reads the heads again when it gets partitions whose dead letters must be compared
+    with later events. The full dead letter is read once, at its turn.
     """
 
     order: Redrive
@@ -194,8 +194,8 @@ class Redriving:
             audit = self._audit("redrive.superseded", letters=number)
             await self.controls.leave_out(self.order.id, skipped, audit)
             _log.info("redrive.superseded", redrive=self.order.id, letters=number)
-        # This line follows the append, so that the next pass reports the ids if the log is
-        # unavailable.
+        # This assignment follows the append. If the append fails, the next pass publishes the ids
+        # again.
         self._told = told
 
     def _batch_limit(self) -> int:

@@ -1,4 +1,4 @@
-"""Refusals of a start: valid settings that a part of the daemon would still refuse."""
+"""Messages about settings that are valid, but that a part of the daemon refuses at the start."""
 
 from collections.abc import Iterator, Sequence
 
@@ -22,7 +22,7 @@ _GIVEN_TO_LIBRDKAFKA = frozenset(
 
 
 def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
-    """Yield a message for each valid part of `draft` that a start would still refuse."""
+    """Yield a message for each part of `draft` that is valid, but that the daemon refuses at the start."""
     org = draft.settings.org
     if draft.is_sound("org", "login_url") and draft.is_sound("org", "allow_http"):
         yield from _refused_address(org, document)

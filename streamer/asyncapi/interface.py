@@ -40,7 +40,7 @@ class Interface:
 
     @classmethod
     def of(cls, document: Document) -> "Interface":
-        """Return the interface of a configuration; its secrets can be missing.
+        """Return the interface of a configuration, whose secrets can be missing.
 
         Raises `ConfigurationError` for a mistake in the sections that determine
         topics, for an unknown section, and for a log that is not in Kafka.

@@ -40,7 +40,7 @@ class DisplayOptions:
 
 
 def seconds(text: str) -> float:
-    """Return the duration `20s`, `5m`, `1h` or a plain number in seconds. Raises `typer.BadParameter`."""
+    """Return the seconds in `text`: `20s`, `5m`, `1h` or a plain number. Raises `typer.BadParameter`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", text)
     if not match or not float(match[1]):
         raise typer.BadParameter("write a duration such as 20s, 5m or 1h")

@@ -73,7 +73,7 @@ class Graph:
 
 
 def graph(draft: Draft, document: Document) -> Graph:
-    """Return the graph of a configuration; its secrets can be missing.
+    """Return the graph of a configuration, whose secrets can be missing.
 
     Raises `ConfigurationError` for a mistake in the sections that are drawn.
     """

@@ -1,4 +1,4 @@
-"""Groups of commands. Commands that are imported when called; their help pages show no Python types."""
+"""Groups of commands; a command is imported when it is called, and help pages show no Python types."""
 
 from collections.abc import Callable, Iterable
 from importlib import import_module

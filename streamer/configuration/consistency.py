@@ -137,7 +137,7 @@ _EXAMPLES = "event types look like salesforce.cdc.Account.updated and salesforce
 
 
 def inconsistencies(draft: Draft, document: Document) -> Iterator[str]:
-    """Yield a message for each valid part of `draft` that does not fit another valid part."""
+    """Yield a message for each conflict between valid parts of `draft`."""
     yield from _contained_channels(draft, document)
     yield from _topics_read_twice(draft, document)
     yield from _port_taken_twice(draft, document)

@@ -31,7 +31,7 @@ _SESSION_ID_BYTES = 32
 
 @dataclass(slots=True, kw_only=True)
 class ConsoleSession:
-    """Session of `operator`. Its forms hold the `csrf` token; times are monotonic seconds."""
+    """Session of `operator`. The forms of a session hold the `csrf` token; times are monotonic seconds."""
 
     operator: str
     can_change: bool
@@ -320,7 +320,7 @@ def security_headers(frame_ancestors: Sequence[str]) -> Mapping[str, str]:
 
     A page loads only the console's own files and scripts. The browser keeps no copy of
     an answer, and does not send a page's address to other sites. With a form, the
-    browser sends the page's origin to the console, and the console checks it.
+    browser sends the page's origin to the console, and the console checks this origin.
     """
     ancestors = " ".join(frame_ancestors) or "'none'"
     policy = "; ".join([*_SOURCES, f"frame-ancestors {ancestors}"])

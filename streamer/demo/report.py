@@ -24,7 +24,7 @@ class FlowState:
     pending: Mapping[SubscriberName, int]
 
     def ahead_of(self, target: SubscriberName) -> int:
-        """Return the most events that can still reach `target`: unread and pending events."""
+        """Return the number of unread and pending events, which is the most that can still reach `target`."""
         name: SubscriberName | None = target
         total = self.unread
         while name is not None:

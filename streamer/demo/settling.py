@@ -20,7 +20,7 @@ _REPLAY_ID_BYTES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quiescence:
-    """Waits for the moment when `progress` has returned the same value for 60 seconds.
+    """Waits until all events are settled, or `progress` has returned the same value for 60 seconds.
 
     The wait counts calls of `progress` and not seconds. So the time while the machine
     is suspended does not count.

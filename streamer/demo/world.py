@@ -111,7 +111,7 @@ class DemoOptions:
 
 @asynccontextmanager
 async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]:
-    """Run the world inside the context. Its org has no changes at first.
+    """Run the world inside the context. The world's org has no changes at the beginning.
 
     The context begins once the daemon has subscribed, so that the daemon reads
     every later change. Raises `LogUnavailable` if the daemon still waits for the

@@ -88,7 +88,7 @@ def space_verdict(path: Path, most: int) -> CheckResult:
 
 
 def _takes_files(folder: Path) -> bool:
-    """Return false if the user has no right to create files here, or in file systems such as `/proc`."""
+    """Return false if the user may not create files in `folder`, or if `folder` is virtual, as `/proc` is."""
     return os.access(folder, os.W_OK | os.X_OK) and shutil.disk_usage(folder).total > 0
 
 

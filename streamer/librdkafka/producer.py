@@ -19,9 +19,9 @@ class ProducerDiscarded(RuntimeError):
 class DisposableProducer:
     """Holds the only reference to a producer, because the producer ends when the last reference is dropped.
 
-    librdkafka ends a producer when the last reference to it is dropped. This takes 5
-    ms, ends all threads of the producer and sends no request to the brokers, whether
-    these are healthy, frozen or dead. The producer's `close` would first abort the open
+    librdkafka ends a producer when the last reference to it is dropped. The end takes 5
+    ms in any state of the brokers, ends all threads of the producer, and sends no
+    request to the brokers. The producer's `close` would first abort the open
     transaction, and wait for brokers that do not answer. A caller must not keep the
     result of `live` in a variable. Otherwise, an exception's traceback could keep the
     variable, and so the producer, alive for long.
@@ -89,9 +89,9 @@ class DisposableProducer:
 def free(clients: list[object]) -> threading.Thread:
     """Drop the references in `clients` on a thread of its own, which is returned.
 
-    A client of librdkafka ends when its last reference is dropped. This can take as
+    A client of librdkafka ends when its last reference is dropped. The end can take as
     long as the resolver needs for a name. On a thread of librdkafka, where Python can
-    also collect garbage, the end of a client would end the process; so this function
+    also collect garbage, the end of a client would end the process. So this function
     uses a separate thread.
     """
     ending = threading.Thread(target=clients.clear, name="kafka-discard", daemon=True)

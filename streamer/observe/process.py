@@ -1,4 +1,4 @@
-"""Metrics of the process itself, and heartbeats of its threads."""
+"""Metrics of the process, and heartbeats of the process's threads."""
 
 from collections.abc import Mapping
 from importlib.metadata import version

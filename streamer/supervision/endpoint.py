@@ -66,9 +66,9 @@ _Encoder: TypeAlias = Callable[[CollectorRegistry], bytes]
 class Exposition:
     """Renders the metrics of `registry` in its own thread, at most once a second.
 
-    With ten subscribers, a page takes a tenth of a second on a slow processor,
-    which would block the event loop. Any number of scrapers costs at most one page
-    per second and format.
+    For ten subscribers, a page takes a tenth of a second on a slow processor; without a
+    separate thread, it would block the event loop. Any number of scrapers costs at most
+    one page per second and format.
     """
 
     def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:

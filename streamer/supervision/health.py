@@ -1,8 +1,8 @@
 """Liveness and readiness probes, and the heartbeat of the event loop.
 
-Liveness fails when a restart can fix the problem; readiness fails when another system
-has a problem. An unavailable broker, target or Salesforce never fails liveness, because
-a restart does not help.
+Liveness fails when a restart can fix the problem; readiness can fail when another
+system has a problem. An unavailable broker, target or Salesforce never fails liveness,
+because a restart does not help.
 """
 
 from collections.abc import Callable, Mapping
@@ -105,8 +105,8 @@ class Heartbeat:
 
     The probe fails when the last beat is older than `limit_s` seconds; `watchdog` then
     writes the stacks of all threads. A blocked loop answers no request, so Kubernetes
-    sees a time-out of the probe. The age of the beat shows that the loop is overloaded,
-    or that the task of the heartbeat has died.
+    sees a time-out of the probe. An old beat shows that the loop is overloaded, or that
+    the heartbeat's task has died.
     """
 
     def __init__(

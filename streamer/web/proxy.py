@@ -78,9 +78,9 @@ def proxy_for(url: URL, *, setting: str | None = None, key: str = "") -> Proxy |
 
     The proxy comes from `setting` at `key` in the configuration. Without a setting, the
     variables `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` decide. Their values are read
-    once, at the first call. aiohttp's `trust_env` also finds this proxy, but takes
-    passwords from `~/.netrc`, and reads both on a thread for each request. Raises
-    `ConfigurationError`.
+    once, at the first call. aiohttp's `trust_env` is not used: it also finds this
+    proxy, but takes passwords from `~/.netrc`, and reads the environment and this file
+    on a thread for each request. Raises `ConfigurationError`.
     """
     if setting is None:
         return _proxy_of(url.scheme, url.host or "")

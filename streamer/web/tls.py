@@ -19,7 +19,7 @@ HANDSHAKE_S = 5.0
 _LOOK_S = 5.0
 
 Seen = tuple[tuple[int, int, int], ...] | int | None
-"""Value that identifies the state of files on disk; it changes with the files."""
+"""Value that identifies the state of files on disk; changed files have another value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +81,8 @@ class TlsFiles:
 async def server_context(files: TlsFiles | None) -> AsyncIterator[ssl.SSLContext | None]:
     """Yield a context with the certificate in `files`, and reload the certificate when the files change.
 
-    While changed files are unusable, the previous certificate stays in use. Raises
-    `ConfigurationError` if the files are unusable at first.
+    While changed files are unusable, the previous certificate stays in use. Entering
+    the context raises `ConfigurationError` if the files are unusable.
     """
     if files is None:
         yield None

@@ -35,7 +35,7 @@ class Element:
 
     @property
     def value(self) -> Any:
-        """Value of the element: its text, or an object of its children, or `None` for nil."""
+        """Value of the element: the element's text, or an object of its children, or `None` for nil."""
         if self.attributes.get(f"{SCHEMA_INSTANCE}nil") in {"true", "1"}:
             return None
         return self.values() if self.children else self.content

@@ -95,7 +95,8 @@ class Answer:
 
         The receipt omits large members, so that a document's number is kept even if the
         document has ten thousand lines. The receipt also omits members that are nested
-        too deeply to be written as JSON. It is empty if the body is not a JSON object.
+        too deeply to be written as JSON. The receipt is empty if the body is not a JSON
+        object.
         """
         return fitting(self.json or {})
 
@@ -252,9 +253,9 @@ def verdict(
     counts as delivered. If a 409 says that the target is still processing the key, the
     outcome is a retry. Any other answer has the outcome of its status in `table`. After
     429 and 503, `Retry-After` is the duration of a hold of the target. After any other
-    status, it is the delay before the next attempt. `max_hold_s` limits both times.
-    Without `Retry-After`, a hold lasts ten seconds after a 429, and a minute after any
-    other status.
+    status, `Retry-After` is the delay before the next attempt. `max_hold_s` limits both
+    times. Without `Retry-After`, a hold lasts ten seconds after a 429, and a minute
+    after any other status.
     """
     conflict = _key_conflict(answer) if answer.status == _CONFLICT else None
     if conflict is not None:

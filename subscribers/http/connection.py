@@ -85,7 +85,7 @@ class Unreached(RetryLater):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One request; its repr shows neither the URL, the headers nor the content."""
+    """One request; the repr of a request shows neither the URL, the headers nor the content."""
 
     method: str
     url: URL = field(repr=False)
@@ -109,9 +109,9 @@ class ForbiddenAddress(RetryLater):
 class ConnectionPool:
     """Pool of connections to one target; `open` must be called before the first exchange.
 
-    Connections are made only to addresses that `settings` allow. `resolver`
-    resolves names; the default is the system's resolver. A proxy resolves names
-    itself, so behind a proxy only a URL that contains an address is checked.
+    Connections are made only to addresses that `settings` allow. `resolver` resolves
+    names; the default is the system's resolver. A proxy resolves the names of servers.
+    So if there is a proxy, only an address that is written in the URL is checked.
     """
 
     def __init__(
@@ -252,7 +252,7 @@ def _check_literal(url: URL, rule: AddressRule) -> None:
 
 
 def _utf_8(body: bytes) -> bytes:
-    """Return `body`; convert it from UTF-16 to UTF-8, because secrets are found only in UTF-8."""
+    """Return `body`; a body in UTF-16 is converted to UTF-8, in which secrets can be found."""
     first = body[:2]
     if first in {BOM_UTF16_LE, BOM_UTF16_BE}:
         encoding = "utf-16"

@@ -18,8 +18,8 @@ from subscribers.http.answer import Answer
 from subscribers.http.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, OAuth2Auth, basic
 from subscribers.http.connection import ConnectionPool, Exchange, Redaction, Unreached
 
-# Longest time between the renewal of a token and its end; a tenth of a short lifetime is used
-# instead.
+# A token is renewed this long before it expires. If a tenth of the token's lifetime is shorter,
+# the tenth is used instead.
 _MARGIN_S = 60.0
 
 _REFUSED_S = 60.0

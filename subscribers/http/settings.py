@@ -124,7 +124,7 @@ class TargetSettings(AddressSettings):
 
 
 def rule_for(allow_private: AllowedPrivate, *, loopback: bool) -> AddressRule:
-    """Return the rule that `allow_private` describes; with `loopback`, it also admits loopback addresses."""
+    """Return the rule that `allow_private` describes; `loopback` also allows loopback addresses."""
     if isinstance(allow_private, bool):
         return AddressRule(private=allow_private, loopback=loopback)
     return AddressRule(networks=allow_private, loopback=loopback)
@@ -134,7 +134,8 @@ def checked_url(name: str, url: str, *, allow_http: bool, rule: AddressRule | No
     """Return `url` if it is absolute, contains no credentials, and is https, loopback or allowed.
 
     `rule` must admit an IP address in the URL. Without a rule, the address is not
-    checked here. It is checked before a connection, as the addresses of a name are.
+    checked here. Like the addresses of a host name, the address is checked when a
+    connection is made.
 
     Raises `ValueError` with the name of the setting. The message never repeats the
     URL, which can be a secret.

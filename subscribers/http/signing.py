@@ -78,9 +78,9 @@ class Signer:
     def headers(self, webhook_id: str, content: bytes, *, now: float) -> Mapping[str, str]:
         """Return the headers that sign `content`, sent with `webhook_id` at `now`, in epoch seconds.
 
-        `webhook_id` must be the value of the header `webhook-id`. It must not
-        contain a full stop, which separates it from the timestamp in the signed
-        text.
+        `webhook_id` must be the value of the header `webhook-id`. `webhook_id` must not
+        contain a full stop, because a full stop separates the id from the timestamp in
+        the signed text.
         """
         if not self.keys:
             return {}

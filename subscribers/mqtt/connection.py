@@ -150,8 +150,8 @@ class BrokerConnection:
     async def publish(self, message: Publish) -> BrokerAnswer:
         """Send `message`, and return the broker's answer; with QoS 0, the answer is always a success.
 
-        If the broker allows no more messages in flight, the new message waits. It waits
-        without a limit if the broker keeps acknowledging other messages. `timeout_s`
+        If the broker allows no more messages in flight, the new message waits. The wait
+        has no limit while the broker keeps acknowledging other messages. `timeout_s`
         begins when the new message is sent.
 
         Raises `BrokerUnreached`, `BrokerRefused` and `TooLarge`, and `ValueError` for a
@@ -210,9 +210,9 @@ class BrokerConnection:
     async def _admission(self) -> None:
         """Wait until the broker allows one more message in flight.
 
-        Raises `TimeoutError` if the broker acknowledges no message during
-        `timeout_s`. The messages in flight time out first, unless their deliveries
-        were cancelled.
+        Raises `TimeoutError` if the broker acknowledges no message during `timeout_s`.
+        Usually a message in flight times out earlier; the message of a cancelled
+        delivery does not time out.
         """
         while True:
             settled = self._settled
@@ -265,7 +265,7 @@ class BrokerConnection:
             raise self._ended_by
 
     def _check_limits(self, message: Publish) -> None:
-        """Raise an error for a message for which the broker would end the connection."""
+        """Raise an error for a message that the broker does not allow, because the broker would disconnect."""
         if message.qos > self._limits.maximum_qos:
             raise BrokerRefused(
                 f"{self._broker} can't take the message", answer=BrokerAnswer(code=_QOS_NOT_SUPPORTED)

@@ -12,7 +12,7 @@ _LIMIT_S = 5.0
 
 
 class MqttSession:
-    """Connects when a delivery asks for a connection and none is open.
+    """Connects when a delivery asks for a connection and no connection is open.
 
     Deliveries that ask at the same time share one attempt and its result. The session
     does not resend unacknowledged messages. Dispatch resends the messages from the log,

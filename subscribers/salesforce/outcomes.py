@@ -117,7 +117,11 @@ def outcome_of_writing(
 
 
 def outcome_of_call(result: CallResult, named: str, *, again_s: float | None) -> Outcome:
-    """Return the outcome of an Apex call; in a receipt, an answer that is not an object is named `value`."""
+    """Return the outcome of calling an Apex method.
+
+    An answer that is an object becomes the receipt. Any other answer becomes the
+    receipt's member `value`.
+    """
     match result:
         case Answered(value=dict() as value):
             return Delivered(answer=value)

@@ -53,7 +53,7 @@ class Salesforce:
 
     @property
     def batch_wait_s(self) -> float:
-        """Longest time that the first delivery of a call waits for others."""
+        """Longest time for which the first delivery of a call waits for further deliveries."""
         return self._settings.batch_wait_s
 
     async def __aenter__(self) -> Self:

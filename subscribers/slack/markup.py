@@ -17,7 +17,7 @@ _OF_ATTACHMENTS = frozenset({"pretext", "text"})
 def escaped(text: str, limit: int) -> str:
     """Return `text` with Slack's three control characters escaped; a longer text than `limit` is shortened.
 
-    So a record's values can neither mention people nor create links.
+    So values of a record can neither mention people nor create links in a message.
     """
     safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     if len(safe) <= limit:

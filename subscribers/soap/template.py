@@ -31,7 +31,7 @@ def compile_envelope(source: str) -> Callable[[JsonObject], str]:
 
 
 def names_in(source: str) -> Mapping[str, int]:
-    """Return the names that the valid template `source` reads, each with the first line that contains it."""
+    """Return the names that the valid template `source` reads, each with the number of its first line."""
     return dict(unknown_names(source, frozenset(), Functions()))
 
 

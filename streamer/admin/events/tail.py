@@ -33,9 +33,9 @@ _WHERE = SubscriberName("where")
 class Where:
     """Evaluates an expression on worker threads while the client waits for the answers.
 
-    Each evaluation has a limited budget of steps. The event loop shares the interpreter
-    with the worker thread. So after each slice of work, `Where` waits for as long as
-    the slice took.
+    Each evaluation has a limited budget of steps. The worker thread and the event loop
+    share one interpreter. So after each slice of work, `Where` waits for as long as the
+    slice took, and the event loop can run.
     """
 
     def __init__(self, admits: Admits, clock: Clock) -> None:
@@ -176,7 +176,7 @@ class TailClient:
         self._woken.set()
 
     def tell(self, **said: object) -> None:
-        """Buffer a line about the tail itself; the client sees it before further events."""
+        """Buffer a line about the tail; the client gets this line before further events."""
         if len(self._told) < _MOST_LINES:
             self._told.append(said)
         self._woken.set()
@@ -198,7 +198,7 @@ class TailClient:
                 return
 
     def _taken(self) -> bytes:
-        """Take some of the lines; if a call took all lines, each client could fill two buffers."""
+        """Take some of the buffered lines; if it took all lines, a slow client could fill two buffers."""
         said = [_json_line(each) for each in self._told]
         self._told = []
         if self._dropped:

@@ -1,4 +1,4 @@
-"""Verdicts: which subscribers would take an event, and why, without contacting a target."""
+"""Verdicts: the subscribers that get an event, and the reasons, without contacting a target."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Verdicts:
     """Subscribers' verdicts on one event, with the looked-up records in `given`.
 
     If the receipt of an upstream subscriber is missing, the verdict of that subscriber
-    decides whether the event comes further.
+    decides whether the event reaches later subscribers.
     """
 
     def __init__(self, checked: Plan, event: Event, given: JsonObject) -> None:

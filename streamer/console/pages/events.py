@@ -97,7 +97,7 @@ class EventPages:
 
 
 def _accounts_in_order(accounts: Sequence[JsonObject]) -> list[JsonObject]:
-    """Return the subscribers' accounts in the order of `after`, upstream first."""
+    """Return the subscribers' accounts; each account comes after the accounts of upstream subscribers."""
     placed: dict[str, Any] = {}
     waiting = list(accounts)
     while waiting:

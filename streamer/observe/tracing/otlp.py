@@ -82,7 +82,7 @@ def _direct_session() -> requests.Session:
 
 
 class _Complaints(logging.Handler):
-    """Keeps OpenTelemetry's last log line, which says why an export failed, out of Streamer's log."""
+    """Stores OpenTelemetry's last log line, with the reason for a failure; Streamer's log does not get it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Tracers: one sends spans from its own thread, and its in-memory twin keeps them."""
+"""Tracers: `QueuedTracer` sends spans from its own thread, and `MemoryTracer` keeps spans in memory."""
 
 import asyncio
 import threading
