@@ -60,7 +60,7 @@ class CurrentPlan(Protocol):
         ...
 
     def admits(self, name: SubscriberName) -> Callable[[Event], bool]:
-        """Return a test for events that a subscriber gets, or could get depending on its look-ups.
+        """Return a test that is true for events that a subscriber gets, or can get if look-ups permit it.
 
         The test raises `BrokenRoute`.
         """

@@ -249,7 +249,7 @@ def audit_json(record: AuditRecord) -> JsonObject:
 
 
 def _waits(record: ContinuityRecord) -> str:
-    """Return the reason why an open repair waits, or an empty text if it does not wait."""
+    """Return the reason why an open repair waits, or an empty text if the repair does not wait."""
     return reason_of(record.progress) if record.state is Repair.OPEN else ""
 
 

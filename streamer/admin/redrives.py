@@ -128,8 +128,8 @@ _SUPERSEDED = "redrive.superseded"
 class RedriveResource:
     """`/dead-letters/redrive` and `/redrives`.
 
-    The log stores an order. The processes that own the partitions, or the channel,
-    of its dead letters carry out the order.
+    The log stores an order. The order is carried out by the processes that own the
+    partitions, or the channel, of the order's dead letters.
     """
 
     context: AdminContext

@@ -24,7 +24,7 @@ class ApiError(Exception):
 
 
 def conflict(redrive: Redrive, what: str) -> ApiError:
-    """Return the error for a request that conflicts with an open `redrive`; `what` completes its sentence."""
+    """Return the error for a request that conflicts with an open `redrive`; `what` completes the message."""
     whose = redrive.letters.subscriber or redrive.letters.channel or "all subscribers"
     return ApiError(
         409,
@@ -166,7 +166,7 @@ class Listing(Letters, Last):
 
 
 class Chosen(Letters, ChangeRequest):
-    """Request for a change to dead letters, optionally chosen by `ids`; `dry_run` only counts them."""
+    """Request for a change to dead letters, optionally chosen by `ids`; `dry_run` changes nothing."""
 
     ids: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=MOST_LETTERS)
     dry_run: bool = False

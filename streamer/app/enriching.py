@@ -169,7 +169,7 @@ class _SourceObserver:
 
 
 class SharedLookups:
-    """Opens the look-ups of orgs and services, and shares their calls and caches between subscribers."""
+    """Opens the look-ups of orgs and services; all subscribers share the calls and caches of the look-ups."""
 
     def __init__(
         self, logins: Logins, clock: Clock, settings: LookupsSettings, observer: LookupObserver
@@ -180,7 +180,7 @@ class SharedLookups:
         self._observers = _Observers(observer)
         self._shared: dict[RecordSource, _Shared] = {}
         self.on_read: list[Callable[[Event], None]] = []
-        """Callback for each event from the log: the next look-up reads the event's record again."""
+        """Callback for each event from the log; the next look-up then reads the event's record again."""
 
     def enrichment(self, source: EnrichmentSource, org: OrgSettings) -> Enrichment:
         """Return the enrichment by the look-ups of `source`. Look-ups without a service use `org`."""

@@ -75,7 +75,7 @@ class WatchedDispatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observers:
-    """A daemon's metrics, the watcher of its events, and the tracer of their spans."""
+    """A daemon's metrics, the watcher of the daemon's events, and the tracer of the events' spans."""
 
     metrics: Metrics
     watcher: Watcher | None = None

@@ -73,7 +73,7 @@ class Plan:
         return lookups.enrichment(source, self.settings.org) if source else None
 
     def admits(self, name: SubscriberName) -> Callable[[Event], bool]:
-        """Return a test for events that the subscriber gets, or could get depending on its look-ups.
+        """Return a test that is true for events that the subscriber gets, or can get if look-ups permit it.
 
         The test raises `BrokenRoute`.
         """

@@ -115,7 +115,7 @@ class Redriving:
     async def _compare(
         self, letters: Sequence[PlacedLetter], aside: Mapping[SubscriberName, LetterPlaces]
     ) -> None:
-        """Find the `letters` that were superseded before this process began to watch their keys."""
+        """Find the `letters` that were superseded before this process began to watch the letters' keys."""
         for name in {
             letter.subscriber for letter in letters if self._holds(letter.subscriber, letter.partition)
         }:

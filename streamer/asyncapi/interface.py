@@ -102,7 +102,7 @@ def servers(kafka: KafkaLogSettings) -> JsonObject:
 
 
 def security_schemes(kafka: KafkaLogSettings) -> JsonObject:
-    """Return the authentication that Streamer uses, because other clients can use it as well."""
+    """Return the authentication that Streamer uses, which other clients can also use."""
     security = kafka.security
     schemes: JsonObject = {}
     if security.protocol.startswith("SASL") and security.mechanism is not None:

@@ -45,7 +45,7 @@ class Draft:
         return replace(self, lines=tuple(dict.fromkeys([*self.lines, *lines])))
 
     def with_unfit(self, unfit: Iterable[tuple[Keys, str]], document: Document) -> "Draft":
-        """Return this draft with mistakes for the `unfit` keys of `document`, each with its sentence."""
+        """Return this draft with additional mistakes: one for each key of `document` in `unfit`."""
         found = dict(unfit)
         lines = [document.mistake(keys, sentence) for keys, sentence in found.items()]
         return replace(self.with_mistakes(lines), mistaken=self.mistaken.union(found))

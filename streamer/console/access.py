@@ -94,7 +94,7 @@ def _digest(id_: str) -> bytes:
 
 
 STATIC = "static"
-"""Name of the route for files without secrets, which the sign-in page also needs."""
+"""Name of the route for static files, which contain no secrets, and which the sign-in page also needs."""
 SIGN_IN = "sign_in"
 """Name of the sign-in routes."""
 SIGN_OUT = "sign_out"
@@ -163,7 +163,7 @@ class Access:
         return admitted
 
     def sign_in(self, request: web.Request, name: str, shown: str) -> web.Response | None:
-        """Begin a session for `name`, and return the answer with its cookie, or `None` for a wrong token.
+        """Begin a session for `name`; return an answer with a session cookie, or `None` for a wrong token.
 
         Raises `ApiError` for an invalid name, and `ApiError` 429 for a peer that
         has sent too many wrong tokens.
@@ -287,7 +287,7 @@ def _not_signed_in() -> ApiError:
 
 
 def _page_after_sign_in(wanted: str) -> str:
-    """Return the page after signing in: `wanted` if it is a page of the console."""
+    """Return the page to show after signing in: `wanted`, if `wanted` is a page of the console."""
     after = wanted.removeprefix("/console")
     is_ours = wanted.startswith("/console") and after[:1] in {"", "/", "?"}
     is_plain = wanted.isascii() and wanted.isprintable() and not {"\\", " "} & set(wanted)

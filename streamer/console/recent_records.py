@@ -15,8 +15,8 @@ _TIMEOUT_S = 5.0
 class RecentRecords:
     """Cached result of `read`; one call at a time refreshes it, at most once in `every_s` seconds.
 
-    The cache matters because each call opens a consumer if the log is in Kafka.
-    `name` is a plural noun for the records in messages.
+    The cache is necessary because each call of `read` opens a consumer if the log is in
+    Kafka. `name` is a plural noun for the records in messages.
     """
 
     name: str

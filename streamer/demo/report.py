@@ -152,7 +152,7 @@ class DemoReport:
 
     @property
     def is_good(self) -> bool:
-        """True if each sale took its steps in order and once, and only poisoned sales became dead letters."""
+        """True if each sale took its steps in sequence and once, and only poisoned sales are dead letters."""
         wrong = self.due or self.duplicates_in_log or self.early or self.second_rounds
         return bool(self.sent) and not (wrong or self.unexpected_letters)
 

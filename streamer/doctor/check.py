@@ -175,9 +175,9 @@ _SHARE = 0.9
 
 
 class Once(Generic[_Result]):
-    """Makes a call when the first caller needs it, and gives all callers the same result or error.
+    """Makes a call when the first caller asks for its result; all callers get the same result or error.
 
-    A caller that runs out of time does not end the call for other callers.
+    If a caller runs out of time, the call continues for other callers.
     """
 
     def __init__(self, call: Callable[[], Awaitable[_Result]], clock: Clock, *, timeout_s: float) -> None:

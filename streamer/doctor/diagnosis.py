@@ -52,7 +52,7 @@ class Diagnosis:
 
 @dataclass(slots=True, kw_only=True)
 class Doctor:
-    """Checks the set-up in configuration files, without changing it or taking work from a daemon.
+    """Checks the set-up that configuration files describe; changes nothing, and takes no daemon's work.
 
     `areas` selects the areas to check, and `timeout_s` is the time-out of each
     check.
@@ -64,7 +64,7 @@ class Doctor:
     progress: Progress = lambda _done, _all: None
 
     async def diagnose(self, files: Sequence[Path]) -> Diagnosis:
-        """Return the findings about the configuration in `files`, and about the set-up that it describes."""
+        """Return the findings about the configuration in `files`, and about the configured set-up."""
         try:
             document = load_document(files)
         except ConfigurationError as error:

@@ -75,7 +75,7 @@ class LibraryLogger:
         self._last = ""
 
     def log(self, _level: int, _template: str, facility: str, client: str, line: str) -> None:
-        """Log a line, unless it repeats the last line; librdkafka calls this as `logging.Logger.log`."""
+        """Log a line if it differs from the last line; librdkafka calls this like `logging.Logger.log`."""
         if line != self._last:
             _log.debug("kafka.client_said", facility=facility, client=client, line=line)
         self._last = line

@@ -17,7 +17,7 @@ class ProducerDiscarded(RuntimeError):
 
 
 class DisposableProducer:
-    """Holds the only reference to a producer, because the producer ends when the last reference is dropped.
+    """Holds the only reference to a producer, so that dropping this reference ends the producer.
 
     librdkafka ends a producer when the last reference to it is dropped. The end takes 5
     ms in any state of the brokers, ends all threads of the producer, and sends no
@@ -87,7 +87,7 @@ class DisposableProducer:
 
 
 def free(clients: list[object]) -> threading.Thread:
-    """Drop the references in `clients` on a thread of its own, which is returned.
+    """Drop the references in `clients` on a new thread, and return the thread.
 
     A client of librdkafka ends when its last reference is dropped. The end can take as
     long as the resolver needs for a name. On a thread of librdkafka, where Python can

@@ -37,7 +37,7 @@ Key = TypeVar("Key")
 
 
 class BucketHistogram(Histogram):
-    """Histogram that finds the bucket of a value by bisection, not by a comparison with each bound."""
+    """Histogram that finds the bucket of a value by bisection, which is faster than testing each bound."""
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
         """Count `amount`, as `Histogram.observe` does."""
@@ -51,8 +51,8 @@ class BucketHistogram(Histogram):
 class CountersByKey(dict[Key, Counter]):
     """Counters of one metric by the value of a label. A series begins with its first use.
 
-    Most subscribers never have most classes of errors, and every series makes each
-    scrape larger. An alert on such a counter must treat a new series as an
+    Series for all errors would make each scrape large, and most subscribers have only
+    few kinds of errors. An alert on such a counter must treat a new series as an
     increase, because `rate` sees no increase in the first sample.
     """
 

@@ -67,8 +67,8 @@ class Exposition:
     """Renders the metrics of `registry` in its own thread, at most once a second.
 
     For ten subscribers, a page takes a tenth of a second on a slow processor; without a
-    separate thread, it would block the event loop. Any number of scrapers costs at most
-    one page per second and format.
+    separate thread, the page would block the event loop. Any number of scrapers costs
+    at most one page per second and format.
     """
 
     def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""Sampler of the event loop: names the code that blocks the loop, while it blocks."""
+"""Sampler of the event loop: during a block of the loop, it finds the code that blocks."""
 
 import asyncio
 import threading
@@ -52,8 +52,8 @@ class LoopSampler:
     The first block is logged with its stack. One line per minute then counts further
     blocks, because an overloaded machine blocks the loop all the time. Blocks are
     counted separately for each subscriber's plugin and for all other code. A thread
-    takes one sample of the loop's stack during a block, so the log names the blocking
-    code even if that code returns before the log line is written. The thread measures
+    takes one sample of the loop's stack during a block. So the log names the blocking
+    code even if this code returns before the log line is written. The thread measures
     real time and ignores the daemon's clock, because a test can't advance the clock of
     a blocked loop.
     """

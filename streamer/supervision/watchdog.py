@@ -7,10 +7,10 @@ from typing import TextIO
 class Watchdog:
     """Writes the stacks of all threads to `stream` unless `rearm` is called in time.
 
-    The watchdog needs neither the loop nor the interpreter's lock, so it also works
-    while a plugin's C code blocks the loop. The stacks show no variables. `stream` must
-    be a real file. A process has only one watchdog, and only the owner of the process
-    may arm it.
+    The watchdog needs neither the loop nor the interpreter's lock. So the watchdog
+    works even while a plugin's C code blocks the loop. The stacks show no variables.
+    `stream` must be a real file. A process has only one watchdog, and only the owner of
+    the process may arm it.
     """
 
     def __init__(self, stream: TextIO) -> None:

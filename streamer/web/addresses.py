@@ -53,7 +53,7 @@ def is_address(host: str) -> bool:
 
 
 class AddressRefused(OSError):
-    """The settings forbid connections to a target's address; the message says how to allow them."""
+    """The settings forbid connections to a target's address; the message says how to allow the address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from streamer.web.addresses import is_loopback
 _log = structlog.get_logger()
 
 MOST_CONNECTIONS = 64
-"""Most simultaneous requests, without the reserve; also the most connections that wait for a request."""
+"""Most requests at a time, without the reserve. Also the most connections that wait for a request."""
 
 # Reserve for clients on this machine, and for a peer's first request.
 _RESERVE = 8
@@ -72,11 +72,11 @@ class Guard:
     connection that waits for a request. The closed connection belongs to the same peer,
     or to the peer with the most connections. Connections whose last request was
     answered are closed first, because a new connection's request can be on its way. So
-    a client that sends a request at once gets an answer, even if its peer opens further
-    connections without end. Requests have a separate bound. At this bound, the guard
-    closes a request whose body is still arriving; if there is no such request, the
-    guard refuses the new request. Requests for `probes`, whose handlers never wait, are
-    always answered.
+    a client that sends a request at once gets an answer, even if other clients at the
+    same address keep opening connections. Requests have a separate bound. At this
+    bound, the guard closes a request whose body is still arriving; if there is no such
+    request, the guard refuses the new request. Requests for `probes`, whose handlers
+    never wait, are always answered.
     """
 
     def __init__(self, section: str, probes: Iterable[str] = ()) -> None:

@@ -32,7 +32,7 @@ class ProxyFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """Proxy to a server; `named_by` is the setting or the environment variable that names it.
+    """Proxy to a server; `named_by` is the setting or the environment variable that names the proxy.
 
     `url` holds no credentials, so that a library's message can't repeat them.
     """
@@ -97,8 +97,8 @@ async def send(
 ) -> aiohttp.ClientResponse:
     """Send a request through `proxy`, and return the answer of any status. Redirects are not followed.
 
-    `http` must have no secret default headers, because aiohttp also sends them to
-    the proxy. Raises `ProxyFailed` and aiohttp's errors.
+    `http` must have no secret default headers, because aiohttp also sends default
+    headers to the proxy. Raises `ProxyFailed` and aiohttp's errors.
     """
     if proxy is None:
         return await http.request(method, url, allow_redirects=False, **options)

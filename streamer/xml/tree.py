@@ -45,7 +45,7 @@ class Element:
         return next((child for child in self.children if child.name == name), None)
 
     def text(self, name: str) -> str | None:
-        """Return the text of the first child with this name; `None` if it is empty or missing."""
+        """Return the text of the first child with this name; `None` if the child is empty or missing."""
         child = self.child(name)
         return (child.content.strip() or None) if child else None
 

@@ -1,4 +1,4 @@
-"""Answer of a target, limited in size, and the outcome that follows from it."""
+"""Answer of a target, limited in size, and the outcome that follows from the answer."""
 
 import re
 from collections.abc import Mapping
@@ -104,7 +104,7 @@ class Answer:
     def code(self) -> str:
         """The target's error code in lower_snake_case; empty if there is none.
 
-        The code is in `error`, `error.code`, `error.type` or `code`, or it is the
+        The code is in `error`, `error.code`, `error.type` or `code`, or the code is the
         last part of the `type` of RFC 9457 problem details.
         """
         found = self.json or {}
@@ -130,7 +130,7 @@ def fitting(found: JsonObject) -> JsonObject:
 
 
 def _size(found: JsonObject) -> int | None:
-    """Return the size of `found` as JSON in bytes; `None` if it is nested too deeply for orjson."""
+    """Return the size of `found` as JSON in bytes; `None` if `found` is nested too deeply for orjson."""
     try:
         return len(orjson.dumps(found, default=exact_default))
     except TypeError:

@@ -1,4 +1,4 @@
-"""Connections to one server, with checks of its address and TLS, and limits of size and time."""
+"""Connections to one server, with checks of the server's address and TLS, and limits of size and time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SHORTEST = 4
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """Removes known secrets from bytes, in every form in which a target can repeat them."""
+    """Removes known secrets from bytes, in every form in which a target can repeat a secret."""
 
     forms: tuple[bytes, ...] = field(default=(), repr=False)
 
@@ -73,7 +73,7 @@ HEADERS: Mapping[str, str] = {
 
 
 class Unreached(RetryLater):
-    """The server gave no answer or only a part of it, so it is uncertain whether the request took effect.
+    """The server gave no complete answer, so it is uncertain whether the request took effect.
 
     `failure` says whether the server was too slow or could not be reached.
     """

@@ -1,4 +1,4 @@
-"""Credentials of requests, which are renewed when they are refused or about to expire."""
+"""Credentials of requests; refused credentials and credentials that are about to expire are renewed."""
 
 import asyncio
 from collections.abc import Mapping
@@ -74,7 +74,7 @@ class Credentials(Protocol):
         ...
 
     async def renewed(self, refused: Proof) -> Proof | None:
-        """Return a proof other than `refused`, or `None` if there is none; raises `NoToken`."""
+        """Return a proof other than `refused`, or `None` if no other proof exists; raises `NoToken`."""
         ...
 
     async def close(self) -> None:
@@ -115,7 +115,7 @@ class ClientCredentials:
         self._fetching: asyncio.Task[Proof] | None = None
 
     async def proof(self) -> Proof:
-        """Return the token's proof; fetch a new token when it is about to expire."""
+        """Return the token's proof; fetch a new token if the present token is about to expire."""
         if self._proof is not None and self._clock.monotonic() < self._renew_at:
             return self._proof
         return await self._fetched()

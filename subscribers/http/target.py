@@ -48,7 +48,7 @@ _TOKEN = re.compile(r"(?=(?:[\w-]*\d){3})(?=[\w-]*[A-Za-z])[\w-]{16,}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Request of one attempt; `key` is its idempotency key, which is empty for a request that only reads.
+    """Request of one attempt; `key` is the idempotency key, which is empty for a request that only reads.
 
     The content is `ready`, or without it, `body` as JSON. `DELETE` and `GET` have no
     content. `headers` are additional headers, which can't replace the headers for
@@ -86,11 +86,11 @@ class Request:
 class HttpTarget:
     """Sends requests to one target, and turns its answers into outcomes.
 
-    A request with an idempotency key has it in the headers `Idempotency-Key` (IETF
-    draft) and `webhook-id` (Standard Webhooks). With signing secrets, the request also
-    has signatures. In both headers, the key is percent-encoded as in a URL, and full
-    stops are encoded as well. `secrets` and the secrets of the settings are removed
-    from answers. Entering raises `ConfigurationError` for unusable certificates.
+    The idempotency key of a request is in the headers `Idempotency-Key` (IETF draft)
+    and `webhook-id` (Standard Webhooks). With signing secrets, the request also has
+    signatures. In both headers, the key is percent-encoded as in a URL, and full stops
+    are encoded as well. `secrets` and the secrets of the settings are removed from
+    answers. Entering raises `ConfigurationError` for unusable certificates.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class HttpTarget:
             return exc.outcome
 
     def preview(self, request: Request) -> Preview | Outcome:
-        """Return the request as `send` sends it, with secrets masked, or the outcome if it can't be sent."""
+        """Return the request as `send` sends it, with secrets masked, or the outcome without a request."""
         content = _content(request)
         if not isinstance(content, bytes):
             return content
@@ -188,7 +188,7 @@ class HttpTarget:
     async def examined(
         self, url: URL | None = None, *, headers: Mapping[str, str] | None = None
     ) -> TargetReport:
-        """Return a report on the target, which covers its address, TLS, a token, and a harmless request.
+        """Return a report on the target's address and TLS, a token, and the answer to a harmless request.
 
         The request goes to `url`; the default is the address in the settings.
         `headers` are added to the request. The method opens and closes the

@@ -21,7 +21,7 @@ _OF_SYSTEM = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class TargetTls:
-    """TLS context of new connections; a changed certificate file replaces it within five seconds.
+    """TLS context of new connections; after a change of a certificate file, it is replaced within 5 s.
 
     The context trusts the authorities in `ca_file`, or without `ca_file`, the system's
     authorities. All targets without any certificate file share a context. Files are
@@ -105,7 +105,7 @@ def _context(ca_file: Path | None, certificate: ClientCertificate | None) -> ssl
 
 @lru_cache(maxsize=4)
 def _of_system(_places: tuple[str | None, ...]) -> ssl.SSLContext:
-    """Return a context that trusts the system's authorities; it must not be changed later."""
+    """Return a context that trusts the system's authorities; a caller must not change this context."""
     return ssl.create_default_context()
 
 

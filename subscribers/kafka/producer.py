@@ -77,7 +77,7 @@ class _Call:
 
 
 class ReportingProducer:
-    """Writes records and returns their reports; several threads can call it at the same time.
+    """Writes records and returns the records' reports; several threads can use it at the same time.
 
     A fatal error of librdkafka, or a record without a report, ends the producer,
     and the next call creates a new one. So no record is written long after its call

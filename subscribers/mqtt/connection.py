@@ -141,7 +141,7 @@ class BrokerConnection:
         return self._ended_by is None
 
     def take_refusal(self) -> BrokerRefused | None:
-        """Return why the broker ended the connection; return `None` if this was reported before."""
+        """Return why the broker ended the connection; return `None` if the reason was reported before."""
         if self._is_told or not isinstance(self._ended_by, BrokerRefused):
             return None
         self._is_told = True
@@ -233,7 +233,7 @@ class BrokerConnection:
         return BrokerAnswer()
 
     async def _acknowledged(self, message: Publish) -> BrokerAnswer:
-        """Send `message` and wait for its answer; the caller has acquired a slot of the window."""
+        """Send `message` and wait for the broker's answer; the caller holds a slot of the window."""
         try:
             self._check()
             packet_id = next(number for number in self._ids if number not in self._waiting)
@@ -258,14 +258,14 @@ class BrokerConnection:
         return packet
 
     def _check(self) -> None:
-        """Raise the error that ended the connection; the message that is not sent yet can't be its reason."""
+        """Raise the error that ended the connection; an unsent message can't be the reason for the error."""
         if isinstance(self._ended_by, BrokerRefused):
             raise BrokerRefused(str(self._ended_by), answer=self._ended_by.answer)
         if self._ended_by is not None:
             raise self._ended_by
 
     def _check_limits(self, message: Publish) -> None:
-        """Raise an error for a message that the broker does not allow, because the broker would disconnect."""
+        """Raise an error for a message for which the broker would disconnect, such as a large message."""
         if message.qos > self._limits.maximum_qos:
             raise BrokerRefused(
                 f"{self._broker} can't take the message", answer=BrokerAnswer(code=_QOS_NOT_SUPPORTED)

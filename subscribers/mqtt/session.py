@@ -16,7 +16,7 @@ class MqttSession:
 
     Deliveries that ask at the same time share one attempt and its result. The session
     does not resend unacknowledged messages. Dispatch resends the messages from the log,
-    because it knows whether this process still owns their events.
+    because dispatch knows whether this process still owns the events.
     """
 
     def __init__(self, broker: Broker, clock: Clock, random: Callable[[], float]) -> None:

@@ -169,7 +169,7 @@ class MqttSettings(BaseModel):
 
     @property
     def broker(self) -> tuple[str, str, int]:
-        """Scheme, host and port; raises `ValueError` for a url without them or with other parts."""
+        """Scheme, host and port; raises `ValueError` if a part is missing or the url has other parts."""
         try:
             parts, host = split_url(self.url)
         except ValueError:

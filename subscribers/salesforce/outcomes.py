@@ -76,7 +76,7 @@ def refusal_delay_s(attempt: int, tries: int) -> float | None:
 def outcome_of_publishing(result: PublishResult, event: str, *, again_s: float | None) -> Outcome:
     """Return the outcome of publishing an `event`.
 
-    A refusal without a known reason can be temporary, so it is a retry after
+    A refusal without a known reason can be temporary, so the outcome is a retry after
     `again_s` seconds. If `again_s` is `None`, the event is rejected.
     """
     match result:

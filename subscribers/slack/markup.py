@@ -35,9 +35,9 @@ def mrkdwn(text: str) -> JsonObject:
 def safe_members(body: JsonObject) -> JsonObject:
     """Return the members of a message with every mrkdwn text escaped, except `WrittenText`.
 
-    The mrkdwn texts are the message's text, the text objects of its blocks, and the
-    texts and values of its attachments. Slack shows plain text unchanged, so plain
-    text is not escaped.
+    The mrkdwn texts are the message's text, the text objects of the message's blocks,
+    and the texts and values of the message's attachments. Slack shows plain text
+    unchanged, so plain text is not escaped.
     """
     members = {name: _safe(value, SECTION_CHARACTERS) for name, value in body.items() if value is not None}
     if isinstance(body.get("text"), str):

@@ -21,9 +21,9 @@ _OF_FAULTS = frozenset({200, 202, 400, 500})
 class SoapService:
     """Operations of one service at an `http` target.
 
-    If a rule of the settings matches a fault, the rule decides the outcome.
-    Otherwise, the fault's code decides it, if the status is one that SOAP uses for
-    faults. Every other answer has the outcome of its status.
+    If a rule of the settings matches a fault, the rule decides the outcome. Otherwise,
+    the fault's code decides the outcome, if SOAP uses the answer's status for faults.
+    Every other answer has the outcome of its status.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ class Exporter(Protocol):
     """Sender of spans to one collector. All calls come from one thread."""
 
     def export(self, spans: Sequence[Span], /) -> str:
-        """Send `spans`, and return the reason why the collector did not accept them, or an empty text."""
+        """Send `spans`; return the reason why the collector did not accept the spans, or an empty text."""
         ...
 
     def close(self) -> None:

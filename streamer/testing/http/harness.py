@@ -51,7 +51,7 @@ class HttpHarness(SubscriberContract):
     async def connected(
         self, usual: Answering | None = None, clock: Clock | None = None
     ) -> AsyncIterator[tuple[ScriptedTarget, Trial]]:
-        """Open a target that answers with `usual`, and a subscriber that delivers to it."""
+        """Open a target that answers with `usual`, and a subscriber that delivers to this target."""
         async with self.scripted(usual) as target, self.trial(target.url, clock) as trial:
             yield target, trial
 
