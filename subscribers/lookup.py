@@ -137,12 +137,12 @@ class HttpLookup(HttpSubscriber):
 
     @property
     def batch(self) -> int:
-        """Most records that one request reads."""
+        """Largest number of records that one request reads."""
         return self._settings.batch.most if self._settings.batch else 1
 
     @property
     def max_in_flight(self) -> int:
-        """Most requests at the same time."""
+        """Largest number of requests at the same time."""
         return self._settings.max_in_flight
 
     def preview(self, record_id: str, /) -> Preview:

@@ -118,7 +118,7 @@ class DaemonState(Protocol):
 
 
 MOST_SEARCHES = 4
-"""Most simultaneous searches for events in one process. A search takes some MB and a thread."""
+"""Largest number of simultaneous searches for events in one process. A search needs some MB and a thread."""
 _SWITCHBOARD_TIMEOUT_S = 5.0
 _NOT_OPEN = "The log is not open: the daemon is starting, stopping or waiting for the log; see /readyz."
 

@@ -34,7 +34,7 @@ def conflict(redrive: Redrive, what: str) -> ApiError:
 
 
 MOST_LETTERS = 1_000
-"""Most dead letters, parked keys, continuity or audit records in one list."""
+"""Largest number of dead letters, parked keys, continuity records or audit records in one list."""
 _Model = TypeVar("_Model", bound=BaseModel)
 
 

@@ -54,7 +54,7 @@ class Plan:
     def made_of(self, name: SubscriberName) -> tuple[object, ...]:
         """Return the settings that the subscriber is made from.
 
-        If they change, the subscriber must be replaced.
+        If these settings change, the subscriber must be replaced.
         """
         org = self.settings.org if name in self.org_users else None
         subscribers = self.settings.subscribers

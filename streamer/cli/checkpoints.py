@@ -50,7 +50,7 @@ Channel = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceOptions:
-    """Options for the new position; exactly one must be given."""
+    """Options for the new position; exactly one option must be given."""
 
     replay_id: Annotated[
         str | None,

@@ -230,7 +230,7 @@ async def show(
 
 
 def joined(types: Sequence[str] | None) -> str | None:
-    """Return patterns of event types, joined as the API takes them."""
+    """Return patterns of event types as one text, in the form that the API accepts."""
     return ",".join(types) if types else None
 
 

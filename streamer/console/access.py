@@ -1,9 +1,9 @@
 """Access to the console: sessions, visitors, and security headers.
 
-Four checks keep a foreign website in an operator's browser from making a change:
-the `Host` header (against DNS rebinding, if there is no token), the `Origin`
-header, the session's cookie, which browsers do not send from other sites, and the
-CSRF token in the form.
+Four checks keep a foreign website in an operator's browser from making a change. The
+first two cover the `Host` header (against DNS rebinding, if there is no token) and the
+`Origin` header. The other two cover the session's cookie, which browsers do not send
+from other sites, and the CSRF token in the form.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from streamer.console.forms import Fields, first, form_of
 from streamer.settings import ConsoleSettings
 
 MOST_SESSIONS = 64
-"""Most sessions at a time. A further session ends the least recently used session."""
+"""Largest number of sessions. A further session ends the least recently used session."""
 
 _SESSION_ID_BYTES = 32
 

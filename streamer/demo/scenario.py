@@ -39,7 +39,7 @@ def record_of(key: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """Steps that the targets have taken, in the targets' own view.
+    """Steps that the targets have taken, according to the targets' own records.
 
     `taken` counts the accepted attempts of each delivery, by idempotency key.
     `early` counts steps that a target took before the same event's preceding step.

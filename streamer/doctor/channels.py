@@ -183,7 +183,7 @@ def selection_verdicts(
 
 
 def _wanted(patterns: Mapping[str, Sequence[str]], announced: frozenset[str]) -> Mapping[str, list[str]]:
-    """Return the subscribers of each entity that a pattern names, but that is missing in the org's selection."""
+    """Return the subscribers of each entity that a pattern names, but that is not in `announced`."""
     wanted: dict[str, list[str]] = {}
     for subscriber, each in patterns.items():
         for entity in {_entity_of(pattern) for pattern in each} - announced - {None}:

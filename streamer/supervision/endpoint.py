@@ -101,9 +101,9 @@ async def serving(health: Health, exposition: Exposition, *, host: str, port: in
     """Serve `/metrics`, `/healthz` and `/readyz` inside the context; yields the port.
 
     `/healthz` (liveness) and `/readyz` (readiness) answer 200, or 503 when a probe
-    fails. The JSON has the result of each probe, the problems and the `state` of
-    the process in one word. The context closes the `exposition`. Port 0 takes a
-    free port. The image's health check finds the address in the file of
+    fails. The JSON has the result of each probe, the problems and the `state` of the
+    process in one word. The context closes the `exposition`. With port 0, the system
+    chooses a free port. The image's health check finds the address in the file of
     `announced`. Raises `ConfigurationError` when the address is not available.
     """
     with closing(exposition):

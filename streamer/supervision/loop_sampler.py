@@ -47,7 +47,7 @@ class _Repeats:
 
 @dataclass(slots=True, kw_only=True)
 class LoopSampler:
-    """Logs and counts blocks of the event loop longer than `limit_s` seconds.
+    """Logs and counts blocks of the event loop that last longer than `limit_s` seconds.
 
     The first block is logged with its stack. One line per minute then counts further
     blocks, because an overloaded machine blocks the loop all the time. Blocks are

@@ -105,8 +105,8 @@ class SubscribersCondition:
     async def followed(self, clock: Clock, *, within_s: float) -> None:
         """Wait until every subscriber follows the log, but at most `within_s` seconds.
 
-        A new subscriber that starts at the latest event must not miss events that
-        arrive during its start.
+        Without this wait, a new subscriber that starts at the latest event could miss
+        events that arrive during its start.
         """
         end = clock.monotonic() + within_s
         while not self.all_follow and clock.monotonic() < end:

@@ -90,7 +90,7 @@ class Trial:
         return outcome
 
     async def expect_all(self, kinds: Kinds, deliveries: Sequence[Delivery], *, when: str) -> None:
-        """Deliver in one call; each outcome must be of `kinds`."""
+        """Deliver all events in one call; the outcome of each event must be of `kinds`."""
         for outcome in await self.outcomes(deliveries):
             expect(kinds, outcome, when=when)
 

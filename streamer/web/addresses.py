@@ -1,4 +1,4 @@
-"""Rules for targets' addresses: private and similar addresses must be allowed."""
+"""Rules for targets' addresses; private and similar addresses are refused unless a rule allows them."""
 
 import asyncio
 import socket

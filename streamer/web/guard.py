@@ -16,7 +16,7 @@ from streamer.web.addresses import is_loopback
 _log = structlog.get_logger()
 
 MOST_CONNECTIONS = 64
-"""Most requests at a time, without the reserve. Also the most connections that wait for a request."""
+"""Largest number of requests without the reserve, and largest number of idle connections."""
 
 # Reserve for clients on this machine, and for a peer's first request.
 _RESERVE = 8

@@ -47,7 +47,7 @@ async def listening(
     tls: TlsFiles | None = None,
     probes: Iterable[str] = (),
 ) -> AsyncIterator[int]:
-    """Serve `app` at `host` inside the context; yields the port. Port 0 takes a free port.
+    """Serve `app` at `host` inside the context; yields the port. With port 0, the system chooses a free port.
 
     At most 64 requests run at a time, at most three quarters of them from one
     address; further requests get 503. The same number of connections can wait for a

@@ -77,9 +77,9 @@ def proxy_for(url: URL, *, setting: str | None = None, key: str = "") -> Proxy |
     """Return the proxy for requests to `url`, or `None` for a direct connection.
 
     The proxy comes from `setting` at `key` in the configuration. Without a setting, the
-    variables `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` decide. Their values are read
-    once, at the first call. aiohttp's `trust_env` is not used: it also finds this
-    proxy, but takes passwords from `~/.netrc`, and reads the environment and this file
+    variables `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` decide. The values of these
+    variables are read once, at the first call. aiohttp's `trust_env` is not used,
+    because it takes passwords from `~/.netrc`, and reads this file and the environment
     on a thread for each request. Raises `ConfigurationError`.
     """
     if setting is None:

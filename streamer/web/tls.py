@@ -26,8 +26,8 @@ Seen = tuple[tuple[int, int, int], ...] | int | None
 class TlsFiles:
     """PEM files of a listener; `section` of the configuration names them.
 
-    With `client_ca_file`, a client must present a certificate from one of these
-    authorities.
+    With `client_ca_file`, a client must present a certificate from an authority in this
+    file.
     """
 
     section: str

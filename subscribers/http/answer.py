@@ -21,10 +21,10 @@ from subscribers.holds import BUSY_S, RECHECK_S
 from subscribers.http.complaint import complaint
 
 EXCERPT_BYTES = 20_000
-"""Most bytes of an answer that a receipt or a dead letter keeps."""
+"""Largest number of bytes of an answer that a receipt or a dead letter keeps."""
 
 READ_BYTES = 1024 * 1024
-"""Most bytes of an answer that are read."""
+"""Largest number of bytes that are read from an answer."""
 
 _LONGEST_CODE = 100
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 LONGEST = 500
-"""Most characters of a target's message that a reason repeats."""
+"""Largest number of characters of a target's message that a reason repeats."""
 
 _MOST_ERRORS = 3
 _DEEPEST = 4

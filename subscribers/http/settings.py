@@ -133,9 +133,9 @@ def rule_for(allow_private: AllowedPrivate, *, loopback: bool) -> AddressRule:
 def checked_url(name: str, url: str, *, allow_http: bool, rule: AddressRule | None = None) -> str:
     """Return `url` if it is absolute, contains no credentials, and is https, loopback or allowed.
 
-    `rule` must admit an IP address in the URL. Without a rule, the address is not
-    checked here. Like the addresses of a host name, the address is checked when a
-    connection is made.
+    If the URL contains an IP address, `rule` must admit the address. Without a rule,
+    the address is not checked here. Like the addresses of a host name, the address is
+    checked when a connection is made.
 
     Raises `ValueError` with the name of the setting. The message never repeats the
     URL, which can be a secret.

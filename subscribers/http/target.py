@@ -50,11 +50,11 @@ _TOKEN = re.compile(r"(?=(?:[\w-]*\d){3})(?=[\w-]*[A-Za-z])[\w-]{16,}")
 class Request:
     """Request of one attempt; `key` is the idempotency key, which is empty for a request that only reads.
 
-    The content is `ready`, or without it, `body` as JSON. `DELETE` and `GET` have no
-    content. `headers` are additional headers, which can't replace the headers for
-    authentication, signatures and the key. `secrets` are secrets of this content only,
-    and are removed from the answer. `traceparent` passes the trace of the attempt to
-    the target (W3C Trace Context).
+    The content is `ready`, or if `ready` is missing, `body` as JSON. `DELETE` and `GET`
+    have no content. `headers` are additional headers, which can't replace the headers
+    for authentication, signatures and the key. `secrets` are secrets of this content
+    only, and are removed from the answer. `traceparent` passes the trace of the attempt
+    to the target (W3C Trace Context).
     """
 
     method: str

@@ -112,7 +112,7 @@ class Mqtt:
         )
 
     async def examine_target(self) -> TargetReport:
-        """Connect with the credentials and disconnect, with a client id that takes over no session."""
+        """Connect with the credentials and a client id that belongs to no session, and disconnect."""
         broker = _broker(self._settings, self._context)
         apart = replace(
             broker.connect, client_id=_new_id(self._context.name), clean_start=True, session_expiry_s=0

@@ -48,7 +48,7 @@ class Salesforce:
 
     @property
     def batch_size(self) -> int:
-        """Most deliveries in one call; a call of an Apex method has only one delivery."""
+        """Largest number of deliveries in one call; a call of an Apex method has only one delivery."""
         return 1 if self._settings.call is not None else self._settings.batch_size
 
     @property

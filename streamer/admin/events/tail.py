@@ -112,7 +112,7 @@ def _where_mistake(_keys: Keys, sentence: str, detail: str) -> ConfigurationErro
 
 
 MOST_CLIENTS = 8
-"""Most clients that follow the log of one process at a time."""
+"""Largest number of clients that follow the log of one process at the same time."""
 
 _MOST_LINES = 1_000
 _MOST_BYTES = 4 * 1024 * 1024

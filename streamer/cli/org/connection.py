@@ -44,7 +44,7 @@ class ConfiguredChannels:
     patterns: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def subscribers_of(self, path: str, name: str) -> list[str]:
-        """Return the subscribers that take the entity or platform event `name` on the channel at `path`."""
+        """Return the subscribers to the entity or platform event `name` on the channel at `path`."""
         carried = replace(Carried.by(path), name=name)
         return [each for each, patterns in self.patterns if any(map(carried.can_match, patterns))]
 

@@ -108,7 +108,7 @@ def _accounts_in_order(accounts: Sequence[JsonObject]) -> list[JsonObject]:
 
 
 MOST_ROWS = 50
-"""Most rows of the tail's first page, and of one answer to the page's script."""
+"""Largest number of rows on the tail's first page, and in one answer to the page's script."""
 # The page then sends a new request, which detects an ended session.
 _LONGEST_S = 600.0
 # This pause limits rendering to 200 rows per second, so that a page costs a busy daemon little.
