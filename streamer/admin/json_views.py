@@ -134,8 +134,8 @@ def parked_json(subscriber: SubscriberName, parked: ParkedKey) -> JsonObject:
 def filter_json(letters: LetterFilter) -> JsonObject:
     """Return the set fields of a filter.
 
-    The result contains at most 20 ids; `further_ids` is the number of ids that it does
-    not contain.
+    The result contains at most 20 ids; `further_ids` is the number of ids beyond these
+    20.
     """
     ids = None if letters.ids is None else sorted(letters.ids)
     said: Mapping[str, str | int | Sequence[str] | None] = {

@@ -54,11 +54,10 @@ _KEY = re.compile(r"[\w.*/ -]{0,63}")
 class Document:
     """Merged data of the configuration's files, with file and line of each part, and fingerprints.
 
-    `indirect` holds the keys whose values came from the environment or another
-    file, as secrets do. `files` maps keys to the files with an expression, a
-    template or a table; `secret_files` maps keys to all other files. `mistakes`
-    maps keys to the messages about unreadable values, which are an empty text in
-    `data`.
+    `indirect` holds the keys whose values came from the environment or another file, as
+    secrets do. `files` maps keys to the files with an expression, a template or a
+    table; `secret_files` maps keys to all other files. `mistakes` maps keys to messages
+    about unreadable values; in `data`, an empty text replaces such a value.
     """
 
     data: Any

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from streamer.channel_paths import ChannelKind, change_channel, changed_entity, name_in_type
 
 KINDS = ("created", "updated", "deleted", "undeleted", "gap", "snapshot")
-"""Last parts of change events' types."""
+"""Last parts of the types of change events."""
 
 _NOTIFIED = KINDS[:4]
 _OF_RECORDS = ("record_id", "entity", "fields")

@@ -268,7 +268,7 @@ _REFUSED_STATUS = 422
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
-    """Outage of the ERP: its begin in seconds since the start, and its duration in seconds."""
+    """Outage of the ERP: when the outage begins, in seconds after the demo's start, and its duration."""
 
     at_s: float = 20.0
     lasts_s: float = 10.0

@@ -1,4 +1,4 @@
-"""Checks. Each answers one question about a set-up; all run concurrently, each with a time-out."""
+"""Checks. Each check answers one question about a set-up; all checks run concurrently, each with a time-out."""
 
 import asyncio
 import re

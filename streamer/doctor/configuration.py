@@ -108,7 +108,7 @@ def _validity(certificate: x509.Certificate, key: str, now: datetime) -> CheckRe
 _NAMED = re.compile(r"salesforce\.(?:cdc|event|outbound)\.(\w+)(?:\.|$)", re.ASCII)
 _NAME = re.compile(r"\w+", re.ASCII)
 Describes = Mapping[str, Once[JsonObject]]
-"""Salesforce's describe of each object that the configuration names."""
+"""Salesforce's description of each object that the configuration names, by the object's name."""
 
 
 def field_checks(settings: Settings, session: OrgSession, *, timeout_s: float) -> Iterator[Check]:

@@ -182,7 +182,7 @@ class ChannelMetrics:
                 self.unrepaired[record.cause].inc()
 
     def large_texts(self, **counts: int) -> None:
-        """Count large texts that arrived as diffs, by result, one of `TEXT_RESULTS`."""
+        """Count large texts that arrived as diffs, by their result, which is one of `TEXT_RESULTS`."""
         for result, count in counts.items():
             self.texts[result].inc(count)
 
@@ -308,7 +308,7 @@ class SubscriberMetrics:
     label_values: LabelValues
 
     def attempted(self, event: Event, outcome: Outcome, seconds: float | None, trace_id: str = "") -> None:
-        """Count an attempt at `event` that took `seconds`, or `None` if no request was sent.
+        """Count an attempt at `event`; `seconds` is its duration, or `None` if no request was sent.
 
         The `trace_id` of a sampled event becomes an exemplar of the histograms.
         """

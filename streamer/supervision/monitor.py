@@ -27,7 +27,7 @@ _log = structlog.get_logger()
 
 
 class Monitor:
-    """Checks the parts once a second, and at each liveness probe.
+    """Checks the daemon's parts once a second, and at each liveness probe.
 
     While a broker, Salesforce or a target is unavailable, work has a reason to
     wait. Work that waits without a reason is a fault of this process, which a

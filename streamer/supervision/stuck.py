@@ -69,7 +69,7 @@ class StuckLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> "StuckLimits":
-        """Return the limits from the configuration, raised above the deadlines of each part."""
+        """Return the configured limits; a limit that is shorter than the deadlines of its part is raised."""
         asked_s = settings.observe.stuck_after_s
         # An append can wait for another append, for new topics, for its own deadline, and
         # until its producer is discarded.

@@ -259,7 +259,7 @@ class _Arriving(asyncio.Protocol):
 
 
 def _crowd(connections: list[_Connection], peer: str) -> list[_Connection]:
-    """Return the candidates to close for a new entry of `peer`, or an empty list while there is room."""
+    """Return the entries that can be closed for a new entry of `peer`; return no entries if there is room."""
     own = [each for each in connections if each.peer == peer]
     if len(own) >= _most_of_peer():
         return own

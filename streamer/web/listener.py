@@ -27,7 +27,7 @@ _NO_CODING = "identity"
 
 
 def refused_address(error: OSError, *, host: str, port: int) -> str:
-    """Return the reason why a listener can't open an address, in words."""
+    """Return the reason why a listener can't open an address, in an operator's words."""
     if error.errno == errno.EADDRINUSE:
         return f"{host}:{port} is already in use"
     # asyncio's message repeats the address; an unresolvable name has a negative error number.
@@ -49,14 +49,14 @@ async def listening(
 ) -> AsyncIterator[int]:
     """Serve `app` at `host` inside the context; yields the port. With port 0, the system chooses a free port.
 
-    At most 64 requests run at a time, at most three quarters of them from one
-    address; further requests get 503. The same number of connections can wait for a
-    request, and a new connection replaces the connection that has been idle for
-    longest. `probes` are paths of routes that answer without waiting; a GET of a
-    probe is always answered. A connection that sends nothing, or half a request,
-    for 15 s is closed. A compressed body is refused. With `tls`, a handshake takes
-    at most 5 s. Raises `ConfigurationError`, which names the `section` of the
-    configuration, when the address or a file of `tls` is unusable.
+    At most 64 requests run at a time, at most three quarters of them from one address;
+    further requests get 503. The same number of connections can wait for a request, and
+    a new connection replaces the connection that has been idle for longest. `probes`
+    are paths of routes that answer without waiting; a GET of a probe is always
+    answered. A connection is closed if it sends nothing, or only a part of a request,
+    for 15 s. A compressed body is refused. With `tls`, a handshake takes at most 5 s.
+    Raises `ConfigurationError`, which names the `section` of the configuration, when
+    the address or a file of `tls` is unusable.
     """
     guard = Guard(section, probes)
     app.middlewares.extend((guard.watched, _uncompressed))
@@ -128,7 +128,7 @@ def _handler(server: web.Server) -> web.RequestHandler:
 
 
 class _ReticentHandler(web.RequestHandler):
-    """Handler whose answers never quote an invalid request, because its address or a header can be secret."""
+    """Handler whose answers never quote an invalid request, because a request can contain secrets."""
 
     __slots__ = ()
 

@@ -34,7 +34,8 @@ class ProxyFailed(Exception):
 class Proxy:
     """Proxy to a server; `named_by` is the setting or the environment variable that names the proxy.
 
-    `url` holds no credentials, so that a library's message can't repeat them.
+    `url` holds no credentials, so that a library's message can't repeat the
+    credentials.
     """
 
     url: URL

@@ -115,7 +115,7 @@ async def _renew(files: TlsFiles, context: ssl.SSLContext, before: Seen) -> None
 
 
 def seen(files: Iterable[Path]) -> Seen:
-    """Return a value that changes with `files`, from directory data only."""
+    """Return a value that changes when `files` change, without reading the files."""
     try:
         found = [file.stat() for file in files]
     except OSError as error:

@@ -51,7 +51,7 @@ class Proof:
 
 
 class NoToken(RetryLater):
-    """The token endpoint gave no token; check its URL and the client's credentials.
+    """The token endpoint gave no token; check the endpoint's URL and the client's credentials.
 
     `answer` is the endpoint's answer, if there was one. `failure` is the class of
     the failure.

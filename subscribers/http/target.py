@@ -161,7 +161,7 @@ class HttpTarget:
             return exc.outcome
 
     def preview(self, request: Request) -> Preview | Outcome:
-        """Return the request as `send` sends it, with secrets masked, or the outcome without a request."""
+        """Return the request as `send` sends it, secrets masked, or the outcome if there is no request."""
         content = _content(request)
         if not isinstance(content, bytes):
             return content

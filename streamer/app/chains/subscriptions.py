@@ -1,4 +1,4 @@
-"""Chains of subscribers in the terms of the log and of dispatch."""
+"""Chains of subscribers, as the log and dispatch represent them."""
 
 from collections.abc import Callable
 
