@@ -71,7 +71,7 @@ class Query:
             return None
 
     def found(self, delivery: Delivery) -> Any:
-        """Return the value of the expression over `delivery`, which can be `None`; raises `Unevaluated`."""
+        """Return the expression's value over `delivery`; the value can be `None`. Raises `Unevaluated`."""
         if self._path:
             return _at(self._path, delivery)
         try:

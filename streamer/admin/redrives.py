@@ -265,7 +265,7 @@ def _open(board: ControlState, id_: str) -> Redrive:
 
 
 def _superseded_by_order(records: Iterable[AuditRecord]) -> Counter[str | None]:
-    """Count the dead letters of each order that were superseded before their turn."""
+    """For each order, count the dead letters that were superseded before their turn."""
     counts = Counter[str | None]()
     for each in records:
         if each.what == _SUPERSEDED:

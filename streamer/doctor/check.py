@@ -1,4 +1,4 @@
-"""Checks. Each check answers one question about a set-up; all checks run concurrently, each with a time-out."""
+"""Checks, each of a single question about a set-up; all checks run concurrently with a time-out."""
 
 import asyncio
 import re

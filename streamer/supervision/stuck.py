@@ -88,7 +88,7 @@ class StuckLimits:
 
 
 class StuckDetector:
-    """Finds stalled parts by the times between its own observations.
+    """Finds stalled parts by comparing successive observations of all parts.
 
     A part is not blamed for time during which the process was stopped or its loop was
     blocked.

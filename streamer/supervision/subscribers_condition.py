@@ -27,7 +27,7 @@ class DispatcherStatus(Protocol):
 
     @property
     def stalled_since(self) -> float | None:
-        """Time when possible work stopped, in monotonic seconds, or `None` while work continues."""
+        """Monotonic time since when possible work has not been done, or `None` while work continues."""
         ...
 
     @property

@@ -17,7 +17,7 @@ class Watchdog:
         self._stream = stream
 
     def rearm(self, limit_s: float) -> None:
-        """Write the stacks once, `limit_s` seconds from now, unless called again before then."""
+        """Write the stacks once after `limit_s` seconds, unless `rearm` is called again before that time."""
         faulthandler.dump_traceback_later(limit_s, file=self._stream)
 
     def disarm(self) -> None:

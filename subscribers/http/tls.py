@@ -21,7 +21,7 @@ _OF_SYSTEM = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class TargetTls:
-    """TLS context of new connections; a change of a certificate file replaces the context in 5 s.
+    """TLS context of new connections, which is replaced within 5 s after a certificate file has changed.
 
     The context trusts the authorities in `ca_file`, or without `ca_file`, the system's
     authorities. All targets without any certificate file share a context. Files are

@@ -115,7 +115,7 @@ class StoryReader:
         )
 
     async def _copy(self, name: SubscriberName, kept: Kept) -> LoggedEvent | None:
-        """Return the newest copy of the event, of all copies that were forwarded to the subscriber `name`."""
+        """Of the event's copies that were forwarded to the subscriber `name`, return the newest copy."""
         found = await self.context.log.history.find(
             EventSearch(
                 event_id=kept.event.id,

@@ -24,7 +24,7 @@ Admits = Callable[[Event], bool]
 """Tests whether a client wants an event; can raise `BrokenRoute`."""
 
 DEADLINE_S = 2.0
-"""Time limit in seconds for evaluating an expression on one request, or on one page of the tail."""
+"""Time limit in seconds for evaluating an expression during one request, or for one page of the tail."""
 
 _SLICE_S = 0.01
 _WHERE = SubscriberName("where")
@@ -187,7 +187,7 @@ class TailClient:
         self._woken.set()
 
     async def lines(self) -> AsyncGenerator[bytes, None]:
-        """Yield buffered lines, each complete, and a heartbeat line every few seconds without events."""
+        """Yield complete lines from the buffer; without events, yield a heartbeat line every few seconds."""
         while True:
             with suppress(TimeoutError):
                 async with self._clock.timeout(_ALIVE_S):
