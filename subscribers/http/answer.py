@@ -251,11 +251,11 @@ def verdict(
 
     If a 409 says that the target has already processed the idempotency key, the request
     counts as delivered. If a 409 says that the target is still processing the key, the
-    outcome is a retry. Any other answer has the outcome of its status in `table`. After
-    429 and 503, `Retry-After` is the duration of a hold of the target. After any other
-    status, `Retry-After` is the delay before the next attempt. `max_hold_s` limits both
-    times. Without `Retry-After`, a hold lasts ten seconds after a 429, and a minute
-    after any other status.
+    outcome is a retry. Any other answer has the outcome of its status in `table`. A
+    retry after 429 or 503 with `Retry-After` becomes a hold of the target.
+    `Retry-After` is the duration of a hold; for any other retry, it is the delay before
+    the next attempt. `max_hold_s` limits both times. Without `Retry-After`, a hold
+    lasts ten seconds after a 429, and a minute after any other status.
     """
     conflict = _key_conflict(answer) if answer.status == _CONFLICT else None
     if conflict is not None:
