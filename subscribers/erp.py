@@ -57,14 +57,14 @@ class ErpSettings(TargetSettings):
 
 
 class Erp(RequestSubscriber):
-    """Upserts one document for each event; the receipt keeps the ERP's answer, such as an invoice number.
+    """Upserts one document for each event; the receipt keeps values from the ERP's answer.
 
-    With `soap`, it calls an operation for each event instead. The content of a
-    request is the subscriber's `content` (not with `soap`) or `body`, or without
-    both, the event's data. A gap event is skipped, because it has no fields.
-    `deletions` decides what happens after a deletion; the ERP need not have the
-    document. An event without any field of the body is skipped, because an empty
-    document would replace the existing one.
+    With `soap`, the plugin calls an operation for each event instead. The content of a
+    request is the subscriber's `content` or `body`, or without both, the event's data.
+    With `soap`, `content` can't be used. A gap event is skipped, because it has no
+    fields. `deletions` decides what happens after a deletion. If the ERP does not know
+    the document, the deletion is skipped. An event without any field of the body is
+    skipped, because an empty document would replace the existing one.
     """
 
     Settings = ErpSettings

@@ -46,13 +46,13 @@ def _mistake(error: JMESPathError) -> str:
 Expression = Annotated[str, AfterValidator(_compiles)]
 """JMESPath expression over a delivery: id, source, type, subject, time, key, data, body and receipts.
 
-It can call the functions of `body`, except those that need tables or keys of the
-configuration.
+An expression can call the functions of `body`, except functions that need tables or
+keys of the configuration.
 """
 
 
 class Unevaluated(ValueError):
-    """The expression fails on a delivery; the message says why."""
+    """The expression can't be evaluated on a delivery; the error's message says why."""
 
 
 class Query:
@@ -64,14 +64,14 @@ class Query:
         self._path = _path(compiled.parsed)
 
     def of(self, delivery: Delivery) -> Any:
-        """Return the value of the expression over `delivery`; `None` also in case of an error."""
+        """Return the value of the expression over `delivery`; return `None` if the expression fails."""
         try:
             return self.found(delivery)
         except Unevaluated:
             return None
 
     def found(self, delivery: Delivery) -> Any:
-        """Return the value of the expression over `delivery`, which can be `None`; raises `Unevaluated`."""
+        """Return the expression's value over `delivery`; the value can be `None`. Raises `Unevaluated`."""
         if self._path:
             return _at(self._path, delivery)
         try:
@@ -81,7 +81,7 @@ class Query:
             raise Unevaluated(f"fails on this event: {exc}") from exc
 
     def name_of(self, delivery: Delivery) -> str | None:
-        """Return the value as a name that fits into a URL, from a text or an integer; otherwise `None`."""
+        """Return a text or an integer as a name that fits into a URL; return `None` for any other value."""
         found = self.of(delivery)
         if isinstance(found, int) and not isinstance(found, bool):
             return str(found)
@@ -92,7 +92,7 @@ class Query:
 
 
 def _path(node: Any) -> tuple[str, ...]:
-    """Return the names of a plain path such as `data.fields.Name`; empty for other expressions."""
+    """Return the names in a plain path such as `data.fields.Name`; return nothing for other expressions."""
     if node["type"] == "field":
         return (node["value"],)
     if node["type"] != "subexpression":

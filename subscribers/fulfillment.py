@@ -30,10 +30,9 @@ class FulfillmentSettings(TargetSettings):
 class Fulfillment(RequestSubscriber):
     """Ships an order by `POST {url}/shipments`; cancels by `POST {url}/shipments/{order}/cancel`.
 
-    A request contains the order's id as `order`, and the members of the
-    subscriber's `body`. Without a `body`, the request contains the event's data as
-    `data`. The receipt keeps the service's answer, such as `shipment`, `state` and
-    a tracking number.
+    A request contains the order's id as `order`, and the members of the subscriber's
+    `body`. Without a `body`, the request contains the event's data as `data`. The
+    receipt keeps values from the service's answer, such as `shipment` and `state`.
     """
 
     Settings = FulfillmentSettings
@@ -49,7 +48,7 @@ class Fulfillment(RequestSubscriber):
         self._cancels = Query(settings.cancel_when) if settings.cancel_when else None
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
-        """Ask once for the shipment or its cancellation, and return the outcome."""
+        """Request the shipment or the cancellation once, and return the outcome."""
         answer = await self.exchange(delivery)
         if not isinstance(answer, Answer):
             return answer

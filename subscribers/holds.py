@@ -1,4 +1,4 @@
-"""Durations of holds in seconds, if the target itself does not ask for a duration."""
+"""Durations of holds in seconds, for targets that do not ask for a certain duration."""
 
 RECHECK_S = 60.0
 """Time after which a target is tried again, in case an operator has fixed the problem."""

@@ -37,7 +37,7 @@ _ADVICE = {
 
 
 def line(delivery: Delivery, content: Content) -> bytes | Reject | Skip:
-    """Return `delivery` as one line of JSON; a skip if the body is empty."""
+    """Return `delivery` as one line of JSON, or a skip if the body is empty."""
     if delivery.body == {}:
         return nothing_to_send()
     text = written(document(delivery) if content == "structured" else data_of(delivery))
@@ -68,7 +68,7 @@ def write_whole(descriptor: int, content: bytes) -> None:
 
 
 def failure(error: OSError, where: str) -> Outcome:
-    """Return the outcome of a write to `where`, such as a path, that failed with `error`.
+    """Return the outcome of a write that failed with `error`; `where` names the file or the pipe.
 
     A full disk and any other temporary error is a retry. An error that an operator
     must correct holds the target. A name that is too long rejects the event.

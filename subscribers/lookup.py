@@ -111,10 +111,10 @@ class LookupServiceSettings(AddressSettings):
 class HttpLookup(HttpSubscriber):
     """Reads the records of one service.
 
-    A 404 or 410 for one record means that the record is missing; `outcomes` can
-    change this, as for any plugin. If the service refuses several records, or its
-    answer is too large, the request is repeated in halves, so that one id does not
-    affect the others.
+    A 404 or 410 for one record means that the record is missing; `outcomes` can change
+    this, as for any plugin. If the service refuses a request for several records, or
+    its answer is too large, each half of the ids is requested again. So one bad id does
+    not prevent the other records from being read.
     """
 
     Settings = LookupServiceSettings
@@ -137,12 +137,12 @@ class HttpLookup(HttpSubscriber):
 
     @property
     def batch(self) -> int:
-        """Most records that one request reads."""
+        """Largest number of records that one request reads."""
         return self._settings.batch.most if self._settings.batch else 1
 
     @property
     def max_in_flight(self) -> int:
-        """Most requests at the same time."""
+        """Largest number of requests at the same time."""
         return self._settings.max_in_flight
 
     def preview(self, record_id: str, /) -> Preview:
@@ -228,7 +228,7 @@ class HttpLookup(HttpSubscriber):
 
 
 def _untold(answer: Answer) -> str:
-    """Return the beginning of an answer that is not JSON, because a verdict contains no words of it."""
+    """Return the beginning of an answer without an error message, because a verdict does not quote it."""
     return "" if answer.complaint else answer.excerpt[:_WORDS]
 
 

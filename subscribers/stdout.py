@@ -34,7 +34,7 @@ class _Output:
         self._is_torn = False
 
     def write(self, content: bytes) -> None:
-        """Write lines, and begin a new line after a partial one; raises `OSError`."""
+        """Write lines; if the output ends within a line, begin a new line. Raises `OSError`."""
         with self._lock:
             try:
                 write_whole(_STDOUT, b"\n" + content if self._is_torn else content)

@@ -84,7 +84,7 @@ class Webhook(RequestSubscriber):
         super().__init__(HttpTarget.of(settings, context, secrets=tuple(self._headers.values())))
         self._settings = settings
         self._url = Template(settings.url)
-        # Parsing an address costs as much as everything else in a request.
+        # Parsing an address takes as much time as the rest of a request.
         self._fixed_url = URL(settings.url) if self._url.is_fixed else None
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
@@ -93,7 +93,7 @@ class Webhook(RequestSubscriber):
         return await self._http.deliver(request) if isinstance(request, Request) else request
 
     async def examine_target(self) -> TargetReport:
-        """Test the target with the further headers."""
+        """Test the target with the additional headers of the settings."""
         return await self._http.examined(headers=self._headers)
 
     def request(self, delivery: Delivery, /) -> Request | Outcome:

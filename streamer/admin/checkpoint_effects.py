@@ -150,10 +150,10 @@ _LOOKED_AT = 100
 async def outcome_of(
     context: AdminContext, order: PositionOrder, *, within_s: float
 ) -> ContinuityRecord | None:
-    """Return the continuity record of an `order`, or `None` if no process carries it out `within_s` seconds.
+    """Return the continuity record of `order`; return `None` if `order` still waits after `within_s` seconds.
 
-    Any process can carry out the order. Raises `ApiError` 409 when Salesforce
-    refuses the position or an operator cancels the order, and `LogUnavailable`.
+    Another process can carry out the order. Raises `LogUnavailable`. Raises `ApiError`
+    409 when Salesforce refuses the position or an operator cancels the order.
     """
     record = None
     if within_s:

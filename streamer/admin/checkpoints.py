@@ -36,10 +36,10 @@ _log = structlog.get_logger()
 def replay_id_of(text: str, transport: Transport) -> ReplayId:
     """Return the replay id in `text` for a channel that uses `transport`.
 
-    Over CometD, a replay id is an integer of at most 64 bits, as in Salesforce's
-    own client. Over the Pub/Sub API, it is opaque: Salesforce has sent 8 and 10
-    bytes, and Streamer accepts 1 to 256. Raises `ApiError` 400 with the expected
-    form.
+    Over CometD, a replay id is an integer of at most 64 bits, as in Salesforce's own
+    client. Over the Pub/Sub API, a replay id is opaque. Salesforce has sent replay ids
+    of 8 and 10 bytes; Streamer accepts 1 to 256 bytes. Raises `ApiError` 400 with the
+    expected form.
     """
     if transport is Transport.COMETD:
         return _id_of_integer(text)
@@ -162,11 +162,11 @@ class CheckpointResource:
         return [checkpoint_json(path, stored.get(path), settings, orders.get(path)) for path in paths]
 
     async def order(self, asked: PositionRequest) -> JsonObject:
-        """Order another position, which replaces a waiting order, or only describe the effect.
+        """Order a move to another position, or with `dry_run`, only describe the effect of the move.
 
-        The answer's `outcome` is the order's continuity record, or `None` while the
-        order waits. Raises `ApiError` (409 if Salesforce refuses the position), and
-        `LogUnavailable`.
+        A new order replaces a waiting order. The answer's `outcome` is the order's
+        continuity record, or `None` while the order waits. Raises `LogUnavailable` and
+        `ApiError`, with status 409 if Salesforce refuses the position.
         """
         rules = self._rules(asked.channel)
         order = self._order(asked, rules)
@@ -189,7 +189,7 @@ class CheckpointResource:
     async def cancel(self, asked: OfChannel) -> JsonObject:
         """Cancel the waiting orders for a channel.
 
-        Raises `ApiError` 404 without waiting orders, and `LogUnavailable`.
+        Raises `LogUnavailable`, and `ApiError` 404 if no order waits.
         """
         orders = await self._orders(asked.channel)
         if not orders:

@@ -33,7 +33,7 @@ class RunningSubscriber(Protocol):
         ...
 
     def parked(self, most: int, *, key: str | None = None) -> ParkedKeys:
-        """Return up to `most` parked keys, the earliest due time first; with `key`, only this key."""
+        """Return up to `most` parked keys in the sequence of their due times; with `key`, only this key."""
         ...
 
 
@@ -60,7 +60,7 @@ class CurrentPlan(Protocol):
         ...
 
     def admits(self, name: SubscriberName) -> Callable[[Event], bool]:
-        """Return a test for events that a subscriber gets, or could get depending on its look-ups.
+        """Return a test that is true for events that a subscriber gets, or can get if look-ups permit it.
 
         The test raises `BrokenRoute`.
         """
@@ -118,7 +118,7 @@ class DaemonState(Protocol):
 
 
 MOST_SEARCHES = 4
-"""Most simultaneous searches for events in one process. A search takes some MB and a thread."""
+"""Largest number of simultaneous searches for events in one process. A search needs some MB and a thread."""
 _SWITCHBOARD_TIMEOUT_S = 5.0
 _NOT_OPEN = "The log is not open: the daemon is starting, stopping or waiting for the log; see /readyz."
 
@@ -131,8 +131,9 @@ def _at_once(_board: ControlState) -> bool:
 class AdminContext:
     """Subscribers of this process, the log while it is open, and the forecaster while Salesforce is read.
 
-    `wrong_tokens` counts for the API and the console together. `diagnose` returns
-    this process's state; it is `None` until the state is served.
+    `wrong_tokens` counts the wrong tokens at the API and at the console together.
+    `diagnose` is a function that returns this process's state, or `None` before
+    `SupportResource` can serve this state.
     """
 
     daemon: DaemonState
@@ -169,7 +170,7 @@ class AdminContext:
 
     @contextmanager
     def searching(self) -> Iterator[None]:
-        """Reserve one of the searches for events. Raises `ApiError` 409 while too many run."""
+        """Reserve one of the searches for events. Raises `ApiError` 409 while too many searches run."""
         if self._searches >= MOST_SEARCHES:
             raise ApiError(409, f"{MOST_SEARCHES} searches already run in this process: try again later.")
         self._searches += 1

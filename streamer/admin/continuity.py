@@ -45,7 +45,7 @@ async def forecast_json(
     """Return the cost of `order`, and its duration at the rate of the `former` snapshots.
 
     `unknown` is the reason for an unknown cost, and empty for a known cost. Raises
-    `ApiError` if Salesforce would refuse the snapshot.
+    `ApiError` for a snapshot that Salesforce refuses.
     """
     if context.forecaster is None:
         return _forecast_json(None, None, _NOT_READ)
@@ -65,9 +65,9 @@ async def forecast_json(
 def rate_of(former: Iterable[ContinuityRecord]) -> float | None:
     """Return the median rate, in records per second, of the latest of the `former` snapshots.
 
-    `former` is ordered from the oldest. Only complete snapshots of more than a page
-    count. The median is needed because the time since the order can include a
-    pause.
+    `former` is ordered from the oldest. Only complete snapshots with more than one page
+    of records are used. A pause makes a snapshot's rate too low, so the result is the
+    median and not the mean.
     """
     rates = (
         each.published / (each.updated_at - each.recorded_at)

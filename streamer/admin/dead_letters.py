@@ -47,7 +47,7 @@ class LetterCounts:
 
 
 class LatestLetters:
-    """Summaries of the `count` latest dead letters, out of any number that are added."""
+    """Summaries of the latest dead letters; of all added dead letters, at most `count` are kept."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -55,7 +55,7 @@ class LatestLetters:
         self._order = itertools.count()
 
     def add(self, letter: LetterHead) -> None:
-        """Keep the summary of `letter` as long as it is among the latest."""
+        """Keep the summary of `letter` until `count` later dead letters were added."""
         if len(self._kept) < self._count:
             heapq.heappush(self._kept, (letter.failed_at, next(self._order), letter_summary(letter)))
         elif letter.failed_at > self._kept[0][0]:
@@ -97,7 +97,7 @@ class LetterResource:
     async def letter(self, id_: str) -> JsonObject:
         """Return all fields of one dead letter.
 
-        Raises `ApiError` 404 for an unknown id, and `LogUnavailable`.
+        Raises `LogUnavailable`, and `ApiError` 404 for an unknown id.
         """
         cursor = self.context.log.controls.letter_cursor()
         async with aclosing(cursor.heads()) as heads:
@@ -121,8 +121,8 @@ class LetterResource:
         orders = () if asked.dry_run else (await self.context.control_state()).redrives.values()
         counts, ids = await self._count(meant, orders)
         if not asked.dry_run:
-            # Counting many dead letters takes a while, and an operator can order a redrive
-            # meanwhile.
+            # Counting many dead letters takes a while, and an operator can order a redrive during
+            # this time.
             if (await self.context.control_state()).redrives.keys() - {order.id for order in orders}:
                 raise ApiError(409, "A redrive was ordered during the count: send the request again.")
             await self._discard_all(ids, asked, {"meant": filter_json(meant)})

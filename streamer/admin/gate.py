@@ -47,8 +47,8 @@ class _Peer:
 class WrongTokens:
     """Counts wrong tokens by peer. From the fifth on, each wrong token makes the peer wait, up to a minute.
 
-    The log gets a line for the first wrong token, and then at most one line a
-    minute with the number.
+    The log gets a line for the first wrong token, and then at most one line a minute
+    with the number of further wrong tokens.
     """
 
     clock: Clock
@@ -57,7 +57,7 @@ class WrongTokens:
     _logged_at: float | None = field(default=None, init=False)
 
     def check(self, peer: str) -> None:
-        """Raise `ApiError` 429 while `peer` must wait. Meanwhile its tokens are not compared."""
+        """Raise `ApiError` 429 while `peer` must wait, so that none of its tokens are compared."""
         left = self._peers[peer].until - self.clock.monotonic() if peer in self._peers else 0.0
         if left > 0:
             self._note(peer)
@@ -72,7 +72,7 @@ class WrongTokens:
         found.wrong, found.seen_at = found.wrong + 1, now
         if found.wrong >= _FREE:
             found.until = now + min(_FIRST_S * 2.0 ** min(found.wrong - _FREE, 30), _LONGEST_S)
-        # Moved to the end, so that the first peer is the peer seen longest ago.
+        # The peer moves to the end, so that the first peer is always the peer seen longest ago.
         self._peers[peer] = found
         if len(self._peers) > _MOST_PEERS:
             del self._peers[next(iter(self._peers))]

@@ -134,8 +134,8 @@ def parked_json(subscriber: SubscriberName, parked: ParkedKey) -> JsonObject:
 def filter_json(letters: LetterFilter) -> JsonObject:
     """Return the set fields of a filter.
 
-    Of many ids, the answer has the first 20; `further_ids` is the number of the
-    rest.
+    The result contains at most 20 ids; `further_ids` is the number of ids beyond these
+    20.
     """
     ids = None if letters.ids is None else sorted(letters.ids)
     said: Mapping[str, str | int | Sequence[str] | None] = {
@@ -153,7 +153,7 @@ def filter_json(letters: LetterFilter) -> JsonObject:
 
 
 def redrive_json(redrive: Redrive, *, left: int, begun_with: int | None) -> JsonObject:
-    """Return a redrive with its progress: `left` of `begun_with` dead letters."""
+    """Return a redrive and its progress: of `begun_with` dead letters, `left` are not redriven yet."""
     return {
         "id": redrive.id,
         "subscriber": redrive.letters.subscriber,
@@ -168,9 +168,10 @@ def redrive_json(redrive: Redrive, *, left: int, begun_with: int | None) -> Json
 
 
 def ended_redrive_json(record: AuditRecord, *, superseded: int) -> JsonObject:
-    """Return an ended redrive from its audit `record`; `left` counts the dead letters not reached.
+    """Return an ended redrive from its audit `record`; `left` counts unprocessed dead letters.
 
-    `superseded` counts the dead letters that were left out since the order.
+    `superseded` counts the dead letters that were superseded after the order, and so
+    not redriven.
     """
     left = record.detail.get("left")
     return {
@@ -248,7 +249,7 @@ def audit_json(record: AuditRecord) -> JsonObject:
 
 
 def _waits(record: ContinuityRecord) -> str:
-    """Return the reason why an open repair waits, or an empty text if it does not wait."""
+    """Return the reason why an open repair waits, or an empty text if the repair does not wait."""
     return reason_of(record.progress) if record.state is Repair.OPEN else ""
 
 

@@ -48,7 +48,7 @@ def json_response(body: object, *, status: int = 200) -> web.Response:
 
 
 def authentication(gate: Gate) -> Middleware:
-    """Return middleware that checks tokens; without configured tokens, it admits requests to loopback.
+    """Return middleware that checks tokens; if no token is configured, only requests to loopback pass.
 
     An application mounted below the API, such as the console, authenticates its own
     requests. Raises `ApiError` 401, 403 or 429, and 415 for a change whose body is

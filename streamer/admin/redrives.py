@@ -31,7 +31,7 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True, kw_only=True)
 class RedrivePreview:
-    """Counts of one subscriber's matching dead letters; `superseded` holds the ids of superseded ones.
+    """Counts of one subscriber's matching dead letters, and the ids of the `superseded` dead letters.
 
     For a configured subscriber, `deliverable` counts the dead letters whose event
     came from the log. For a configured channel, `deliverable` counts the dead
@@ -59,7 +59,7 @@ class RedrivePreview:
         }
 
     def skipped(self) -> frozenset[str]:
-        """Return the superseded ids that an order skips. Raises `ApiError` if there are too many."""
+        """Return the superseded ids that an order skips. Raises `ApiError` if there are too many ids."""
         if sum(map(len, self.superseded)) > MAX_SKIPPED_CHARACTERS:
             raise ApiError(
                 409, f"{len(self.superseded)} superseded dead letters are too many for one order: {_REMEDY}"
@@ -128,8 +128,8 @@ _SUPERSEDED = "redrive.superseded"
 class RedriveResource:
     """`/dead-letters/redrive` and `/redrives`.
 
-    The log stores an order. The processes that own the partitions, or the channel,
-    of its dead letters carry out the order.
+    The log stores an order. The order is carried out by the processes that own the
+    partitions, or the channel, of the order's dead letters.
     """
 
     context: AdminContext
@@ -265,7 +265,7 @@ def _open(board: ControlState, id_: str) -> Redrive:
 
 
 def _superseded_by_order(records: Iterable[AuditRecord]) -> Counter[str | None]:
-    """Count the dead letters of each order that were superseded before their turn."""
+    """For each order, count the dead letters that were superseded before their turn."""
     counts = Counter[str | None]()
     for each in records:
         if each.what == _SUPERSEDED:

@@ -24,7 +24,7 @@ class ApiError(Exception):
 
 
 def conflict(redrive: Redrive, what: str) -> ApiError:
-    """Return the error for a request that conflicts with an open `redrive`; `what` completes its sentence."""
+    """Return the error for a request that conflicts with an open `redrive`; `what` completes the message."""
     whose = redrive.letters.subscriber or redrive.letters.channel or "all subscribers"
     return ApiError(
         409,
@@ -34,7 +34,7 @@ def conflict(redrive: Redrive, what: str) -> ApiError:
 
 
 MOST_LETTERS = 1_000
-"""Most dead letters, parked keys, continuity or audit records in one list."""
+"""Largest number of dead letters, parked keys, continuity records or audit records in one list."""
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -133,7 +133,7 @@ class PositionRequest(OfChannel):
 
 
 class Letters(RequestModel):
-    """Filter of dead letters; `until` itself is excluded.
+    """Filter of dead letters; `until` excludes a dead letter at exactly this time.
 
     `channel` is a path, and selects the dead letters that ingest set aside in that
     channel.
@@ -166,7 +166,7 @@ class Listing(Letters, Last):
 
 
 class Chosen(Letters, ChangeRequest):
-    """Request for a change to dead letters, optionally chosen by `ids`; `dry_run` only counts them."""
+    """Request for a change to dead letters, optionally chosen by `ids`; `dry_run` changes nothing."""
 
     ids: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=MOST_LETTERS)
     dry_run: bool = False
@@ -179,8 +179,8 @@ class Chosen(Letters, ChangeRequest):
 class RedriveRequest(Chosen):
     """Request to redrive dead letters, at most `per_second`.
 
-    Dead letters that a later delivered event of the same key has superseded are
-    left out, unless `include_superseded`.
+    A dead letter is superseded if a later event of the same key was delivered.
+    Superseded dead letters are redriven only with `include_superseded`.
     """
 
     per_second: float = Field(default=10.0, gt=0, le=1_000)

@@ -91,7 +91,7 @@ def gate_of(context: AdminContext, settings: AdminSettings) -> Gate:
 
 
 def application(context: AdminContext, gate: Gate) -> web.Application:
-    """Return the API. It answers requests that `gate` admits; without a token, requests to loopback."""
+    """Return the API, which answers requests that `gate` admits; if no token is configured, to loopback."""
     app = web.Application(client_max_size=LARGEST_BODY, middlewares=[errors_as_json, authentication(gate)])
     for resource in (
         SubscriberResource(context=context),

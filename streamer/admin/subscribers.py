@@ -43,7 +43,7 @@ _log = structlog.get_logger()
 
 
 def trial_event(now: float, data: JsonObject | None) -> Event:
-    """Return a new test event; its type, source and data mark it as a test."""
+    """Return a new test event, whose type, source and data mark the event as a test."""
     name = f"streamer-test-{uuid.uuid4()}"
     return Event(
         id=EventId(name),
@@ -61,7 +61,7 @@ def trial_event(now: float, data: JsonObject | None) -> Event:
 async def deliver_trial(daemon: DaemonState, name: SubscriberName, event: Event, clock: Clock) -> JsonObject:
     """Deliver `event` once, regardless of `when`, and return the outcome as JSON.
 
-    The test opens a new plugin. So it also tries the login, and works while the
+    The test opens a new plugin. So the test includes a login, and works while the
     subscriber is paused or runs in another process.
     """
     plan = daemon.plan

@@ -177,7 +177,7 @@ def _traceparent(tracer: Tracer, event: Event) -> str:
 
 @asynccontextmanager
 async def open_history(settings: LogSettings, clock: Clock) -> AsyncIterator[EventHistory]:
-    """Open the configured log read-only inside the context, while other processes own it."""
+    """Open the configured log read-only inside the context, even if other processes own the log."""
     if settings.kafka:
         from streamer.log.kafka.history.history import KafkaHistory  # noqa: PLC0415 - costs a fifth of a second
 

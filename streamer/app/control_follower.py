@@ -31,7 +31,7 @@ class AuditedWrites:
 
     @property
     def is_full(self) -> bool:
-        """True while so many writes wait that notes are dropped."""
+        """True while too many writes wait; further notes for the audit are then dropped."""
         return len(self._tasks) >= _MAX_WRITES
 
     def begin(self, audit: AuditRecord, write: Callable[[], Awaitable[None]]) -> None:
@@ -90,7 +90,7 @@ class ControlFollower:
     def keep_pause(self, name: SubscriberName, by: str, reason: str) -> None:
         """Record a pause by the subscriber's guard or target.
 
-        It holds in all processes and after a restart.
+        The pause applies in all processes, and continues after a restart.
         """
         control = Control(subscriber=name, switch=Switch.PAUSED, by=by, at=self.clock.now(), reason=reason)
         if replaced := self._in_effect.get(name):

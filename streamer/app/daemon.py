@@ -1,4 +1,4 @@
-"""Daemon: runs ingest, dispatch, the probes and the admin API, and stops them in order."""
+"""Daemon: runs ingest, dispatch, the probes and the admin API, and stops these parts in a fixed sequence."""
 
 import asyncio
 from asyncio import Task
@@ -97,7 +97,7 @@ class App:
         )
 
     def reload(self) -> None:
-        """Request that the daemon reads the configuration again, and applies it if it has no mistake."""
+        """Request a new reading of the configuration, which the daemon applies if there is no mistake."""
         if self.supervising.reloading is not None:
             self.supervising.reloading.request()
 
@@ -137,7 +137,7 @@ class App:
             reporting.cancel()
 
     async def _open_log(self, stack: AsyncExitStack, stopping: asyncio.Event) -> Log | None:
-        """Open the log as soon as it is reachable, or return `None` if `stopping` is set first."""
+        """Open the log as soon as the log is reachable; return `None` if `stopping` is set before that."""
         delays = Delays(_BACKOFF)
         while not stopping.is_set():
             try:

@@ -85,7 +85,7 @@ class Dispatching:
             control_follower.close()
 
     def enrichment(self, name: SubscriberName) -> Enrichment | None:
-        """Return a subscriber's look-ups, or `None`. All subscribers share calls and cache."""
+        """Return a subscriber's look-ups, or `None`; all subscribers share one cache of looked-up records."""
         return self.plan.enrichment(name, self._lookups)
 
     def verdict(self, name: SubscriberName, event: Event) -> RouteVerdict:
@@ -193,7 +193,7 @@ class Dispatching:
                 await self._refuse(name, str(next(leaves(mistakes))), stop)
 
     async def _isolated(self, name: SubscriberName, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
-        """Run `dispatcher` in its own task, so that its plugin can cancel only this task.
+        """Run `dispatcher` in its own task, so that a plugin can cancel only the task of its dispatcher.
 
         Raises `RetryLater` if the plugin cancelled the task.
         """

@@ -52,7 +52,7 @@ def compiled_lookups(
 def lookup_mistakes(
     settings: SubscriberSettings, is_sound: Callable[[Keys], bool], mistake: Mistake
 ) -> Iterator[str]:
-    """Yield a message for each mistake between the valid keys of a subscriber's look-ups."""
+    """Yield a message for each conflict between valid keys in a subscriber's look-ups."""
     below = set(settings.enrich)
     for name, each in settings.enrich.items():
         keys: Keys = ("enrich", name)
@@ -138,7 +138,7 @@ class _Observers:
         self.told()
 
     def told(self) -> None:
-        """Report the total size of all caches, and if any look-ups wait."""
+        """Report the total size of all caches, and whether any look-ups wait."""
         held = self.held.values()
         self.whole.held(
             entries=sum(each.entries for each in held),
@@ -169,7 +169,7 @@ class _SourceObserver:
 
 
 class SharedLookups:
-    """Opens the look-ups of orgs and services, and shares their calls and caches between subscribers."""
+    """Opens the look-ups of orgs and services; all subscribers share the calls and caches of the look-ups."""
 
     def __init__(
         self, logins: Logins, clock: Clock, settings: LookupsSettings, observer: LookupObserver
@@ -180,7 +180,7 @@ class SharedLookups:
         self._observers = _Observers(observer)
         self._shared: dict[RecordSource, _Shared] = {}
         self.on_read: list[Callable[[Event], None]] = []
-        """Callback for each event from the log: the next look-up reads the event's record again."""
+        """Callback for each event from the log; the next look-up then reads the event's record again."""
 
     def enrichment(self, source: EnrichmentSource, org: OrgSettings) -> Enrichment:
         """Return the enrichment by the look-ups of `source`. Look-ups without a service use `org`."""

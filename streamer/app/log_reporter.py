@@ -18,7 +18,7 @@ from streamer.ports import LetterCursor
 _log = structlog.get_logger()
 
 _EVERY_S = 5.0
-# Dead letters checked per round. With more, the count drops some rounds after a dead letter has gone.
+# Dead letters checked per round. If there are more, a removal is noticed some rounds later.
 _CHECKED_AT_ONCE = 5_000
 
 _Kind = tuple[str, str]
@@ -29,8 +29,8 @@ class LogReporter:
     """Keeps the metrics of the log up to date.
 
     The reporter reads the heads of all dead letters once, and afterwards only new
-    heads. Each round also checks if some known dead letters still exist. So the
-    cost of a round does not grow with the number of dead letters, and a scrape
+    heads. Each round also checks whether some of the known dead letters still exist. So
+    the cost of a round does not grow with the number of dead letters, and a scrape
     reads nothing from the log.
     """
 
@@ -71,7 +71,8 @@ class LogReporter:
         kept = await self._cursor.kept(some) if some else ()
         for id_ in some:
             if id_ in kept:
-                # Moved to the end, so that the next rounds check other dead letters.
+                # This dead letter moves to the end, so that the next rounds check other dead
+                # letters.
                 self._letters[id_] = self._letters.pop(id_)
             else:
                 self._forget(id_)

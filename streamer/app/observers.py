@@ -16,7 +16,7 @@ from streamer.ports import Appended
 
 
 class Watcher(Protocol):
-    """Observer of passing events. Its methods must not block or raise."""
+    """Observer of passing events. The methods of a watcher must not block or raise."""
 
     def appended(self, events: Sequence[Event], set_aside: Sequence[DeadLetter]) -> None:
         """Called after the log has stored these events and dead letters."""
@@ -75,7 +75,7 @@ class WatchedDispatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observers:
-    """A daemon's metrics, the watcher of its events, and the tracer of their spans."""
+    """A daemon's metrics, the watcher of the daemon's events, and the tracer of the events' spans."""
 
     metrics: Metrics
     watcher: Watcher | None = None

@@ -43,7 +43,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
 
     def with_source(self, former: Settings) -> "Plan":
-        """Return this plan with the org and the channels of `former`, also for its subscribers."""
+        """Return this plan with the org and the channels of `former`; subscribers use that org as well."""
         settings = self.settings.model_copy(
             update={"org": former.org, "channels": former.channels, "outbound": former.outbound}
         )
@@ -54,7 +54,7 @@ class Plan:
     def made_of(self, name: SubscriberName) -> tuple[object, ...]:
         """Return the settings that the subscriber is made from.
 
-        If they change, the subscriber must be replaced.
+        If these settings change, the subscriber must be replaced.
         """
         org = self.settings.org if name in self.org_users else None
         subscribers = self.settings.subscribers
@@ -73,7 +73,7 @@ class Plan:
         return lookups.enrichment(source, self.settings.org) if source else None
 
     def admits(self, name: SubscriberName) -> Callable[[Event], bool]:
-        """Return a test for events that the subscriber gets, or could get depending on its look-ups.
+        """Return a test that is true for events that the subscriber gets, or can get if look-ups permit it.
 
         The test raises `BrokenRoute`.
         """

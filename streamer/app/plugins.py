@@ -1,7 +1,7 @@
 """Plugins: finds entry points, checks plugins' settings, and creates subscribers.
 
-A plugin is foreign code, and can raise any exception: an imported script can raise
-`SystemExit`, and a library's time-out can be a `BaseException`.
+A plugin is foreign code, and can raise any exception. For example, an imported script
+can raise `SystemExit`, and a library's time-out can be a `BaseException`.
 """
 
 import traceback

@@ -30,14 +30,14 @@ _BACKOFF = Backoff(first_s=0.5, limit_s=15.0)
 class Redriving:
     """Carries out one redrive order, for the partitions that this process owns.
 
-    All processes work on the order; the process that finds no dead letters left
-    ends the order. A redriven event is no longer a dead letter, so after a crash
-    the order continues with the rest. Dead letters that are superseded before their
-    turn are left out, and the order lists them.
+    All processes work on the order; the process that finds no dead letters left ends
+    the order. A redriven event is no longer a dead letter, so after a crash the order
+    continues with the rest. If a dead letter is superseded before its turn, it is not
+    redriven, and the order lists its id.
 
-    The process reads the heads of the dead letters when the order begins. It reads
-    them again when it gets partitions whose dead letters it must compare with later
-    events. The full dead letter is read once, at its turn.
+    The process reads the heads of the dead letters when the order begins. The process
+    reads the heads again when it gets partitions whose dead letters must be compared
+    with later events. The full dead letter is read once, at its turn.
     """
 
     order: Redrive
@@ -65,7 +65,7 @@ class Redriving:
             await self.clock.sleep(_BACKOFF.delay_s(1 + idle))
 
     async def _redrive_batch(self) -> int:
-        """Redrive a batch, and return the number of dead letters redriven or left out."""
+        """Redrive a batch; return the number of dead letters that were redriven or found to be superseded."""
         cursor = await self._caught_up()
         taken = self._take()
         if not all(map(self._is_compared, taken)):
@@ -96,7 +96,7 @@ class Redriving:
         return self._cursor
 
     async def _begun(self) -> LetterCursor:
-        """Plan all dead letters of the order, and compare the owned partitions' with later events."""
+        """Plan the order's dead letters; compare those of this process's partitions with later events."""
         self._cursor = None
         cursor, letters = self.controls.letter_cursor(), list[PlacedLetter]()
         aside: dict[SubscriberName, LetterPlaces] = defaultdict(LetterPlaces)
@@ -115,7 +115,7 @@ class Redriving:
     async def _compare(
         self, letters: Sequence[PlacedLetter], aside: Mapping[SubscriberName, LetterPlaces]
     ) -> None:
-        """Find the `letters` that were superseded before this process began to watch their keys."""
+        """Find the `letters` that were superseded before this process began to watch the letters' keys."""
         for name in {
             letter.subscriber for letter in letters if self._holds(letter.subscriber, letter.partition)
         }:
@@ -151,7 +151,7 @@ class Redriving:
             if letter is None or not self.order.admits(letter):
                 self._plan.drop([place.id])
                 continue
-            # Skipped, because a later dead letter of the same key must not overtake a waiting one.
+            # A later dead letter of the same key must not overtake a waiting dead letter.
             if key in waiting:
                 continue
             match self._redrive(letter):
@@ -194,7 +194,8 @@ class Redriving:
             audit = self._audit("redrive.superseded", letters=number)
             await self.controls.leave_out(self.order.id, skipped, audit)
             _log.info("redrive.superseded", redrive=self.order.id, letters=number)
-        # Only after the append: if the log is unavailable, the next pass reports them.
+        # This assignment follows the append. If the append fails, the next pass publishes the ids
+        # again.
         self._told = told
 
     def _batch_limit(self) -> int:
@@ -233,7 +234,7 @@ class Redrives:
             self._running.pop(name)[1].cancel()
         for name, order in orders.items():
             if name in self._running:
-                # Another process can have left out more dead letters.
+                # Another process can have found more superseded dead letters.
                 self._running[name][0].order = order
             else:
                 self._running[name] = self._begun(order)

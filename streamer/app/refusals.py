@@ -1,4 +1,4 @@
-"""Refusals of a start: valid settings that a part of the daemon would still refuse."""
+"""Messages about settings that are valid, but that a part of the daemon refuses at the start."""
 
 from collections.abc import Iterator, Sequence
 
@@ -22,7 +22,7 @@ _GIVEN_TO_LIBRDKAFKA = frozenset(
 
 
 def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
-    """Yield a message for each valid part of `draft` that a start would still refuse."""
+    """Yield a message for each part of `draft` that is valid, but that the daemon refuses at the start."""
     org = draft.settings.org
     if draft.is_sound("org", "login_url") and draft.is_sound("org", "allow_http"):
         yield from _refused_address(org, document)
@@ -124,5 +124,5 @@ def _refused_key(org: OrgSettings, document: Document, clock: Clock) -> Iterator
 
 
 def _line(document: Document, keys: Sequence[int | str], error: StreamerError) -> str:
-    """Return the message of `error` with file and line. The key at its beginning is not repeated."""
+    """Return the message of `error` with file, line and key; a key that begins the message is removed."""
     return document.mistake(keys, str(error).removeprefix(".".join(map(str, keys))).lstrip(": "))

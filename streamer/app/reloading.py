@@ -33,7 +33,7 @@ _log = structlog.get_logger()
 class ConfigurationChanges:
     """Differences between the current and a new configuration.
 
-    `changes_source` is true when the org, its channels or the way to read them
+    `changes_source` is true when the org, the channels or the settings for reading them
     change. `changes_protection` is true when protected fields or their treatment
     change. `waiting` are the changed sections that take effect at the next start.
     """
@@ -87,8 +87,8 @@ def reloadable(old: Settings, new: Settings) -> Settings:
 class PlanInEffect:
     """Plan that the daemon follows, and the protection by the plan's rules.
 
-    `replaced` is set by each new plan. `source_replaced` is set if the new plan
-    changes the org, its channels or the way to read them. After the first new plan,
+    `replaced` is set by each new plan. `source_replaced` is set if the new plan changes
+    the org, the channels or the settings for reading them. After the first new plan,
     `is_reconfigured` is true.
     """
 

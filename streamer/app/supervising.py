@@ -29,10 +29,10 @@ _LOOP_LIMIT_S = 30.0
 class DaemonOptions:
     """Options of a daemon, in addition to its plan.
 
-    `reread` reads the configuration's files again; without `reread`, the daemon
-    does not follow changes. A `watcher` sees passing events. A `watchdog` writes
-    the stacks of a blocked event loop; only a process that runs nothing else may
-    have one. `log_lines` returns the daemon's last log lines.
+    `reread` reads the configuration's files again; without `reread`, the daemon does
+    not follow changes. A `watcher` sees passing events. A `watchdog` writes the stacks
+    of a blocked event loop; only a process that runs nothing but the daemon may have a
+    watchdog. `log_lines` returns the daemon's last log lines.
     """
 
     reread: Callable[[], Document] | None = None
@@ -43,7 +43,7 @@ class DaemonOptions:
 
 @dataclass(slots=True, kw_only=True)
 class ServedPorts:
-    """Ports of a running daemon: for its probes, and for its admin API if configured."""
+    """Ports of a running daemon: one for the probes, and one for the admin API if it is configured."""
 
     probes: int = 0
     admin: int = 0

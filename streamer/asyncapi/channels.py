@@ -27,7 +27,7 @@ RECORD_MESSAGES = {
     "ContinuityRecord": ("RecordHeaders", "the id of the hole or the snapshot"),
     "AuditRecord": ("RecordHeaders", "empty"),
 }
-"""Headers and meaning of the key of each message that is not an event."""
+"""Each message that is not an event, with its headers and the meaning of its key."""
 
 _OF_KINDS: Mapping[str, tuple[str, ...]] = {
     "event": ("PlatformEvent",),

@@ -28,7 +28,7 @@ The topics with the tag internal are for Streamer only."""
 
 
 def asyncapi_document(interface: Interface) -> JsonObject:
-    """Return the document as JSON values; it contains no secret."""
+    """Return the document, which contains no secret, as JSON values."""
     found = topics(interface)
     messages = {name: _message(name, interface) for name in _messages(found)}
     kafka = interface.kafka

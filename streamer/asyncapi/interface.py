@@ -34,13 +34,13 @@ class Interface:
 
     @classmethod
     def by_default(cls) -> "Interface":
-        """Return the interface without a configuration: it has any channels and no servers."""
+        """Return an interface for any configuration: with all possible channels, and without servers."""
         kafka = KafkaLogSettings(bootstrap_servers=_NOWHERE)
         return cls(kafka=kafka, carried=ANYTHING, servers=False)
 
     @classmethod
     def of(cls, document: Document) -> "Interface":
-        """Return the interface of a configuration; its secrets can be missing.
+        """Return the interface of a configuration, whose secrets can be missing.
 
         Raises `ConfigurationError` for a mistake in the sections that determine
         topics, for an unknown section, and for a log that is not in Kafka.
@@ -102,7 +102,7 @@ def servers(kafka: KafkaLogSettings) -> JsonObject:
 
 
 def security_schemes(kafka: KafkaLogSettings) -> JsonObject:
-    """Return the authentication that Streamer uses, which clients can use too."""
+    """Return the authentication that Streamer uses, which other clients can also use."""
     security = kafka.security
     schemes: JsonObject = {}
     if security.protocol.startswith("SASL") and security.mechanism is not None:

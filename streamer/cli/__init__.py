@@ -34,7 +34,7 @@ def _options(
         typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    """Declare the options that need no command."""
+    """Declare the options that work without a command."""
 
 
 __all__ = ["app"]

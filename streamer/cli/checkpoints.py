@@ -50,7 +50,7 @@ Channel = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceOptions:
-    """Options for the new position; exactly one must be given."""
+    """Options for the new position; exactly one option must be given."""
 
     replay_id: Annotated[
         str | None,
@@ -80,10 +80,7 @@ class PlaceOptions:
     ] = None
 
     def asked(self) -> JsonObject:
-        """Return the chosen position as the API takes it.
-
-        Raises `typer.BadParameter` unless exactly one is given.
-        """
+        """Return the chosen position; raises `typer.BadParameter` unless exactly one position is given."""
         places: list[JsonObject] = []
         if self.replay_id is not None:
             places.append({"place": "replay_id", "replay_id": self.replay_id})

@@ -40,7 +40,7 @@ class DisplayOptions:
 
 
 def seconds(text: str) -> float:
-    """Return the seconds of `20s`, `5m`, `1h` or a plain number. Raises `typer.BadParameter`."""
+    """Return the seconds in `text`: `20s`, `5m`, `1h` or a plain number. Raises `typer.BadParameter`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", text)
     if not match or not float(match[1]):
         raise typer.BadParameter("write a duration such as 20s, 5m or 1h")
@@ -48,7 +48,7 @@ def seconds(text: str) -> float:
 
 
 def writable(path: Path | None) -> Path | None:
-    """Return `path`. Raises `typer.BadParameter` when the file can't be written, before the demo begins."""
+    """Return `path`; raise `typer.BadParameter` if the file can't be written."""
     if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
         raise typer.BadParameter(f"{path} can't be written: name a file in a folder that you can write to")
     return path
@@ -150,7 +150,7 @@ async def _show(world: World, clock: SystemClock, display: DisplayOptions, stopp
         else:
             await _print_lines(world, screen, console, clock)
     except SystemExit:
-        # Rich raises it when the reader of the pipe has ended, such as `head`.
+        # Rich raises SystemExit when the reader of the pipe, such as `head`, has ended.
         stopping.set()
     finally:
         screen.is_over = True

@@ -34,7 +34,7 @@ def story_tree(story: JsonObject) -> Tree:
     below: dict[str, Tree] = {}
     waiting = list(story["subscribers"])
     while waiting:
-        # Predecessors come first, in any order of the configuration, which refuses a loop.
+        # A subscriber is added after its predecessors. The configuration allows no cycle.
         ready = [each for each in waiting if not each["after"] or each["after"][0] in below]
         for each in ready or waiting:
             parent = below.get(each["after"][0], root) if each["after"] else root
@@ -230,7 +230,7 @@ async def show(
 
 
 def joined(types: Sequence[str] | None) -> str | None:
-    """Return patterns of event types, joined as the API takes them."""
+    """Return patterns of event types as one text, in the form that the API accepts."""
     return ",".join(types) if types else None
 
 

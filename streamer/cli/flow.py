@@ -73,7 +73,7 @@ class Graph:
 
 
 def graph(draft: Draft, document: Document) -> Graph:
-    """Return the graph of a configuration; its secrets can be missing.
+    """Return the graph of a configuration, whose secrets can be missing.
 
     Raises `ConfigurationError` for a mistake in the sections that are drawn.
     """
@@ -139,7 +139,7 @@ def _is_every_type(pattern: str) -> bool:
 
 
 def _when(name: SubscriberName, draft: Draft, document: Document) -> str | None:
-    """Return the subscriber's `when`, or a placeholder if it is unreadable or can be a secret."""
+    """Return the subscriber's `when`, or a placeholder if `when` is unreadable or can contain a secret."""
     keys = ("subscribers", name, "when")
     when = draft.settings.subscribers[name].when
     is_shown = when is None or (draft.is_sound(*keys) and not document.is_secret(keys))

@@ -1,4 +1,4 @@
-"""Groups of commands. A command is imported when it is called; help pages show no Python types."""
+"""Groups of commands; a command is imported when it is called, and help pages show no Python types."""
 
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -15,7 +15,7 @@ HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 
 class HelpfulCommand(TyperCommand):
-    """Command with plain help and errors: no type beside a switch, and the configuration's error messages."""
+    """Command whose help page shows no type for a switch, and whose errors read like configuration errors."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, including `--help`."""
@@ -179,7 +179,7 @@ class LazyGroup(HelpfulGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self._is_listing = False
-        # Typer suggests similar names after a mistyped one.
+        # Typer suggests similar names after a mistyped name.
         self.commands.update(dict.fromkeys(COMMANDS))  # type: ignore[arg-type] # names alone
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
@@ -196,7 +196,7 @@ class LazyGroup(HelpfulGroup):
         return _made(cmd_name, getattr(import_module(module), attribute))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help page as plain text, because importing rich takes longer than everything else."""
+        """Write the help page as plain text, because the import of rich would take most of the time."""
         markup, self.rich_markup_mode = self.rich_markup_mode, None
         super().format_help(ctx, formatter)
         self.rich_markup_mode = markup

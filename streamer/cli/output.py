@@ -76,7 +76,7 @@ def confirmed(question: str) -> bool:
 
 
 def console() -> rich.console.Console:
-    """Return a console on standard output. In a file or a pipe, it does not break lines."""
+    """Return a console on standard output, which breaks no lines if the output is a file or a pipe."""
     stderr = _is_json.get()
     stream = sys.stderr if stderr else sys.stdout
     return rich.console.Console(
@@ -97,8 +97,8 @@ def print_json(answer: JsonObject) -> None:
 def print_table(rows: Iterable[Mapping[str, object]], *, empty: str, whole: str = "") -> None:
     """Print `rows` as a table with their keys as headings, or the sentence `empty` without rows.
 
-    Values of the column `whole` are never broken, so an operator can copy them. On
-    a narrow terminal, each has a line above the rest of its row.
+    Values of the column `whole` are never broken, so an operator can copy them. On a
+    narrow terminal, each of these values has its own line above the rest of the row.
     """
     lines = list(rows)
     if not lines:
@@ -125,7 +125,7 @@ def _table(lines: Sequence[Mapping[str, object]]) -> rich.table.Table:
 
 
 def plain(value: object) -> rich.text.Text:
-    """Return `value` as text that can neither colour nor control a terminal. Targets wrote parts of it."""
+    """Return `value` as text that can't control a terminal, because targets can write parts of a value."""
     text = "" if value is None else str(value)
     return rich.text.Text("".join(each if each.isprintable() else " " for each in text))
 

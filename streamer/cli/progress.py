@@ -16,7 +16,7 @@ _LOOKS_FOR_A_TRACE = 10
 
 
 async def followed(api: Api, redrives: Sequence[str], letters: int, clock: Clock) -> bool:
-    """Show how many of `letters` are redriven, until all `redrives` have ended or Ctrl-C.
+    """Show how many of `letters` are redriven, until all `redrives` end or the operator presses Ctrl-C.
 
     Returns false when an operator cancelled a redrive. Raises `ApiRefused` when the
     API no longer answers.

@@ -62,7 +62,7 @@ def chain_mistakes(draft: Draft, document: Document) -> Iterator[str]:
 
 
 def _useless(name: SubscriberName, settings: SubscriberSettings, document: Document) -> Iterator[str]:
-    """Yield a message for each key that has no effect there. A key with its default value is left out."""
+    """Yield a message for each key that has no effect; a key with its default value gets no message."""
     keys: Keys = ("subscribers", name)
     if not settings.after and settings.on_rejected != "skip":
         yield document.mistake((*keys, "on_rejected"), "has no effect without after: remove the key")
@@ -92,7 +92,7 @@ def _named(
 
 
 def _nearer(name: SubscriberName, before: SubscriberName, subscribers: Subscribers) -> SubscriberName | None:
-    """Return another entry of `name`'s `after` that itself comes after `before`, or `None`."""
+    """Return a subscriber in the `after` of `name` that comes after `before`, or `None`."""
     if name in upstream(name, subscribers):
         return None
     others = (other for other in subscribers[name].after if other != before)
@@ -137,7 +137,7 @@ _EXAMPLES = "event types look like salesforce.cdc.Account.updated and salesforce
 
 
 def inconsistencies(draft: Draft, document: Document) -> Iterator[str]:
-    """Yield a message for each mistake between the valid parts of `draft`."""
+    """Yield a message for each conflict between valid parts of `draft`."""
     yield from _contained_channels(draft, document)
     yield from _topics_read_twice(draft, document)
     yield from _port_taken_twice(draft, document)
@@ -211,7 +211,7 @@ def _meet(host: str, other: str) -> bool:
 
 
 def _plaintext(draft: Draft, document: Document) -> Iterator[str]:
-    """Yield a message when Streamer would send events, or a password, to a broker without encryption."""
+    """Yield a message if Streamer sends events, or a password, to a remote broker without encryption."""
     kafka = draft.settings.log.kafka
     if kafka is None or kafka.allow_plaintext or not draft.is_sound("log"):
         return

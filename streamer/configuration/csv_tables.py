@@ -11,7 +11,7 @@ _LEAST_COLUMNS = 2
 
 
 class TableRefused(ValueError):
-    """A table is unreadable: the message describes the mistake in `line`."""
+    """A table is unreadable; the message describes the mistake in `line`."""
 
     def __init__(self, message: str, *, line: int) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ def table_of_csv(text: str) -> dict[str, Any]:
 
 
 def _table_rows(reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row that is not empty, with its last line's number."""
+    """Yield each row that is not empty, with the number of the row's last line."""
     for row in reader:
         if row:
             yield reader.line_num, row

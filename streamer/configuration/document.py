@@ -16,10 +16,10 @@ Fingerprints = Mapping[Path, str]
 def fingerprint(path: Path) -> str:
     """Return the SHA-256 of the content of `path`, or an empty text for an unreadable file.
 
-    The content decides, not the time: Kubernetes changes a mounted file by
-    replacing a link, and tools restore times. A pipe is not read, because reading
-    would consume its content. For a file that is too large for a configuration, the
-    size and the time decide.
+    The fingerprint depends on the content and not on the file's time. Kubernetes
+    changes a mounted file by replacing a link, and some tools restore a file's time. A
+    pipe is not read, because reading would consume its content. The fingerprint of a
+    file that is too large for a configuration depends on its size and time.
     """
     if not path.is_file():
         return ""
@@ -54,11 +54,10 @@ _KEY = re.compile(r"[\w.*/ -]{0,63}")
 class Document:
     """Merged data of the configuration's files, with file and line of each part, and fingerprints.
 
-    `indirect` holds the keys whose values came from the environment or another
-    file, as secrets do. `files` maps keys to the files with an expression, a
-    template or a table; `secret_files` maps keys to all other files. `mistakes`
-    maps keys to the messages about unreadable values, which are an empty text in
-    `data`.
+    `indirect` holds the keys whose values came from the environment or another file, as
+    secrets do. `files` maps keys to the files with an expression, a template or a
+    table; `secret_files` maps keys to all other files. `mistakes` maps keys to messages
+    about unreadable values; in `data`, an empty text replaces such a value.
     """
 
     data: Any
@@ -114,9 +113,9 @@ class Document:
     def mistake(self, keys: Sequence[int | str], sentence: str, *, at: tuple[int, ...] = (1,)) -> str:
         """Return a message with the file, the line, the key and `sentence`.
 
-        `at` is the line, with an optional column, within the text at `keys`. It
-        counts only if a separate file holds that text; for a text inside YAML,
-        YAML's line counts.
+        `at` is the line, with an optional column, within the text at `keys`. `at` is
+        used only if the text is in a separate file. For a text inside YAML, the message
+        has the line in the YAML file.
         """
         place = self.place(keys)
         if (path := self.files.get(tuple(keys))) is not None:

@@ -45,7 +45,7 @@ class Draft:
         return replace(self, lines=tuple(dict.fromkeys([*self.lines, *lines])))
 
     def with_unfit(self, unfit: Iterable[tuple[Keys, str]], document: Document) -> "Draft":
-        """Return this draft with mistakes for the `unfit` keys of `document`, each with its sentence."""
+        """Return this draft with additional mistakes: one for each key of `document` in `unfit`."""
         found = dict(unfit)
         lines = [document.mistake(keys, sentence) for keys, sentence in found.items()]
         return replace(self.with_mistakes(lines), mistaken=self.mistaken.union(found))
@@ -97,7 +97,7 @@ def _kept(document: Document, removed: set[Keys]) -> tuple[int, ...]:
 
 
 def _removable(keys: Keys) -> Keys:
-    """Return the part to leave out for a mistake at `keys`. A list's other entries keep their positions."""
+    """Return the part that a mistake at `keys` removes; other entries of a list keep their positions."""
     match keys:
         case ("channels", int() as index, *_):
             return ("channels", index)
@@ -112,7 +112,8 @@ def _removable(keys: Keys) -> Keys:
 def _without(whole: Any, removed: Iterable[Keys]) -> Any:
     """Return a copy of `whole` without the `removed` parts, and with placeholders for required parts."""
     data = deepcopy(whole)
-    # Deleted from the end, so that earlier positions of a list stay right.
+    # Later entries of a list are removed first, so that the positions of earlier entries stay
+    # right.
     for keys in sorted(removed, key=lambda keys: [(str(type(key)), key) for key in keys], reverse=True):
         section = data
         for key in keys[:-1]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from streamer.channel_paths import ChannelKind, change_channel, changed_entity, name_in_type
 
 KINDS = ("created", "updated", "deleted", "undeleted", "gap", "snapshot")
-"""Last parts of change events' types."""
+"""Last parts of the types of change events."""
 
 _NOTIFIED = KINDS[:4]
 _OF_RECORDS = ("record_id", "entity", "fields")
@@ -62,7 +62,7 @@ class Carried:
                 return cls(kind="event", name=None if name.endswith("__chn") else name)
 
     def types(self, name: str) -> Iterator[str]:
-        """Yield the types of these events; `name` fills in for a name that is not fixed."""
+        """Yield the types of these events; `name` replaces a name that is not fixed."""
         head = f"salesforce.{self.kind}.{self.name or name}"
         parts = _PARTS.get(self.kind)
         return iter([head]) if parts is None else (f"{head}.{part}" for part in parts)

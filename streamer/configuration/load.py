@@ -23,10 +23,11 @@ _Section = TypeVar("_Section", bound=Section)
 def load_document(paths: Sequence[Path], environ: Mapping[str, str] = os.environ) -> Document:
     """Read the files `paths`, and merge them in their order into a document.
 
-    Mappings merge key by key; any other value replaces the earlier value. `${NAME}`
-    and `${NAME:-default}` in a text come from `environ`. `{file: path}` means a
-    file's content without the final line break; the path is relative to the file
-    that names it. A missing variable or file is one of the document's mistakes.
+    Mappings merge key by key; any other value replaces the earlier value. `${NAME}` and
+    `${NAME:-default}` in a text come from `environ`. `{file: path}` means a file's
+    content without the final line break; the path is relative to the folder of the file
+    that contains this text. A missing variable or file is one of the document's
+    mistakes.
 
     Raises `ConfigurationError` with one line for each unreadable file.
     """

@@ -21,9 +21,10 @@ def named_files(model: BaseModel, at: Keys = ()) -> Iterator[tuple[Keys, Path]]:
 
 
 def unfit_files(model: BaseModel, at: Keys = ()) -> Iterator[tuple[Keys, str]]:
-    """Yield the keys of each path that is not a regular file of normal size, and a sentence.
+    """Yield the keys and a sentence for each path that is not a regular file of normal size.
 
-    A missing file is not reported here, because some users of a file create it.
+    A missing file is not reported here, because Streamer itself creates some of the
+    files.
     """
     for keys, path in named_files(model, at):
         try:

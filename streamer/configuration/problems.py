@@ -34,8 +34,8 @@ def problems(
 ) -> list[Problem]:
     """Return the mistakes in `error`, each with its file and line, the value found and the allowed values.
 
-    `error` came from validating the part of `document` at `at` as `model`. A
-    mistake can follow from an unreadable value, or from an entry of a list.
+    `error` came from validating the part of `document` at `at` as `model`. An
+    unreadable value, or a mistake in an entry of a list, can cause another mistake.
     """
     told: dict[Keys, list[_Refusal]] = {}
     for detail in error.errors(include_url=False):
@@ -124,9 +124,9 @@ def _keys(data: Any, loc: Keys, kind: str) -> Keys:
 
 
 def _is_tag(data: Any, part: int | str) -> bool:
-    """Return true when `part` names a union's member because another key of `data` has this value.
+    """Return true when `part` is the name of a union's member, which another key of `data` has chosen.
 
-    A union's member can have the name of a key, such as the flow `password`.
+    The name of a union's member can also be a key's name, such as the flow `password`.
     """
     if not isinstance(data, dict) or isinstance(data[part], dict | list):
         return False

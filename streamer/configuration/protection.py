@@ -106,14 +106,14 @@ def _is_carried(rule: ProtectRule, carried: Carried) -> bool:
 
 
 def _can_be(pattern: str, kind: str) -> bool:
-    """Return true if `pattern` can match a name of this kind of events."""
+    """Return true if `pattern` can match the name of an event of this `kind`."""
     if _ANY_RUN in pattern or kind == "event":
         return True
     return not pattern.lower().endswith(_PLATFORM_EVENT)
 
 
 def _meant(pattern: str, carried: Sequence[Carried]) -> str:
-    """Return the name that is probably meant by an entity's pattern, or an empty text."""
+    """Return the name that the user probably meant by `pattern`, or an empty text."""
     if _ANY_RUN in pattern:
         return ""
     names = {each.name for each in carried if each.name is not None}

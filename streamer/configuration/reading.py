@@ -278,7 +278,7 @@ class _Reading:
             return {}
 
     def _structured(self, path: Path, keys: Keys) -> Any:
-        """Return the data of a YAML file included at `keys`, and record the lines of its parts."""
+        """Return the data of a YAML file that is included at `keys`; record the lines of the file's parts."""
         within = (*self._within, self._path)
         if path.resolve() in {each.resolve() for each in within}:
             return self._unread(keys, f"{path}: names itself, or a file that names it")

@@ -120,7 +120,7 @@ def _settings(reference: JsonObject, definitions: JsonObject) -> JsonObject:
 
 
 def _simplified(schema: Any) -> Any:
-    """Return `schema` without the parts that disturb in an editor."""
+    """Return `schema` without the parts that are useless or harmful in an editor."""
     if not isinstance(schema, dict):
         return schema
     simple = _with_parts(schema, _simplified)
@@ -156,7 +156,7 @@ def _is_single(schema: JsonObject, definitions: JsonObject) -> bool:
 
 
 def _with_parts(schema: JsonObject, change: Callable[[Any], Any]) -> JsonObject:
-    """Return a copy of `schema` with `change` applied to the schemas directly within it."""
+    """Return a copy of `schema` in which `change` is applied to the schemas directly within `schema`."""
     changed = dict(schema)
     for name, part in schema.items():
         if name in _MAPPINGS:

@@ -1,9 +1,9 @@
 """Access to the console: sessions, visitors, and security headers.
 
-Four checks keep a foreign website in an operator's browser from making a change:
-the `Host` header (against DNS rebinding, if there is no token), the `Origin`
-header, the session's cookie, which browsers do not send from other sites, and the
-CSRF token in the form.
+Four checks keep a foreign website in an operator's browser from making a change. The
+first two cover the `Host` header (against DNS rebinding, if there is no token) and the
+`Origin` header. The other two cover the session's cookie, which browsers do not send
+from other sites, and the CSRF token in the form.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ from streamer.console.forms import Fields, first, form_of
 from streamer.settings import ConsoleSettings
 
 MOST_SESSIONS = 64
-"""Most sessions at a time. A further session ends the least recently used session."""
+"""Largest number of sessions. A further session ends the least recently used session."""
 
 _SESSION_ID_BYTES = 32
 
 
 @dataclass(slots=True, kw_only=True)
 class ConsoleSession:
-    """Session of `operator`. Its forms hold the `csrf` token; times are monotonic seconds."""
+    """Session of `operator`. The forms of a session hold the `csrf` token; times are monotonic seconds."""
 
     operator: str
     can_change: bool
@@ -94,7 +94,7 @@ def _digest(id_: str) -> bytes:
 
 
 STATIC = "static"
-"""Name of the route for files without secrets, which the sign-in page also needs."""
+"""Name of the route for static files, which contain no secrets, and which the sign-in page also needs."""
 SIGN_IN = "sign_in"
 """Name of the sign-in routes."""
 SIGN_OUT = "sign_out"
@@ -163,7 +163,7 @@ class Access:
         return admitted
 
     def sign_in(self, request: web.Request, name: str, shown: str) -> web.Response | None:
-        """Begin a session for `name`, and return the answer with its cookie, or `None` for a wrong token.
+        """Begin a session for `name`; return an answer with a session cookie, or `None` for a wrong token.
 
         Raises `ApiError` for an invalid name, and `ApiError` 429 for a peer that
         has sent too many wrong tokens.
@@ -186,7 +186,7 @@ class Access:
         return response
 
     def _is_link(self, request: web.Request) -> bool:
-        """Return true if a person follows a link to a page. False for requests that a page makes."""
+        """Return true if a person follows a link to a page; return false for a request by a page's script."""
         shown_in = {"document", "iframe"} if self.settings.frame_ancestors else {"document"}
         return (
             request.method in _READING
@@ -217,7 +217,7 @@ class Access:
     def _set_cookie(self, request: web.Request, session: str, age_s: float) -> str:
         parts = [f"{_cookie(request)}={session}", "Path=/console", f"Max-Age={age_s:.0f}", "HttpOnly"]
         if self.settings.frame_ancestors:
-            # In a frame of another site, a browser sends only such cookies.
+            # In a frame of another site, a browser sends only cookies with these attributes.
             return "; ".join([*parts, "SameSite=None", "Secure", "Partitioned"])
         # Forging this header only makes the sender's own cookie secure.
         is_secure = request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
@@ -287,7 +287,7 @@ def _not_signed_in() -> ApiError:
 
 
 def _page_after_sign_in(wanted: str) -> str:
-    """Return the page after signing in: `wanted` if it is a page of the console."""
+    """Return the page to show after signing in: `wanted`, if `wanted` is a page of the console."""
     after = wanted.removeprefix("/console")
     is_ours = wanted.startswith("/console") and after[:1] in {"", "/", "?"}
     is_plain = wanted.isascii() and wanted.isprintable() and not {"\\", " "} & set(wanted)
@@ -318,9 +318,9 @@ _SOURCES = (
 def security_headers(frame_ancestors: Sequence[str]) -> Mapping[str, str]:
     """Return the headers of every answer. Only pages of `frame_ancestors` can frame the console.
 
-    A page loads only the console's own files and scripts. The browser keeps no
-    copy, and sends other sites no address. To the console itself it sends a form's
-    origin, which the console checks.
+    A page loads only the console's own files and scripts. The browser keeps no copy of
+    an answer, and does not send a page's address to other sites. With a form, the
+    browser sends the page's origin to the console, and the console checks this origin.
     """
     ancestors = " ".join(frame_ancestors) or "'none'"
     policy = "; ".join([*_SOURCES, f"frame-ancestors {ancestors}"])

@@ -140,7 +140,7 @@ def readable(value: float | None) -> str:
 
 
 def rounded_up(peak: float) -> float:
-    """Return an axis's end for values up to `peak`: 1, 2, 2.5 or 5 times a power of ten."""
+    """Return the smallest end of an axis that covers `peak`, as 1, 2, 2.5 or 5 times a power of ten."""
     if peak <= 0 or not math.isfinite(peak):
         return 1.0
     power = 10.0 ** math.floor(math.log10(peak))

@@ -56,7 +56,11 @@ class ConsoleContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageResources:
-    """Resources of the admin API. Every change of the console goes through them, with its audit record."""
+    """Resources of the admin API.
+
+    Each change in the console is made by one of these resources, which also writes the
+    audit record.
+    """
 
     subscribers: SubscriberResource
     events: EventResource
@@ -86,7 +90,7 @@ class PageResources:
 class RecentLists:
     """Lists that several pages show.
 
-    `holes` are the continuity records without snapshots, the oldest first;
+    `holes` are the continuity records that are not about snapshots, the oldest first;
     `failures` are the latest dead letters, the newest first.
     """
 

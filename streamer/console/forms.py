@@ -76,12 +76,12 @@ def object_of(text: str) -> dict[str, Any] | None:
 
 
 def unset(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `fields` without those that are `None` or empty."""
+    """Return `fields` without the fields that are `None` or empty."""
     return {name: value for name, value in fields.items() if value not in (None, "", ())}
 
 
 def _kinds(annotation: Any) -> Sequence[Any]:
-    """Return the members of a union, or the single type."""
+    """Return the members of a union type; return any other type as the only member."""
     members = get_args(annotation)
     if get_origin(annotation) is not tuple and NoneType in members:
         return [each for each in members if each is not NoneType]

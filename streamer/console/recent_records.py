@@ -13,10 +13,10 @@ _TIMEOUT_S = 5.0
 
 @dataclass(slots=True, kw_only=True)
 class RecentRecords:
-    """Cached result of `read`, refreshed at most every `every_s` seconds, with one call at a time.
+    """Cached result of `read`; one call at a time refreshes it, at most once in `every_s` seconds.
 
-    The cache matters because each call opens a consumer if the log is in Kafka.
-    `name` is a plural noun for the records in messages.
+    The cache is necessary because each call of `read` opens a consumer if the log is in
+    Kafka. `name` is a plural noun for the records in messages.
     """
 
     name: str

@@ -69,7 +69,7 @@ class Samples:
     _kept: deque[Sample] = field(default_factory=lambda: deque(maxlen=int(HOUR_S / EVERY_S) + 1), init=False)
 
     def add(self, sample: Sample) -> None:
-        """Keep a sample, and drop a sample that is older than an hour."""
+        """Keep a sample, and drop samples that are older than an hour."""
         self._kept.append(sample)
 
     def with_one(self, sample: Sample) -> "Samples":

@@ -24,7 +24,7 @@ class FlowState:
     pending: Mapping[SubscriberName, int]
 
     def ahead_of(self, target: SubscriberName) -> int:
-        """Return the most events that can still reach `target`: unread and pending events."""
+        """Return the number of unread and pending events, which is the most that can still reach `target`."""
         name: SubscriberName | None = target
         total = self.unread
         while name is not None:
@@ -45,9 +45,9 @@ class Latency:
 class TargetCounts:
     """Counts of one target: expected, delivered and repeated events, and dead letters.
 
-    `due` counts sales that have neither arrived nor become a dead letter. `lost`
-    counts the part of them that can no longer arrive. `second_rounds` counts
-    deliveries without a sale, which a write-back could cause. `early` counts steps
+    `due` counts sales that have neither arrived nor become a dead letter. `lost` counts
+    the due sales that can no longer arrive. `second_rounds` counts deliveries without a
+    sale, which a write-back could cause. `early` counts steps that the target took
     before the preceding step.
     """
 
@@ -94,9 +94,9 @@ class TargetCounts:
 class DemoReport:
     """Counts at the org, in the log and at each target.
 
-    `poisoned` are the ids of records whose events a target is told to reject.
-    `unread` counts messages that the daemon has not read yet, or is `None` while
-    unknown.
+    `poisoned` are the ids of records whose events a target is told to reject. `unread`
+    is the number of messages that the daemon has not read yet, or `None` while the
+    number is unknown.
     """
 
     sent: int
@@ -152,7 +152,7 @@ class DemoReport:
 
     @property
     def is_good(self) -> bool:
-        """True if each sale took its steps in order and once, and only poisoned sales became dead letters."""
+        """True if each sale took its steps in sequence and once, and only poisoned sales are dead letters."""
         wrong = self.due or self.duplicates_in_log or self.early or self.second_rounds
         return bool(self.sent) and not (wrong or self.unexpected_letters)
 

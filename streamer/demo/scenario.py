@@ -39,7 +39,7 @@ def record_of(key: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """Steps that the targets have taken, in the targets' own view.
+    """Steps that the targets have taken, according to the targets' own records.
 
     `taken` counts the accepted attempts of each delivery, by idempotency key.
     `early` counts steps that a target took before the same event's preceding step.
@@ -140,7 +140,7 @@ class Scenario:
         self._expect(record_id, INVOICE, SHIPMENT, WRITE_BACK, *([SALES_CHANNEL] if is_big else []))
 
     def win_refused(self) -> str:
-        """Win an opportunity that fulfilment rejects, and return its id. Its chain ends at the shipment."""
+        """Win an opportunity whose shipment fulfilment rejects, and return the opportunity's id."""
         record_id = self._win(self._small_amount())
         self._expect(record_id, INVOICE, SHIPMENT)
         return record_id

@@ -20,17 +20,17 @@ _REPLAY_ID_BYTES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quiescence:
-    """Waits until `progress` has returned the same value for 60 seconds.
+    """Waits until all events are settled, or `progress` has returned the same value for 60 seconds.
 
-    Looks are counted instead of seconds, so that time in which the machine does not
-    run the demo does not count.
+    The wait counts calls of `progress` and not seconds. So the time while the machine
+    is suspended does not count.
     """
 
     progress: Callable[[], Hashable]
     clock: Clock
 
     async def reached(self, is_settled: Callable[[], bool]) -> None:
-        """Return as soon as all events are settled, or make no more progress."""
+        """Return as soon as `is_settled` returns true, or `progress` stands still."""
         seen, quiet = self.progress(), 0
         while not is_settled() and quiet * _LOOK_S < _STANDSTILL_S:
             await self.clock.sleep(_LOOK_S)
@@ -51,7 +51,8 @@ async def evidence_of(world: World, clock: Clock) -> FlowState:
     """Return the log's events, and the events that the daemon has not read or delivered yet."""
     async with open_history(world.daemon.in_effect.settings.log, clock) as history:
         unread = await _unread(world, history)
-        # Read after the position, so the log already holds all events before the position.
+        # The events are read after the position, so the log already holds all events before the
+        # position.
         logged = await _logged(history)
     statuses = {name: world.daemon.dispatching.dispatchers[name].status for name in BEFORE}
     return FlowState(

@@ -91,7 +91,7 @@ class Timeline:
             self.add(text)
 
     def since(self, seen: int) -> list[str]:
-        """Return the kept lines after the first `seen` ones."""
+        """Return the kept lines after the first `seen` lines of the timeline."""
         fresh = min(self.total - seen, len(self.lines))
         return list(self.lines)[len(self.lines) - fresh :]
 

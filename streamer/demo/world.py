@@ -36,7 +36,7 @@ from streamer.sandbox.targets.slack import SlackReceiver
 
 CHANNEL = "/data/ChangeEvents"
 
-# Limits count looks instead of seconds, so that a busy machine gets the time that it needs.
+# Limits count checks instead of seconds, so that a busy machine gets the time that it needs.
 _WAIT_S = 20.0
 _START_S = 300.0
 _LOOK_S = 0.05
@@ -111,7 +111,7 @@ class DemoOptions:
 
 @asynccontextmanager
 async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]:
-    """Run the world inside the context. Its org has no changes at first.
+    """Run the world inside the context. The world's org has no changes at the beginning.
 
     The context begins once the daemon has subscribed, so that the daemon reads
     every later change. Raises `LogUnavailable` if the daemon still waits for the
@@ -201,7 +201,7 @@ def _configuration(
 
 
 def _subscribers(erp: ErpReceiver, fulfillment: FulfillmentReceiver, slack: SlackReceiver) -> dict[str, Any]:
-    """Return the chain of `BEFORE`. Each step needs the answer of the preceding step."""
+    """Return the chain that `BEFORE` defines; each step needs the answer of the preceding step."""
     return {
         INVOICE: _invoice(erp),
         SHIPMENT: {
@@ -268,7 +268,7 @@ _REFUSED_STATUS = 422
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
-    """Outage of the ERP: its begin in seconds since the start, and its duration in seconds."""
+    """Outage of the ERP: when the outage begins, in seconds after the demo's start, and its duration."""
 
     at_s: float = 20.0
     lasts_s: float = 10.0

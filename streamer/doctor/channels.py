@@ -29,11 +29,11 @@ _PUBSUB_REMEDY = ": check org.pubsub.endpoint, and that firewalls allow it"
 
 
 async def cometd_refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[str, str]:
-    """Return Salesforce's reason for each of `paths` that it refuses.
+    """Return Salesforce's reason for each of `paths` that Salesforce refuses.
 
-    Subscribes to new events in a separate session, and ends the session without
-    asking for events. So no other client loses events. Raises
-    `SalesforceUnavailable` without an answer.
+    The check subscribes to new events in a separate session, and ends the session
+    without asking for events. So no other client loses events. Raises
+    `SalesforceUnavailable` if Salesforce does not answer.
     """
     token = await session.token()
     options = BayeuxOptions(api_version=session.settings.api_version)
@@ -54,7 +54,7 @@ async def cometd_refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[
 async def pubsub_refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[str, str]:
     """Return Salesforce's reason for each of `paths` that the user can't subscribe to.
 
-    Raises `SalesforceUnavailable` without an answer.
+    Raises `SalesforceUnavailable` if the Pub/Sub API does not answer.
     """
     token = await session.token()
     connection = PubSubConnection(PubSubOptions.of(session.settings), session.clock, random.random)
@@ -124,7 +124,8 @@ class ChannelChecks:
         refused = await self.refusals[transport]()
         missing = await self._missing(path)
         is_announced = all(each.status is CheckStatus.SKIPPED for each in missing)
-        # Salesforce refuses the channel of an unselected entity like an unknown channel.
+        # Salesforce refuses an unknown channel and the channel of an unselected entity in the
+        # same way.
         if path in refused and (is_announced or Carried.by(path).name is None):
             return [_refused(path, refused[path])]
         if not is_announced:
@@ -182,7 +183,7 @@ def selection_verdicts(
 
 
 def _wanted(patterns: Mapping[str, Sequence[str]], announced: frozenset[str]) -> Mapping[str, list[str]]:
-    """Return the subscribers of each entity that a pattern names but the org does not announce."""
+    """Return the subscribers of each entity that a pattern names, but that is not in `announced`."""
     wanted: dict[str, list[str]] = {}
     for subscriber, each in patterns.items():
         for entity in {_entity_of(pattern) for pattern in each} - announced - {None}:

@@ -1,4 +1,4 @@
-"""Checks. Each answers one question about a set-up; all run concurrently, each with a time-out."""
+"""Checks, each of a single question about a set-up; all checks run concurrently with a time-out."""
 
 import asyncio
 import re
@@ -62,8 +62,9 @@ class Finding:
 class Check:
     """One question about the set-up; `name` heads its findings.
 
-    `run` returns one result or several; each becomes a line. It raises one of
-    Streamer's errors for a fault, and `Inapplicable` if there is nothing to check.
+    `run` returns one result or several; each result becomes a line. For a fault, `run`
+    raises one of Streamer's errors. If there is nothing to check, `run` raises
+    `Inapplicable`.
     """
 
     area: Area
@@ -86,7 +87,7 @@ def warning(found: str, remedy: str) -> CheckResult:
 
 
 def failed(found: str, remedy: str = "") -> CheckResult:
-    """Return the result of a check that found a fault. A remedy at the end of `found` is split off."""
+    """Return the result of a check that found a fault; without `remedy`, the end of `found` is the remedy."""
     if remedy:
         return CheckResult(CheckStatus.FAILED, found, remedy)
     *faults, last = _REMEDY.split(found)
@@ -174,9 +175,9 @@ _SHARE = 0.9
 
 
 class Once(Generic[_Result]):
-    """Makes a call when the first caller needs it, and gives all callers the same result or error.
+    """Makes a call when the first caller asks for its result; all callers get the same result or error.
 
-    A caller that runs out of time does not end the call for other callers.
+    If a caller runs out of time, the call continues for other callers.
     """
 
     def __init__(self, call: Callable[[], Awaitable[_Result]], clock: Clock, *, timeout_s: float) -> None:
@@ -195,8 +196,8 @@ class Once(Generic[_Result]):
     async def needed(self, what: str) -> _Result:
         """Return the result.
 
-        Raises `Inapplicable` if `what` failed, because another check reports the
-        failure.
+        Raises `Inapplicable` instead of the call's error, because another check reports
+        that `what` failed.
         """
         try:
             return await self()

@@ -108,7 +108,7 @@ def _validity(certificate: x509.Certificate, key: str, now: datetime) -> CheckRe
 _NAMED = re.compile(r"salesforce\.(?:cdc|event|outbound)\.(\w+)(?:\.|$)", re.ASCII)
 _NAME = re.compile(r"\w+", re.ASCII)
 Describes = Mapping[str, Once[JsonObject]]
-"""Salesforce's describe of each object that the configuration names."""
+"""Salesforce's description of each object that the configuration names, by the object's name."""
 
 
 def field_checks(settings: Settings, session: OrgSession, *, timeout_s: float) -> Iterator[Check]:
@@ -150,7 +150,7 @@ def fields_of(subscriber: SubscriberSettings) -> frozenset[str]:
 
 
 def unknown_fields(fields: Collection[str], describes: Sequence[JsonObject]) -> Iterator[tuple[str, str]]:
-    """Yield each of `fields` that no object in `describes` has, with the most similar name (can be empty)."""
+    """Yield each of `fields` that no object in `describes` has, with the most similar name, if any."""
     known = {str(each["name"]) for describe in describes for each in describe["fields"]}
     for name in sorted(set(fields) - known):
         by_case = {each.lower(): each for each in known}

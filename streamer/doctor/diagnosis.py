@@ -34,7 +34,7 @@ from streamer.events import Checkpoint
 from streamer.settings import Settings, SqliteLogSettings
 
 Progress = Callable[[int, int], None]
-"""Takes the number of ended checks, and the total."""
+"""Callback that gets the number of ended checks, and the number of all checks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Diagnosis:
 
 @dataclass(slots=True, kw_only=True)
 class Doctor:
-    """Checks the set-up in configuration files, without changing it or taking work from a daemon.
+    """Checks the set-up that configuration files describe; changes nothing, and takes no daemon's work.
 
     `areas` selects the areas to check, and `timeout_s` is the time-out of each
     check.
@@ -64,7 +64,7 @@ class Doctor:
     progress: Progress = lambda _done, _all: None
 
     async def diagnose(self, files: Sequence[Path]) -> Diagnosis:
-        """Return the findings about the configuration in `files`, and about the set-up that it describes."""
+        """Return the findings about the configuration in `files`, and about the configured set-up."""
         try:
             document = load_document(files)
         except ConfigurationError as error:
@@ -98,7 +98,7 @@ class Doctor:
 
     @asynccontextmanager
     async def _checks(self, checked: Plan, document: Document) -> AsyncIterator[list[Check]]:
-        """Yield all checks. Their shared sessions close with the context."""
+        """Yield all checks. The end of the context closes the sessions that the checks share."""
         settings, timeout_s = checked.settings, self.timeout_s
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(
@@ -123,7 +123,7 @@ class Doctor:
     def _log(
         self, settings: Settings, stack: AsyncExitStack
     ) -> tuple[Sequence[Check], Once[Sequence[Checkpoint]]]:
-        """Return the checks of the log, and the shared call that reads its checkpoints."""
+        """Return the checks of the log, and the shared call that reads the log's checkpoints."""
         clock, timeout_s = self.clock, self.timeout_s
         if settings.log.kafka is not None:
             from streamer.doctor.kafka import KafkaChecks  # noqa: PLC0415 - costs a fifth of a second

@@ -115,9 +115,9 @@ def org_checks(session: OrgSession, checkpoints: Once[Sequence[Checkpoint]]) -> 
 def flow_verdict(settings: OrgSettings) -> CheckResult:
     """Return a warning if Salesforce has announced the end of the login flow in `settings`.
 
-    Source: Salesforce help, Migrate from OAuth Username-Password to Client
-    Credentials Flow (article 000886201), which names no date, and Block
-    Authorization Flows to Improve Security.
+    Sources: two pages of Salesforce's help, "Migrate from OAuth Username-Password to
+    Client Credentials Flow" (article 000886201), which names no date, and "Block
+    Authorization Flows to Improve Security".
     """
     if not isinstance(settings.auth, PasswordAuth):
         return ok(f"Salesforce has announced no end of the flow {settings.auth.flow}")

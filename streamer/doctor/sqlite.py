@@ -41,7 +41,7 @@ def sqlite_checks(settings: SqliteLogSettings, clock: Clock) -> Iterator[Check]:
 
 
 def folder_verdict(path: Path) -> CheckResult:
-    """Return the result of testing if the file at `path` can be written, or created with its folder."""
+    """Return whether the file at `path` can be written, or created together with its folder."""
     check_local(path)
     remedy = "let the daemon's user write there, or set log.sqlite.path to another path"
     folder = _nearest(path.absolute().parent)
@@ -66,7 +66,7 @@ def folder_verdict(path: Path) -> CheckResult:
 
 
 def space_verdict(path: Path, most: int) -> CheckResult:
-    """Return the result of testing if the disk has room for a file of `most` bytes at `path`."""
+    """Return whether the disk has room for a file of `most` bytes at `path`."""
     folder = _nearest(path.absolute().parent)
     if not folder.is_dir():
         raise Inapplicable("the folder does not exist")
@@ -88,7 +88,7 @@ def space_verdict(path: Path, most: int) -> CheckResult:
 
 
 def _takes_files(folder: Path) -> bool:
-    """Return false if no file can be created: without the right, or in file systems such as `/proc`."""
+    """Return false if the user may not create files in `folder`, or if `folder` is virtual, as `/proc` is."""
     return os.access(folder, os.W_OK | os.X_OK) and shutil.disk_usage(folder).total > 0
 
 
@@ -113,7 +113,7 @@ async def rows_verdict(path: Path, clock: Clock) -> CheckResult:
     try:
         foreign = await foreign_rows(path, clock)
     except LogMisconfigured as error:
-        # Reading the checkpoints fails for the same reason, and that check reports it.
+        # The check that reads the checkpoints fails for the same reason, and reports the reason.
         raise Inapplicable(f"the rows can't be read: {error}") from error
     if not foreign:
         return ok("the tables hold only Streamer's rows")

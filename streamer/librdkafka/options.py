@@ -56,7 +56,10 @@ def plaintext_host(bootstrap_servers: str, security: KafkaSecurity) -> str | Non
 
 
 def _host(broker: str) -> str:
-    """Return the host of `host:port`; IPv6 addresses have brackets, and a protocol can come first."""
+    """Return the host of `broker`, which is `host:port` or `protocol://host:port`.
+
+    An IPv6 address has brackets.
+    """
     address = broker.strip().rpartition("://")[2]
     host, colon, _ = address.rpartition(":")
     return (host if colon else address).strip("[]")
@@ -72,7 +75,7 @@ class LibraryLogger:
         self._last = ""
 
     def log(self, _level: int, _template: str, facility: str, client: str, line: str) -> None:
-        """Log a line, unless it repeats the last line; librdkafka calls this as `logging.Logger.log`."""
+        """Log a line if it differs from the last line; librdkafka calls this like `logging.Logger.log`."""
         if line != self._last:
             _log.debug("kafka.client_said", facility=facility, client=client, line=line)
         self._last = line

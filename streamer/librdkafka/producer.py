@@ -17,14 +17,14 @@ class ProducerDiscarded(RuntimeError):
 
 
 class DisposableProducer:
-    """Holds the only reference to a producer, because only dropping it ends the producer.
+    """Holds the only reference to a producer, so that dropping this reference ends the producer.
 
-    librdkafka ends a producer when the last reference to it is dropped. This takes
-    5 ms, ends all threads of the producer and sends no request to the brokers,
-    whether these are healthy, frozen or dead. The producer's `close` would first
-    abort the open transaction, and wait for brokers that do not answer. So a caller
-    must not keep the result of `live` in a variable: a traceback keeps variables
-    alive, and an exception can live long.
+    librdkafka ends a producer when the last reference to it is dropped. The end takes 5
+    ms in any state of the brokers, ends all threads of the producer, and sends no
+    request to the brokers. The producer's `close` would first abort the open
+    transaction, and wait for brokers that do not answer. A caller must not keep the
+    result of `live` in a variable. Otherwise, an exception's traceback could keep the
+    variable, and so the producer, alive for long.
     """
 
     def __init__(self, producer: Producer) -> None:
@@ -44,8 +44,8 @@ class DisposableProducer:
     def call(self, call: Callable[..., None], *arguments: object, timeout_s: float) -> None:
         """Make a call of the producer that can exceed its own time-out.
 
-        If the call takes longer than `timeout_s`, it is abandoned together with the
-        producer, which is freed when the call returns. Raises the error of the
+        If the call takes longer than `timeout_s`, the call and the producer are
+        abandoned. The producer is freed when the call returns. Raises the error of the
         call, or `KafkaException` after the time-out.
         """
         failures: list[Exception] = []
@@ -64,7 +64,8 @@ class DisposableProducer:
             _log.warning("kafka.call_left_behind", waited_s=timeout_s)
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         if failures:
-            # If the exception stayed in the list, its traceback would keep it alive.
+            # An exception in the list would keep itself alive, because its traceback refers to
+            # the list.
             raise failures.pop()
 
     def discard(self) -> None:
@@ -86,11 +87,12 @@ class DisposableProducer:
 
 
 def free(clients: list[object]) -> threading.Thread:
-    """Drop the references in `clients` on a thread of its own, which is returned.
+    """Drop the references in `clients` on a new thread, and return the thread.
 
-    A client of librdkafka ends with its last reference. That can wait for the
-    resolver of a name, and never happens on librdkafka's own threads, where it
-    would end the process: Python collects garbage on them, too.
+    A client of librdkafka ends when its last reference is dropped. The end can take as
+    long as the resolver needs for a name. On a thread of librdkafka, where Python can
+    also collect garbage, the end of a client would end the process. So this function
+    uses a separate thread.
     """
     ending = threading.Thread(target=clients.clear, name="kafka-discard", daemon=True)
     ending.start()

@@ -1,4 +1,4 @@
-"""Structured logs: lines for machines or people, and the last of them in memory."""
+"""Structured logs: lines for machines or people; the last lines are also kept in memory."""
 
 import logging
 import os
@@ -61,7 +61,7 @@ def configure(format: Format = "auto", level: Level = "info", stream: Stream | N
 
 
 def are_json(format: Format, stream: Stream | None = None) -> bool:  # noqa: A002 - the word of the configuration
-    """Return true if `configure` would write JSON to `stream`; the default is standard error."""
+    """Return true if `configure` writes JSON to `stream`; the default is standard error."""
     return format == "json" or (format == "auto" and not (stream or sys.stderr).isatty())
 
 

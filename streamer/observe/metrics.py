@@ -1,7 +1,7 @@
 """Metrics for Prometheus.
 
-Every metric is declared once, in :class:`Metrics`, and used through a handle for
-one channel, subscriber or session. A handle needs no lookup of series. Its series
+Every metric is declared once, in :class:`Metrics`, and used through a handle for one
+channel, subscriber or session. A handle needs no lookup of series. A handle's series
 exist from the beginning with the value zero. Only series by cause, error or reason
 begin with their first use (`CountersByKey`).
 """

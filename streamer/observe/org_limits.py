@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 class OrgLimitMetrics:
     """Series of the org's known limits, by Salesforce's names.
 
-    They are absent while the limits are unread.
+    These series are absent while the limits are unread.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -58,7 +58,7 @@ class OrgLimitMetrics:
 class ReconcileMetrics:
     """Series of the comparisons by this process, by entity.
 
-    They are absent while another process compares.
+    These series are absent while another process compares.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

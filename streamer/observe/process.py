@@ -1,4 +1,4 @@
-"""Metrics of the process itself, and heartbeats of its threads."""
+"""Metrics of the process, and heartbeats of the process's threads."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -83,7 +83,7 @@ class ProcessMetrics:
         self._configured.set(0)
 
     def set_restart_needed(self, needed: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Record if a part of the configuration waits for the next start."""
+        """Record whether a part of the configuration waits for the next start."""
         self._restart_needed.set(needed)
 
     def loop_lagged(self, seconds: float) -> None:
@@ -99,28 +99,28 @@ class ProcessMetrics:
         self._loop_blocked.remove_by_labels({"subscriber": subscriber})
 
     def set_waits(self, *, log: bool, login: bool) -> None:
-        """Record if the process waits for the log, and if it waits for Salesforce to accept its login."""
+        """Record whether the process waits for the log, and whether it waits for a login to Salesforce."""
         self._log_unavailable.set(log)
         self._login_awaited.set(login)
 
     def set_standby(self, standby: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Record if other processes read all channels."""
+        """Record whether other processes read all channels."""
         self._standby.set(standby)
 
     def polled(self, ages: Mapping[str, float]) -> None:
-        """Record the seconds since the last heartbeat of every thread. Other threads' series disappear."""
+        """Record the seconds since the last heartbeat of each thread in `ages`; other series disappear."""
         self._poll_age.show({(thread,): age_s for thread, age_s in ages.items()})
 
     def set_stuck(self, stuck: Mapping[tuple[str, str], bool]) -> None:
-        """Record for every part, by kind and name, if it is stuck, and remove the series of other parts."""
+        """Record for each part, by kind and name, whether it is stuck; remove the series of other parts."""
         self._stuck.show(stuck)
 
 
 class _Table:
     """Gauge whose series are replaced together.
 
-    A scrape runs in its own thread. If the gauge were cleared first, the scrape
-    could miss series.
+    A scrape runs in its own thread. If the gauge were cleared before a change, a scrape
+    at this moment could miss series.
     """
 
     def __init__(self, gauge: Gauge) -> None:

@@ -37,7 +37,7 @@ Key = TypeVar("Key")
 
 
 class BucketHistogram(Histogram):
-    """Histogram that finds the bucket of a value by bisection, not by a comparison with each bound."""
+    """Histogram that finds the bucket of a value by bisection, which is faster than testing each bound."""
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
         """Count `amount`, as `Histogram.observe` does."""
@@ -51,8 +51,8 @@ class BucketHistogram(Histogram):
 class CountersByKey(dict[Key, Counter]):
     """Counters of one metric by the value of a label. A series begins with its first use.
 
-    Most subscribers never have most classes of errors, and every series makes each
-    scrape larger. An alert on such a counter must treat a new series as an
+    Series for all errors would make each scrape large, and most subscribers have only
+    few kinds of errors. An alert on such a counter must treat a new series as an
     increase, because `rate` sees no increase in the first sample.
     """
 
@@ -137,7 +137,7 @@ class AppendSeries:
 class ChannelGauges:
     """Gauges for the state of the channel `path`.
 
-    They have no series while another process owns the channel.
+    The gauges have no series while another process owns the channel.
     """
 
     path: str
@@ -161,7 +161,7 @@ class ChannelMetrics:
     label_values: LabelValues
 
     def taken(self, events: Sequence[Event], read_at: float) -> None:
-        """Count no events, because these events are not in the log yet."""
+        """Do nothing; events are counted only once they are in the log."""
 
     def appended(self, appended: Appended, seconds: float) -> None:
         """Count an append that became durable after `seconds`."""
@@ -182,12 +182,12 @@ class ChannelMetrics:
                 self.unrepaired[record.cause].inc()
 
     def large_texts(self, **counts: int) -> None:
-        """Count large texts that arrived as diffs, by result, one of `TEXT_RESULTS`."""
+        """Count large texts that arrived as diffs, by their result, which is one of `TEXT_RESULTS`."""
         for result, count in counts.items():
             self.texts[result].inc(count)
 
     def set_owned(self, owned: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Record if this process owns the channel."""
+        """Record whether this process owns the channel."""
         state = self.state
         state.owned.set(owned)
         if not owned:
@@ -196,7 +196,7 @@ class ChannelMetrics:
                 gauge.remove(state.path)
 
     def set_up(self, up: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Record if the channel, which this process owns, is subscribed and read."""
+        """Record whether the channel, which this process owns, is subscribed and read."""
         self.state.ups.labels(self.state.path).set(up)
 
     def set_verified(self, verified_at: float, *, expires_at: float) -> None:
@@ -231,7 +231,7 @@ class LookupMetrics:
         self.seconds.observe(seconds)
 
     def held(self, *, entries: int, size: int, waits: bool) -> None:
-        """Record the entries and the size in bytes of the cache, and if look-ups wait."""
+        """Record the cache's number of entries and size in bytes, and whether look-ups wait."""
         self.entries.set(entries)
         self.size.set(size)
         self.waits.set(waits)
@@ -308,7 +308,7 @@ class SubscriberMetrics:
     label_values: LabelValues
 
     def attempted(self, event: Event, outcome: Outcome, seconds: float | None, trace_id: str = "") -> None:
-        """Count an attempt at `event` that took `seconds`, or `None` if no request was sent.
+        """Count an attempt at `event`; `seconds` is its duration, or `None` if no request was sent.
 
         The `trace_id` of a sampled event becomes an exemplar of the histograms.
         """
@@ -352,11 +352,11 @@ class SubscriberMetrics:
         state.held.set(status.is_held)
 
     def set_following(self, following: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Record if the subscriber follows the log."""
+        """Record whether the subscriber follows the log."""
         self.state.following.set(following)
 
     def set_unrecorded(self, seconds: float) -> None:
-        """Record the seconds that finished deliveries have waited until the log records them."""
+        """Record the seconds for which finished deliveries have waited to be recorded in the log."""
         self.state.unrecorded_s.set(seconds)
 
 

@@ -8,15 +8,15 @@ from contextlib import suppress
 from streamer.observe.process import Pulse, Pulses
 
 Serve = Callable[[Pulse], None]
-"""Work of a thread. It beats the pulse, and runs until the owner asks for the end."""
+"""Work of a thread. The work beats the pulse, and ends when the thread's owner asks for it."""
 
 
 class ServiceThread:
     """Runs `serve` on its own thread, for an owner on the event loop.
 
     `pulses` contains the thread's pulse until the thread ends. If `serve` raises,
-    `failed` gets the error on the loop, before `join` returns. The process does not
-    wait for the thread at its end.
+    `failed` gets the error on the loop, before `join` returns. At its end, the process
+    does not wait for the thread.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ServiceThread:
             await self._ended.wait()
 
     def join_from_thread(self) -> None:
-        """Block until the thread has ended. Not for the loop's thread."""
+        """Block until the thread has ended; the loop's thread must not call this."""
         self._thread.join()
 
     def _run(self) -> None:
@@ -72,7 +72,7 @@ class ServiceThread:
 
 
 def _for_futures(error: BaseException) -> Exception:
-    """Return `error` in a form that futures and tasks accept. Some errors would end the process."""
+    """Return `error`, or a `RuntimeError` if futures and tasks do not accept this kind of error."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     told = RuntimeError(f"{type(error).__name__}: {error}")

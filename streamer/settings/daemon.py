@@ -121,7 +121,7 @@ class Settings(Section):
     def _are_carried(
         cls, reconcile: ReconcileSettings | None, info: ValidationInfo
     ) -> ReconcileSettings | None:
-        # `info.data` has no channels if they have a mistake.
+        # `info.data` does not contain the channels if they have a mistake.
         if reconcile is not None and "channels" in info.data:
             paths = [channel.path for channel in info.data["channels"]]
             if alone := [each for each in reconcile.entities if carrier_of(each, paths) is None]:
@@ -136,7 +136,7 @@ class Settings(Section):
         cls, channels: tuple[ChannelSettings, ...], info: ValidationInfo
     ) -> tuple[ChannelSettings, ...]:
         # min_length would count only valid channels, so an invalid channel would cause a second
-        # message. `info.data` has no section with a mistake.
+        # message. `info.data` does not contain a section with a mistake.
         if not channels and info.data.get("outbound", ...) is None:
             raise ValueError("name at least one channel, such as /data/ChangeEvents")
         paths = [channel.path for channel in channels]

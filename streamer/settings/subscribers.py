@@ -144,7 +144,7 @@ class SubscriberSettings(Section):
         description="the plugin: slack, erp, fulfillment, salesforce, webhook, kafka, mqtt, file, stdout, "
         "or another installed plugin"
     )
-    # Declared before `on`, whose validation reads it: with `after`, `on` can be left out.
+    # Declared before `on`, whose validation reads it: `on` can be missing if `after` is set.
     after: Annotated[tuple[SubscriberName, ...], one_or_more()] = Field(
         default=(),
         description=(
@@ -276,8 +276,8 @@ class SubscriberSettings(Section):
     def _comes_from_somewhere(
         cls, on: Any, validated: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> Any:
-        # `info.data` has no `after` with a mistake. A tuple is the default, because a
-        # file gives a list.
+        # `info.data` does not contain `after` if `after` has a mistake. A tuple is the default,
+        # because a file gives a list.
         if not on and not info.data.get("after", ...):
             if isinstance(on, tuple):
                 raise PydanticCustomError("missing", "is missing")

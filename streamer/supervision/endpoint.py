@@ -28,7 +28,7 @@ _PROBES = ("/healthz", "/readyz")
 
 
 def default_host(environ: Mapping[str, str] = os.environ, marks: tuple[Path, ...] = _CONTAINER_MARKS) -> str:
-    """Return the default host to listen on: every address in a container, loopback elsewhere.
+    """Return the default host to listen on: all addresses in a container, and loopback elsewhere.
 
     Metrics name channels and subscribers, and need no sign-in. So outside of a
     container, only local programs can read them by default.
@@ -66,9 +66,9 @@ _Encoder: TypeAlias = Callable[[CollectorRegistry], bytes]
 class Exposition:
     """Renders the metrics of `registry` in its own thread, at most once a second.
 
-    With ten subscribers, a page takes a tenth of a second on a slow processor,
-    which would block the event loop. Any number of scrapers costs at most one page
-    per second and format.
+    For ten subscribers, a page takes a tenth of a second on a slow processor; without a
+    separate thread, the page would block the event loop. Any number of scrapers costs
+    at most one page per second and format.
     """
 
     def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:
@@ -101,9 +101,9 @@ async def serving(health: Health, exposition: Exposition, *, host: str, port: in
     """Serve `/metrics`, `/healthz` and `/readyz` inside the context; yields the port.
 
     `/healthz` (liveness) and `/readyz` (readiness) answer 200, or 503 when a probe
-    fails. The JSON has the result of each probe, the problems and the `state` of
-    the process in one word. The context closes the `exposition`. Port 0 takes a
-    free port. The image's health check finds the address in the file of
+    fails. The JSON has the result of each probe, the problems and the `state` of the
+    process in one word. The context closes the `exposition`. With port 0, the system
+    chooses a free port. The image's health check finds the address in the file of
     `announced`. Raises `ConfigurationError` when the address is not available.
     """
     with closing(exposition):

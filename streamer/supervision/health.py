@@ -1,8 +1,8 @@
 """Liveness and readiness probes, and the heartbeat of the event loop.
 
-Liveness fails when a restart would help; readiness fails for problems elsewhere. An
-unavailable broker, target or Salesforce never fails liveness, because a restart
-does not help.
+Liveness fails when a restart can fix the problem; readiness can fail when another
+system has a problem. An unavailable broker, target or Salesforce never fails liveness,
+because a restart does not help.
 """
 
 from collections.abc import Callable, Mapping
@@ -103,10 +103,10 @@ def _run_probe(name: str, probe: Probe) -> ProbeResult:
 class Heartbeat:
     """Measures the event loop's lag, and provides the loop's liveness probe.
 
-    The probe fails when the last beat is older than `limit_s` seconds; `watchdog`
-    then writes the stacks of all threads. A blocked loop answers no request at all,
-    so the probe fails by its time-out. The age of the beat detects a starved loop,
-    and dead side tasks.
+    The probe fails when the last beat is older than `limit_s` seconds; `watchdog` then
+    writes the stacks of all threads. A blocked loop answers no request, so Kubernetes
+    sees a time-out of the probe. An old beat shows that the loop is overloaded, or that
+    the heartbeat's task has died.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Sampler of the event loop: names the code that blocks the loop, while it blocks."""
+"""Sampler of the event loop: during a block of the loop, it finds the code that blocks."""
 
 import asyncio
 import threading
@@ -33,7 +33,7 @@ class _Sample:
 
 @dataclass(slots=True, kw_only=True)
 class _Repeats:
-    """Blocks of one subscriber's plugin since the last log line about it, at `since`."""
+    """Blocks of one subscriber's plugin since the last log line about this plugin, at the time `since`."""
 
     since: float
     times: int = 0
@@ -47,15 +47,15 @@ class _Repeats:
 
 @dataclass(slots=True, kw_only=True)
 class LoopSampler:
-    """Logs and counts blocks of the event loop longer than `limit_s` seconds.
+    """Logs and counts blocks of the event loop that last longer than `limit_s` seconds.
 
-    The first block is logged with its stack. One line per minute then counts
-    further blocks, because an overloaded machine blocks the loop all the time.
-    Blocks count separately for each subscriber's plugin and for all other code.
-
-    A thread takes one sample of the loop's stack during a block, so it also names
-    code that returns later. The thread measures real time and ignores the daemon's
-    clock, because a test can't advance the clock of a blocked loop.
+    The first block is logged with its stack. One line per minute then counts further
+    blocks, because an overloaded machine blocks the loop all the time. Blocks are
+    counted separately for each subscriber's plugin and for all other code. A thread
+    takes one sample of the loop's stack during a block. So the log names the blocking
+    code even if this code returns before the log line is written. The thread measures
+    real time and ignores the daemon's clock, because a test can't advance the clock of
+    a blocked loop.
     """
 
     metrics: Metrics

@@ -18,7 +18,8 @@ from streamer.supervision.subscribers_condition import DispatcherStatus
 _INTERVAL_S = 1.0
 # A rolling restart or a short outage of a broker ends sooner.
 _RECORDED_WITHIN_S = 30.0
-# Six hours for a retention of three days, and two hours for one day.
+# The warning comes six hours before the end of a retention of three days, or two hours before the
+# end of one day.
 _LAST_PART = 1 / 12
 _HOUR_S = 3600.0
 
@@ -26,7 +27,7 @@ _log = structlog.get_logger()
 
 
 class Monitor:
-    """Checks the parts once a second, and at each liveness probe.
+    """Checks the daemon's parts once a second, and at each liveness probe.
 
     While a broker, Salesforce or a target is unavailable, work has a reason to
     wait. Work that waits without a reason is a fault of this process, which a

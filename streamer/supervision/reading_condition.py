@@ -85,7 +85,7 @@ class ReadingCondition:
 
     @property
     def has_joined(self) -> bool:
-        """True once this process is logged in, has joined the group, and has its first share of channels."""
+        """True once this process has logged in, joined the group, and got its first share of channels."""
         return bool(self._supervisor and self._supervisor.joined and self._log.is_member)
 
     @property

@@ -27,7 +27,7 @@ Name = tuple[PartKind, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
-    """Activity of one part, which has made no progress since `since`, in monotonic seconds.
+    """Activity of one part; `since` is the monotonic time of the part's last progress.
 
     `since` is `None` if the part has no work, or a known reason to wait.
     """
@@ -38,7 +38,10 @@ class Activity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stuck:
-    """Part that has stalled for too long; `since` is in epoch seconds. Its text form is for the operator."""
+    """Part that has stalled for too long; its text form is a sentence for the operator.
+
+    `since` is in epoch seconds.
+    """
 
     part: PartKind
     name: str
@@ -66,7 +69,7 @@ class StuckLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> "StuckLimits":
-        """Return the limits from the configuration, raised above the deadlines of each part."""
+        """Return the configured limits; a limit that is shorter than the deadlines of its part is raised."""
         asked_s = settings.observe.stuck_after_s
         # An append can wait for another append, for new topics, for its own deadline, and
         # until its producer is discarded.
@@ -85,10 +88,10 @@ class StuckLimits:
 
 
 class StuckDetector:
-    """Finds stalled parts by the times between its own observations.
+    """Finds stalled parts by comparing successive observations of all parts.
 
-    The time while the process was stopped, or its loop was blocked, does not count
-    against a part.
+    A part is not blamed for time during which the process was stopped or its loop was
+    blocked.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -114,7 +117,7 @@ class StuckDetector:
         for (part, name), activity in activities.items():
             if activity.since is None:
                 continue
-            # The time with a known reason does not count.
+            # Time during which the part had a known reason to wait does not count.
             for_s = now - max(activity.since, self._idle_at[part, name], self._awake_since)
             if for_s > activity.limit_s:
                 yield Stuck(part=part, name=name, since=self._clock.now() - for_s, for_s=for_s)

@@ -27,7 +27,7 @@ class DispatcherStatus(Protocol):
 
     @property
     def stalled_since(self) -> float | None:
-        """Time when possible work stopped, in monotonic seconds, or `None` while work continues."""
+        """Monotonic time since when possible work has not been done, or `None` while work continues."""
         ...
 
     @property
@@ -49,7 +49,7 @@ class SubscribersCondition:
         self._configured = frozenset(names)
 
     def started(self, name: SubscriberName, dispatcher: DispatcherStatus) -> None:
-        """Report that `dispatcher` delivers for `name`, and replaces an earlier dispatcher."""
+        """Report that `dispatcher` delivers for `name`, and has replaced any earlier dispatcher of `name`."""
         self._dispatchers[name] = dispatcher
 
     def blocked(self, name: SubscriberName, reason: str) -> None:
@@ -72,7 +72,7 @@ class SubscribersCondition:
 
     @property
     def configured(self) -> frozenset[SubscriberName]:
-        """Configured subscribers. They should follow the log."""
+        """Configured subscribers, which should all follow the log."""
         return self._configured
 
     @property
@@ -82,7 +82,7 @@ class SubscribersCondition:
 
     @property
     def absent(self) -> frozenset[SubscriberName]:
-        """Configured subscribers that do not follow the log for another reason than their plugin."""
+        """Configured subscribers that do not follow the log, except those whose plugin can't be opened."""
         return self._configured - self.following - self._blocked_plugins.keys()
 
     def plugin_problems(self) -> Sequence[str]:
@@ -105,8 +105,8 @@ class SubscribersCondition:
     async def followed(self, clock: Clock, *, within_s: float) -> None:
         """Wait until every subscriber follows the log, but at most `within_s` seconds.
 
-        A new subscriber that starts at the latest event must not miss events that
-        arrive during its start.
+        Without this wait, a new subscriber that starts at the latest event could miss
+        events that arrive during its start.
         """
         end = clock.monotonic() + within_s
         while not self.all_follow and clock.monotonic() < end:
@@ -121,7 +121,7 @@ class SubscribersCondition:
         health.register(ProbeKind.READINESS, "subscribers", self._readiness)
 
     def _readiness(self) -> ProbeResult:
-        # Subscribers whose plugin can't be opened wait for their targets, and are left out.
+        # A subscriber whose plugin can't be opened waits for its target, so it is not `absent`.
         if absent := sorted(self.absent):
             return ProbeResult(ok=False, sentence=f"{', '.join(absent)}: no position in the log yet.")
         problems = [*self.plugin_problems(), *self.delivery_problems()]

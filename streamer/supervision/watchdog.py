@@ -7,17 +7,17 @@ from typing import TextIO
 class Watchdog:
     """Writes the stacks of all threads to `stream` unless `rearm` is called in time.
 
-    The watchdog needs neither the loop nor the interpreter's lock, so it also works
-    while a plugin's C code blocks the loop. It shows no variables. `stream` must be
-    a real file. A process has only one watchdog, and only the owner of the process
-    may arm it.
+    The watchdog needs neither the loop nor the interpreter's lock. So the watchdog
+    works even while a plugin's C code blocks the loop. The stacks show no variables.
+    `stream` must be a real file. A process has only one watchdog, and only the owner of
+    the process may arm it.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def rearm(self, limit_s: float) -> None:
-        """Write the stacks once, `limit_s` seconds from now, unless called again before then."""
+        """Write the stacks once after `limit_s` seconds, unless `rearm` is called again before that time."""
         faulthandler.dump_traceback_later(limit_s, file=self._stream)
 
     def disarm(self) -> None:

@@ -28,9 +28,9 @@ _RECORDS = 100
 class SubscriberContract(ABC):
     """Checks for every plugin; `HttpSubscriberContract` adds checks for plugins that use HTTP.
 
-    Subclass it where pytest looks for tests, under a name that begins with
-    `Test`. Set `plugin` to the class behind your entry point and `nowhere` to
-    an address without a target; implement `settings` and `target`.
+    Write a subclass where pytest looks for tests, under a name that begins with `Test`.
+    Set `plugin` to the class behind your entry point and `nowhere` to an address
+    without a target; implement `settings` and `target`.
 
     Each check is a separate method. Override a check that makes no sense for your
     target, and say why.
@@ -121,7 +121,7 @@ class SubscriberContract(ABC):
 
     @check
     async def test_every_event_has_an_outcome(self) -> None:
-        """The plugin skips or rejects events that it can't use, and raises no exception for any event."""
+        """The plugin skips or rejects events that it can't use, instead of raising an exception."""
         async with self.target() as address, self.trial(address) as trial:
             for delivery in _odd(self.delivery(1)):
                 await trial.outcome(delivery)
@@ -138,7 +138,7 @@ class SubscriberContract(ABC):
 
     @check
     async def test_batch_has_the_outcomes_of_its_events(self) -> None:
-        """Each event in a batch has its own outcome at its own index, with any other events in the batch."""
+        """Each event in a batch has its own outcome at its own index, whatever the other events are."""
         async with self.target() as address, self.trial(address) as trial:
             if trial.batching is None:
                 return
@@ -186,7 +186,7 @@ class SubscriberContract(ABC):
 
     @check
     async def test_leaves_nothing_open(self) -> None:
-        """A closed subscriber leaves no resource open, because a daemon opens many over months."""
+        """A closed subscriber leaves no resource open, because a daemon opens many subscribers over time."""
         async with no_leaks(), self.target() as address:
             await self._come_and_go(address)
 

@@ -27,7 +27,7 @@ class ContractBrokenError(AssertionError):
 def check(method: Callable[[_Contract], Awaitable[None]]) -> Callable[[_Contract], None]:
     """Turn a coroutine into a plain method that runs the coroutine on a new loop, for at most 20 seconds.
 
-    So the author of a plugin needs no pytest plugin, and no setting for one.
+    So the author of a plugin needs no pytest plugin for coroutines.
     """
 
     def run(self: _Contract) -> None:
@@ -90,7 +90,7 @@ class Trial:
         return outcome
 
     async def expect_all(self, kinds: Kinds, deliveries: Sequence[Delivery], *, when: str) -> None:
-        """Deliver in one call; each outcome must be of `kinds`."""
+        """Deliver all events in one call; the outcome of each event must be of `kinds`."""
         for outcome in await self.outcomes(deliveries):
             expect(kinds, outcome, when=when)
 
@@ -168,7 +168,7 @@ _SHORTEST_SECRET = 4
 
 
 def secrets_in(settings: BaseModel) -> frozenset[str]:
-    """Return the secrets in `settings`, at any depth, except very short ones."""
+    """Return the secrets in `settings`, at any depth, except very short secrets."""
     return frozenset(text for text in known_secrets.secrets_in(settings) if len(text) >= _SHORTEST_SECRET)
 
 

@@ -1,4 +1,4 @@
-"""Rules for targets' addresses: private and similar addresses must be allowed."""
+"""Rules for targets' addresses; private and similar addresses are refused unless a rule allows them."""
 
 import asyncio
 import socket
@@ -53,7 +53,7 @@ def is_address(host: str) -> bool:
 
 
 class AddressRefused(OSError):
-    """The settings forbid connections to a target's address; the message says how to allow them."""
+    """The settings forbid connections to a target's address; the message says how to allow the address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +109,8 @@ class AddressRule:
 async def connected_socket(host: str, port: int, rule: AddressRule) -> socket.socket:
     """Return a socket connected to the first allowed address of `host` that answers.
 
-    Raises `AddressRefused` if no address of the host is allowed, and otherwise the
-    last address's `OSError`.
+    Raises `AddressRefused` if no address of the host is allowed. If no allowed address
+    answers, raises the `OSError` of the last address.
     """
     loop = asyncio.get_running_loop()
     last: OSError | None = None

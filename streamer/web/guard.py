@@ -16,7 +16,7 @@ from streamer.web.addresses import is_loopback
 _log = structlog.get_logger()
 
 MOST_CONNECTIONS = 64
-"""Most simultaneous requests, without the reserve; also the most connections that wait for a request."""
+"""Largest number of requests without the reserve, and largest number of idle connections."""
 
 # Reserve for clients on this machine, and for a peer's first request.
 _RESERVE = 8
@@ -31,8 +31,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class _Connection:
     """Connection of `peer`, before or after its TLS handshake.
 
-    `idle_since` is the latest of three times: its begin, the begin of its last
-    request, and the last answer.
+    `idle_since` is the latest of three times: the beginning of the connection, the
+    beginning of its last request, and the end of its last answer.
     """
 
     handler: asyncio.Protocol
@@ -68,14 +68,15 @@ class Guard:
     Without bounds, a few hundred idle clients would take the file descriptors that
     Streamer needs for Salesforce, Kafka and the targets.
 
-    A new connection is always admitted. At the bound, the guard closes a connection
-    that waits for a request, of the same peer or of the peer with the most
-    connections. Connections whose last request was answered are closed first,
-    because a new connection's request can be on its way. So a client that sends a
-    request at once gets an answer, even if its peer opens further connections
-    without end. Requests have a separate bound: at the bound, a request whose body
-    still arrives is closed, or else the new request is refused. Requests for
-    `probes`, whose handlers never wait, are always answered.
+    A new connection is always admitted. At the bound, the guard closes another
+    connection that waits for a request. The closed connection belongs to the same peer,
+    or to the peer with the most connections. Connections whose last request was
+    answered are closed first, because a new connection's request can be on its way. So
+    a client that sends a request at once gets an answer, even if other clients at the
+    same address keep opening connections. Requests have a separate bound. At this
+    bound, the guard closes a request whose body is still arriving; if there is no such
+    request, the guard refuses the new request. Requests for `probes`, whose handlers
+    never wait, are always answered.
     """
 
     def __init__(self, section: str, probes: Iterable[str] = ()) -> None:
@@ -171,7 +172,7 @@ class Guard:
         return request.method == hdrs.METH_GET and resource is not None and resource.canonical in self._probes
 
     def _has_room(self, peer: str) -> bool:
-        """Return true if a request of `peer` has room, if necessary after closing another request."""
+        """Return true if there is room for a request of `peer`; if necessary, close another request."""
         self._drop_ended()
         requests = [each for each in self._connections.values() if each.request is not None]
         crowd = _crowd(requests, peer)
@@ -258,7 +259,7 @@ class _Arriving(asyncio.Protocol):
 
 
 def _crowd(connections: list[_Connection], peer: str) -> list[_Connection]:
-    """Return the candidates to close for a new entry of `peer`, or an empty list while there is room."""
+    """Return the entries that can be closed for a new entry of `peer`; return no entries if there is room."""
     own = [each for each in connections if each.peer == peer]
     if len(own) >= _most_of_peer():
         return own

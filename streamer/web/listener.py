@@ -27,7 +27,7 @@ _NO_CODING = "identity"
 
 
 def refused_address(error: OSError, *, host: str, port: int) -> str:
-    """Return the reason why a listener can't open an address, in words."""
+    """Return the reason why a listener can't open an address, in an operator's words."""
     if error.errno == errno.EADDRINUSE:
         return f"{host}:{port} is already in use"
     # asyncio's message repeats the address; an unresolvable name has a negative error number.
@@ -47,16 +47,16 @@ async def listening(
     tls: TlsFiles | None = None,
     probes: Iterable[str] = (),
 ) -> AsyncIterator[int]:
-    """Serve `app` at `host` inside the context; yields the port. Port 0 takes a free port.
+    """Serve `app` at `host` inside the context; yields the port. With port 0, the system chooses a free port.
 
-    At most 64 requests run at a time, at most three quarters of them from one
-    address; further requests get 503. The same number of connections can wait for a
-    request, and a new connection replaces the connection that has been idle for
-    longest. `probes` are paths of routes that answer without waiting; a GET of a
-    probe is always answered. A connection that sends nothing, or half a request,
-    for 15 s is closed. A compressed body is refused. With `tls`, a handshake takes
-    at most 5 s. Raises `ConfigurationError`, which names the `section` of the
-    configuration, when the address or a file of `tls` is unusable.
+    At most 64 requests run at a time, at most three quarters of them from one address;
+    further requests get 503. The same number of connections can wait for a request, and
+    a new connection replaces the connection that has been idle for longest. `probes`
+    are paths of routes that answer without waiting; a GET of a probe is always
+    answered. A connection is closed if it sends nothing, or only a part of a request,
+    for 15 s. A compressed body is refused. With `tls`, a handshake takes at most 5 s.
+    Raises `ConfigurationError`, which names the `section` of the configuration, when
+    the address or a file of `tls` is unusable.
     """
     guard = Guard(section, probes)
     app.middlewares.extend((guard.watched, _uncompressed))
@@ -104,7 +104,7 @@ async def _uncompressed(request: web.Request, handler: Handler) -> web.StreamRes
 def _let_wait(server: asyncio.Server) -> None:
     """Let more clients wait than asyncio accepts at once.
 
-    A client that can't wait would retry after a second.
+    Without a place to wait, a client would retry only after a second.
     """
     for each in server.sockets:
         with socket.socket(fileno=os.dup(each.fileno())) as listening_socket:
@@ -128,7 +128,7 @@ def _handler(server: web.Server) -> web.RequestHandler:
 
 
 class _ReticentHandler(web.RequestHandler):
-    """Handler that never repeats an invalid request, because its address or a header can be a secret."""
+    """Handler whose answers never quote an invalid request, because a request can contain secrets."""
 
     __slots__ = ()
 
@@ -147,7 +147,7 @@ class _ServerLog(logging.LoggerAdapter[logging.Logger]):
     """Log of the server. An invalid request is a debug line, because anybody can send one."""
 
     def exception(self, msg: object, *args: object, exc_info: Any = True, **rest: Any) -> None:
-        """Log a handler's error with its traceback, and a client's error without."""
+        """Log a handler's error with its traceback, and a client's error without a traceback."""
         if isinstance(exc_info, http_exceptions.HttpProcessingError | web.RequestPayloadError):
             self.debug("no HTTP: %s", type(exc_info).__name__)
         else:

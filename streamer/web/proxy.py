@@ -32,9 +32,10 @@ class ProxyFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """Proxy to a server; `named_by` is the setting or the environment variable that names it.
+    """Proxy to a server; `named_by` is the setting or the environment variable that names the proxy.
 
-    `url` holds no credentials, so that a library's message can't repeat them.
+    `url` holds no credentials, so that a library's message can't repeat the
+    credentials.
     """
 
     url: URL
@@ -76,11 +77,11 @@ def is_proxy_setting(setting: str) -> bool:
 def proxy_for(url: URL, *, setting: str | None = None, key: str = "") -> Proxy | None:
     """Return the proxy for requests to `url`, or `None` for a direct connection.
 
-    The proxy comes from `setting` at `key` in the configuration. Without a setting,
-    `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` decide, with their values at the
-    first call. aiohttp's `trust_env` also finds this proxy, but takes passwords
-    from `~/.netrc`, and reads both on a thread for each request. Raises
-    `ConfigurationError`.
+    The proxy comes from `setting` at `key` in the configuration. Without a setting, the
+    variables `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` decide. The values of these
+    variables are read once, at the first call. aiohttp's `trust_env` is not used,
+    because it takes passwords from `~/.netrc`, and reads this file and the environment
+    on a thread for each request. Raises `ConfigurationError`.
     """
     if setting is None:
         return _proxy_of(url.scheme, url.host or "")
@@ -88,7 +89,7 @@ def proxy_for(url: URL, *, setting: str | None = None, key: str = "") -> Proxy |
 
 
 def through(proxy: Proxy | None) -> str:
-    """Return a phrase that names `proxy` in a message, with a leading space, or an empty text."""
+    """Return a phrase that names `proxy`, with a space before it; without a proxy, an empty text."""
     return f" through the proxy {proxy.address}" if proxy else ""
 
 
@@ -97,8 +98,8 @@ async def send(
 ) -> aiohttp.ClientResponse:
     """Send a request through `proxy`, and return the answer of any status. Redirects are not followed.
 
-    `http` must have no secret default headers, because aiohttp also sends them to
-    the proxy. Raises `ProxyFailed` and aiohttp's errors.
+    `http` must have no secret default headers, because aiohttp also sends default
+    headers to the proxy. Raises `ProxyFailed` and aiohttp's errors.
     """
     if proxy is None:
         return await http.request(method, url, allow_redirects=False, **options)
@@ -152,7 +153,7 @@ def _basic(url: URL) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _proxy_of(scheme: str, host: str) -> Proxy | None:
-    # It imports a client of HTTP, which few commands need.
+    # The import loads an HTTP client, which few commands need.
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - as said
 
     proxy = None if proxy_bypass(host) else getproxies().get(scheme)

@@ -19,7 +19,8 @@ _NO_TLS = ("WRONG_VERSION_NUMBER", "wrong version number", "PACKET_LENGTH_TOO_LO
 def connection_reason(error: BaseException) -> str:
     """Return the reason why an HTTP request got no answer, with the server's host and port if known.
 
-    The library's own message mentions TLS for every address, even without TLS.
+    The library's own message is not used, because it mentions TLS for every address,
+    even without TLS.
     """
     match error:
         case aiohttp.ClientConnectorCertificateError():

@@ -1,4 +1,4 @@
-"""Resolver for HTTP clients that leaves out forbidden addresses."""
+"""Resolver for HTTP clients that returns only allowed addresses."""
 
 import socket
 
@@ -8,7 +8,7 @@ from streamer.web.addresses import AddressRefused, AddressRule
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolver that leaves out addresses that a rule refuses.
+    """Resolver that does not return addresses that a rule refuses.
 
     Raises `AddressRefused` for a name with only refused addresses.
     """

@@ -19,15 +19,15 @@ HANDSHAKE_S = 5.0
 _LOOK_S = 5.0
 
 Seen = tuple[tuple[int, int, int], ...] | int | None
-"""Value that identifies the state of files on disk; it changes with the files."""
+"""Value that identifies the state of files on disk; changed files have another value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
     """PEM files of a listener; `section` of the configuration names them.
 
-    With `client_ca_file`, a client must present a certificate from one of these
-    authorities.
+    With `client_ca_file`, a client must present a certificate from an authority in this
+    file.
     """
 
     section: str
@@ -81,8 +81,8 @@ class TlsFiles:
 async def server_context(files: TlsFiles | None) -> AsyncIterator[ssl.SSLContext | None]:
     """Yield a context with the certificate in `files`, and reload the certificate when the files change.
 
-    While changed files are unusable, the previous certificate stays in use. Raises
-    `ConfigurationError` if the files are unusable at first.
+    While changed files are unusable, the previous certificate stays in use. Entering
+    the context raises `ConfigurationError` if the files are unusable.
     """
     if files is None:
         yield None
@@ -115,7 +115,7 @@ async def _renew(files: TlsFiles, context: ssl.SSLContext, before: Seen) -> None
 
 
 def seen(files: Iterable[Path]) -> Seen:
-    """Return a value that changes with `files`, from directory data only."""
+    """Return a value that changes when `files` change, without reading the files."""
     try:
         found = [file.stat() for file in files]
     except OSError as error:

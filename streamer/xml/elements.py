@@ -32,11 +32,11 @@ class UnfitForXml(ValueError):
 class ElementWriter:
     """Writes the members of JSON objects as elements, in their order.
 
-    A list becomes one element for each item. Null becomes an element with the
-    attribute `nil`. Numbers are written without exponents. With `attributes`, a key
-    that begins with `@` becomes an attribute of the enclosing element, and `#text`
-    becomes the element's text. `names` matches the allowed names. Characters that
-    XML does not allow become `replacement`, or are refused if it is `None`. With
+    A list becomes one element for each item. Null becomes an element with the attribute
+    `nil`. Numbers are written without exponents. With `attributes`, a key that begins
+    with `@` becomes an attribute of the enclosing element, and `#text` becomes the
+    element's text. `names` matches the allowed names. Characters that XML does not
+    allow become `replacement`, or are refused if `replacement` is `None`. With
     `keeps_returns`, a carriage return in a text is preserved.
     """
 

@@ -35,7 +35,7 @@ class Element:
 
     @property
     def value(self) -> Any:
-        """Value of the element: its text, or an object of its children, or `None` for nil."""
+        """Value of the element: the element's text, or an object of its children, or `None` for nil."""
         if self.attributes.get(f"{SCHEMA_INSTANCE}nil") in {"true", "1"}:
             return None
         return self.values() if self.children else self.content
@@ -45,7 +45,7 @@ class Element:
         return next((child for child in self.children if child.name == name), None)
 
     def text(self, name: str) -> str | None:
-        """Return the text of the first child with this name; `None` if it is empty or missing."""
+        """Return the text of the first child with this name; `None` if the child is empty or missing."""
         child = self.child(name)
         return (child.content.strip() or None) if child else None
 
@@ -65,8 +65,8 @@ class Element:
 def parse_xml(body: bytes) -> Element:
     """Return the root of the document in `body`; raises `MalformedXml`.
 
-    It refuses entities, document types, more than 24 levels, and more than 50,000
-    elements.
+    A document with entities, a document type, more than 24 levels or more than 50,000
+    elements is refused.
     """
     builder = _Builder()
     parser = DefusedXMLParser(target=builder, forbid_dtd=True)

@@ -29,8 +29,8 @@ _BEGINNINGS = frozenset({bytes([byte]) for byte in b'{["-0123456789tfn\0'})
 class FilePolicy:
     """Policy for files: permissions, largest size, number of kept files, and writes to the disk.
 
-    `fsync_every_s` is the time between two `fsync`s: 0 means one for each line, and
-    `None` means never. `folder` must exist; folders below it are created.
+    `fsync_every_s` is the time between two `fsync`s: 0 means one `fsync` for each line,
+    and `None` means no `fsync`. `folder` must exist; folders below it are created.
     """
 
     folder: Path
@@ -107,7 +107,7 @@ class LineFile:
             raise
 
     def _make_room(self, size: int) -> None:
-        """Open the file again if it was moved or removed; rename it first if it is full."""
+        """Open a new file if the present file was moved or removed, or is full; a full file is renamed."""
         if self._descriptor < 0:
             self._descriptor = self._opened()
         found = os.fstat(self._descriptor)
@@ -144,7 +144,7 @@ class LineFile:
                 self._write_to_disk()
 
     def _write_to_disk(self) -> None:
-        """Write the appended lines to the disk, unless the policy leaves this to the system."""
+        """Write the appended lines to the disk, unless the policy forbids `fsync`."""
         appended = self._appended
         if self._policy.fsync_every_s is None or self._synced >= appended:
             return
@@ -152,7 +152,7 @@ class LineFile:
             os.fsync(self._descriptor)
         except OSError:
             # The system forgets data that it could not write, so a second fsync would prove
-            # nothing. A line that was only begun can be lost too.
+            # nothing. A line whose write has only begun can also be lost.
             self._lost = self._begun
             raise
         self._synced, self._synced_at = appended, self._monotonic()
@@ -197,7 +197,7 @@ def _make_folders(path: Path, below: Path) -> None:
 
 
 def _check(descriptor: int) -> None:
-    """Lock a regular file; raise `OSError` for anything else, or if another process has locked it."""
+    """Lock the file; raise `OSError` if it is not a regular file, or if another process has locked it."""
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise OSError(errno.EISDIR, "not a regular file")
     try:
@@ -209,7 +209,7 @@ def _check(descriptor: int) -> None:
 
 
 def _repair(descriptor: int, path: Path) -> None:
-    """Complete or remove a last line that a crash has left without its end."""
+    """Complete or remove the last line, if a crash has left the line without its line feed."""
     size = os.fstat(descriptor).st_size
     end = _end_of_lines(descriptor, size)
     if end == size:

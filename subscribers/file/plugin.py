@@ -32,7 +32,7 @@ class _Open:
 
 
 class File:
-    """Appends each event to a file as one line; renames full files and removes old ones.
+    """Appends each event to a file as one line; renames full files and removes old files.
 
     After a crash, events whose delivery was not recorded are written again. A
     reader recognises a repetition by the event's id.
@@ -158,7 +158,7 @@ def _every_s(settings: FileSettings) -> float | None:
 
 
 def _fixed_folder(text: str) -> Path:
-    """Return the fixed folder of a path, before the first placeholder or part of the time."""
+    """Return the first folders of a path, up to the first placeholder or time directive."""
     fixed = DIRECTIVE.split(text.partition("{")[0])[0]
     return Path(f"{fixed}name").parent
 

@@ -1,4 +1,4 @@
-"""Answer of a target, limited in size, and the outcome that follows from it."""
+"""Answer of a target, limited in size, and the outcome that follows from the answer."""
 
 import re
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ from subscribers.holds import BUSY_S, RECHECK_S
 from subscribers.http.complaint import complaint
 
 EXCERPT_BYTES = 20_000
-"""Most bytes of an answer that a receipt or a dead letter keeps."""
+"""Largest number of bytes of an answer that a receipt or a dead letter keeps."""
 
 READ_BYTES = 1024 * 1024
-"""Most bytes of an answer that are read."""
+"""Largest number of bytes that are read from an answer."""
 
 _LONGEST_CODE = 100
 
@@ -45,7 +45,7 @@ _BY_HUNDREDS = {
 class Answer:
     """HTTP response with at most `READ_BYTES` of its `body`, and with the unparsed `retry_after`.
 
-    `is_cut` is true if the body was longer.
+    `is_cut` is true if the body was longer than `READ_BYTES`.
     """
 
     status: int
@@ -93,9 +93,10 @@ class Answer:
     def receipt(self) -> JsonObject:
         """Members of the JSON object, in order, that fit into `EXCERPT_BYTES`.
 
-        It omits large members, so that a document's number is kept even if the
-        document has ten thousand lines. It also omits members that are nested too
-        deeply to be written as JSON. It is empty if the body is not a JSON object.
+        The receipt omits large members, so that a document's number is kept even if the
+        document has ten thousand lines. The receipt also omits members that are nested
+        too deeply to be written as JSON. The receipt is empty if the body is not a JSON
+        object.
         """
         return fitting(self.json or {})
 
@@ -103,7 +104,7 @@ class Answer:
     def code(self) -> str:
         """The target's error code in lower_snake_case; empty if there is none.
 
-        The code is in `error`, `error.code`, `error.type` or `code`, or it is the
+        The code is in `error`, `error.code`, `error.type` or `code`, or the code is the
         last part of the `type` of RFC 9457 problem details.
         """
         found = self.json or {}
@@ -114,7 +115,7 @@ class Answer:
 
 
 def fitting(found: JsonObject) -> JsonObject:
-    """Return the members of `found`, in order, that together fit into `EXCERPT_BYTES`."""
+    """Return as many members of `found` as together fit into `EXCERPT_BYTES`, in the same order."""
     whole = _size(found)
     if whole is not None and whole <= EXCERPT_BYTES:
         return found
@@ -129,7 +130,7 @@ def fitting(found: JsonObject) -> JsonObject:
 
 
 def _size(found: JsonObject) -> int | None:
-    """Return the size of `found` as JSON in bytes; `None` if it is nested too deeply for orjson."""
+    """Return the size of `found` as JSON in bytes; `None` if `found` is nested too deeply for orjson."""
     try:
         return len(orjson.dumps(found, default=exact_default))
     except TypeError:
@@ -198,8 +199,7 @@ class OutcomeTable:
     """Default outcomes with a subscriber's changes.
 
     A single status takes precedence over a class, even if only the default table
-    contains it: a change of `4xx` does not affect 401 and the other single
-    statuses.
+    contains the single status. For example, a change of `4xx` does not affect 401.
     """
 
     def __init__(self, changes: Mapping[str, OutcomeKind] = MappingProxyType({})) -> None:
@@ -207,7 +207,7 @@ class OutcomeTable:
         self._table = {**DEFAULTS, **changes}
 
     def of(self, status: int) -> OutcomeKind:
-        """Return the outcome of `status`; a status outside of 100 to 599 counts as 1xx or 5xx."""
+        """Return the outcome of `status`; a status below 100 counts as 1xx, and a status above 599 as 5xx."""
         return self._table[self._row(status)]
 
     def is_changed(self, status: int) -> bool:
@@ -249,11 +249,13 @@ def verdict(
 ) -> Outcome:
     """Return the outcome of a request that was answered.
 
-    A 409 about the idempotency key is delivered if the key was already processed,
-    and a retry if it is in progress. Any other answer has the outcome of its status
-    in `table`. `Retry-After` counts up to `max_hold_s`: with 429 and 503, it holds
-    the target, and with any other retry, it sets the delay. A hold without
-    `Retry-After` lasts a minute, or ten seconds with 429.
+    If a 409 says that the target has already processed the idempotency key, the request
+    counts as delivered. If a 409 says that the target is still processing the key, the
+    outcome is a retry. Any other answer has the outcome of its status in `table`. A
+    retry after 429 or 503 with `Retry-After` becomes a hold of the target.
+    `Retry-After` is the duration of a hold; for any other retry, it is the delay before
+    the next attempt. `max_hold_s` limits both times. Without `Retry-After`, a hold
+    lasts ten seconds after a 429, and a minute after any other status.
     """
     conflict = _key_conflict(answer) if answer.status == _CONFLICT else None
     if conflict is not None:

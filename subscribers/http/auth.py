@@ -84,8 +84,9 @@ Auth = Annotated[
 def checked_secret(name: str, secret: SecretStr) -> str:
     """Return the value of `secret` if it fits into a header.
 
-    Raises `ValueError`, which contains only the name of the setting. Common
-    mistakes are the last line feed of a file and an empty variable.
+    Raises `ValueError`, whose message contains the name of the setting but not the
+    secret. Common causes are a line feed at the end of the secret's file, and an empty
+    environment variable.
     """
     value = secret.get_secret_value()
     if not value:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 LONGEST = 500
-"""Most characters of a target's message that a reason repeats."""
+"""Largest number of characters of a target's message that a reason repeats."""
 
 _MOST_ERRORS = 3
 _DEEPEST = 4
@@ -18,7 +18,8 @@ _PARTS = ("error", "errors", "fault")
 def complaint(value: Any) -> str:
     """Return the error messages in `value`, the parsed body of an answer; empty if there are none.
 
-    Only their white space and length are changed.
+    The messages are shortened and their white space is changed; their words stay the
+    same.
     """
     told = list(dict.fromkeys(filter(None, map(_line, _words(value)))))
     words = "; ".join(told[:_MOST_ERRORS])

@@ -1,4 +1,4 @@
-"""Connections to one server, with checks of its address and TLS, and limits of size and time."""
+"""Connections to one server, with checks of the server's address and TLS, and limits of size and time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SHORTEST = 4
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """Removes known secrets from bytes, in every form in which a target can repeat them."""
+    """Removes known secrets from bytes, in every form in which a target can repeat a secret."""
 
     forms: tuple[bytes, ...] = field(default=(), repr=False)
 
@@ -46,7 +46,7 @@ class Redaction:
         return cls(tuple(sorted(forms, key=len, reverse=True)))
 
     def __or__(self, other: Redaction) -> Redaction:
-        """Return a redaction that removes the secrets of both."""
+        """Return a redaction that removes the secrets of both redactions."""
         if not other.forms:
             return self
         return Redaction(tuple(sorted({*self.forms, *other.forms}, key=len, reverse=True)))
@@ -73,7 +73,7 @@ HEADERS: Mapping[str, str] = {
 
 
 class Unreached(RetryLater):
-    """The server gave no answer or only a part of it, so it is uncertain whether the request took effect.
+    """The server gave no complete answer, so it is uncertain whether the request took effect.
 
     `failure` says whether the server was too slow or could not be reached.
     """
@@ -85,7 +85,7 @@ class Unreached(RetryLater):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One request; its repr shows neither the URL, the headers nor the content."""
+    """One request; the repr of a request shows neither the URL, the headers nor the content."""
 
     method: str
     url: URL = field(repr=False)
@@ -107,11 +107,11 @@ class ForbiddenAddress(RetryLater):
 
 
 class ConnectionPool:
-    """Pool of connections to one target; it is closed until `open`.
+    """Pool of connections to one target; `open` must be called before the first exchange.
 
-    Connections are made only to addresses that `settings` allow. `resolver`
-    resolves names; the default is the system's resolver. A proxy resolves names
-    itself, so behind a proxy only a URL that contains an address is checked.
+    Connections are made only to addresses that `settings` allow. `resolver` resolves
+    names; the default is the system's resolver. A proxy resolves the names of servers.
+    So if there is a proxy, only an address that is written in the URL is checked.
     """
 
     def __init__(
@@ -252,7 +252,7 @@ def _check_literal(url: URL, rule: AddressRule) -> None:
 
 
 def _utf_8(body: bytes) -> bytes:
-    """Return `body`, converted to UTF-8 if it is in UTF-16, where no secret would be found."""
+    """Return `body`; a body in UTF-16 is converted to UTF-8, in which secrets can be found."""
     first = body[:2]
     if first in {BOM_UTF16_LE, BOM_UTF16_BE}:
         encoding = "utf-16"

@@ -1,4 +1,4 @@
-"""Credentials of requests, which are renewed when they are refused or about to expire."""
+"""Credentials of requests; refused credentials and credentials that are about to expire are renewed."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,7 +18,8 @@ from subscribers.http.answer import Answer
 from subscribers.http.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, OAuth2Auth, basic
 from subscribers.http.connection import ConnectionPool, Exchange, Redaction, Unreached
 
-# A token is renewed this long before its end, but at most a tenth of its lifetime before its end.
+# A token is renewed this long before it expires. If a tenth of the token's lifetime is shorter,
+# the tenth is used instead.
 _MARGIN_S = 60.0
 
 _REFUSED_S = 60.0
@@ -50,7 +51,7 @@ class Proof:
 
 
 class NoToken(RetryLater):
-    """The token endpoint gave no token; check its URL and the client's credentials.
+    """The token endpoint gave no token; check the endpoint's URL and the client's credentials.
 
     `answer` is the endpoint's answer, if there was one. `failure` is the class of
     the failure.
@@ -73,7 +74,7 @@ class Credentials(Protocol):
         ...
 
     async def renewed(self, refused: Proof) -> Proof | None:
-        """Return a proof other than `refused`, or `None` if there is none; raises `NoToken`."""
+        """Return a proof other than `refused`, or `None` if no other proof exists; raises `NoToken`."""
         ...
 
     async def close(self) -> None:
@@ -114,13 +115,13 @@ class ClientCredentials:
         self._fetching: asyncio.Task[Proof] | None = None
 
     async def proof(self) -> Proof:
-        """Return the token's proof; fetch a new token when it is about to expire."""
+        """Return the token's proof; fetch a new token if the present token is about to expire."""
         if self._proof is not None and self._clock.monotonic() < self._renew_at:
             return self._proof
         return await self._fetched()
 
     async def renewed(self, refused: Proof) -> Proof:
-        """Return a proof other than `refused`: the current proof if it is newer, or a new proof."""
+        """Return the current proof if it differs from `refused`; otherwise, fetch and return a new proof."""
         if self._proof is refused:
             self._proof = None
         return await self.proof()

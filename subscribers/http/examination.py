@@ -18,7 +18,7 @@ _AWAY = range(502, 505)
 
 
 def address_of(urls: Mapping[str, str]) -> URL | None:
-    """Return the first of a target's `urls`, cut before its first placeholder; `None` without URLs."""
+    """Return the part of a target's first URL before any placeholder; return `None` without URLs."""
     written = next(iter(urls.values()), None)
     if written is None:
         return None

@@ -20,7 +20,7 @@ _ENDS_IN_A_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 
 
 def _networks(value: Any) -> Any:
-    """Return `value`, a list of networks as a tuple of them."""
+    """Return `value`; convert a list of networks to a tuple."""
     if not isinstance(value, list | tuple):
         if isinstance(value, bool):
             return value
@@ -124,7 +124,7 @@ class TargetSettings(AddressSettings):
 
 
 def rule_for(allow_private: AllowedPrivate, *, loopback: bool) -> AddressRule:
-    """Return the rule that `allow_private` describes; with `loopback`, it also admits loopback addresses."""
+    """Return the rule that `allow_private` describes; `loopback` also allows loopback addresses."""
     if isinstance(allow_private, bool):
         return AddressRule(private=allow_private, loopback=loopback)
     return AddressRule(networks=allow_private, loopback=loopback)
@@ -133,8 +133,9 @@ def rule_for(allow_private: AllowedPrivate, *, loopback: bool) -> AddressRule:
 def checked_url(name: str, url: str, *, allow_http: bool, rule: AddressRule | None = None) -> str:
     """Return `url` if it is absolute, contains no credentials, and is https, loopback or allowed.
 
-    `rule` must admit an IP address in the URL. Without a rule, the address is
-    checked when a connection is made, in the same way as the addresses of a name.
+    If the URL contains an IP address, `rule` must admit the address. Without a rule,
+    the address is not checked here. Like the addresses of a host name, the address is
+    checked when a connection is made.
 
     Raises `ValueError` with the name of the setting. The message never repeats the
     URL, which can be a secret.

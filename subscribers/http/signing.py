@@ -40,7 +40,7 @@ class Signing(BaseModel):
     """Settings of the signatures; each of `secrets` adds one signature.
 
     While a secret is being replaced, list the old and the new secret, because the
-    target can know either.
+    target can have either secret.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
@@ -52,8 +52,8 @@ class Signing(BaseModel):
     @field_validator("secrets")
     @classmethod
     def _count_is_allowed(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        # min_length would not do: pydantic counts only valid secrets, and would report this
-        # mistake for each invalid one too.
+        # min_length does not fit, because pydantic counts only valid secrets. So an invalid
+        # secret would also cause a message about missing secrets.
         if not 1 <= len(secrets) <= _MOST:
             raise ValueError(f"must be a list of one to {_MOST} secrets")
         return secrets
@@ -68,7 +68,7 @@ class Signer:
 
     @classmethod
     def of(cls, signing: Signing | None) -> Self:
-        """Return the signer that `signing` describes; without one, a signer that adds no headers."""
+        """Return the signer that `signing` describes; without `signing`, the signer adds no headers."""
         given = [secret.get_secret_value() for secret in signing.secrets] if signing else []
         # Prefix and padding are removed, so that a secret is found in any form that an answer
         # repeats.
@@ -78,9 +78,9 @@ class Signer:
     def headers(self, webhook_id: str, content: bytes, *, now: float) -> Mapping[str, str]:
         """Return the headers that sign `content`, sent with `webhook_id` at `now`, in epoch seconds.
 
-        `webhook_id` must be the value of the header `webhook-id`. It must not
-        contain a full stop, which separates it from the timestamp in the signed
-        text.
+        `webhook_id` must be the value of the header `webhook-id`. `webhook_id` must not
+        contain a full stop, because a full stop separates the id from the timestamp in
+        the signed text.
         """
         if not self.keys:
             return {}

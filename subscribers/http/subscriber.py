@@ -37,7 +37,7 @@ class HttpSubscriber:
 
 
 class RequestSubscriber(HttpSubscriber, ABC):
-    """Base of a subscriber that sends one request for each delivery, and can preview it.
+    """Base of a subscriber that sends one request for each delivery, and can preview this request.
 
     A plugin adds `request` and `deliver`.
     """

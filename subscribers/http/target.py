@@ -48,13 +48,13 @@ _TOKEN = re.compile(r"(?=(?:[\w-]*\d){3})(?=[\w-]*[A-Za-z])[\w-]{16,}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Request of one attempt; `key` is its idempotency key, which is empty for a request that only reads.
+    """Request of one attempt; `key` is the idempotency key, which is empty for a request that only reads.
 
-    The content is `ready`, or without it, `body` as JSON. `DELETE` and `GET` have
-    no content. `headers` are additional headers; they can't replace the headers for
-    authentication, signatures and the key. `secrets` are secrets of this content
-    only, and are removed from the answer. `traceparent` passes the trace of the
-    attempt to the target (W3C Trace Context).
+    The content is `ready`, or if `ready` is missing, `body` as JSON. `DELETE` and `GET`
+    have no content. `headers` are additional headers, which can't replace the headers
+    for authentication, signatures and the key. `secrets` are secrets of this content
+    only, and are removed from the answer. `traceparent` passes the trace of the attempt
+    to the target (W3C Trace Context).
     """
 
     method: str
@@ -86,10 +86,10 @@ class Request:
 class HttpTarget:
     """Sends requests to one target, and turns its answers into outcomes.
 
-    A request with an idempotency key has it in the headers `Idempotency-Key` (IETF
-    draft) and `webhook-id` (Standard Webhooks). With signing secrets, the request
-    also has signatures. Both headers have the key percent-encoded as in a URL,
-    including full stops. `secrets` and the secrets of the settings are removed from
+    The idempotency key of a request is in the headers `Idempotency-Key` (IETF draft)
+    and `webhook-id` (Standard Webhooks). With signing secrets, the request also has
+    signatures. In both headers, the key is percent-encoded as in a URL, and full stops
+    are encoded as well. `secrets` and the secrets of the settings are removed from
     answers. Entering raises `ConfigurationError` for unusable certificates.
     """
 
@@ -145,8 +145,8 @@ class HttpTarget:
     async def send(self, request: Request) -> Answer | Outcome:
         """Send once; return the target's answer, or the outcome if there is no answer.
 
-        After a 401 or 403, it renews the credentials if possible, and sends the
-        request once more.
+        After a 401 or 403, the credentials are renewed if possible, and the request is
+        sent once more.
         """
         content = _content(request)
         if not isinstance(content, bytes):
@@ -161,7 +161,7 @@ class HttpTarget:
             return exc.outcome
 
     def preview(self, request: Request) -> Preview | Outcome:
-        """Return `request` in the form of `send`, with secrets masked, or the outcome if it can't be sent."""
+        """Return the request as `send` sends it, secrets masked, or the outcome if there is no request."""
         content = _content(request)
         if not isinstance(content, bytes):
             return content
@@ -188,7 +188,7 @@ class HttpTarget:
     async def examined(
         self, url: URL | None = None, *, headers: Mapping[str, str] | None = None
     ) -> TargetReport:
-        """Return a report on the target, which covers its address, TLS, a token, and a harmless request.
+        """Return a report on the target's address and TLS, a token, and the answer to a harmless request.
 
         The request goes to `url`; the default is the address in the settings.
         `headers` are added to the request. The method opens and closes the
@@ -216,10 +216,10 @@ class HttpTarget:
     def verdict(self, answer: Answer, *, invalid_because: str | None = None) -> Outcome:
         """Return the outcome of `answer` by the rules for all targets and the settings' `outcomes`.
 
-        `invalid_because` is the end of a sentence that says why a success does not
-        count, such as "but not with a JSON object"; the outcome is then a `Retry`.
-        If `outcomes` says that the status is delivered, the success counts
-        nevertheless.
+        With `invalid_because`, a success does not count, and the outcome is a `Retry`.
+        `invalid_because` ends the sentence that gives the reason, such as "but not with
+        a JSON object". If `outcomes` defines the status as delivered, `invalid_because`
+        has no effect.
         """
         max_hold_s = self._settings.max_hold_s
         outcome = verdict(answer, self._clock, max_hold_s=max_hold_s, table=self._outcome_table)
@@ -312,7 +312,7 @@ def _host(url: URL) -> str:
 
 
 def codes_in(url: str) -> tuple[str, ...]:
-    """Return the possible secrets in a URL's query and path; some targets identify clients by these.
+    """Return the possible secrets in a URL's query and path; some targets identify clients by such secrets.
 
     Each value of the query is returned as written, as sent, and decoded, because a
     target can repeat any form.
@@ -329,7 +329,10 @@ def _pairs(url: str) -> list[str]:
 
 
 def _quoted(key: str) -> str:
-    """Return `key` percent-encoded for a header; full stops too, because they end the id in a signed text."""
+    """Return `key` percent-encoded for a header.
+
+    Full stops are encoded as well, because a full stop ends the id in a signed text.
+    """
     # Nearly every key consists of such characters.
     quoted = key if _PLAIN.fullmatch(key) else quote(key, safe=_HEADER_SAFE)
     return quoted.replace(".", "%2E")

@@ -21,13 +21,13 @@ _OF_SYSTEM = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class TargetTls:
-    """TLS context of new connections; a changed certificate file replaces it within five seconds.
+    """TLS context of new connections, which is replaced within 5 s after a certificate file has changed.
 
-    The context trusts the authorities in `ca_file`, or without `ca_file`, the
-    system's authorities; in this case, all targets share a context. Loading takes
-    tens of milliseconds, so it happens on a thread, and only for targets with TLS.
-    If changed files can't be used, the previous context stays in use. Open
-    connections keep their certificate.
+    The context trusts the authorities in `ca_file`, or without `ca_file`, the system's
+    authorities. All targets without any certificate file share a context. Files are
+    loaded on a thread, because loading takes tens of milliseconds. Targets without TLS
+    load no files. If changed files can't be used, the previous context stays in use.
+    Open connections keep their certificate.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class TargetTls:
             self._context = await self._loaded()
 
     async def context(self) -> ssl.SSLContext:
-        """Return the context for a new connection; the first call raises the errors of `check`."""
+        """Return the context for a new connection; the first call can raise the same errors as `check`."""
         if self._context is None:
             self._context = await self._loaded()
         elif self._files and self._clock.monotonic() >= self._look_at:
@@ -105,7 +105,7 @@ def _context(ca_file: Path | None, certificate: ClientCertificate | None) -> ssl
 
 @lru_cache(maxsize=4)
 def _of_system(_places: tuple[str | None, ...]) -> ssl.SSLContext:
-    """Return a context that trusts the system's authorities; it must not be changed later."""
+    """Return a context that trusts the system's authorities; a caller must not change this context."""
     return ssl.create_default_context()
 
 

@@ -11,7 +11,7 @@ from subscribers.kafka.outcomes import missing_from_topic, unreached
 
 
 def examined(configuration: Mapping[str, Any], *, topic: str | None, timeout_s: float) -> TargetReport:
-    """Return a report on the brokers, and on `topic` if all records go to this topic; blocking."""
+    """Return a report on the brokers, and on `topic` unless `topic` is `None`; this call blocks."""
     errors: list[KafkaError] = []
     # An idempotent producer would request its own producer id.
     apart = {**configuration, "enable.idempotence": False, "error_cb": errors.append}

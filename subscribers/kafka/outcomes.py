@@ -63,7 +63,7 @@ def _rejection(error: KafkaError, topic: str, *, sent: bool) -> Reject | None:
 
 
 def missing_from_topic(error: KafkaError, topic: str, *, has_fixed_topic: bool) -> Hold | Retry | None:
-    """Return the outcome of `error` if it says that `topic` or the permission to write to it is missing."""
+    """Return the outcome of `error` if `topic` is missing, or the permission to write to `topic`."""
     if error.code() in NO_TOPIC:
         reason, failure = f"the cluster has no topic {topic}: create it", FailureClass.OTHER
     elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:

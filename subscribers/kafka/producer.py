@@ -77,7 +77,7 @@ class _Call:
 
 
 class ReportingProducer:
-    """Writes records and returns their reports; several threads can call it at the same time.
+    """Writes records and returns the records' reports; several threads can use it at the same time.
 
     A fatal error of librdkafka, or a record without a report, ends the producer,
     and the next call creates a new one. So no record is written long after its call
@@ -116,9 +116,9 @@ class ReportingProducer:
             written = self._write([records[index] for index in indices], give_up_at)
             reports.update(zip(indices, written, strict=True))
             if len(indices) > 1:
-                # The client sends records in batches. The broker refuses a whole batch because
-                # of one record, or because the batch is too large. So refused records are
-                # written again in halves.
+                # The client sends records in batches. The broker refuses a whole batch because of
+                # one record, or because the batch is too large. So each half of the refused
+                # records is written again.
                 refused = [index for index in indices if _is_joint(reports[index])]
                 half = len(refused) // 2
                 waiting.extend(part for part in (refused[:half], refused[half:]) if part)
@@ -204,7 +204,7 @@ class ReportingProducer:
                 call.complete.wait(self._slice_s)
 
     def _judged(self, report: DeliveryReport | None, unreported: int) -> DeliveryReport:
-        """Return `report` with the last connection error; `None` becomes the error `unreported`."""
+        """Return `report` with the last connection error; for `None`, return the error `unreported`."""
         if report is None:
             return DeliveryReport(KafkaError(unreported), background=self._background)
         if report.error is None:

@@ -97,8 +97,8 @@ def refused(
 ) -> Reject | Hold | Retry:
     """Return the outcome of a refusal; `sentence` says what was refused.
 
-    `otherwise` is the failure class of a retry. With `is_about_message`, the
-    message can be the reason.
+    `otherwise` is the failure class of a retry. With `is_about_message`, the refusal
+    can concern the message, so some codes reject the event.
     """
     code = answer.code
     name = _NAMES.get(code, "unknown code")

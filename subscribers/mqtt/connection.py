@@ -141,7 +141,7 @@ class BrokerConnection:
         return self._ended_by is None
 
     def take_refusal(self) -> BrokerRefused | None:
-        """Return once why the broker ended the connection, if no message has reported this reason."""
+        """Return why the broker ended the connection; return `None` if the reason was reported before."""
         if self._is_told or not isinstance(self._ended_by, BrokerRefused):
             return None
         self._is_told = True
@@ -150,8 +150,9 @@ class BrokerConnection:
     async def publish(self, message: Publish) -> BrokerAnswer:
         """Send `message`, and return the broker's answer; with QoS 0, the answer is always a success.
 
-        While the broker allows no more messages in flight, the message waits for as
-        long as other messages are being acknowledged; `timeout_s` begins when it is sent.
+        If the broker allows no more messages in flight, the new message waits. The wait
+        has no limit while the broker keeps acknowledging other messages. `timeout_s`
+        begins when the new message is sent.
 
         Raises `BrokerUnreached`, `BrokerRefused` and `TooLarge`, and `ValueError` for a
         topic or a property that MQTT can't represent.
@@ -209,9 +210,9 @@ class BrokerConnection:
     async def _admission(self) -> None:
         """Wait until the broker allows one more message in flight.
 
-        Raises `TimeoutError` if the broker acknowledges no message during
-        `timeout_s`. The messages in flight time out first, unless their deliveries
-        were cancelled.
+        Raises `TimeoutError` if the broker acknowledges no message during `timeout_s`.
+        Usually a message in flight times out earlier; the message of a cancelled
+        delivery does not time out.
         """
         while True:
             settled = self._settled
@@ -232,7 +233,7 @@ class BrokerConnection:
         return BrokerAnswer()
 
     async def _acknowledged(self, message: Publish) -> BrokerAnswer:
-        """Send `message` and wait for its answer; the caller has acquired a slot of the window."""
+        """Send `message` and wait for the broker's answer; the caller holds a slot of the window."""
         try:
             self._check()
             packet_id = next(number for number in self._ids if number not in self._waiting)
@@ -257,14 +258,14 @@ class BrokerConnection:
         return packet
 
     def _check(self) -> None:
-        """Raise the error that ended the connection; the message that is not sent yet can't be its reason."""
+        """Raise the error that ended the connection; an unsent message can't be the reason for the error."""
         if isinstance(self._ended_by, BrokerRefused):
             raise BrokerRefused(str(self._ended_by), answer=self._ended_by.answer)
         if self._ended_by is not None:
             raise self._ended_by
 
     def _check_limits(self, message: Publish) -> None:
-        """Raise an error for a message for which the broker would end the connection."""
+        """Raise an error for a message for which the broker would disconnect, such as a large message."""
         if message.qos > self._limits.maximum_qos:
             raise BrokerRefused(
                 f"{self._broker} can't take the message", answer=BrokerAnswer(code=_QOS_NOT_SUPPORTED)
@@ -286,8 +287,8 @@ class BrokerConnection:
     async def _next(self) -> tuple[int, bytes]:
         """Return the kind and the content of the next packet.
 
-        Messages from the broker are for a former owner of the session. They are
-        skipped and not acknowledged.
+        Messages from the broker are skipped and not acknowledged, because they are for
+        a former owner of the session.
         """
         while True:
             kind = (await self._reader.readexactly(1))[0] >> 4

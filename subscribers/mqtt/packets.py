@@ -151,8 +151,8 @@ class Connack:
         found = reader.properties()
         return cls(
             answer=_answer(code, found),
-            # The standard forbids 0 for this and for the packet size, because then nothing
-            # could be sent.
+            # The standard forbids a receive maximum of 0 and a packet size of 0, because a client
+            # could then send nothing.
             receive_maximum=max(found.get(Property.RECEIVE_MAXIMUM, 65_535), 1),
             maximum_qos=found.get(Property.MAXIMUM_QOS, 2),
             retains=bool(found.get(Property.RETAIN_AVAILABLE, 1)),

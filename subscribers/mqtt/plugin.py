@@ -32,7 +32,7 @@ _PLAIN_TEXT = "text/plain"
 
 
 class Mqtt:
-    """Publishes each event as one message; it is delivered when the broker has acknowledged it.
+    """Publishes each event as one message; an event is delivered when the broker acknowledges its message.
 
     The payload is the subscriber's `content` or `body`, or without both, the
     event's data. With MQTT 5, user properties contain the attributes of the
@@ -112,7 +112,7 @@ class Mqtt:
         )
 
     async def examine_target(self) -> TargetReport:
-        """Connect with the credentials and disconnect, with a client id that takes over no session."""
+        """Connect with the credentials and a client id that belongs to no session, and disconnect."""
         broker = _broker(self._settings, self._context)
         apart = replace(
             broker.connect, client_id=_new_id(self._context.name), clean_start=True, session_expiry_s=0

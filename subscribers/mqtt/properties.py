@@ -56,7 +56,7 @@ def binary(value: bytes) -> bytes:
 
 
 def text(value: str) -> bytes:
-    """Return `value` in UTF-8 with its length before it; raises `ValueError` if MQTT can't represent it."""
+    """Return `value` in UTF-8 after its length; raises `ValueError` for a text that MQTT can't represent."""
     if "\0" in value:
         raise ValueError("MQTT can't represent a text with a NUL character")
     return binary(value.encode())
@@ -65,7 +65,7 @@ def text(value: str) -> bytes:
 def encoded(
     single: Mapping[Property, int | str], user: Iterable[tuple[str, str]] = (), *, are_there: bool
 ) -> bytes:
-    """Return properties with their length before them; empty if the version has no properties."""
+    """Return properties after their length; return nothing if the version has no properties."""
     if not are_there:
         return b""
     content = b"".join([_encoded(name, value) for name, value in single.items()])

@@ -12,11 +12,11 @@ _LIMIT_S = 5.0
 
 
 class MqttSession:
-    """Connects when a delivery asks for a connection and none is open.
+    """Connects when a delivery asks for a connection and no connection is open.
 
-    Deliveries that ask at the same time share one attempt and its result. The
-    session does not resend unacknowledged messages. Dispatch resends them from the
-    log, because it knows whether this process still owns them.
+    Deliveries that ask at the same time share one attempt and its result. The session
+    does not resend unacknowledged messages. Dispatch resends the messages from the log,
+    because dispatch knows whether this process still owns the events.
     """
 
     def __init__(self, broker: Broker, clock: Clock, random: Callable[[], float]) -> None:
@@ -30,14 +30,15 @@ class MqttSession:
     async def connection(self) -> BrokerConnection:
         """Return the open connection, or open one.
 
-        Raises `BrokerUnreached`, `ForbiddenAddress` or `BrokerRefused`. It also
-        raises the broker's reason for ending the previous connection.
+        Raises `BrokerUnreached`, `ForbiddenAddress` or `BrokerRefused`. If the broker
+        ended the previous connection, the next call raises the broker's reason as
+        `BrokerRefused`.
         """
         if self._connection is not None and self._connection.is_open:
             return self._connection
         if self._connection is not None and (refusal := self._connection.take_refusal()) is not None:
-            # An idle subscriber would not notice this reason otherwise, such as another client
-            # with the same id.
+            # Otherwise, an idle subscriber would not report the refusal, for example that another
+            # client has the same id.
             raise refusal
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect(), name=f"mqtt {self._broker}: connect")
@@ -48,8 +49,8 @@ class MqttSession:
     def worked(self) -> None:
         """Forget earlier failures, because the broker has acknowledged a message.
 
-        A connection alone proves nothing: two processes with the same client id can
-        both connect, and end each other's connections.
+        A connection alone does not prove success. For example, two processes with the
+        same client id can both connect, and then end each other's connections.
         """
         if self._delays.failures:
             self._delays.reset()

@@ -169,7 +169,7 @@ class MqttSettings(BaseModel):
 
     @property
     def broker(self) -> tuple[str, str, int]:
-        """Scheme, host and port; raises `ValueError` for a url without them or with other parts."""
+        """Scheme, host and port; raises `ValueError` if a part is missing or the url has other parts."""
         try:
             parts, host = split_url(self.url)
         except ValueError:
@@ -191,9 +191,9 @@ class MqttSettings(BaseModel):
     def keeps_session(self) -> bool:
         """True if the broker keeps the client's session.
 
-        With QoS 2, it is always false: after a restart, the broker could mistake a
-        new message for the repetition of an older message with the same packet id,
-        and drop it.
+        The result is always false with QoS 2. Otherwise, after a restart, the broker
+        could drop a new message as the repetition of an older message with the same
+        packet id.
         """
         return self.client_id is not None and self.session_expiry_s > 0 and self.qos < 2  # noqa: PLR2004 - QoS 2 has no other name
 

@@ -71,7 +71,7 @@ class ApexCalling:
         return outcome_of_call(result, self._method, again_s=again_s)
 
     async def _sent(self, delivery: Delivery, prepared: _Prepared) -> Outcome:
-        """Return when the call has been sent or has failed."""
+        """Start the call, wait until the call has been sent or has failed, and return the outcome."""
         sent = asyncio.Event()
         await self._slots.acquire()
         task = asyncio.create_task(

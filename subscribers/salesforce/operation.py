@@ -12,7 +12,7 @@ class Operation(Protocol):
     """Operation that the plugin performs for each delivery, on an open connection."""
 
     async def deliver(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
-        """Try each delivery once, and return their outcomes in the same order."""
+        """Try each delivery once, and return the outcomes in the order of `deliveries`."""
         ...
 
 

@@ -64,8 +64,9 @@ _IS_DELETED = "ENTITY_IS_DELETED"
 def refusal_delay_s(attempt: int, tries: int) -> float | None:
     """Return the seconds until the next attempt after a refusal without a known reason.
 
-    The result is `None` after the last attempt. Code of the org often fails while a
-    new version is being deployed, which takes minutes.
+    The result is `None` after the last attempt. The attempts are spread over minutes,
+    because the org's code often fails during the minutes in which a new version is
+    deployed.
     """
     if attempt >= tries:
         return None
@@ -75,7 +76,7 @@ def refusal_delay_s(attempt: int, tries: int) -> float | None:
 def outcome_of_publishing(result: PublishResult, event: str, *, again_s: float | None) -> Outcome:
     """Return the outcome of publishing an `event`.
 
-    A refusal without a known reason can be temporary, so it is a retry after
+    A refusal without a known reason can be temporary, so the outcome is a retry after
     `again_s` seconds. If `again_s` is `None`, the event is rejected.
     """
     match result:
@@ -116,7 +117,11 @@ def outcome_of_writing(
 
 
 def outcome_of_call(result: CallResult, named: str, *, again_s: float | None) -> Outcome:
-    """Return the outcome of calling an Apex method; an answer that is not an object becomes `value`."""
+    """Return the outcome of calling an Apex method.
+
+    An answer that is an object becomes the receipt. Any other answer becomes the
+    receipt's member `value`.
+    """
     match result:
         case Answered(value=dict() as value):
             return Delivered(answer=value)

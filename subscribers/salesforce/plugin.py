@@ -23,7 +23,7 @@ from subscribers.salesforce.settings import OwnChanges, SalesforceSettings
 
 
 class Salesforce:
-    """Performs one operation for each event, in the daemon's org or another org; the settings choose it.
+    """Performs one operation for each event; the settings choose the operation and the org.
 
     The operation publishes a platform event, updates, upserts, creates or deletes a
     record, or calls an Apex method. Change events that this deployment itself has
@@ -48,12 +48,12 @@ class Salesforce:
 
     @property
     def batch_size(self) -> int:
-        """Most deliveries in one call; a call of an Apex method has only one."""
+        """Largest number of deliveries in one call; a call of an Apex method has only one delivery."""
         return 1 if self._settings.call is not None else self._settings.batch_size
 
     @property
     def batch_wait_s(self) -> float:
-        """Longest time that the first delivery of a call waits for others."""
+        """Longest time for which the first delivery of a call waits for further deliveries."""
         return self._settings.batch_wait_s
 
     async def __aenter__(self) -> Self:

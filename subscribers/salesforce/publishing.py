@@ -21,9 +21,10 @@ _NAMESPACE = uuid.UUID("3b0f6f52-7e0b-5d0c-9c0a-6a8d5e9b1f47")
 class Publishing:
     """Publishes one platform event of the type `event` for each delivery.
 
-    Its fields are the subscriber's `body`, or without a body, the event's own
-    fields. Its `EventUuid` is computed from the delivery's key, so it is the same
-    on each attempt; over REST, Salesforce chooses it.
+    The fields of the platform event are the subscriber's `body`, or without a body, the
+    delivered event's own fields. The `EventUuid` is computed from the delivery's key,
+    so each attempt has the same `EventUuid`. Over REST, Salesforce chooses the
+    `EventUuid`.
     """
 
     publisher: EventPublisher

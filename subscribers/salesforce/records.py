@@ -18,7 +18,7 @@ _HINT = "map body to the fields of the record"
 
 
 def operation_of(settings: SalesforceSettings) -> WriteOperation:
-    """Return the operation that the settings choose; a create with an `id_field` becomes an upsert by it."""
+    """Return the operation that the settings choose; a create with an `id_field` becomes an upsert."""
     if settings.upsert is not None:
         upsert = settings.upsert
         return WriteOperation(kind=WriteKind.UPSERT, sobject=upsert.sobject, external_id=upsert.external_id)

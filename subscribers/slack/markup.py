@@ -15,14 +15,14 @@ _OF_ATTACHMENTS = frozenset({"pretext", "text"})
 
 
 def escaped(text: str, limit: int) -> str:
-    """Return `text` with Slack's three control characters escaped, cut with an ellipsis at `limit`.
+    """Return `text` with Slack's three control characters escaped; a longer text than `limit` is shortened.
 
-    So a record's values can neither mention people nor create links.
+    So values of a record can neither mention people nor create links in a message.
     """
     safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     if len(safe) <= limit:
         return safe
-    # Every & now begins an escape, and a cut escape is removed too.
+    # Every & now begins an escape; an incomplete escape at the end is removed.
     return re.sub(r"&[a-z]*$", "", safe[: limit - 1]) + "…"
 
 
@@ -35,9 +35,9 @@ def mrkdwn(text: str) -> JsonObject:
 def safe_members(body: JsonObject) -> JsonObject:
     """Return the members of a message with every mrkdwn text escaped, except `WrittenText`.
 
-    The mrkdwn texts are the message's text, the text objects of its blocks, and the
-    texts and values of its attachments. Slack shows plain text unchanged, so plain
-    text is not escaped.
+    The mrkdwn texts are the message's text, the text objects of the message's blocks,
+    and the texts and values of the message's attachments. Slack shows plain text
+    unchanged, so plain text is not escaped.
     """
     members = {name: _safe(value, SECTION_CHARACTERS) for name, value in body.items() if value is not None}
     if isinstance(body.get("text"), str):

@@ -12,9 +12,9 @@ HEADER_CHARACTERS = 150
 def message(delivery: Delivery, *, blocks: bool, record_url: str | None) -> JsonObject:
     """Return a message for `delivery` with a `text`, and with `blocks` if wanted.
 
-    The text is the subscriber's `text`, or without one, the event's type and
-    record. If `body` is an object, its members override those of the message, so a
-    mapping can add `thread_ts` or its own blocks.
+    The message's text is the subscriber's `text`, or without a `text`, the event's type
+    and record. If `body` is an object, the members of `body` override the message's
+    members. So a mapping can add `thread_ts` or blocks.
     """
     said = delivery.text or _default_text(delivery.event)
     payload: JsonObject = {"text": escaped(said, TEXT_CHARACTERS)}

@@ -54,7 +54,7 @@ class Slack(RequestSubscriber):
         return self._outcome(answer, own_channel=channel != self._settings.channel)
 
     async def examine_target(self) -> TargetReport:
-        """Test the token by `auth.test`, which posts nothing; for a webhook, test only its server."""
+        """Test the token by `auth.test`, which posts nothing; with a webhook, test only Slack's server."""
         if self._settings.webhook_url is not None:
             report = await self._http.examined(self._url.origin())
             said = f"{report.found}; a webhook can't be tried without a message"

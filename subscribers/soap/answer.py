@@ -18,9 +18,10 @@ class SoapAnswer:
     fault: ReceivedFault | None = None
 
     def receipt(self, result: Mapping[str, str]) -> JsonObject:
-        """Return the values at the paths of `result`, by its names, that fit into a receipt.
+        """Return as many values at the paths of `result` as fit into a receipt.
 
-        Without paths, it returns the members of the body's first element.
+        The keys are the names in `result`. Without paths, the values are the members of
+        the body's first element.
         """
         if result:
             values = {name: value_at(self.body, path) for name, path in result.items()}

@@ -66,7 +66,7 @@ class ReceivedFault:
         return any(map(self.has, _OF_SECURITY))
 
     def has(self, code: str) -> bool:
-        """Return whether one of the codes is `code`, or contains it between full stops."""
+        """Return whether one of the codes is `code`, or has `code` as one of its parts between full stops."""
         wanted = _canonical(code)
         return any(wanted in each for each in map(_canonical, self.codes))
 

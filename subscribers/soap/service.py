@@ -21,9 +21,9 @@ _OF_FAULTS = frozenset({200, 202, 400, 500})
 class SoapService:
     """Operations of one service at an `http` target.
 
-    If a rule of the settings matches a fault, the rule decides the outcome.
-    Otherwise, the fault's code decides it, if the status is one that SOAP uses for
-    faults. Every other answer has the outcome of its status.
+    If a rule of the settings matches a fault, the rule decides the outcome. Otherwise,
+    the fault's code decides the outcome, if SOAP uses the answer's status for faults.
+    Every other answer has the outcome of its status.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class SoapService:
         self._envelopes = Envelopes(settings)
 
     def request(self, delivery: Delivery, *, deletes: bool = False) -> Request | Reject:
-        """Return the call of the operation or delete operation; a rejection if there is no envelope."""
+        """Return the request that calls the operation, or a rejection if no envelope can be created."""
         if delivery.content is not None:
             return Reject(
                 reason="content has no effect with soap",

@@ -12,7 +12,7 @@ from streamer.xml.elements import ElementWriter, UnfitForXml
 from streamer.xml.tree import SCHEMA_INSTANCE
 
 ELEMENTS = ElementWriter(nil=f'xmlns:xsi="{SCHEMA_INSTANCE[1:-1]}" xsi:nil="true"')
-"""Writer of bodies; the envelope can be any document, so each nil element declares its namespace."""
+"""Writer of bodies; each nil element declares the namespace `xsi`, because a template can lack it."""
 
 OF_EVENT = ("id", "source", "type", "subject", "time", "key", "data")
 """Names of the event's own values in a template."""
@@ -31,7 +31,7 @@ def compile_envelope(source: str) -> Callable[[JsonObject], str]:
 
 
 def names_in(source: str) -> Mapping[str, int]:
-    """Return the names that the valid template `source` reads, each with its first line."""
+    """Return the names that the valid template `source` reads, each with the number of its first line."""
     return dict(unknown_names(source, frozenset(), Functions()))
 
 

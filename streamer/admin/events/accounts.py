@@ -74,7 +74,10 @@ class Account:
 
 
 def account_of(evidence: Evidence) -> Account:
-    """Return the account that follows from `evidence`. Records count more than today's configuration."""
+    """Return the account that follows from `evidence`.
+
+    Records in the log take precedence over the current configuration.
+    """
     if evidence.lane is not None:
         account = _parked(evidence, evidence.lane)
     elif evidence.letters and not _is_delivered_since(evidence):

@@ -42,7 +42,7 @@ class EventResource:
     async def events(self, asked: Searching) -> JsonObject:
         """Return the events that a search finds, and where the search stopped.
 
-        Raises `ApiError` 400 for a cursor of another search, and `LogUnavailable`.
+        Raises `LogUnavailable`, and `ApiError` 400 for a cursor of another search.
         """
         found = await self._found(asked.meant())
         return {
@@ -52,12 +52,12 @@ class EventResource:
         }
 
     async def story(self, event_id: str, asked: Showing) -> JsonObject:
-        """Return one event's story. Raises `ApiError` 404 for an unknown event, and `LogUnavailable`."""
+        """Return one event's story. Raises `LogUnavailable`, and `ApiError` 404 for an unknown event."""
         with self.context.searching():
             return await StoryReader(context=self.context).story(EventId(event_id), asked)
 
     async def event_at(self, place: Partition, offset: int) -> JsonObject | None:
-        """Return the event at an offset in the form of a search result, or `None` if the log lost it.
+        """Return the event at `offset` as a search result, or `None` if the log no longer has the event.
 
         Raises `LogUnavailable`.
         """
@@ -67,9 +67,9 @@ class EventResource:
     async def newest(self, asked: Tailing, most: int) -> JsonObject:
         """Return up to `most` of the newest events that a tail would show, and where the search stopped.
 
-        `where` is evaluated on a limited number of events that match the other
-        fields; `failed` counts the events on which `where` fails. Raises `ApiError`
-        400 if `where` has a mistake or takes too long, and `LogUnavailable`.
+        `where` is evaluated on a limited number of events that match the other fields;
+        `failed` counts the events on which `where` fails. Raises `LogUnavailable`.
+        Raises `ApiError` 400 if `where` has a mistake or takes too long.
         """
         where = self._where(asked)
         limit = most if where is None else _AMONG
@@ -92,8 +92,8 @@ class EventResource:
     def following(self, asked: Tailing) -> AbstractContextManager[TailClient]:
         """Return a context with a client that gets the tail's new events.
 
-        Raises `ApiError` 400 for a mistake in `where`, `ApiError` 409 on entry if
-        there are too many clients, and `LogUnavailable`.
+        Raises `LogUnavailable`, and `ApiError` 400 for a mistake in `where`. Entering
+        the context raises `ApiError` 409 if there are too many clients.
         """
         return self.context.tail.client(matcher(asked.meant()), self._where(asked))
 

@@ -19,7 +19,10 @@ def patterns(text: str | None) -> tuple[str, ...]:
 
 
 class Searching(RequestModel):
-    """Request for events. `type` holds patterns, separated by commas; `until` itself is excluded."""
+    """Request for events; `until` excludes an event at exactly this time.
+
+    `type` holds patterns, separated by commas.
+    """
 
     record: str | None = Field(default=None, min_length=1, max_length=_LONGEST_TEXT)
     type: str | None = Field(default=None, max_length=_LONGEST_TEXT)

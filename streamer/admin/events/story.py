@@ -36,7 +36,7 @@ class Kept:
 
 @dataclass(slots=True, kw_only=True)
 class StoryReader:
-    """Assembles the stories of events, and reads a few subscribers at a time."""
+    """Assembles the stories of events; reads the records of a few subscribers at the same time."""
 
     context: AdminContext
     _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE), init=False)
@@ -115,7 +115,7 @@ class StoryReader:
         )
 
     async def _copy(self, name: SubscriberName, kept: Kept) -> LoggedEvent | None:
-        """Return the last copy of the event that was forwarded to a subscriber."""
+        """Of the event's copies that were forwarded to the subscriber `name`, return the newest copy."""
         found = await self.context.log.history.find(
             EventSearch(
                 event_id=kept.event.id,
@@ -131,7 +131,7 @@ class StoryReader:
     async def _place(
         self, name: SubscriberName, logged: LoggedEvent
     ) -> tuple[SubscriberPlace, LoggedEvent | None]:
-        """Return a subscriber's records around an event, and the first event of its parked lane."""
+        """Return a subscriber's records about an event, and the first event of the event's parked lane."""
         history, entry = self.context.log.history, logged.entry
         place = await history.place(name, entry.partition, entry.offset)
         if place.lane is None or not place.lane.offsets or place.lane.offsets[0] == entry.offset:

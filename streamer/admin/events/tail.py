@@ -21,10 +21,10 @@ from streamer.ports import AppendedPage, EventHistory, LoggedEvent
 from streamer.settings import Settings
 
 Admits = Callable[[Event], bool]
-"""Tests if a client wants an event; can raise `BrokenRoute`."""
+"""Tests whether a client wants an event; can raise `BrokenRoute`."""
 
 DEADLINE_S = 2.0
-"""Time limit in seconds for evaluating an expression on one request, or on one page of the tail."""
+"""Time limit in seconds for evaluating an expression during one request, or for one page of the tail."""
 
 _SLICE_S = 0.01
 _WHERE = SubscriberName("where")
@@ -33,9 +33,9 @@ _WHERE = SubscriberName("where")
 class Where:
     """Evaluates an expression on worker threads while the client waits for the answers.
 
-    Each evaluation has a limited budget of steps. The event loop shares the
-    interpreter with the worker thread. So after each slice of time, `Where` rests
-    as long as it worked.
+    Each evaluation has a limited budget of steps. The worker thread and the event loop
+    share one interpreter. So after each slice of work, `Where` waits for as long as the
+    slice took, and the event loop can run.
     """
 
     def __init__(self, admits: Admits, clock: Clock) -> None:
@@ -43,10 +43,10 @@ class Where:
         self._clock = clock
 
     async def ask(self, events: Sequence[Event], *, enough: int | None = None) -> list[bool | BrokenRoute]:
-        """Return for each event if the expression is true, or the expression's error.
+        """Return for each event whether the expression is true, or the expression's error.
 
-        There are fewer answers than events if the deadline passes, or `enough`
-        events are admitted.
+        The evaluation ends early, with fewer answers than events, if the deadline
+        passes or `enough` events are admitted.
         """
         answers: list[bool | BrokenRoute] = []
         is_over = threading.Event()
@@ -63,7 +63,7 @@ class Where:
                 if slice_s >= _SLICE_S:
                     await self._clock.sleep(slice_s)
         finally:
-            # The worker thread ends only by this flag.
+            # Only this flag ends the worker thread.
             is_over.set()
         return answers
 
@@ -112,7 +112,7 @@ def _where_mistake(_keys: Keys, sentence: str, detail: str) -> ConfigurationErro
 
 
 MOST_CLIENTS = 8
-"""Most clients that follow the log of one process at a time."""
+"""Largest number of clients that follow the log of one process at the same time."""
 
 _MOST_LINES = 1_000
 _MOST_BYTES = 4 * 1024 * 1024
@@ -122,7 +122,7 @@ _RETRY_S = 1.0
 _PAUSE_S = 0.25
 
 Wants = Callable[[Event], bool]
-"""Quick test if a client wants an event; does not fail."""
+"""Tests quickly whether a client wants an event; raises no error."""
 
 _log = structlog.get_logger()
 _OVERDUE = BrokenRoute(
@@ -176,7 +176,7 @@ class TailClient:
         self._woken.set()
 
     def tell(self, **said: object) -> None:
-        """Buffer a line about the tail itself; the client sees it before further events."""
+        """Buffer a line about the tail; the client gets this line before further events."""
         if len(self._told) < _MOST_LINES:
             self._told.append(said)
         self._woken.set()
@@ -187,7 +187,7 @@ class TailClient:
         self._woken.set()
 
     async def lines(self) -> AsyncGenerator[bytes, None]:
-        """Yield buffered lines, each complete, and a heartbeat line every few seconds without events."""
+        """Yield complete lines from the buffer; without events, yield a heartbeat line every few seconds."""
         while True:
             with suppress(TimeoutError):
                 async with self._clock.timeout(_ALIVE_S):
@@ -198,7 +198,7 @@ class TailClient:
                 return
 
     def _taken(self) -> bytes:
-        """Take some of the lines. If it took all, a client that stops reading would hold two buffers."""
+        """Take some of the buffered lines; if it took all lines, a slow client could fill two buffers."""
         said = [_json_line(each) for each in self._told]
         self._told = []
         if self._dropped:
@@ -221,7 +221,7 @@ class TailClient:
 class Tail:
     """Reader of the newest events, which runs while it has clients.
 
-    Ingest and dispatch never wait for the tail. It reads at most 2,000 events per
+    Ingest and dispatch never wait for the tail. The tail reads at most 2,000 events per
     second, and skips events beyond this rate.
     """
 

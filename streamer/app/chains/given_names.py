@@ -28,8 +28,8 @@ class GivenNames:
 def given_names(checked: Plan, name: SubscriberName, event: Event, given: JsonObject) -> GivenNames:
     """Return the additional names that the expressions of the subscriber `name` see.
 
-    A record in `given` counts as found, and null as missing. Any other look-up is
-    unknown.
+    If `given` has a record for a look-up, the record counts as found; if `given` has
+    null, the record counts as missing. The result of any other look-up is unknown.
     """
     more: JsonObject = {}
     absent: list[str] = []

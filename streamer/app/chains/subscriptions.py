@@ -1,4 +1,4 @@
-"""Chains of subscribers in the terms of the log and of dispatch."""
+"""Chains of subscribers, as the log and dispatch represent them."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ _EVERYTHING = ("*",)
 
 
 def subscription(name: SubscriberName, subscribers: Subscribers) -> Subscription:
-    """Return the events that the subscriber `name` selects, and the subscribers that it forwards to."""
+    """Return the events that the subscriber `name` selects, and the subscribers to which `name` forwards."""
     settings = subscribers[name]
     later = downstream(name, subscribers)
     return Subscription(
@@ -42,7 +42,8 @@ def forwarding_of(name: SubscriberName, subscribers: Subscribers) -> Forwarding 
     later = {each: subscribers[each] for each in downstream(name, subscribers)}
     if not later:
         return None
-    # No downstream subscriber must wait for an event that will not arrive.
+    # A subscriber that joins several chains must hear which events will not arrive, or it would
+    # wait for them.
     joining = {each for each, settings in subscribers.items() if len(settings.after) > 1}
     asking = joining.union(*(upstream(each, subscribers) for each in joining))
     return Forwarding(
@@ -59,7 +60,7 @@ def forwarding_of(name: SubscriberName, subscribers: Subscribers) -> Forwarding 
 
 
 def selects(name: SubscriberName, subscribers: Subscribers) -> Callable[[str], bool]:
-    """Return a test of event types: true if an event can reach `name` through all subscribers before it."""
+    """Return a test of event types, which is true if the events can pass all subscribers before `name`."""
     passed = {name, *upstream(name, subscribers)} & subscribers.keys()
     tests = [wants(subscribers[each].on or _EVERYTHING) for each in passed]
     return lambda event_type: all(test(event_type) for test in tests)

@@ -1,4 +1,4 @@
-"""Verdicts: which subscribers would take an event, and why, without contacting a target."""
+"""Verdicts: the subscribers that get an event, and the reasons, without contacting a target."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _SHOWN = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteVerdict:
-    """Selection of an event by one subscriber: it `matches`, or else `why` names the reason.
+    """Selection of an event by one subscriber; if the event does not match, `why` names the reason.
 
     `error` describes an expression that fails. `fields` holds the fields that
     `when` reads, with their values; a field that is not in the event is `ABSENT`.
@@ -43,8 +43,8 @@ class RouteVerdict:
 class Verdicts:
     """Subscribers' verdicts on one event, with the looked-up records in `given`.
 
-    If an upstream subscriber's receipt is missing, the verdict at that subscriber
-    decides.
+    If the receipt of an upstream subscriber is missing, the verdict of that subscriber
+    decides whether the event reaches later subscribers.
     """
 
     def __init__(self, checked: Plan, event: Event, given: JsonObject) -> None:

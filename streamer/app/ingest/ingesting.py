@@ -66,7 +66,8 @@ class Ingesting:
         # The endpoint opens before the login, so that an unusable address is reported at once.
         async with self._receiving(outbound), self.logins.opened(settings.org) as (tokens, http):
             org = await self._authenticated(tokens)
-            # With org.id, the checkpoints in the log do not decide about the org.
+            # If org.id is set, the login is compared with org.id and not with the orgs in the
+            # log.
             known = await self._known_orgs(log) if settings.org.id is None else ()
             check_org(org, expected=settings.org.id, known=known)
             self.status.reading.logged_in()

@@ -57,8 +57,8 @@ class ChannelOrders(ABC, Generic[Order]):
     async def run(self, retry_now: Callable[[Channel], None] = _leave_waiting) -> None:
         """Follow the orders until cancelled.
 
-        `retry_now` is called with a channel whose orders change, because a failed
-        channel can be waiting for its next try.
+        When the orders of a channel change, `retry_now` is called with the channel,
+        because a failed channel can be waiting for its next try.
         """
         async with asyncio.TaskGroup() as group:
             group.create_task(self._end_orders(), name=f"ended orders: {self.kind}")
@@ -72,7 +72,7 @@ class ChannelOrders(ABC, Generic[Order]):
                         retry_now(channel)
 
     def subscribe(self, channel: Channel, follow: Callable[[Mapping[str, Order]], None]) -> None:
-        """Call `follow` with the orders for `channel`, first when they are known and then at each change.
+        """Call `follow` with the orders for `channel`, once they are known and then at each change.
 
         The orders of a call replace the orders of the previous call. `follow`
         replaces the channel's previous callback.
@@ -99,7 +99,7 @@ class ChannelOrders(ABC, Generic[Order]):
         while True:
             order_id, how, outcome = await self._over.get()
             delays = Delays(_BACKOFF)
-            # An operator can have cancelled the order meanwhile.
+            # An operator can have cancelled the order before its end was written.
             while (order := (self._orders or {}).get(order_id)) is not None:
                 detail = {"id": order_id, "channel": self._path(order), **outcome}
                 what = f"{self.kind}.{how}"

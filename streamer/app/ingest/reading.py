@@ -22,7 +22,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SalesforceReading:
-    """Reads Salesforce, and starts again from the checkpoints when the org or its channels change.
+    """Reads Salesforce; starts again from the checkpoints when the configured org or channels change.
 
     Inside the context `forecasting`, the admin API can forecast snapshots.
     """

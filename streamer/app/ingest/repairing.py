@@ -65,7 +65,7 @@ async def carried_entities(rest: Rest, channel: Channel) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repairing:
-    """Creates the repairs of an org's channels. `EntityReader` explains the limits and the sizes.
+    """Creates the repairs of an org's channels; `EntityReader` explains `allowance` and `sizes`.
 
     `entities` returns the entities whose changes a channel carries.
     """
@@ -218,7 +218,7 @@ class Reconciling:
         return None if path in {change_channel(entity), ALL_CHANGES} else path
 
     async def _admit(self, cost: JobCost) -> None:
-        """Wait until calls of `cost` leave enough of the org's limits to other uses."""
+        """Wait until calls of `cost` leave enough of the org's limits for other uses."""
         governor = Governor(reading=self.limits, requests_left=lambda: self.rest.requests_left)
         while governor.reason_to_wait(cost):
             await self.clock.sleep(_LOW_PAUSE_S)

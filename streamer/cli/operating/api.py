@@ -49,7 +49,7 @@ class Api:
 
     @property
     def for_long_requests(self) -> Self:
-        """The same API with a time-out for long requests."""
+        """This API with a longer time-out, for requests that take long."""
         return replace(self, timeout_s=_LONG_ANSWER_S)
 
     async def get(self, path: str, **query: str | int | None) -> JsonObject:
@@ -121,7 +121,7 @@ class Api:
 
 
 def api_of(files: Sequence[Path], url: str | None, token: str | None) -> Api:
-    """Return the API at `url` with `token`; the configuration in `files` supplies a missing value.
+    """Return the API at `url` with `token`; the configuration in `files` supplies a missing URL or token.
 
     Raises `ConfigurationError`.
     """

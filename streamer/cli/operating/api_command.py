@@ -145,9 +145,10 @@ def letter_ids(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def channel_paths(context: typer.Context, incomplete: str) -> list[str]:
-    """Complete a channel's path from the configuration, if it is given and has no mistake.
+    """Complete a channel's path from the configuration, or from the daemon's checkpoints.
 
-    Otherwise the daemon's channels complete the path, as in `subscriber_names`.
+    The daemon is asked if no configuration is given, or if the configuration has a
+    mistake.
     """
     return [each for each in _configured_paths(context) if each.startswith(incomplete)]
 
@@ -173,7 +174,7 @@ Name = Annotated[
 
 
 def _listed(context: typer.Context, what: str, member: str = "") -> list[JsonObject]:
-    """Return the list `member` of the API's answer at the path `what`. Its default name is the path."""
+    """Return the list `member` of the API's answer at the path `what`; without `member`, the list `what`."""
     given = context.params
     try:
         where = ApiOptions(config=given.get("config"), url=given.get("url"), token=given.get("token"))
@@ -209,9 +210,9 @@ _TIME_FORMS = "write 30m, 2h or 5d for a time ago, or a time such as 2026-01-31T
 
 
 def moment(text: str) -> str:
-    """Return a time as RFC 3339, from `2h` for two hours ago, or from an ISO time.
+    """Return the time `text` as RFC 3339; `text` is an ISO time, or `2h` for two hours ago.
 
-    An ISO time without a zone is in this machine's zone. Raises
+    An ISO time without a zone is read in this machine's zone. Raises
     `typer.BadParameter`.
     """
     try:

@@ -214,7 +214,10 @@ async def _discard(api: Api, asked: JsonObject, confirmation: ConfirmationOption
 async def _redrive(
     api: Api, asked: JsonObject, confirmation: ConfirmationOptions, *, wait: bool
 ) -> tuple[JsonObject, bool]:
-    """Count, ask, order and follow a redrive; return the API's last answer, and false if it was cancelled."""
+    """Count, ask, order and follow a redrive; return the API's last answer.
+
+    The second result is false if the redrive was cancelled.
+    """
     with working("Counting"):
         counts = await api.for_long_requests.post("/dead-letters/redrive", **asked, dry_run=True)
         await _check_ids(api.for_long_requests, asked["ids"], counts["matching"])
@@ -239,8 +242,8 @@ async def _redrive(
 
 
 async def _check_ids(api: Api, ids: list[str] | None, matching: int) -> None:
-    """Raise `ApiRefused` for an unknown id. An id that the other options exclude is not unknown."""
-    # Each look reads the heads of all dead letters, so the usual case does without.
+    """Raise `ApiRefused` for an unknown id; an id that the other options exclude raises no error."""
+    # Each request reads the heads of all dead letters. If all ids match, no request is needed.
     if ids and matching < len(set(ids)):
         for each in dict.fromkeys(ids):
             await api.get(f"/dead-letters/{each}")
@@ -296,7 +299,7 @@ def _read_again(channel: str, counts: JsonObject) -> list[JsonObject]:
 
 
 async def _tell_unread(api: Api, channel: str, since: str) -> None:
-    """Print how many dead letters are still unreadable since a redrive was ordered."""
+    """Print how many dead letters of `channel` have failed since `since`, when a redrive was ordered."""
     unread = (await api.get("/dead-letters", channel=channel, since=since, last=1))["total"]
     if unread:
         console().print(

@@ -101,7 +101,7 @@ class ChosenLetterOptions(LetterOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmationOptions(OperatorOptions):
-    """Options of a command that can't be undone: the command counts first, asks, and is audited."""
+    """Options of a command that can't be undone; it counts, asks the operator, and is audited."""
 
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the counts.")] = False
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False

@@ -29,7 +29,7 @@ from streamer.salesforce.rest import Rest
 from streamer.settings import LogSettings, OrgSettings
 
 Observe = Callable[[Phase, int, int], None]
-"""Takes a phase, the number that is done, and the total."""
+"""Callback that gets a phase, the finished amount of work, and the total amount of work."""
 
 _READS = {Phase.LOG: "reading the log", Phase.ORG: "reading the org"}
 
@@ -136,7 +136,7 @@ class WindowOptions:
     ] = None
 
     def asked(self, entity: str) -> Asked:
-        """Return the comparison that was asked for, of `entity`."""
+        """Return the requested comparison for `entity`."""
         until = None if self.until is None else datetime.fromisoformat(self.until).timestamp()
         since = datetime.fromisoformat(self.since).timestamp()
         return Asked(entity=entity, since=since, until=until, channel=self.channel)

@@ -41,11 +41,11 @@ class RepairOrder:
 async def ordered_repair(orders: Orders, found: Reconciled, *, by: str) -> RepairOrder:
     """Order a snapshot of the records that changed or were deleted since the window began.
 
-    The channel's owner reads the records' present state, in the loop that writes
-    the channel, so no older state can follow a newer event. The snapshot has no
-    upper bound, because the event of a later change contains only that change.
-    Records that the org does not have are left out. `id` is `None` if no record can
-    be repaired. Raises `ApiRefused`.
+    The process that owns the channel reads the records' present state in the same loop
+    that writes the channel's events. So no older state can follow a newer event. The
+    snapshot has no upper bound, because the event of a later change contains only that
+    change. The snapshot does not contain records that are absent from the org. The
+    result's `id` is `None` if no record can be repaired. Raises `ApiRefused`.
     """
     left = found.counts.get(DriftKind.ABSENT, 0)
     if left == sum(found.counts.values()):

@@ -46,7 +46,7 @@ class Rate:
 
 
 async def watched(api: Api, snapshot: str, clock: Clock) -> bool:
-    """Show the progress of a snapshot until it has ended or Ctrl-C.
+    """Show the progress of a snapshot until the snapshot ends or the operator presses Ctrl-C.
 
     Returns false if the snapshot ended before all rows were published. Raises
     `ApiRefused` when the API does not know the snapshot, or no longer answers.

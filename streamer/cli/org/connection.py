@@ -44,7 +44,7 @@ class ConfiguredChannels:
     patterns: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def subscribers_of(self, path: str, name: str) -> list[str]:
-        """Return the subscribers that take the entity or platform event `name` on the channel at `path`."""
+        """Return the subscribers to the entity or platform event `name` on the channel at `path`."""
         carried = replace(Carried.by(path), name=name)
         return [each for each, patterns in self.patterns if any(map(carried.can_match, patterns))]
 
@@ -108,7 +108,7 @@ def all_channels(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def members_of_channel(context: typer.Context, incomplete: str) -> list[str]:
-    """Complete a member of the channel in the argument before, as `selected_entities` does."""
+    """Complete a member of the channel that the previous argument names, as `selected_entities` does."""
     return _beginning(
         incomplete, (each.entity for each in _setup(context).of(context.params["channel"] or ""))
     )

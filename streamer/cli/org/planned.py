@@ -92,7 +92,7 @@ async def _carried_out(org: OrgConnection, plan: ChangePlan, options: PlanOption
 
 
 def _json(plan: ChangePlan, outcomes: Sequence[ChangeOutcome]) -> JsonObject:
-    """Return the changes of a plan, each with its `result`: `None` if the change was not begun."""
+    """Return the changes of a plan, each with its `result`, which is `None` for a change not yet begun."""
     became = {id(each.change): each for each in outcomes}
     changes = []
     for change in plan.changes:

@@ -23,7 +23,7 @@ _SPACE = " \t\r\n"
 
 
 class InputRefused(Stop):
-    """The input can't be read further: the message names the line and the mistake."""
+    """The rest of the input can't be read; the message names the line and the mistake."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ class _Lines:
 
 
 class _Values:
-    """Input of objects that span lines, within a list or not."""
+    """Input whose objects can span several lines; the objects are in a list or follow each other."""
 
     def __init__(self, *, is_list: bool) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8-sig")()
@@ -257,7 +257,7 @@ STDIN = Path("-")
 
 
 class Input:
-    """Input of `size` bytes, or `None` if the size is unknown, as for a pipe."""
+    """Input that is read in chunks; `size` is in bytes, or `None` if it is unknown, as for a pipe."""
 
     def __init__(
         self, read: Callable[[int], bytes], *, name: str, size: int | None = None, is_terminal: bool = False
@@ -306,7 +306,7 @@ class Input:
                 chunk = self._read(_CHUNK)
             except Exception as error:  # noqa: BLE001 - who waits for the chunk raises it
                 failure = error
-            # The event loop can have closed meanwhile.
+            # The event loop can have closed during the read.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, chunk, failure)
 

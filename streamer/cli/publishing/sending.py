@@ -26,8 +26,8 @@ from streamer.ports import EventPublisher, OutgoingEvent, Published, PublishResu
 class PublishReport:
     """Counts events, and prints each event that was not published, on standard error.
 
-    With `as_json`, each event gets a line of JSON on standard output. On a
-    terminal, a bar shows how much of the input's `size` in bytes is done.
+    With `as_json`, each event gets a line of JSON on standard output. On a terminal, a
+    bar shows how many of the input's `size` bytes are done.
     """
 
     def __init__(self, *, size: int | None, as_json: bool) -> None:
@@ -144,8 +144,8 @@ class EventNumbers:
 class Sending:
     """Publishes the events of one input to `topic`, with ids from `numbers`.
 
-    The first `skip` events are not sent. `done` counts the events from the first
-    whose results are all known. `is_complete` is true when `done` counts every
+    The first `skip` events are not sent. `done` is the number of events before the
+    first event without a known result. `is_complete` is true when `done` counts every
     event.
     """
 

@@ -110,7 +110,7 @@ class _Rendering:
         typer.echo(_for_terminal(shown.content.decode(errors="replace")))
 
     def as_json(self, given: GivenEvent) -> JsonObject:
-        """Return the content of `print` as JSON."""
+        """Return the same information as `print`, as a JSON object."""
         shown, lookups = self._shown(given)
         about: JsonObject = {"id": given.event.id, "type": given.event.type}
         asked = {"lookups": {name: _preview_json(each) for name, each in lookups.items()}} if lookups else {}
@@ -119,7 +119,7 @@ class _Rendering:
         return {**about, **_preview_json(shown), **asked}
 
     def _shown(self, given: GivenEvent) -> tuple[Preview | Outcome, Mapping[str, Preview]]:
-        """Return the request for one event, and the lookup requests by name; print special cases."""
+        """Return the request for one event, and the lookup requests by name; print notes about the event."""
         verdicts = Verdicts(self._checked, given.event, given.more)
         verdict = verdicts.of(self._name)
         if not verdict.matches and not verdict.error:
@@ -170,7 +170,7 @@ def _reason(outcome: Outcome) -> str:
 
 
 def _for_terminal(text: str) -> str:
-    """Return `text`; for a terminal, without control characters."""
+    """Return `text`; replace control characters if the output is a terminal."""
     if not sys.stdout.isatty():
         return text
     return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)

@@ -125,8 +125,8 @@ _ORDER_FIELDS = ("channel", "place", "replay_id", "since", "repeat")
 class PositionPages:
     """`/console/channels/position`.
 
-    A preview is a page that changes nothing, as for dead letters. Its form holds
-    the previewed values.
+    A preview is a page that changes nothing. The form on a preview holds the previewed
+    values, so the order has exactly the previewed effect.
     """
 
     context: PageContext
@@ -186,7 +186,7 @@ class PositionPages:
 
 
 def _order_fields(asked: PositionRequest) -> JsonObject:
-    """Return an order's set fields by their names in forms."""
+    """Return the fields that an order sets, by their names in forms."""
     said = asked.model_dump(mode="json")
     return unset({name: said[name] for name in _ORDER_FIELDS})
 

@@ -19,8 +19,8 @@ _FILTER = ("channel", "subscriber", "key", "reason", "error", "since", "until", 
 class DeadLetterPages:
     """`/console/dead-letters`.
 
-    A preview is a page that changes nothing. Its form holds the filter and the time
-    of the count. So the change covers only the counted dead letters.
+    A preview is a page that changes nothing. The form on a preview holds the filter and
+    the time of the count. So the change covers only the counted dead letters.
     """
 
     context: PageContext
@@ -95,7 +95,7 @@ def _query(request: web.Request) -> Fields:
 
 
 def _filter_fields(asked: BaseModel) -> Mapping[str, Any]:
-    """Return a filter's set fields by their names in forms."""
+    """Return the fields that a filter sets, by their names in forms."""
     said = asked.model_dump(mode="json")
     return unset({name: said.get(name) for name in _FILTER})
 

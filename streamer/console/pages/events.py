@@ -79,7 +79,7 @@ class EventPages:
         )
 
     async def _show_parked(self, request: web.Request) -> web.Response:
-        """Redirect to the story of a parked key's first event, if the key is still parked behind it."""
+        """Redirect to the story of a parked key's first event, if that event is still the first."""
         query = list(request.query.items())
         found = await self.context.resources.subscribers.parked(filled(Parked, query, first=MOST_LETTERS))
         wanted = [request.query.get(name) for name in ("topic", "partition", "offset")]
@@ -97,7 +97,7 @@ class EventPages:
 
 
 def _accounts_in_order(accounts: Sequence[JsonObject]) -> list[JsonObject]:
-    """Return the subscribers' accounts in the order of `after`, upstream first."""
+    """Return the subscribers' accounts; each account comes after the accounts of upstream subscribers."""
     placed: dict[str, Any] = {}
     waiting = list(accounts)
     while waiting:
@@ -108,7 +108,7 @@ def _accounts_in_order(accounts: Sequence[JsonObject]) -> list[JsonObject]:
 
 
 MOST_ROWS = 50
-"""Most rows of the tail's first page, and of one answer to the page's script."""
+"""Largest number of rows on the tail's first page, and in one answer to the page's script."""
 # The page then sends a new request, which detects an ended session.
 _LONGEST_S = 600.0
 # This pause limits rendering to 200 rows per second, so that a page costs a busy daemon little.

@@ -44,7 +44,7 @@ class OtlpExporter:
         )
 
     def export(self, spans: Sequence[Span], /) -> str:
-        """Send `spans`, and return the reason why the collector did not accept them, or an empty text."""
+        """Send `spans`; return the reason why the collector did not accept the spans, or an empty text."""
         self._complaints.last = ""
         result = self._exporter.export([self._readable(span) for span in spans])
         if result is SpanExportResult.SUCCESS:
@@ -82,7 +82,7 @@ def _direct_session() -> requests.Session:
 
 
 class _Complaints(logging.Handler):
-    """Keeps OpenTelemetry's last log line, which has a failure's reason, and hides it from Streamer's log."""
+    """Stores OpenTelemetry's last log line, which gives the reason for a failed export."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Tracers: one sends spans from its own thread, and its in-memory twin keeps them."""
+"""Tracers: `QueuedTracer` sends spans from its own thread, and `MemoryTracer` keeps spans in memory."""
 
 import asyncio
 import threading
@@ -29,7 +29,7 @@ class Exporter(Protocol):
     """Sender of spans to one collector. All calls come from one thread."""
 
     def export(self, spans: Sequence[Span], /) -> str:
-        """Send `spans`, and return the reason why the collector did not accept them, or an empty text."""
+        """Send `spans`; return the reason why the collector did not accept the spans, or an empty text."""
         ...
 
     def close(self) -> None:
@@ -76,7 +76,7 @@ class QueuedTracer:
     @asynccontextmanager
     async def sending(self) -> AsyncIterator[None]:
         """Send spans inside the context. On exit, send the waiting spans, for at most two seconds."""
-        # Nobody judges its pulse: a collector can take any time.
+        # No probe checks this thread's pulse, because a collector can take any time.
         pulses = Pulses(SystemClock())
         thread = ServiceThread("traces", self._serve, pulses=pulses, failed=self._fail)
         thread.start()
@@ -110,7 +110,7 @@ class QueuedTracer:
     def _fail(self, error: Exception) -> None:
         self._note(_reason(error), 0)
 
-    # On the thread.
+    # The methods below run on the tracer's thread.
 
     def _serve(self, _: Pulse) -> None:
         exporter = None

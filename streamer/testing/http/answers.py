@@ -47,7 +47,7 @@ class AnswerChecks(HttpHarness):
 
     @check
     async def test_wrong_request_is_not_repeated(self) -> None:
-        """A request that the target calls wrong stays wrong, so a person must see it."""
+        """A request that the target calls wrong is not retried, and the event becomes a dead letter."""
         await self._answers_with(400, 404, 405, 413, 422)
 
     @check

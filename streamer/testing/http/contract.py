@@ -6,7 +6,7 @@ from streamer.testing.http.keys import KeyChecks
 
 
 class HttpSubscriberContract(AnswerChecks, ConnectionChecks, KeyChecks):
-    """Checks of a plugin against a scripted target on this machine that gives every kind of answer.
+    """Checks of a plugin with a scripted target, which runs on this machine and gives all kinds of answers.
 
     Set `plugin` and implement `settings`; everything else has defaults. If a status
     has another meaning at your target, set `outcomes`.

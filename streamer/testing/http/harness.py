@@ -44,14 +44,14 @@ class HttpHarness(SubscriberContract):
             yield target.url
 
     def scripted(self, usual: Answering | None = None) -> ScriptedTarget:
-        """Return a target that answers with `usual`; by default, it accepts every event."""
+        """Return a target that answers with `usual`; by default, the target accepts every event."""
         return ScriptedTarget(usual or self.accepted, aside=self.aside)
 
     @asynccontextmanager
     async def connected(
         self, usual: Answering | None = None, clock: Clock | None = None
     ) -> AsyncIterator[tuple[ScriptedTarget, Trial]]:
-        """Open a target that answers with `usual`, and a subscriber that delivers to it."""
+        """Open a target that answers with `usual`, and a subscriber that delivers to this target."""
         async with self.scripted(usual) as target, self.trial(target.url, clock) as trial:
             yield target, trial
 

@@ -17,7 +17,7 @@ class KeyChecks(HttpHarness):
 
     @check
     async def test_every_attempt_carries_the_same_key(self) -> None:
-        """The target recognises a repeated event by the key, also after a restart."""
+        """The target recognises a repeated event by the key, even if the daemon was restarted."""
         if self.key_header is None:
             return
         async with self.scripted() as target:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """HTTP answer. Its `Content-Type` is JSON unless `headers` has another type."""
+    """HTTP answer. The reply's `Content-Type` is JSON unless `headers` has another type."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)

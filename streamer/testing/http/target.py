@@ -29,9 +29,9 @@ class Received:
 class ScriptedTarget:
     """HTTP server on a free loopback port, for any method and path, while its context is open.
 
-    Each reply given to `then` answers one request, in order. All further requests
-    get `usual`, by default 200 and `{"ok": true}`. Requests to paths in `aside`,
-    such as a token endpoint, get the replies in `aside`; they are neither kept nor
+    Each reply given to `then` answers one request, in order. All further requests get
+    `usual`, by default 200 and `{"ok": true}`. Requests to paths in `aside`, such as a
+    token endpoint, get the replies in `aside`; these requests are neither kept nor
     counted.
     """
 
@@ -69,7 +69,7 @@ class ScriptedTarget:
         self._script.extend(replies)
 
     async def received(self, total: int) -> None:
-        """Wait until `total` requests have arrived. They are not necessarily answered yet."""
+        """Wait until `total` requests have arrived. The requests are not necessarily answered yet."""
         async with self._arrived:
             await self._arrived.wait_for(lambda: self._total >= total)
 
