@@ -241,11 +241,11 @@ class CheckpointResource:
         now = self.context.clock.now()
         since = asked.since.timestamp() if asked.since else None
         if (since is not None) is not (asked.place is ChannelPosition.SINCE):
-            raise ApiError(400, "since: requires the place since, and works with no other place.")
+            raise ApiError(400, "since: required if `place` is since, and not allowed otherwise.")
         if since is not None and not 0 < since <= now + CLOCKS_DIFFER_S:
             raise ApiError(400, "since: must be a time since 1970 that is not in the future.")
         if (asked.replay_id is not None) is not (asked.place is ChannelPosition.REPLAY_ID):
-            raise ApiError(400, "replay_id: requires the place replay_id, and works with no other place.")
+            raise ApiError(400, "replay_id: required if `place` is replay_id, and not allowed otherwise.")
         if asked.repeat and asked.place not in _REPEATED:
             raise ApiError(
                 400,

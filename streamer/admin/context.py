@@ -62,7 +62,7 @@ class CurrentPlan(Protocol):
     def admits(self, name: SubscriberName) -> Callable[[Event], bool]:
         """Return a test that is true for events that a subscriber gets, or can get if look-ups permit it.
 
-        The test raises `BrokenRoute`.
+        Calling the test raises `BrokenRoute` when the route fails on the event.
         """
         ...
 

@@ -75,7 +75,7 @@ class Plan:
     def admits(self, name: SubscriberName) -> Callable[[Event], bool]:
         """Return a test that is true for events that the subscriber gets, or can get if look-ups permit it.
 
-        The test raises `BrokenRoute`.
+        Calling the test raises `BrokenRoute` when the route fails on the event.
         """
         route, upstream = self.routes[name], upstream_of(name, self.settings.subscribers)
         return lambda event: not exclusion(event, route, upstream)

@@ -65,7 +65,9 @@ def _useless(name: SubscriberName, settings: SubscriberSettings, document: Docum
     """Yield a message for each key that has no effect; a key with its default value gets no message."""
     keys: Keys = ("subscribers", name)
     if not settings.after and settings.on_rejected != "skip":
-        yield document.mistake((*keys, "on_rejected"), "has no effect without after: remove the key")
+        yield document.mistake(
+            (*keys, "on_rejected"), "has no effect unless `after` is set: set it, or remove this key"
+        )
     if len(settings.after) > 1 and settings.order == "none":
         yield document.mistake(
             (*keys, "order"),

@@ -152,7 +152,7 @@ class Dispatcher:
     def stalled_since(self) -> float | None:
         """Monotonic time since which no attempt has ended although attempts are possible.
 
-        `None` while there is nothing to try. Also `None` while something prevents
+        `None` while no delivery waits to be tried. Also `None` while something prevents
         attempts: a hold, an open breaker, retries that are not due, an ownership check,
         or a log that accepts no record.
         """

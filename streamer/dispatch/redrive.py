@@ -91,7 +91,7 @@ _Numbered = tuple[int, PlacedLetter]
 
 
 class RedrivePlan:
-    """Dead letters in redrive order: the order of the log's list, but sorted by offset within each key.
+    """Dead letters in redrive order: the letters of a key share its places in the log's list, by offset.
 
     So the events of a key are delivered in order, and the log is read from its
     beginning to its end. The cost of each step depends only on the size of its result.

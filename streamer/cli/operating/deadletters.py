@@ -59,7 +59,7 @@ PerSecond = Annotated[
         min=0.01,
         max=1_000,
         metavar="NUMBER",
-        help="Most dead letters per second, for each subscriber in each process.",
+        help="Maximum number of dead letters to redrive per second, for each subscriber in each process.",
     ),
 ]
 
@@ -71,7 +71,10 @@ async def list_(
     where: ApiOptions,
     *,
     last: Annotated[
-        int, typer.Option("--last", "-n", min=1, max=1_000, metavar="NUMBER", help="Most letters.")
+        int,
+        typer.Option(
+            "--last", "-n", min=1, max=1_000, metavar="NUMBER", help="Maximum number of dead letters."
+        ),
     ] = 50,
     as_json: AsJson = False,
 ) -> None:

@@ -30,7 +30,7 @@ channels = typer.Typer(
     chosen platform events (type event). Each has its own filter and enriched
     fields. Streamer reads it as /data/NAME__chn or /event/NAME__chn.
 
-    Exits 0 when it is done, also without any change to make; 1 when the org
+    Exits 0 when it is done, even if nothing had to change; 1 when the org
     refuses or can't be reached; 2 for a mistake in the arguments or in the
     configuration.
     """,

@@ -25,7 +25,7 @@ cdc = typer.Typer(
     rich_markup_mode="markdown",
     help="""List, enable and disable the entities whose changes the org announces (Change Data Capture).
 
-    Exits 0 when it is done, also without any change to make; 1 when the org
+    Exits 0 when it is done, even if nothing had to change; 1 when the org
     refuses or can't be reached; 2 for a mistake in the arguments or in the
     configuration.
     """,

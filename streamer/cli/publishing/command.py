@@ -107,8 +107,8 @@ async def publish(
 ) -> None:
     """Publish platform events to the configured org, in the order of the input.
 
-    The input has one JSON object with the event's fields per line, or is a list
-    of objects, or one object. Dates are `2025-01-31`, date-times
+    The input is one JSON object, a JSON list of objects, or one JSON object per
+    line. Each object holds the fields of one event. Dates are `2025-01-31`, date-times
     `2025-01-31T12:00:00Z`; a missing field is null. For each refused event, the
     command prints the line and the reason on standard error, and continues with
     the next event.

@@ -60,7 +60,7 @@ class Budget(threading.local):
             raise LimitExceeded(_SPENT)
 
     def take(self, value: Any) -> None:
-        """Spend the steps of reading or creating a text or a collection, without the steps for its parts."""
+        """Take from the budget what reading or creating a text or a collection costs, without its parts."""
         if isinstance(value, str):
             if len(value) >= CHARACTERS_A_STEP:
                 self.spend(len(value) // CHARACTERS_A_STEP)
@@ -150,7 +150,7 @@ def search(budget: Budget, text: str, sought: str) -> None:
 
 
 def take_all(budget: Budget, arguments: list[Any]) -> None:
-    """Spend the steps of reading each argument once."""
+    """Take from the budget what one reading of each argument costs."""
     for each in arguments:
         if type(each) in SIZED and len(each) > SHORT:
             budget.take(each)

@@ -134,10 +134,10 @@ async def test_order_is_written_with_its_audit_and_replaces_the_former(world: Wo
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"place": "since"}, "since: requires the place since"),
-        ({"place": "latest", "since": "2025-01-01T00:00:00Z"}, "since: requires the place since"),
+        ({"place": "since"}, "since: required if `place` is since"),
+        ({"place": "latest", "since": "2025-01-01T00:00:00Z"}, "since: required if `place` is since"),
         ({"place": "since", "since": "2999-01-01T00:00:00Z"}, "not in the future"),
-        ({"place": "replay_id"}, "replay_id: requires the place replay_id"),
+        ({"place": "replay_id"}, "replay_id: required if `place` is replay_id"),
         ({"place": "replay_id", "replay_id": "ü"}, "must be base64:… with 1 to 256 bytes"),
         ({"place": "replay_id", "replay_id": "hello"}, "`streamer checkpoint list` shows the stored ids"),
         ({"place": "replay_id", "replay_id": "base64:!"}, "must be base64:…"),

@@ -68,7 +68,7 @@ def test_subscriber_needs_event_types_or_another_before_it(tmp_path: Path) -> No
         ),
         (
             {"b": 'on: "*", on_rejected: run'},
-            "subscribers.b.on_rejected: has no effect without after: remove the key",
+            "subscribers.b.on_rejected: has no effect unless `after` is set: set it, or remove this key",
         ),
         (
             {"b": "after: a, start: earliest"},
