@@ -57,8 +57,11 @@ def test_expression_can_call_the_functions_of_a_body() -> None:
 @pytest.mark.parametrize(
     ("expression", "sentence"),
     [
-        ("Amount", "an event has no such name, at column 1; known names: body, data, id, key, receipts"),
-        ("account.ERP_Id__c", "an event has no such name"),
+        (
+            "Amount",
+            "an event has no member with this name, at column 1; known names: body, data, id, key, receipts",
+        ),
+        ("account.ERP_Id__c", "an event has no member with this name"),
         ("data.fields.Name || uper(subject)", "JMESPath has no such function, at column 21"),
         ("upper(subject, 'x')", "a function is called wrongly"),
     ],
