@@ -15,10 +15,25 @@ from streamer.settings import (
     Transport,
 )
 
-_GIVEN_TO_LIBRDKAFKA = frozenset(
-    {"compression", "options", "security", "session_timeout_s", "transaction_timeout_s"}
+_CHECKED_COMPLETELY = frozenset(
+    {
+        "allow_plaintext",
+        "append_deadline_s",
+        "bootstrap_servers",
+        "checkpoint_partitions",
+        "content_mode",
+        "create_topics",
+        "group_commit_bytes",
+        "group_commit_events",
+        "parked_partitions",
+        "partitions",
+        "prefix",
+        "replication_factor",
+        "retention_h",
+        "topic",
+    }
 )
-"""Keys of `log.kafka` that only librdkafka can check."""
+"""Keys of `log.kafka` that Streamer checks completely; only librdkafka can check all other keys."""
 
 
 def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
@@ -40,8 +55,8 @@ def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
 
 
 def _refused_kafka(kafka: KafkaLogSettings, document: Document) -> Iterator[str]:
-    # librdkafka accepts the defaults of these keys, and takes long to import.
-    if _GIVEN_TO_LIBRDKAFKA.isdisjoint(kafka.model_fields_set):
+    # librdkafka accepts the defaults of all other keys, and takes long to import.
+    if kafka.model_fields_set <= _CHECKED_COMPLETELY:
         return
     from streamer.log.kafka.cluster.clients import Clients, reserved_options  # noqa: PLC0415 - as said
 
