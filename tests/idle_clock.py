@@ -2,8 +2,10 @@
 
 import asyncio
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from streamer.clock import TurnedClock
 
@@ -39,6 +41,41 @@ def other_threads_work() -> bool:
             if thread.name != own and state in _RUNNING:
                 return True
     return False
+
+
+class ThreadCalls:
+    """Calls that tasks of the running loop make on threads, such as the lookup of a host.
+
+    A thread that waits for the interpreter's lock sleeps for the kernel, so
+    `other_threads_work` does not see it.
+    """
+
+    def __init__(self) -> None:
+        """Begin without calls."""
+        self._pending: set[asyncio.Future[Any]] = set()
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the loop still waits for the result of a call."""
+        return bool(self._pending)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """See the calls of the running loop inside the context."""
+        loop = asyncio.get_running_loop()
+        run_in_executor = loop.run_in_executor
+
+        def seen(*call: Any) -> asyncio.Future[Any]:
+            future = run_in_executor(*call)
+            self._pending.add(future)
+            future.add_done_callback(self._pending.discard)
+            return future
+
+        loop.run_in_executor = seen  # type: ignore[assignment, method-assign] # the same call, noted
+        try:
+            yield
+        finally:
+            del loop.run_in_executor
 
 
 class IdleClock(TurnedClock):

@@ -12,7 +12,7 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from streamer.clock import Clock
 from streamer.sandbox import Sandbox
 from tests.acceptance.replica.replica import TRACKED
-from tests.idle_clock import other_threads_work, until_idle
+from tests.idle_clock import ThreadCalls, other_threads_work, until_idle
 from tests.streaming import APP
 
 _WINDOW_S = 60.0
@@ -28,8 +28,7 @@ _ID = re.compile(r"\b[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?\b")
 _LIMIT = re.compile(r"LIMIT (\d+)")
 _JOBS = "/jobs/query"
 _MOST_REFUSALS = 10
-_COMETD = "/cometd/"
-# On a starved machine, a thread that looks a host up can need seconds.
+# On a starved machine, a thread can need seconds.
 _PATIENCE_S = 10.0
 _IDLE = 2
 _LOOPS = 100
@@ -40,18 +39,19 @@ _PAUSE_S = 0.0005
 
 @dataclass(kw_only=True)
 class Network:
-    """Middleware of the daemon's HTTP session.
+    """Middleware of the daemon's HTTP session for everything but the stream.
 
     A query's answer takes `row_s` for each row that is asked for, and any other
     answer of the REST API `answer_s`. The next `lost_jobs` requests for results of
     a query job find that the job is gone, and the next `lost_locators` for further
     ones that their locator is gone. `lost_answers` requests take effect and get no
-    answer. `number` counts all requests except the stream's. Other clients last used
-    query jobs at `jobs_used_at`.
+    answer. `number` counts the requests. Other clients last used query jobs at
+    `jobs_used_at`. `thread_calls` are the calls of the daemon and of the org.
     """
 
     sandbox: Sandbox
     clock: Clock
+    thread_calls: ThreadCalls
     row_s: float = 0.0
     answer_s: float = 0.0
     lost_jobs: int = 0
@@ -65,13 +65,10 @@ class Network:
     most_alike: int = 0
     number: int = 0
     _under_way: int = 0
-    _streaming: int = 0
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Pass a request on, and its answer back."""
         self._count(request)
-        if request.url.path.startswith(_COMETD):
-            return await self._streamed(request, handler)
         await self._strike(request)
         response = await self._passed_on(request, handler)
         is_lost = self.lost_answers > 0 and "/services/data/" in request.url.path
@@ -109,15 +106,9 @@ class Network:
 
     @property
     def _is_under_way(self) -> bool:
-        # The org holds a connect until there is something to tell.
-        return self._under_way > 0 or self._streaming > self.sandbox.cometd.held
-
-    async def _streamed(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        self._streaming += 1
-        try:
-            return await handler(request)
-        finally:
-            self._streaming -= 1
+        # A session over CometD begins with the lookup of its host on a thread. After that, its
+        # bytes pass at once, because both ends are in this loop.
+        return self._under_way > 0 or self.thread_calls.is_pending
 
     async def _passed_on(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         self.number += 1

@@ -34,6 +34,7 @@ from tests.acceptance.replica.journal import Journal
 from tests.acceptance.replica.judge import Judge
 from tests.acceptance.replica.network import Network
 from tests.acceptance.replica.org_clock import NetworkClock, OrgClock
+from tests.idle_clock import ThreadCalls
 from tests.streaming import CHANGES, Losses, org_at, source_over
 
 SCHEMA = {
@@ -276,20 +277,22 @@ async def unread_org(transport: Transport, start: ChannelStart = Start.EARLIEST)
         org=OrgSetup(schema=parse_schema(SCHEMA), transaction_limit=TRANSACTION_CHANGES),
         bulk=BulkLimits(queued_s=2, running_s=5),
     )
-    async with Sandbox(org_clock, pubsub_port=0, settings=settings) as sandbox:
-        journal = Journal(sandbox=sandbox, clock=org_clock, path=CHANGES)
-        journal.begin()
-        world = World(
-            clock=clock,
-            org_clock=org_clock,
-            sandbox=sandbox,
-            journal=journal,
-            network=Network(sandbox=sandbox, clock=clock),
-            transport=transport,
-            start_at=start,
-        )
-        clock.delivered = world.delivered
-        try:
-            yield world
-        finally:
-            await world.kill()
+    thread_calls = ThreadCalls()
+    with thread_calls.watched():
+        async with Sandbox(org_clock, pubsub_port=0, settings=settings) as sandbox:
+            journal = Journal(sandbox=sandbox, clock=org_clock, path=CHANGES)
+            journal.begin()
+            world = World(
+                clock=clock,
+                org_clock=org_clock,
+                sandbox=sandbox,
+                journal=journal,
+                network=Network(sandbox=sandbox, clock=clock, thread_calls=thread_calls),
+                transport=transport,
+                start_at=start,
+            )
+            clock.delivered = world.delivered
+            try:
+                yield world
+            finally:
+                await world.kill()
