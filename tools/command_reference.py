@@ -21,7 +21,7 @@ PAGE = ROOT / "docs" / "commands.md"
 _INTRODUCTION = Path(__file__).with_suffix(".md")
 _EXITS = re.compile(r"\bExits [012]\b(?:[^\n]|\n(?!\n))*")
 _DEFAULT = re.compile(r"\s*\[default: (.*?)\]", re.DOTALL)
-_USUAL = "Exits 0 when it is done, 2 for a mistake in the arguments."
+_USUAL = "Exits 0 on success, 2 for a mistake in the arguments."
 _PLANNED = "changes", "already"
 _SNAPSHOT = (
     *("id", "channel", "entity", "where", "fields", "since", "state", "waits", "by", "at"),

@@ -13,7 +13,7 @@ from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
 from streamer.known_secrets import MASK
 
-_MASKS = f"{MASK} replaces secrets and every value that comes from the environment or a file."
+_MASKS = f"{MASK} stands for a secret, or for a value from the environment or from a file."
 
 
 def check(

@@ -28,12 +28,12 @@ checkpoint = typer.Typer(
     rich_markup_mode="markdown",
     help="""List the channels' positions, and move a channel to another position.
 
-    The log holds the positions and the orders to change them, so you can ask any
-    process. The process that owns the channel carries out an order between two
-    answers of Salesforce, and writes a continuity record. `set` and `reset` wait
-    some seconds for this.
+    The log holds the positions and the orders to change them, so you can send the
+    command to any process. The process that owns the channel carries out an order
+    after Salesforce's next answer, and writes a continuity record. `set` and
+    `reset` wait some seconds for that record.
 
-    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
+    Exits 0 on success, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.
     """,
 )
@@ -56,7 +56,10 @@ class PlaceOptions:
         str | None,
         typer.Option(
             metavar="ID",
-            help="Continue after this replay id, as `list` shows it.  [default: none]",
+            help=(
+                "Continue after this replay id; `streamer checkpoint list` shows the stored id.  "
+                "[default: none]"
+            ),
             show_default=False,
         ),
     ] = None
@@ -66,7 +69,7 @@ class PlaceOptions:
     latest: Annotated[
         bool,
         typer.Option(
-            "--latest", help="Continue with new events; earlier events that the log lacks are lost."
+            "--latest", help="Continue with new events; earlier events that are not in the log are lost."
         ),
     ] = False
     since: Annotated[
@@ -74,7 +77,10 @@ class PlaceOptions:
         typer.Option(
             parser=moment,
             metavar="TIME",
-            help="Continue with events committed since 2h ago, or an ISO time.  [default: none]",
+            help=(
+                "Continue with events committed since this time, such as 2h (two hours ago) or "
+                "2026-01-31T09:30.  [default: none]"
+            ),
             show_default=False,
         ),
     ] = None
@@ -91,7 +97,7 @@ class PlaceOptions:
         if self.since is not None:
             places.append({"place": "since", "since": self.since})
         if len(places) != 1:
-            raise typer.BadParameter("give one of --replay-id, --earliest, --latest and --since")
+            raise typer.BadParameter("give exactly one of --replay-id, --earliest, --latest and --since")
         return places[0]
 
 
@@ -101,16 +107,16 @@ class OrderOptions:
 
     repeat: Annotated[
         bool,
-        typer.Option("--repeat", help="Append events again that the log already holds."),
+        typer.Option("--repeat", help="Append events again even if the log already holds them."),
     ] = False
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False
     wait: Annotated[
         float,
         typer.Option(
             min=0,
             max=300,
             metavar="SECONDS",
-            help="Longest wait for the order's result; 0 does not wait.",
+            help="Seconds to wait for the order's result; 0 returns at once.",
         ),
     ] = 10.0
     as_json: AsJson = False
@@ -119,11 +125,11 @@ class OrderOptions:
 @checkpoint.command("list", cls=HelpfulCommand)
 @api_command
 async def list_(api: ApiOptions, *, as_json: AsJson = False) -> None:
-    """Show each channel's position in the log, and until when reading can resume there.
+    """Show each channel's position, and the time until which reading can resume at that position.
 
-    VERIFIED is the last moment at which no event was missing. After EXPIRES,
-    Salesforce can drop the events that follow the position. OWNER is the process
-    that reads the channel. ORDERED is a new position that an operator has ordered.
+    VERIFIED is the time up to which no event is missing. After EXPIRES, Salesforce
+    can drop the events that follow the position. OWNER is the process that reads
+    the channel. ORDERED is a new position that an operator has ordered.
     """
     answer = await api.api().get("/checkpoints")
     if as_json:
@@ -141,11 +147,11 @@ async def set_(
     operator: OperatorOptions,
     how: OrderOptions,
 ) -> None:
-    """Move a channel to another position, after a preview and a question.
+    """Move a channel to another position, after a preview and your confirmation.
 
-    The preview says which events the move repeats or loses. Events that the log
-    already holds are not appended again, unless you give --repeat with --earliest
-    or --since. A continuity record describes skipped events as a hole.
+    The preview says which events the move repeats or loses. Streamer skips events
+    that the log already holds, unless you give --repeat with --earliest or --since.
+    A continuity record describes lost events as a hole.
     """
     asked = {"channel": channel, **place.asked(), "by": operator.name}
     await _order(api.api(), asked, how)
@@ -159,10 +165,10 @@ async def reset(
     operator: OperatorOptions,
     how: OrderOptions,
 ) -> None:
-    """Move a channel to its configured start, as if it were new.
+    """Move a channel to its configured start, like a new channel.
 
-    The command shows which events the move repeats or loses, and asks, as `set`
-    does.
+    The command first shows which events the move repeats or loses, and asks for
+    confirmation.
     """
     asked = {"channel": channel, "place": "start", "by": operator.name}
     await _order(api.api(), asked, how)
@@ -179,13 +185,15 @@ async def cancel(
         print_json(answer)
         return
     for order in answer["cancelled"]:
-        console().print(plain(f"Cancelled: {order['id']}. {channel} continues where it was."))
+        console().print(plain(f"The order {order['id']} is cancelled. {channel} keeps its position."))
 
 
 async def _order(api: Api, asked: JsonObject, how: OrderOptions) -> None:
     asked |= {"repeat": how.repeat}
     if not (how.yes or sys.stdin.isatty()):
-        raise typer.BadParameter("there is no terminal to ask on: add --yes once the preview is right")
+        raise typer.BadParameter(
+            "the command needs your confirmation, but there is no terminal: add --yes to confirm the move"
+        )
     with sentences_aside(how.as_json):
         with working("Asking the log"):
             meant = await api.for_long_requests.post("/checkpoints", **asked, dry_run=True)
@@ -203,12 +211,14 @@ async def _order(api: Api, asked: JsonObject, how: OrderOptions) -> None:
 def _said(ordered: JsonObject) -> str:
     record = ordered["outcome"]
     if record is not None:
-        return f"Done: {record['id']}, {record['state']}. {record['detail']}."
+        return (
+            f"The order is carried out: continuity record {record['id']}, {record['state']}. "
+            f"{record['detail']}."
+        )
     return (
-        f"Ordered: {ordered['id']}. The order is not carried out yet. The process that reads the channel "
-        "carries it out after Salesforce's next answer, which can take some minutes on a quiet channel. "
-        "`streamer continuity list` then shows this id. Until then, `streamer checkpoint cancel` cancels "
-        "the order."
+        f"The order {ordered['id']} waits. The process that reads the channel carries it out after "
+        "Salesforce's next answer; a quiet channel can take some minutes. `streamer continuity list` "
+        "then shows the order's id. Until then, `streamer checkpoint cancel` cancels the order."
     )
 
 

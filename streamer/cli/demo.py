@@ -63,7 +63,7 @@ ReportFile = Annotated[
 PictureFile = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", callback=writable, help="Keep the last picture in this SVG file.  [default: none]"
+        metavar="FILE", callback=writable, help="Write the last screen to this SVG file.  [default: none]"
     ),
 ]
 
@@ -75,13 +75,14 @@ def demo(
             "--for",
             parser=seconds,
             metavar="DURATION",
-            help="Stop after 20s, 5m or 1h.  [default: at Ctrl-C]",
+            help="Stop after this duration, such as 20s, 5m or 1h.  [default: at Ctrl-C]",
         ),
     ] = None,
     report: ReportFile = None,
     svg: PictureFile = None,
     rate: Annotated[
-        float, typer.Option(min=0.1, max=500, metavar="NUMBER", help="Changes in the org, per second.")
+        float,
+        typer.Option(min=0.1, max=500, metavar="NUMBER", help="Number of changes per second in the org."),
     ] = 20.0,
     kafka: Annotated[
         str | None,
@@ -90,14 +91,14 @@ def demo(
 ) -> None:
     """Show the whole flow on this machine: a local org, the daemon and its targets.
 
-    The demo wins opportunities. Each opportunity gets an invoice in the ERP, then a
-    shipment. Then Salesforce gets the numbers of both. Slack announces large
-    opportunities. After 20 seconds, the ERP goes down for ten seconds, and
-    fulfilment rejects one shipment for good. In a short demo, both happen earlier.
-    A slow machine wins fewer opportunities. At the end, the demo waits for late
-    deliveries. It exits 0 only if every event arrived, the log holds no event
-    twice, every step came in its order and once, and only the rejected shipment
-    became a dead letter.
+    The demo's org wins opportunities. Each opportunity gets an invoice in the ERP,
+    then a shipment. Then Salesforce gets the numbers of the invoice and the
+    shipment. Slack announces large opportunities. After 20 seconds, the ERP goes
+    down for ten seconds, and fulfilment rejects one shipment for good. In a short
+    demo, the outage and the rejection happen earlier. A slow machine wins fewer
+    opportunities. At the end, the demo waits for late deliveries. The demo exits 0
+    only if every event arrived, the log holds no event twice, every step happened
+    once and in its order, and only the rejected shipment became a dead letter.
     """
     logs.configure("auto", "error")
     found: list[DemoReport] = []
@@ -209,8 +210,8 @@ def _conclude(report: DemoReport, path: Path | None) -> None:
     )
     if report.on_their_way:
         console.print(
-            f"Not delivered yet: {report.on_their_way}. The log or the org still holds these events, so "
-            "none is lost, but no delivery has succeeded for a minute."
+            f"Not delivered yet: {report.on_their_way}. No delivery has succeeded for a minute. No event "
+            "is lost, because the log or the org still holds these events."
         )
     latency = report.append_latency_ms
     console.print(f"From the commit in Salesforce to the log: p50 {latency.p50} ms, p99 {latency.p99} ms.")
@@ -218,9 +219,9 @@ def _conclude(report: DemoReport, path: Path | None) -> None:
         console.print(f"Dead letter {letter.id}: {letter.error}", markup=False)
     if letters := len(report.dead_letters):
         console.print(
-            f"Dead letters: {letters}; the demo caused {letters - len(report.unexpected_letters)}. "
-            "None is lost: in a running demo or daemon, `streamer deadletters list` and `show` show them, "
-            "and `redrive` delivers them again."
+            f"Dead letters: {letters}; the demo caused {letters - len(report.unexpected_letters)}. No "
+            "dead letter is lost: while a demo or daemon runs, `streamer deadletters list` and `streamer "
+            "deadletters show` show dead letters, and `streamer deadletters redrive` delivers them again."
         )
     if not report.is_good:
         raise typer.Exit(1)

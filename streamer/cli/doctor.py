@@ -35,11 +35,15 @@ async def doctor(
     only: Annotated[
         list[Area] | None,
         typer.Option(
-            metavar="|".join(Area), help="Check only this part; can be given several times.  [default: all]"
+            metavar="|".join(Area),
+            help="Check only this part; repeat the option for several parts.  [default: all]",
         ),
     ] = None,
     timeout_s: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=1, max=300, help="Time-out of each check.")
+        float,
+        typer.Option(
+            "--timeout", metavar="SECONDS", min=1, max=300, help="Longest duration of each check, in seconds."
+        ),
     ] = 20.0,
     *,
     as_json: AsJson = False,
@@ -48,10 +52,11 @@ async def doctor(
 
     The command changes nothing, and does not disturb a running daemon. It creates
     no topics or files, joins no consumer group, and neither reads nor sends events.
-    It logs in to the org, and to targets that allow a try without an effect.
+    It logs in to the org. It also calls the targets that offer a call without an
+    effect.
 
-    Each check prints a line: ok, warning (it works now, but can fail or lose events
-    later), failed or skipped. The line below names the remedy.
+    Each check prints a line: ok, warning (the part works now, but can fail or lose
+    events later), failed or skipped. The next line names the remedy.
 
     Exits 0 when nothing failed, also with warnings; 1 when a check failed; 2
     for a mistake in the arguments or in the configuration.

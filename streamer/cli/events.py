@@ -41,7 +41,7 @@ def story_tree(story: JsonObject) -> Tree:
             below[each["name"]] = _add_account(parent, each)
         waiting = [each for each in waiting if each["name"] not in below]
     if story["not_kept"]:
-        missing = root.add("The log does not keep:")
+        missing = root.add("The log does not keep these facts:")
         for sentence in story["not_kept"]:
             missing.add(plain(sentence))
     return root
@@ -71,12 +71,12 @@ events = typer.Typer(
     cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""Find events in the log, and show the outcome of each at every subscriber.
+    help="""Find events in the log, and show the outcome of an event at every subscriber.
 
-    The log holds the events, so you can ask any process.
+    The log holds the events, so you can send the command to any process.
 
-    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, or
-    the log holds nothing about an event, 2 for a mistake in the arguments.
+    Exits 0 on success, 1 when the daemon refuses or can't be reached, or when the
+    log holds nothing about the event, 2 for a mistake in the arguments.
     """,
 )
 Types = Annotated[
@@ -85,7 +85,8 @@ Types = Annotated[
         "--type",
         metavar="PATTERN",
         help=(
-            "Only events of this type, with * for any characters; can be given several times.  [default: any]"
+            "Only events of this type; * stands for any characters; can be given several times.  "
+            "[default: any]"
         ),
     ),
 ]
@@ -106,7 +107,10 @@ class SpanOptions:
         typer.Option(
             parser=moment,
             metavar="TIME",
-            help="Only changes since 2h ago, or since an ISO time.  [default: all]",
+            help=(
+                "Only changes since this time, such as 2h (two hours ago) or 2026-01-31T09:30.  "
+                "[default: all]"
+            ),
         ),
     ] = None
     until: Annotated[
@@ -114,7 +118,10 @@ class SpanOptions:
         typer.Option(
             parser=moment,
             metavar="TIME",
-            help="Only changes before 30m ago, or before an ISO time.  [default: now]",
+            help=(
+                "Only changes before this time, such as 30m (30 minutes ago) or 2026-01-31T09:30.  "
+                "[default: now]"
+            ),
         ),
     ] = None
 
@@ -126,30 +133,36 @@ class SearchOptions(SpanOptions):
     types: Types = None
     channel: Channel = None
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, max=1_000, metavar="NUMBER", help="Most events.")
+        int,
+        typer.Option("--limit", "-n", min=1, max=1_000, metavar="NUMBER", help="Maximum number of events."),
     ] = 50
 
     oldest_first: Annotated[
-        bool, typer.Option("--oldest-first", help="Begin at the oldest instead of the newest.")
+        bool, typer.Option("--oldest-first", help="Begin with the oldest event instead of the newest.")
     ] = False
     every_partition: Annotated[
         bool,
         typer.Option(
             "--every-partition",
             help=(
-                "For a record, also search the partitions that held its events before the topic got "
-                "more partitions."
+                "Also search the partitions that held the record's events before the topic got more "
+                "partitions."
             ),
         ),
     ] = False
     scan: Annotated[
         int,
-        typer.Option(min=1_000, max=2_000_000, metavar="NUMBER", help="Most offsets of the log to search."),
+        typer.Option(
+            min=1_000, max=2_000_000, metavar="NUMBER", help="Maximum number of offsets to search in the log."
+        ),
     ] = 100_000
     cursor: Annotated[
         str | None,
         typer.Option(
-            metavar="CURSOR", help="Continue an earlier search from this cursor.  [default: a new search]"
+            metavar="CURSOR",
+            help=(
+                "Continue an earlier search; the earlier search printed this cursor.  [default: a new search]"
+            ),
         ),
     ] = None
 
@@ -164,15 +177,19 @@ async def find(
         str | None,
         typer.Argument(
             metavar="RECORD_ID",
-            help="Only events of this record (15 or 18 characters) or this key.  [default: any]",
+            help=(
+                "Only events of the record with this id (15 or 18 characters), or with this key.  "
+                "[default: any]"
+            ),
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show events of the log, the newest first.
+    """Show events in the log, the newest first.
 
-    A search is bounded. If it stops before the end of the log, it says where it
-    stopped and how to continue. TIME is the time of the change in Salesforce.
+    A search reads a limited number of offsets. If a search stops before it has
+    searched the whole log, the command shows how far the search got and how to
+    continue. TIME is the time of the change in Salesforce.
     """
     with working("Searching"):
         answer = await where.api().get(
@@ -199,21 +216,26 @@ async def find(
 @events.command(cls=HelpfulCommand)
 @api_command
 async def show(
-    event: Annotated[str, typer.Argument(metavar="ID", help="The event's id, as find shows it.")],
+    event: Annotated[
+        str, typer.Argument(metavar="ID", help="The event's id; `streamer events find` shows ids.")
+    ],
     where: ApiOptions,
     span: SpanOptions,
     *,
     types: Types = None,
     scan: Annotated[
         int,
-        typer.Option(min=1_000, max=2_000_000, metavar="NUMBER", help="Most offsets of the log to search."),
+        typer.Option(
+            min=1_000, max=2_000_000, metavar="NUMBER", help="Maximum number of offsets to search in the log."
+        ),
     ] = 1_000_000,
     as_json: AsJson = False,
 ) -> None:
-    """Show what the log knows about one event: its append, and its outcome at each subscriber.
+    """Show when an event was appended to the log, and the event's outcome at each subscriber.
 
-    A subscriber that comes after another is shown below it. The last lines name the
-    facts that the log does not keep. --json shows the event's data as well.
+    A subscriber with `after` is shown below the subscriber that it waits for. The
+    last lines name the facts that the log does not keep. With --json, the command
+    also prints the event's data.
     """
     with working("Reading"):
         answer = await where.api().get(
@@ -256,9 +278,9 @@ def _bounds(answer: JsonObject, *, oldest_first: bool) -> list[str]:
     reached = answer["reached"]
     direction = "up" if oldest_first else "back"
     until = f", {direction} to {at(reached)}" if reached else ""
-    said = [f"\nOnly a part of the log: {counted(answer['scanned'], 'offset')} searched{until}."]
+    said = [f"\nThe search read only a part of the log: {counted(answer['scanned'], 'offset')}{until}."]
     if answer["cursor"]:
-        said.append(f"Continue with the same options and --cursor {answer['cursor']}")
+        said.append(f"To continue, repeat the command with --cursor {answer['cursor']}")
     else:
         said.append("To find more, narrow the search with --type, --since or a record's id.")
     return said

@@ -294,15 +294,18 @@ def flow(
     config: Config,
     *,
     svg_: Annotated[
-        Path | None, typer.Option("--svg", metavar="FILE", help="Write a drawing to this file instead.")
+        Path | None,
+        typer.Option(
+            "--svg", metavar="FILE", help="Write an SVG drawing to this file instead of printing a tree."
+        ),
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of a tree.")] = False,
 ) -> None:
     """Draw which events each subscriber gets, and which subscribers it waits for, without a connection.
 
-    The configuration's secrets can be missing.
+    The command also works if the configuration's secrets are missing.
 
-    Exits 0 when it is done, 2 for a mistake in the arguments or in the
+    Exits 0 on success, 2 for a mistake in the arguments or in the
     configuration.
     """
     with failures_reported():

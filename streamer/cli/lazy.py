@@ -75,11 +75,11 @@ class Listed(NamedTuple):
 COMMANDS = {
     "run": Listed(
         "streamer.cli.run:run",
-        "Carry events until SIGTERM or Ctrl-C; then drain, record and exit.",
+        "Run the daemon: carry events until SIGTERM or Ctrl-C, then finish open deliveries and exit.",
     ),
     "check": Listed(
         "streamer.cli.check:check",
-        "Check a configuration with all its expressions, without a connection.",
+        "Check a configuration and all its expressions, without connecting to anything.",
     ),
     "doctor": Listed(
         "streamer.cli.doctor:doctor",
@@ -91,7 +91,7 @@ COMMANDS = {
     ),
     "render": Listed(
         "streamer.cli.routing.render:render",
-        "Print the request that a subscriber would send for an event, with headers; *** hides secrets.",
+        "Print the request, with headers, that a subscriber would send for an event; *** hides secrets.",
     ),
     "schema": Listed(
         "streamer.cli.schema:schema",
@@ -103,7 +103,10 @@ COMMANDS = {
     ),
     "flow": Listed(
         "streamer.cli.flow:flow",
-        "Draw which events each subscriber gets, and which subscribers it waits for, without a connection.",
+        (
+            "Draw which events each subscriber gets and which subscribers it waits for, without "
+            "connecting to anything."
+        ),
     ),
     "publish": Listed(
         "streamer.cli.publishing.command:publish",
@@ -123,7 +126,7 @@ COMMANDS = {
     ),
     "deadletters": Listed(
         "streamer.cli.operating.deadletters:deadletters",
-        "List, redrive and discard dead letters: events that a target can't accept.",
+        "List, redrive and discard dead letters: events that could not be read or delivered.",
     ),
     "parked": Listed(
         "streamer.cli.operating.subscribers:parked",
@@ -135,7 +138,7 @@ COMMANDS = {
     ),
     "continuity": Listed(
         "streamer.cli.operating.continuity:continuity",
-        "List continuity records: the holes in Salesforce's events, and their repair.",
+        "List continuity records: events that were missing, and whether Streamer repaired the hole.",
     ),
     "reconcile": Listed(
         "streamer.cli.operating.reconcile:reconcile",
@@ -143,15 +146,15 @@ COMMANDS = {
     ),
     "snapshot": Listed(
         "streamer.cli.operating.snapshots:snapshot",
-        "Publish the current state of all records of an object, in its channel.",
+        "Publish the current state of all records of an object, in the object's channel.",
     ),
     "audit": Listed(
         "streamer.cli.operating.audit:audit",
-        "Show the changes that operators made at run time: pauses, redrives, discards.",
+        "Show the changes that operators made while Streamer ran, such as pauses, redrives and discards.",
     ),
     "events": Listed(
         "streamer.cli.events:events",
-        "Find events in the log, and show the outcome of each at every subscriber.",
+        "Find events in the log, and show the outcome of an event at every subscriber.",
     ),
     "tail": Listed(
         "streamer.cli.tail:tail",

@@ -68,7 +68,8 @@ def confirmed(question: str) -> bool:
         if sys.stdin.isatty():
             raise
         raise ConfigurationError(
-            "Nothing was changed, because there is no terminal to confirm it: add --yes to skip the question."
+            "Nothing was changed, because there is no terminal on which you could confirm the change: "
+            "add --yes to make it without a question."
         ) from None
     if not is_agreed:
         raise typer.Abort

@@ -33,8 +33,8 @@ async def followed(api: Api, redrives: Sequence[str], letters: int, clock: Clock
         console().print(plain(_cancelled(each)))
     if unknown := [id_ for id_ in redrives if id_ not in ended]:
         console().print(
-            f"Redrive {', '.join(unknown)} has ended, but the latest audit records do not hold its result: "
-            "`streamer deadletters list` shows the dead letters that are left."
+            f"Redrive {', '.join(unknown)} has ended, but the latest audit records do not show the "
+            "result. `streamer deadletters list` shows the remaining dead letters."
         )
     else:
         left_out = sum(each["superseded"] for each in ended.values())
@@ -65,14 +65,14 @@ async def _shown(api: Api, redrives: Sequence[str], letters: int, clock: Clock) 
 
 def _goes_on(redrives: Sequence[str]) -> str:
     return (
-        f"Redrive {', '.join(redrives)} continues in the daemon; `streamer audit` shows its result, and "
-        "`streamer deadletters cancel ID` cancels it."
+        f"Redrive {', '.join(redrives)} continues in the daemon; `streamer audit` shows the result, and "
+        "`streamer deadletters cancel ID` cancels the redrive."
     )
 
 
 def _cancelled(end: JsonObject) -> str:
     left = counted(end["left"], "dead letter")
-    return f"Redrive {end['id']} was cancelled by {end['cancelled_by']}, with {left} left."
+    return f"Redrive {end['id']} was cancelled by {end['cancelled_by']}; {left} left."
 
 
 def _handed_over(letters: int, superseded: int) -> str:
@@ -81,5 +81,5 @@ def _handed_over(letters: int, superseded: int) -> str:
     )
     if not superseded:
         return done
-    left_out = f"{counted(superseded, 'event')} left out"
-    return f"{done} {left_out}: a later event of the same key was delivered before their turn."
+    left_out = f"{counted(superseded, 'event')} not redriven"
+    return f"{done} {left_out}, because a later event of the same key was already delivered."

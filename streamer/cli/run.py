@@ -32,19 +32,25 @@ def run(
     config: Config,
     role: Annotated[
         Role,
-        typer.Option(metavar="|".join(Role), help="Serve both sides of the log in this process, or one."),
+        typer.Option(
+            metavar="|".join(Role),
+            help=(
+                "Run both sides in this process, or only one: ingest reads Salesforce, dispatch delivers "
+                "events."
+            ),
+        ),
     ] = Role.ALL,
 ) -> None:
     """Carry events until SIGTERM or Ctrl-C; then drain, record and exit.
 
     Exits 2 when the configuration has a mistake, 1 when an operator must act first
-    (credentials, permissions, the log), 0 after a clean stop. A second signal stops
-    the daemon at once. No event is lost, but the next run repeats the deliveries
-    that were in flight.
+    (credentials, permissions, the log), 0 after a clean stop.
 
     The daemon applies changed files, including secrets, within seconds, or at once
     on SIGHUP. If the files have a mistake, the previous configuration stays in
-    effect. If the daemon's terminal is closed, the daemon stops.
+    effect. If the daemon's terminal is closed, the daemon stops. A second signal stops
+    the daemon at once: no event is lost, but the next run repeats the deliveries that
+    were under way.
     """
     failures = _Failures(as_json=logs.are_json("auto"))
     with failures.told():
@@ -81,7 +87,10 @@ class _Failures:
         except Exception as error:
             if isinstance(error, typer.Exit) or not self.as_json:
                 raise
-            _log.exception("daemon.failed", reason="Internal error in Streamer; please report it.")
+            _log.exception(
+                "daemon.failed",
+                reason="Internal error in Streamer; please report this log line to Streamer's authors.",
+            )
             raise typer.Exit(REFUSED) from None
 
     def _tell(self, sentence: str) -> None:

@@ -31,7 +31,10 @@ Names = Annotated[
     list[str] | None,
     typer.Option(
         metavar="HOST",
-        help="Host name that clients use for the sandbox, besides localhost; can be repeated.",
+        help=(
+            "Further host name under which clients reach the sandbox, besides localhost; repeat the "
+            "option for several names."
+        ),
         show_default="none",
     ),
 ]
@@ -39,7 +42,10 @@ Callbacks = Annotated[
     list[str] | None,
     typer.Option(
         metavar="URL",
-        help="Callback address of an app whose users log in with a browser; can be repeated.",
+        help=(
+            "Callback address of an app whose users log in with a browser; repeat the option for several "
+            "addresses."
+        ),
         show_default="any on this machine",
     ),
 ]
@@ -47,7 +53,7 @@ UsersFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="YAML file of further users, with their permissions on objects, fields and channels.",
+        help="YAML file with more users, and with their permissions on objects, fields and channels.",
         show_default="one user, who can do everything",
     ),
 ]
@@ -65,7 +71,10 @@ SchemaFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="YAML file of objects, fields, platform events and channels; the sandbox refuses all others.",
+        help=(
+            "YAML file with objects, fields, platform events and channels; the sandbox refuses all other "
+            "names."
+        ),
         show_default="any custom object, field and event",
     ),
 ]
@@ -78,7 +87,8 @@ def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
     host: Annotated[
         str,
         typer.Option(
-            metavar="HOST", help="Address to listen on; anyone who can reach it controls the sandbox."
+            metavar="HOST",
+            help="Address to listen on; anyone who can reach the address controls the sandbox.",
         ),
     ] = "localhost",
     name: Names = None,
@@ -88,10 +98,13 @@ def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
     *,
     pubsub_port: PubSubPort = None,
     tls: Annotated[
-        bool, typer.Option("--tls", help="Serve https with a certificate from the sandbox's own authority.")
+        bool,
+        typer.Option(
+            "--tls", help="Serve https, with a certificate from the sandbox's own certificate authority."
+        ),
     ] = False,
     tls_folder: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Folder for the authority and the certificate.")
+        Path, typer.Option(metavar="FOLDER", help="Folder for the certificate and its certificate authority.")
     ] = Path(".streamer-sandbox"),
 ) -> None:
     """Run a local Salesforce org: OAuth, REST, CometD and Pub/Sub, with faults to inject under /sandbox/."""
@@ -119,14 +132,15 @@ async def _serve(local: Sandbox, files: Certificates | None, stopping: asyncio.E
             reason = refused_address(error, host=error.host, port=error.port)
             option = "--pubsub-port" if error.is_pubsub else "--port"
             raise ConfigurationError(
-                f"{reason}; choose another {option} (0 takes a free one) or --host."
+                f"{reason}; choose another {option} (0 takes a free port) or another --host."
             ) from error
         console = Console(highlight=False, soft_wrap=True)
         console.print(f"The sandbox listens at {org.url}; Ctrl-C stops it.")
         address = org.pubsub_address
         console.print(
-            f"The Pub/Sub API listens at {address}, {'with' if files else 'without'} TLS: clients use it "
-            "instead of api.pubsub.salesforce.com:7443. For Streamer, set org.pubsub.endpoint: "
+            f"The Pub/Sub API listens at {address}, {'with' if files else 'without'} TLS: clients use "
+            "this address instead of api.pubsub.salesforce.com:7443. For Streamer, set "
+            "org.pubsub.endpoint: "
             f"{address if files else f'http://{address}'}"
         )
         console.print(
@@ -140,10 +154,10 @@ async def _serve(local: Sandbox, files: Certificates | None, stopping: asyncio.E
 
 
 def _announced(channels: Channels) -> str:
-    names = ", ".join(sorted(channels.selected)) or "no entity, so the sandbox announces no changes"
+    names = ", ".join(sorted(channels.selected)) or "no entity, so the sandbox sends no changes"
     if channels.is_usual:
         names += ", and every custom object"
-    return f"Change Data Capture selects {names}; `streamer org cdc` changes that."
+    return f"Change Data Capture selects {names}; `streamer org cdc` changes the selection."
 
 
 def _read(option: str, read: Callable[[Path], _Content], file: Path) -> _Content:
@@ -188,7 +202,8 @@ def _is_any_address(host: str) -> bool:
 def _recipes(files: Certificates) -> str:
     authority = files.authority
     return (
-        "\nClients trust its certificate authority with one of these in their environment:\n"
+        "\nClients trust the sandbox's certificate authority with one of these variables in their "
+        "environment:\n"
         f"  Python, requests   REQUESTS_CA_BUNDLE={authority}\n"
         f"  Python, aiohttp    SSL_CERT_FILE={authority}\n"
         f"  Node.js, sf CLI    NODE_EXTRA_CA_CERTS={authority}\n"

@@ -21,8 +21,8 @@ def schema(
         typer.Option(
             metavar="NAME",
             help=(
-                f"Print the schema of these records instead: {', '.join(SchemaName)}; default: the "
-                "configuration."
+                f"Print the schema of one kind of record ({', '.join(SchemaName)}) instead of the "
+                "configuration's schema."
             ),
         ),
     ] = None,
@@ -53,8 +53,8 @@ def asyncapi(
             "-c",
             metavar="FILE",
             help=(
-                "A YAML file; if you give several files, later files override earlier files; default: "
-                "no servers, any topics."
+                "A YAML file; if you give several files, later files override earlier files. Without "
+                "a file, the document names no servers, and describes topics by their patterns."
             ),
         ),
     ] = None,
@@ -63,8 +63,8 @@ def asyncapi(
 ) -> None:
     """Print an AsyncAPI 3.0 document that describes all Kafka topics, with keys, headers and schemas.
 
-    The command makes no connection. The document holds no secrets, and the
-    configuration's secrets can be missing.
+    The command makes no connection. The document holds no secrets. The command also
+    works if the configuration's secrets are missing.
     """
     with failures_reported():
         interface = Interface.of(load_document(config)) if config else Interface.by_default()

@@ -29,7 +29,10 @@ async def tail(
         str | None,
         typer.Option(
             metavar="RECORD_ID",
-            help="Only events of this record (15 or 18 characters) or this key.  [default: any]",
+            help=(
+                "Only events of the record with this id (15 or 18 characters), or with this key.  "
+                "[default: any]"
+            ),
         ),
     ] = None,
     expression: Annotated[
@@ -38,7 +41,7 @@ async def tail(
             "--where",
             metavar="EXPRESSION",
             help=(
-                "Only events for which this expression is true. It is written like a subscriber's when.  "
+                "Only events for which this JMESPath expression is true, as in a subscriber's `when`.  "
                 "[default: any]"
             ),
         ),
@@ -47,12 +50,13 @@ async def tail(
 ) -> None:
     """Show new events as they are appended to the log, until Ctrl-C.
 
-    With --json, each line is an event. Standard error reports events that were
-    dropped because this terminal is too slow, and a lost connection to the daemon.
-    After a lost connection, the command retries until the daemon is back.
+    With --json, each line is an event. On standard error, the command reports
+    events that it dropped because this terminal is too slow, and a lost connection
+    to the daemon. After a lost connection, the command retries until the daemon is
+    back.
 
-    Exits 0 at Ctrl-C, 1 when the daemon refuses or can't be reached at first,
-    2 for a mistake in the arguments.
+    Exits 0 after Ctrl-C, 1 when the daemon refuses or can't be reached at the
+    start, 2 for a mistake in the arguments.
     """
     query = {
         "type": joined(types),
@@ -110,14 +114,13 @@ class Following:
             case {"following": _}:
                 self._began()
             case {"dropped": count}:
-                self._say(f"{count:,} events were left out, because this terminal reads too slowly.")
+                self._say(f"{count:,} events are not shown, because this terminal reads too slowly.")
             case {"skipped": count}:
                 self._say(
-                    f"About {count:,} offsets of the log were left out, because there are too many new "
-                    "events."
+                    f"About {count:,} offsets of the log are not shown, because too many new events arrive."
                 )
             case {"failed": count, "error": error}:
-                self._say(f"{count:,} events were left out, because --where fails on them: {error}")
+                self._say(f"{count:,} events are not shown, because --where fails on them: {error}")
             case {"trouble": sentence}:
                 self._say(str(sentence))
             case _:
@@ -136,18 +139,18 @@ class Following:
         if self._lost_at is not None:
             gone_s = self._clock.now() - self._lost_at
             self._say(
-                f"The daemon is back after {gone_s:.0f} s. Events from the interruption are not shown "
-                f"here: `streamer events find --since {gone_s + 60:.0f}s` shows them."
+                f"The daemon answers again after {gone_s:.0f} s. Events from the interruption are not "
+                f"shown here: `streamer events find --since {gone_s + 60:.0f}s` shows these events."
             )
             self._lost_at = None
         elif not self._has_begun:
-            self._say(f"Following the events of {self._api.url}; Ctrl-C ends this.")
+            self._say(f"This command shows new events of {self._api.url} until Ctrl-C.")
         self._has_begun = True
 
     def _lost(self, reason: str) -> None:
         if self._lost_at is None:
             self._lost_at = self._clock.now()
-        self._say(f"{reason} Retrying until the daemon answers.")
+        self._say(f"{reason} The command retries until the daemon answers.")
 
     def _say(self, sentence: str) -> None:
         self._stderr.print(plain(f"streamer: {sentence}"))

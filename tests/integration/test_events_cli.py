@@ -130,7 +130,7 @@ async def test_tail_goes_on_after_a_restart_of_the_daemon(tmp_path: Path) -> Non
                     "tail", "--type", "salesforce.event.*", "--where", expression, "--json",
                     stdout=stdout, stderr=stderr, environ=operator.environ,
                 )  # fmt: skip
-            await until(lambda: _holds_text(said, "Following the events"))
+            await until(lambda: _holds_text(said, "This command shows new events"))
             for name in ("banana", "apricot"):
                 sandbox.org.publish_platform_event("Order_Placed__e", {ORDER_KEY: name})
             await until(lambda: _holds_text(output, "apricot"))
@@ -139,7 +139,7 @@ async def test_tail_goes_on_after_a_restart_of_the_daemon(tmp_path: Path) -> Non
         await until(lambda: _holds_text(said, "is gone"))
         async with Daemon.running(config) as daemon:
             await daemon.ready()
-            await until(lambda: _holds_text(said, "The daemon is back"))
+            await until(lambda: _holds_text(said, "The daemon answers again"))
             sandbox.org.publish_platform_event("Order_Placed__e", {ORDER_KEY: "avocado"})
             await until(lambda: _holds_text(output, "avocado"))
             process.send_signal(signal.SIGINT)

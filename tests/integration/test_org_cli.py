@@ -94,8 +94,8 @@ async def test_entity_is_enabled_and_disabled(desk: Desk) -> None:
 async def test_loss_is_told_before_an_entity_is_disabled(desk: Desk) -> None:
     """With the channel that reads it, and the subscribers that take it."""
     shown = (await desk("cdc", "disable", "Opportunity", "Account", "--dry-run")).stdout
-    assert "Warning: the configuration reads /data/ChangeEvents" in shown
-    assert "no more events of Account, Opportunity" in shown
+    assert "/data/ChangeEvents, which the configuration reads" in shown
+    assert "events of Account, Opportunity no longer arrive" in shown
     assert "sales takes events of Opportunity" in shown
     assert "Account stays selected on Erp__chn" in shown
 
@@ -153,7 +153,7 @@ async def test_deletion_tells_what_goes_with_the_channel(desk: Desk) -> None:
     desk.config.write_text(text)
     shown = (await desk("channels", "delete", "Erp__chn", "--dry-run")).stdout
     assert "Deleting the channel Erp__chn also removes its members: Account." in shown
-    assert "Warning: the configuration reads /data/Erp__chn, which is deleted" in shown
+    assert "Warning: the change deletes /data/Erp__chn" in shown
 
 
 @pytest.mark.parametrize(

@@ -142,5 +142,5 @@ async def test_salesforce_that_stays_away_ends_the_command(world: World) -> None
     assert (
         "streamer: /event/Order_Placed__e can't be published (UNAVAILABLE service.unavailable" in answer.err
     )
-    assert "given up after 0 s" in answer.err
+    assert "gave up after 0 s" in answer.err
     assert "--skip 0" in answer.err

@@ -203,7 +203,7 @@ async def test_drift_is_what_was_lost_silently(desk: Desk) -> None:
         *sorted(("missing", each) for each in (created, updated, restored)),
     ]
     shown = await desk(status=1)
-    assert "4 shown: missing 3, deletion_missing 1" in shown
+    assert "Differences shown: 4. By kind: missing 3, deletion_missing 1" in shown
     assert "\x1b" not in shown
 
     await desk.repair()

@@ -70,5 +70,5 @@ async def test_snapshots_of_several_objects_are_ordered_together(tmp_path: Path)
             done = await start(daemon, "Account", "Contact", "Account", "--yes")
 
     assert done.exit_code == 0, done.output
-    assert done.output.count("Ordered: ") == 2
+    assert done.output.count(" is ordered in ") == 2
     assert "Contact: 0 records now" in done.output

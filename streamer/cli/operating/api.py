@@ -73,8 +73,10 @@ class Api:
                 async for line in _lines_of(response.content):
                     yield line
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                raise ApiInterrupted(f"The daemon at {self.url} is gone ({_reason(error)}).") from error
-        raise ApiInterrupted(f"The daemon at {self.url} has stopped, or closed its log.")
+                raise ApiInterrupted(
+                    f"The connection to the daemon at {self.url} is lost ({_reason(error)})."
+                ) from error
+        raise ApiInterrupted(f"The daemon at {self.url} has stopped or has closed its log.")
 
     async def _request(self, method: str, path: str, **what: Any) -> JsonObject:
         timeout = aiohttp.ClientTimeout(total=self.timeout_s, connect=min(_CONNECT_S, self.timeout_s))
@@ -95,13 +97,13 @@ class Api:
                 yield response
         except (aiohttp.ClientError, ValueError) as error:
             raise ApiRefused(
-                f"{self.url} can't be reached ({_reason(error)}): check that the daemon runs, and give its "
-                "admin address with --url, or its configuration with -c."
+                f"{self.url} can't be reached ({_reason(error)}): check that the daemon runs, and "
+                "name its admin address with --url or its configuration with -c."
             ) from error
         except TimeoutError as error:
             raise ApiRefused(
                 f"{self.url} has not answered within {self.timeout_s:g} s. The request can still take "
-                "effect: look at `streamer audit` before you repeat it."
+                "effect: check `streamer audit` before you repeat the command."
             ) from error
 
     def _parsed(self, status: int, body: bytes) -> JsonObject:
@@ -112,8 +114,8 @@ class Api:
         is_refusal = status >= 300  # noqa: PLR2004 - beyond the class of success
         if not isinstance(answer, dict) or (is_refusal and "error" not in answer):
             raise ApiRefused(
-                f"{self.url} answers {status}, but is not Streamer's admin API: check the address; "
-                "admin.port is 9465 unless the configuration sets another."
+                f"{self.url} answers with status {status}, but is not Streamer's admin API: check the "
+                "address. The API's port is admin.port in the configuration; the default is 9465."
             )
         if is_refusal:
             raise ApiRefused(str(answer["error"]))
@@ -132,7 +134,8 @@ def api_of(files: Sequence[Path], url: str | None, token: str | None) -> Api:
         return Api(url=url or DEFAULT_URL, token=shown)
     if configured.port == 0:
         raise ConfigurationError(
-            "admin.port is 0, a free port: give the port from the daemon's log with --url"
+            "admin.port is 0, so the daemon chose a free port: name the address from the daemon's "
+            "log with --url"
         )
     host = "localhost" if configured.host in _EVERYWHERE else configured.host
     return Api(url=str(URL.build(scheme="http", host=host, port=configured.port)), token=shown)
@@ -144,11 +147,11 @@ async def _lines_of(content: aiohttp.StreamReader) -> AsyncIterator[JsonObject]:
     async for piece in content.iter_any():
         *lines, rest = (rest + piece).split(b"\n")
         if len(rest) > _LONGEST_LINE:
-            raise ValueError("a line of the answer is too long")
+            raise ValueError("the daemon's answer contains a line that is too long")
         for line in lines:
             found = exact_value(line)
             if not isinstance(found, dict):
-                raise ValueError("a line of the answer is not an object")  # noqa: TRY004 - the text is wrong, not a type
+                raise ValueError("the daemon's answer contains a line that is not a JSON object")  # noqa: TRY004 - the text is wrong, not a type
             yield found
 
 
@@ -165,9 +168,9 @@ def _configured(files: Sequence[Path]) -> AdminSettings:
 def _reason(error: Exception) -> str:
     match error:
         case TimeoutError():
-            return "no answer in time"
+            return "the daemon did not answer in time"
         case aiohttp.ClientConnectorError():
-            return "nothing listens there, or the name can't be resolved"
+            return "no process listens at the address, or the host name can't be resolved"
         case _:
             return str(error) or type(error).__name__
 

@@ -34,7 +34,9 @@ class ApiOptions:
             "--config",
             "-c",
             metavar="FILE",
-            help="The daemon's configuration, which holds address and token.  [default: none]",
+            help=(
+                "The daemon's configuration, which holds the admin API's address and token.  [default: none]"
+            ),
         ),
     ] = None
     url: Annotated[
@@ -51,8 +53,8 @@ class ApiOptions:
             envvar="STREAMER_ADMIN_TOKEN",
             metavar="TOKEN",
             help=(
-                "The admin API's token. Other users of this machine can see a command's arguments.  "
-                "[default: none]"
+                "The admin API's token. Prefer the environment variable, because other users of this "
+                "machine can see a command's arguments.  [default: none]"
             ),
         ),
     ] = None
@@ -71,7 +73,7 @@ class OperatorOptions:
         typer.Option(
             envvar="STREAMER_OPERATOR",
             metavar="NAME",
-            help="Your name, for the audit.  [default: the system's user]",
+            help="Your name, which the audit records.  [default: the system's user]",
         ),
     ] = None
 
@@ -206,7 +208,7 @@ def _options(group: type[Any]) -> list[inspect.Parameter]:
 
 
 _TIME_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_TIME_FORMS = "write 30m, 2h or 5d for a time ago, or a time such as 2026-01-31T09:30"
+_TIME_FORMS = "write a duration before now, such as 30m, 2h or 5d, or a time such as 2026-01-31T09:30"
 
 
 def moment(text: str) -> str:

@@ -15,15 +15,17 @@ async def audit(
     where: ApiOptions,
     *,
     last: Annotated[
-        int, typer.Option("--last", "-n", min=1, max=1_000, metavar="NUMBER", help="Most records.")
+        int,
+        typer.Option("--last", "-n", min=1, max=1_000, metavar="NUMBER", help="Maximum number of records."),
     ] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the changes that operators made at run time: pauses, redrives, discards.
+    """Show the changes that operators made while Streamer ran, such as pauses, redrives and discards.
 
-    The log holds the records of every process, so you can ask any process.
+    The log holds the records of every process, so you can send the command to any
+    process.
 
-    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
+    Exits 0 on success, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.
     """
     answer = await where.api().get("/audit", last=last)

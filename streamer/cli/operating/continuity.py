@@ -15,11 +15,12 @@ continuity = typer.Typer(
     cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""List continuity records: the holes in Salesforce's events, and their repair.
+    help="""List continuity records: events that were missing, and whether Streamer repaired the hole.
 
-    The log holds the records of every process, so you can ask any process.
+    The log holds the records of every process, so you can send the command to any
+    process.
 
-    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
+    Exits 0 on success, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.
     """,
 )
@@ -54,7 +55,10 @@ class HoleOptions:
         typer.Option(
             parser=moment,
             metavar="TIME",
-            help="Only records written since 2h ago, or since an ISO time.  [default: all]",
+            help=(
+                "Only records written since this time, such as 2h (two hours ago) or 2026-01-31T09:30.  "
+                "[default: all]"
+            ),
         ),
     ] = None
 
@@ -66,14 +70,15 @@ async def list_(
     where: ApiOptions,
     *,
     last: Annotated[
-        int, typer.Option("--last", "-n", min=1, max=1_000, metavar="NUMBER", help="Most records.")
+        int,
+        typer.Option("--last", "-n", min=1, max=1_000, metavar="NUMBER", help="Maximum number of records."),
     ] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the latest holes, the newest last, and whether they were repaired.
+    """Show the latest holes, the newest last, and the state of each repair.
 
     STATE is open (the repair waits or runs), full (no event is missing any more),
-    partial (some events stay missing) or none (no repair is possible).
+    partial (some events are still missing) or none (no repair is possible).
     """
     answer = await where.api().get("/continuity", **asdict(holes), last=last)
     if as_json:

@@ -39,18 +39,19 @@ deadletters = typer.Typer(
     cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""List, redrive and discard dead letters: events that a target can't accept.
+    help="""List, redrive and discard dead letters: events that could not be read or delivered.
 
-    The log holds the dead letters, so you can ask any process.
+    The log holds the dead letters, so you can send the command to any process.
 
-    Exits 0 when it is done, 1 when an id is unknown, or the daemon refuses or
+    Exits 0 on success, 1 when an id is unknown, or the daemon refuses or
     can't be reached, 2 for a mistake in the arguments.
     """,
 )
 
 _OLD_EVENTS = (
-    "Their events enter the log now, behind newer events of the same records. Each carries "
-    "`data.redriven`. A change event is followed by an event with the record's present state."
+    "The events of these dead letters enter the log now, after newer events of the same records. "
+    "Each event carries `data.redriven`. After each change event, Streamer appends an event with the "
+    "record's present state."
 )
 
 PerSecond = Annotated[
@@ -78,7 +79,7 @@ async def list_(
     ] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the latest dead letters, the newest last, and the number for each reason."""
+    """Show the latest dead letters, the newest last, and the number of dead letters for each reason."""
     answer = await where.api().get("/dead-letters", **asdict(letters), last=last)
     if as_json:
         print_json(answer)
@@ -97,7 +98,9 @@ async def show(
     letter: Annotated[
         str,
         typer.Argument(
-            metavar="ID", help="The dead letter's id, as list shows it.", autocompletion=letter_ids
+            metavar="ID",
+            help="The dead letter's id; `streamer deadletters list` shows ids.",
+            autocompletion=letter_ids,
         ),
     ],
     where: ApiOptions,
@@ -130,20 +133,23 @@ async def redrive(
         bool,
         typer.Option(
             "--include-superseded",
-            help="Include dead letters whose key has a later delivered event.",
+            help="Also deliver dead letters although a later event of the same key was already delivered.",
         ),
     ] = False,
-    wait: Annotated[bool, typer.Option(help="Show the progress until the end.")] = True,
+    wait: Annotated[
+        bool, typer.Option(help="Wait for the end of the redrive, and show its progress.")
+    ] = True,
 ) -> None:
-    """Deliver dead letters again, in order per key, and within the target's limits.
+    """Deliver dead letters again: in order for each key, and within the target's limits.
 
-    With --channel, ingest reads the dead letters of that channel again. Their
-    events enter the log after newer events. A dead letter that is still unreadable
-    stays. The command first counts the dead letters, and asks. The redrive covers
-    only the dead letters that were counted; an event that fails again becomes a new
-    dead letter. Each process redrives the dead letters of its own partitions, at
-    the given rate. Ctrl-C ends the display, not the redrive; `cancel` ends the
-    redrive. The command also exits 1 if an operator cancels the redrive.
+    With --channel, ingest reads the dead letters of that channel again, and appends
+    their events to the log, after newer events. A dead letter that is still
+    unreadable stays. The command first counts the dead letters, and asks for
+    confirmation. The redrive covers only the counted dead letters; an event that
+    fails again becomes a new dead letter. Each process redrives the dead letters of
+    its own partitions, at the given rate. Ctrl-C ends the display, not the redrive;
+    `streamer deadletters cancel` ends the redrive. The command also exits 1 if an
+    operator cancels the redrive.
     """
     asked = asdict(letters) | {"per_second": per_second, "include_superseded": include_superseded}
     asked["by"] = confirmation.name
@@ -161,7 +167,9 @@ async def cancel(
     order: Annotated[
         str,
         typer.Argument(
-            metavar="ID", help="The redrive's id, as redrive and audit show it.", autocompletion=redrive_ids
+            metavar="ID",
+            help="The redrive's id; `streamer deadletters redrive` and `streamer audit` show ids.",
+            autocompletion=redrive_ids,
         ),
     ],
     where: ApiOptions,
@@ -169,18 +177,18 @@ async def cancel(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel an open redrive, in every process.
+    """Cancel an open redrive in every process.
 
-    Events that were already redriven are still delivered; the remaining dead
-    letters stay.
+    Streamer still delivers the events that were already redriven; the remaining
+    dead letters stay.
     """
     done = await where.api().post(f"/redrives/{order}/cancel", by=operator.name)
     if as_json:
         print_json(done)
         return
     console().print(
-        f"Redrive {done['id']} is cancelled, in every process, with {counted(done['left'], 'dead letter')} "
-        "left. Events that were already redriven are still delivered."
+        f"Redrive {done['id']} is cancelled in every process; {counted(done['left'], 'dead letter')} "
+        "left. Streamer still delivers the events that were already redriven."
     )
 
 
@@ -189,8 +197,8 @@ async def cancel(
 async def discard(letters: ChosenLetterOptions, where: ApiOptions, confirmation: ConfirmationOptions) -> None:
     """Remove dead letters for good, unless an open redrive covers them.
 
-    The command first counts the dead letters, and asks. It removes only the dead
-    letters that it counted. The audit names the operator.
+    The command first counts the dead letters, and asks for confirmation. It removes
+    only the counted dead letters. The audit records the operator's name.
     """
     asked = {**asdict(letters), "by": confirmation.name}
     with sentences_aside(confirmation.as_json):
@@ -232,7 +240,9 @@ async def _redrive(
             "/dead-letters/redrive", **{**asked, "until": counts["until"]}
         )
     if not found["redrives"]:
-        console().print("Nothing is left to deliver: the dead letters were redriven or discarded meanwhile.")
+        console().print(
+            "Nothing is left to deliver: the dead letters were redriven or discarded after the count."
+        )
     elif wait:
         ordered = found["deliverable"] - found["superseded"]
         if not await followed(api, found["redrives"], ordered, SystemClock()):
@@ -240,7 +250,9 @@ async def _redrive(
         if asked["channel"] is not None:
             await _tell_unread(api, asked["channel"], counts["until"])
     else:
-        console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` shows the result.")
+        console().print(
+            f"Redrive ordered: {', '.join(found['redrives'])}. `streamer audit` shows the result."
+        )
     return found, True
 
 
@@ -280,11 +292,11 @@ def _previewed(channel: str | None, counts: JsonObject, per_second: float) -> st
     chosen = counts["deliverable"] - counts["superseded"]
     if channel is None:
         print_table(map(_redriven, counts["subscribers"].items()), empty="No dead letters match.")
-        return f"Deliver {counted(chosen, 'event')} again, {per_second:g} a second?"
+        return f"Deliver {counted(chosen, 'event')} again, {per_second:g} per second?"
     print_table(_read_again(channel, counts), empty="No dead letters match.")
     if chosen:
         console().print(_OLD_EVENTS)
-    return f"Read {counted(chosen, 'dead letter')} again, {per_second:g} a second?"
+    return f"Read {counted(chosen, 'dead letter')} again, {per_second:g} per second?"
 
 
 def _read_again(channel: str, counts: JsonObject) -> list[JsonObject]:
@@ -306,8 +318,9 @@ async def _tell_unread(api: Api, channel: str, since: str) -> None:
     unread = (await api.get("/dead-letters", channel=channel, since=since, last=1))["total"]
     if unread:
         console().print(
-            f"{counted(unread, 'dead letter')} still can't be read or stored, or are new: `streamer "
-            f"deadletters list --channel {channel}` shows the reasons."
+            f"After the redrive, the channel has {counted(unread, 'dead letter')}: events that still "
+            "can't be read or stored, and new failures. `streamer deadletters list --channel "
+            f"{channel}` shows the reasons."
         )
 
 

@@ -25,8 +25,8 @@ class LetterOptions:
             "--channel",
             metavar="PATH",
             help=(
-                "Only events that ingest set aside in this channel, such as /data/ChangeEvents.  "
-                "[default: any]"
+                "Only events of this channel that ingest set aside, such as events of "
+                "/data/ChangeEvents.  [default: any]"
             ),
             autocompletion=channel_paths,
         ),
@@ -52,8 +52,8 @@ class LetterOptions:
         typer.Option(
             metavar="WORD",
             help=(
-                "Only dead letters with this reason, such as rejected; list shows the reasons.  "
-                "[default: any]"
+                "Only dead letters with this reason, such as rejected; `streamer deadletters list` "
+                "shows the reasons.  [default: any]"
             ),
         ),
     ] = None
@@ -61,7 +61,9 @@ class LetterOptions:
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="Only dead letters with this text in the error, ignoring case.  [default: any]",
+            help=(
+                "Only dead letters whose error contains this text, in upper or lower case.  [default: any]"
+            ),
         ),
     ] = None
     since: Annotated[
@@ -69,7 +71,10 @@ class LetterOptions:
         typer.Option(
             parser=moment,
             metavar="TIME",
-            help="Only events that failed since 2h ago, or since an ISO time.  [default: all]",
+            help=(
+                "Only events that failed since this time, such as 2h (two hours ago) or "
+                "2026-01-31T09:30.  [default: all]"
+            ),
         ),
     ] = None
     until: Annotated[
@@ -77,7 +82,10 @@ class LetterOptions:
         typer.Option(
             parser=moment,
             metavar="TIME",
-            help="Only events that failed before 30m ago, or before an ISO time.  [default: now]",
+            help=(
+                "Only events that failed before this time, such as 30m (30 minutes ago) or "
+                "2026-01-31T09:30.  [default: now]"
+            ),
         ),
     ] = None
 
@@ -91,8 +99,8 @@ class ChosenLetterOptions(LetterOptions):
         typer.Argument(
             metavar="ID",
             help=(
-                "The dead letters' ids, as list shows them.  [default: all dead letters that match the "
-                "options]"
+                "The dead letters' ids; `streamer deadletters list` shows ids.  [default: all dead "
+                "letters that match the options]"
             ),
             autocompletion=letter_ids,
         ),
@@ -103,8 +111,10 @@ class ChosenLetterOptions(LetterOptions):
 class ConfirmationOptions(OperatorOptions):
     """Options of a command that can't be undone; it counts, asks the operator, and is audited."""
 
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the counts.")] = False
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count the dead letters, and change nothing.")
+    ] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False
     as_json: AsJson = False
 
     def given(self, question: str, count: int) -> bool:

@@ -52,7 +52,9 @@ def printed(found: Reconciled) -> None:
     if total:
         shown = f"the first {told:,} of {total:,}" if told < total else f"{total:,}"
         console().print(
-            f"\n{shown} shown: ", plain(by_reason({str(k): n for k, n in found.counts.items()})), sep=""
+            f"\nDifferences shown: {shown}. By kind: ",
+            plain(by_reason({str(k): n for k, n in found.counts.items()})),
+            sep="",
         )
     compared = f"{counted(found.records, 'record')} and {counted(found.deletions, 'deletion')}"
     span = f"from {at(_text(found.since))} to {at(_text(found.until))}"
@@ -115,7 +117,7 @@ class WindowOptions:
         typer.Option(
             parser=moment,
             metavar="TIME",
-            help="Compare changes of the org since 2h ago, or since an ISO time.",
+            help="Compare the org's changes since this time, such as 2h (two hours ago) or 2026-01-31T09:30.",
         ),
     ]
     until: Annotated[
@@ -123,14 +125,19 @@ class WindowOptions:
         typer.Option(
             parser=moment,
             metavar="TIME",
-            help="Up to this time.  [default: 25m ago; events of later changes can still be on their way]",
+            help=(
+                "Compare changes up to this time.  [default: 25m ago, because events of later changes "
+                "can still be on their way]"
+            ),
         ),
     ] = None
     channel: Annotated[
         str | None,
         typer.Option(
             metavar="PATH",
-            help="Compare only with events of this channel.  [default: events of every channel]",
+            help=(
+                "Compare the changes only with events of this channel.  [default: events of every channel]"
+            ),
             autocompletion=channel_paths,
         ),
     ] = None
@@ -147,7 +154,8 @@ class RepairOptions:
     """Options of the repair order."""
 
     repair: Annotated[
-        bool, typer.Option("--repair", help="Let the daemon publish the changed and deleted records again.")
+        bool,
+        typer.Option("--repair", help="Order the daemon to publish the missing changes and deletions again."),
     ] = False
     url: Annotated[
         str | None,
@@ -155,8 +163,8 @@ class RepairOptions:
             envvar="STREAMER_ADMIN_URL",
             metavar="URL",
             help=(
-                "The admin API that takes the repair order.  [default: the configuration's, or "
-                f"{DEFAULT_URL}]"
+                "Address of the admin API that gets the repair order.  [default: the "
+                f"configuration's, or {DEFAULT_URL}]"
             ),
         ),
     ] = None
@@ -180,16 +188,16 @@ async def reconcile(
 ) -> None:
     """Compare the org's changes with the events in the log, and show the differences.
 
-    The command reads the log itself: Kafka's topics, or the SQLite file on the same
-    machine. From the org, it reads only the ids and times of records.
+    The command reads the log directly: Kafka's topics, or the SQLite file on this
+    machine. From the org, the command reads only the ids and times of records.
 
-    KIND is missing (the record changed after its last event), deletion_missing (the
-    record was deleted, but the log has no deletion event) or absent (the log has
-    events of a record that the org does not have).
+    KIND is missing (the record changed after its last event in the log),
+    deletion_missing (the record was deleted, but the log has no deletion event) or
+    absent (the log has events of a record that is not in the org).
 
-    Exits 0 without differences; 1 with differences, or when the org or the log
-    refuses or can't be reached; 2 for a mistake in the arguments or in the
-    configuration.
+    Exits 0 if there are no differences; 1 if there are differences, or if the org
+    or the log refuses or can't be reached; 2 for a mistake in the arguments or in
+    the configuration.
     """
     with bar() as observe:
         async with _opened(where.config, observe) as reconciliation:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from streamer.cli.output import counted
 from streamer.continuity.reconciling import DriftKind, Reconciled
 from streamer.events import JsonObject
 from streamer.normalise.malformed import as_event_time
@@ -28,12 +29,13 @@ class RepairOrder:
     @property
     def sentence(self) -> str:
         """Sentence that tells the operator the result."""
-        absent = f"{self.left:,} absent {'record is' if self.left == 1 else 'records are'} beyond repair."
+        absent = f"The repair excludes {counted(self.left, 'record')} that the org does not have."
         if self.id is None:
-            return f"No repair was ordered: {absent}"
-        watch = f"`streamer snapshot watch {self.id}` shows its progress."
+            return f"No repair was ordered. {absent}"
+        watch = f"`streamer snapshot watch {self.id}` shows the progress."
         told = (
-            f"Ordered: {self.id} publishes the changed and deleted records again in {self.channel}. {watch}"
+            f"Repair ordered: snapshot {self.id} publishes the changed and deleted records again in "
+            f"{self.channel}. {watch}"
         )
         return f"{told} {absent}" if self.left else told
 

@@ -116,7 +116,7 @@ def _said(found: JsonObject, rate: Rate) -> str:
     """Return the published rows, the rate and the remaining time as a phrase."""
     published, total = found["published"], found["found"]
     if not total:
-        return "the rows are not counted yet"
+        return "Streamer has not counted the rows yet"
     said = f"{published:,} of {counted(total, 'row')}"
     if found["state"] != "running" or found.get("waits", "") or rate.per_second is None:
         return said

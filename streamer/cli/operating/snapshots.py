@@ -37,13 +37,13 @@ snapshot = typer.Typer(
     cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""Publish the current state of all records of an object, in its channel.
+    help="""Publish the current state of all records of an object, in the object's channel.
 
-    The process that owns the channel carries out the snapshot, and continues to
-    read the channel meanwhile. The log holds the orders and their progress, so
-    you can ask any process.
+    The process that owns the channel carries out the snapshot, and reads the
+    channel at the same time. The log holds the orders and their progress, so you
+    can send the command to any process.
 
-    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
+    Exits 0 on success, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.
     """,
 )
@@ -51,7 +51,9 @@ snapshot = typer.Typer(
 Id = Annotated[
     str,
     typer.Argument(
-        metavar="ID", help="The snapshot's id, as start and list show it.", autocompletion=snapshot_ids
+        metavar="ID",
+        help="The snapshot's id; `streamer snapshot list` shows ids.",
+        autocompletion=snapshot_ids,
     ),
 ]
 
@@ -64,14 +66,17 @@ class SnapshotOptions:
         str,
         typer.Option(
             metavar="SOQL",
-            help='Only records that match, such as "CreatedDate > 2026-01-01T00:00:00Z".  [default: all]',
+            help=(
+                'Only records that match this condition, such as "CreatedDate > 2026-01-01T00:00:00Z". '
+                " [default: all]"
+            ),
             show_default=False,
         ),
     ] = ""
     fields: Annotated[
         str,
         typer.Option(
-            metavar="A,B", help="Only these fields, with commas between.  [default: all]", show_default=False
+            metavar="A,B", help="Only these fields, separated by commas.  [default: all]", show_default=False
         ),
     ] = ""
     since: Annotated[
@@ -79,14 +84,19 @@ class SnapshotOptions:
         typer.Option(
             parser=moment,
             metavar="TIME",
-            help="Only records changed or deleted since 2h ago, or an ISO time.  [default: all]",
+            help=(
+                "Only records changed or deleted since this time, such as 2h (two hours ago) or "
+                "2026-01-31T09:30.  [default: all]"
+            ),
         ),
     ] = None
     channel: Annotated[
         str | None,
         typer.Option(
             metavar="PATH",
-            help="Publish in this channel.  [default: the object's, or /data/ChangeEvents]",
+            help=(
+                "Publish the records in this channel.  [default: the object's channel, or /data/ChangeEvents]"
+            ),
             autocompletion=channel_paths,
         ),
     ] = None
@@ -109,16 +119,17 @@ async def start(
     api: ApiOptions,
     operator: OperatorOptions,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Order a snapshot: each record becomes an event of the type salesforce.cdc.ENTITY.snapshot.
+    """Order a snapshot: each record is published as an event of type salesforce.cdc.ENTITY.snapshot.
 
-    The command counts the records, shows what the reading costs, and asks. A
+    The command counts the records, shows the cost, and asks for confirmation. A
     snapshot uses API requests of the org. It waits while less than a fifth of the
-    day's requests is left. `watch` shows the progress. Several objects are read one
-    after the other; if one has a mistake, nothing is ordered. `--json` prints a
-    JSON object for each snapshot.
+    day's requests is left. `watch` shows the progress. Streamer reads several
+    objects one after the other. If one object can't have a snapshot, the command
+    orders nothing. With `--json`, the command prints a JSON object for each
+    snapshot.
     """
     # An object that is named twice gets one snapshot.
     asked = [chosen.asked(each, operator.name) for each in dict.fromkeys(entities)]
@@ -150,8 +161,8 @@ async def _start(api: Api, asked: JsonObject) -> JsonObject:
     with working("Ordering"):
         ordered = await api.post("/snapshots", **asked)
     console().print(
-        f"Ordered: {ordered['id']} in {ordered['channel']}. `streamer snapshot watch {ordered['id']}` shows "
-        "its progress.",
+        f"Snapshot {ordered['id']} is ordered in {ordered['channel']}. `streamer snapshot watch "
+        f"{ordered['id']}` shows its progress.",
         markup=False,
     )
     return ordered
@@ -163,15 +174,16 @@ async def list_(
     api: ApiOptions,
     *,
     last: Annotated[
-        int, typer.Option("--last", "-n", min=1, max=1_000, metavar="NUMBER", help="Most snapshots.")
+        int,
+        typer.Option("--last", "-n", min=1, max=1_000, metavar="NUMBER", help="Maximum number of snapshots."),
     ] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the latest snapshots, with waiting ones at the end.
+    """Show the latest snapshots; waiting snapshots are at the end.
 
     STATE is waiting (for the process that owns the channel), running, paused,
     cancelling, full (all rows are published), partial (some rows are published) or
-    none. DETAIL says why a running snapshot waits.
+    none (no rows are published). DETAIL says why a running snapshot waits.
     """
     answer = await api.api().get("/snapshots", last=last)
     if as_json:
@@ -183,23 +195,23 @@ async def list_(
 @snapshot.command(cls=HelpfulCommand)
 @api_command
 async def pause(order: Id, api: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False) -> None:
-    """Pause a snapshot until you resume it, even across restarts. The next snapshot runs meanwhile."""
+    """Pause a snapshot until you resume it, even across restarts. The next snapshot begins at once."""
     done = await _changed(api, order, "pause", operator)
     if as_json:
         print_json(done)
         return
-    console().print(f"Snapshot {done['id']} is paused, with {done['published']:,} rows published.")
+    console().print(f"Snapshot {done['id']} is paused after {done['published']:,} published rows.")
 
 
 @snapshot.command(cls=HelpfulCommand)
 @api_command
 async def resume(order: Id, api: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False) -> None:
-    """Continue a paused snapshot at the same row."""
+    """Continue a paused snapshot at the row where it stopped."""
     done = await _changed(api, order, "resume", operator)
     if as_json:
         print_json(done)
         return
-    console().print(f"Snapshot {done['id']} continues after {done['published']:,} rows.")
+    console().print(f"Snapshot {done['id']} continues after {done['published']:,} published rows.")
 
 
 @snapshot.command(cls=HelpfulCommand)
@@ -211,15 +223,15 @@ async def cancel(order: Id, api: ApiOptions, operator: OperatorOptions, *, as_js
         print_json(done)
         return
     console().print(
-        f"Snapshot {done['id']} is cancelled, with {done['published']:,} rows published. It ends as soon "
-        "as the channel's owner has read the order."
+        f"Snapshot {done['id']} is cancelled after {done['published']:,} published rows. It ends as "
+        "soon as the process that owns the channel has read the order."
     )
 
 
 @snapshot.command(cls=HelpfulCommand)
 @api_command
 async def watch(order: Id, api: ApiOptions, *, as_json: AsJson = False) -> None:
-    """Show the progress of a snapshot until its end, with its rate and the time left.
+    """Show a snapshot's progress, rate and remaining time until the snapshot ends.
 
     Ctrl-C ends the display, not the snapshot. Exits 1 if the snapshot ends before
     all rows are published.
@@ -242,11 +254,14 @@ def forecast_lines(forecast: JsonObject) -> Iterator[str]:
         yield f"The cost is unknown: {forecast['unknown']}."
         return
     way = "with a query job of the Bulk API" if forecast["way"] == "bulk" else "over REST"
-    yield f"{counted(forecast['records'], 'record')} now, read {way}: {forecast['cost']}."
+    yield f"The snapshot reads {counted(forecast['records'], 'record')} {way}: {forecast['cost']}."
     if forecast["seconds"] is not None:
-        yield f"The snapshot takes about {duration(forecast['seconds'])} at the rate of earlier snapshots."
+        yield f"At the rate of earlier snapshots, the snapshot takes about {duration(forecast['seconds'])}."
     if forecast["waits"]:
-        yield f"The snapshot can't read all records now: {forecast['waits']}. It waits and then continues."
+        yield (
+            f"The snapshot can't read all records now: {forecast['waits']}. The snapshot waits, and "
+            "continues later."
+        )
 
 
 def _line(each: JsonObject) -> JsonObject:

@@ -20,7 +20,7 @@ from streamer.events import JsonObject
 from streamer.observe.durations import duration
 
 _WITHOUT_DATA = (
-    "Nothing was sent: the test event has no record fields. Add fields with --data FILE, such as "
+    "Nothing was sent, because the test event has no record fields. Add fields with --data FILE, such as "
     '{"fields": {"Name": "Acme"}}.'
 )
 
@@ -30,10 +30,10 @@ subscribers = typer.Typer(
     rich_markup_mode="markdown",
     help="""List, pause, resume, probe and test the subscribers of a running daemon.
 
-    The log holds the pauses, so you can ask any process. The counts of events
-    describe only the process that you ask.
+    The log holds the pauses, so you can send the command to any process. The counts
+    of events describe only the process that answers.
 
-    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
+    Exits 0 on success, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.
     """,
 )
@@ -43,9 +43,9 @@ parked = typer.Typer(
     rich_markup_mode="markdown",
     help="""List parked keys: keys whose events wait in the log because the first event keeps failing.
 
-    The process that you ask knows only the keys of its own partitions.
+    The process that answers knows only the keys of its own partitions.
 
-    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
+    Exits 0 on success, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.
     """,
 )
@@ -54,10 +54,10 @@ parked = typer.Typer(
 @subscribers.command("list", cls=HelpfulCommand)
 @api_command
 async def list_(where: ApiOptions, *, as_json: AsJson = False) -> None:
-    """Show every subscriber: its state, who paused it and why, and its events.
+    """Show each subscriber's state, the operator and the reason of a pause, and the counts of its events.
 
-    LAG counts unsettled events in the log. WAITING counts the part of them that is
-    in memory.
+    LAG counts the events in the log that are not settled yet. WAITING counts the
+    unsettled events that are in memory.
     """
     answer = await where.api().get("/subscribers")
     if as_json:
@@ -81,17 +81,20 @@ async def pause(
 ) -> None:
     """Stop deliveries in every process until you resume them, even across restarts.
 
-    Events wait in the log. Attempts in flight still finish. If the subscriber is
-    already paused, the first reason stays in effect; the audit keeps both reasons.
+    Events wait in the log. Attempts under way still finish. If the subscriber is
+    already paused, the first pause keeps its reason; the audit records both
+    reasons.
     """
     answer = await where.api().post(f"/subscribers/{name}/pause", reason=reason, by=operator.name)
     if as_json:
         print_json(answer)
     elif answer["was_paused"]:
         why = f": {answer['reason']}" if answer["reason"] else ""
-        console().print(plain(f"{name} was paused already, by {answer['by']} at {at(answer['since'])}{why}"))
+        console().print(plain(f"{name} was already paused by {answer['by']} at {at(answer['since'])}{why}"))
     else:
-        console().print(f"{name} is paused, in every process. `streamer subscribers resume {name}` ends it.")
+        console().print(
+            f"{name} is paused in every process. `streamer subscribers resume {name}` ends the pause."
+        )
 
 
 @subscribers.command(cls=HelpfulCommand)
@@ -104,22 +107,24 @@ async def resume(
     if as_json:
         print_json(answer)
         return
-    console().print(f"{name} delivers again, in every process.")
+    console().print(f"{name} delivers again in every process.")
 
 
 @subscribers.command(cls=HelpfulCommand)
 @api_command
 async def probe(name: Name, where: ApiOptions, operator: OperatorOptions, *, as_json: AsJson = False) -> None:
-    """Try a held or failing target now, before its hold or its breaker ends.
+    """Try a held or failing target now, before the hold or the open breaker ends.
 
-    Affects only the process that you ask. If the target still fails, Streamer holds
-    it again.
+    The command affects only the process that answers. If the target still fails,
+    Streamer holds deliveries again.
     """
     answer = await where.api().post(f"/subscribers/{name}/probe", by=operator.name)
     if as_json:
         print_json(answer)
     elif answer["was_held"]:
-        console().print(plain(f"{name} is tried now. Before, deliveries waited: {answer['was_held']}"))
+        console().print(
+            plain(f"Streamer tries {name} now. Deliveries waited for this reason: {answer['was_held']}")
+        )
         console().print("`streamer subscribers list` shows the result.")
     else:
         console().print(f"Nothing delays deliveries to {name} in this process.")
@@ -136,7 +141,7 @@ async def try_out(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="JSON file with the event's data, if body or text needs data, such as "
+            help="JSON file with the event's data, for a body or text that reads data, such as "
             '{"fields": {"Name": "Acme"}}.  [default: none]',
         ),
     ] = None,
@@ -145,8 +150,8 @@ async def try_out(
     """Send one test event to a target, through the subscriber's body, text and plugin.
 
     The event's type is streamer.test. The event enters neither the log nor the
-    queue, and `when` does not apply. The target treats it as a real event. Exits 0
-    if the event was delivered.
+    queue, and `when` does not apply. The target can't tell the test event from a
+    real event. Exits 0 if the event was delivered.
     """
     answer = await where.api().post(f"/subscribers/{name}/test", data=_read(data), by=operator.name)
     if as_json:
@@ -203,7 +208,7 @@ def _why(here: JsonObject) -> str | None:
         last = f"last at {at(failing['at'])} ({failing['class']}): {failing['error']}"
         reasons.append(f"{failing['count']} failed, {last}")
     if reasons and here.get("next_try"):
-        reasons.append(f"next attempt at {at(here['next_try'])}")
+        reasons.append(f"the next attempt is at {at(here['next_try'])}")
     return "; ".join(each.removesuffix(".") for each in reasons) or None
 
 
@@ -234,14 +239,14 @@ async def list_parked(
         str | None, typer.Option(metavar="KEY", help="Only this key, such as a record's id.  [default: any]")
     ] = None,
     first: Annotated[
-        int, typer.Option("--first", "-n", min=1, max=1_000, metavar="NUMBER", help="Most keys.")
+        int, typer.Option("--first", "-n", min=1, max=1_000, metavar="NUMBER", help="Maximum number of keys.")
     ] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the parked keys by the time of their next attempt, with attempts so far and the last error.
+    """Show the parked keys, with the attempts so far and the last error, in the order of the next attempt.
 
-    STATE is waiting (until the retry time), due (its turn comes when deliveries no
-    longer wait) or trying.
+    STATE is waiting (until the time of the next attempt), due (the attempt waits
+    for other deliveries, or for the end of a pause) or trying (an attempt runs).
     """
     answer = await where.api().get("/parked", subscriber=subscriber, key=key, first=first)
     if as_json:
@@ -253,7 +258,9 @@ async def list_parked(
         shown = f"\n{len(answer['parked']):,} of {answer['total']:,} shown: "
         console().print(shown, plain(by_name), sep="")
     if answer["not_here"]:
-        console().print("Not in this process: ", plain(", ".join(answer["not_here"])), sep="")
+        console().print(
+            "Subscribers that this process does not run: ", plain(", ".join(answer["not_here"])), sep=""
+        )
 
 
 def _parked_line(parked_key: JsonObject) -> JsonObject:

@@ -72,12 +72,12 @@ async def support_bundle(
     """Collect diagnostics for support in one archive, without secrets and without events.
 
     With -c, the archive holds the doctor's findings and the masked configuration.
-    If the daemon runs, it also holds the daemon's probes, its last 1,000 log
-    lines, the stacks of its threads and tasks, and its metrics. missing.txt names
-    the missing parts.
+    If the daemon runs, the archive also holds the daemon's probes, last 1,000 log
+    lines, stacks of threads and tasks, and metrics. The file missing.txt names the
+    missing parts.
 
-    Read the archive before you pass it on: log lines name channels, subscribers and
-    hosts.
+    Read the archive before you pass it on, because log lines name channels,
+    subscribers and hosts.
 
     Exits 0 when the archive was made, 2 for a mistake in the arguments.
     """
@@ -91,8 +91,10 @@ async def support_bundle(
         await bundle.add("doctor.json", lambda: _examined(where.config or []))
     bundle.write(path)
     for name, reason in bundle.missing.items():
-        errors.print(f"Without {name}: {reason}", markup=False, soft_wrap=True)
-    console().print(f"{path} is written: {', '.join(bundle.files) or 'empty'}.", markup=False, soft_wrap=True)
+        errors.print(f"The archive lacks {name}: {reason}", markup=False, soft_wrap=True)
+    console().print(
+        f"The archive {path} holds {', '.join(bundle.files) or 'nothing'}.", markup=False, soft_wrap=True
+    )
 
 
 async def _of_daemon(where: ApiOptions) -> Mapping[str, str]:

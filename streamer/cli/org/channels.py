@@ -24,13 +24,14 @@ channels = typer.Typer(
     cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""List, create, fill and delete the org's custom channels.
+    help="""List, create, change and delete the org's custom channels.
 
-    A custom channel carries the changes of chosen entities (type data) or
-    chosen platform events (type event). Each has its own filter and enriched
-    fields. Streamer reads it as /data/NAME__chn or /event/NAME__chn.
+    A custom channel carries the changes of chosen entities (type data) or chosen
+    platform events (type event). Each entity and each platform event in a channel
+    has its own filter and enriched fields. Streamer reads the channel as
+    /data/NAME__chn or /event/NAME__chn.
 
-    Exits 0 when it is done, even if nothing had to change; 1 when the org
+    Exits 0 on success, even if nothing had to change; 1 when the org
     refuses or can't be reached; 2 for a mistake in the arguments or in the
     configuration.
     """,
@@ -73,17 +74,20 @@ async def create(
     kind: Annotated[
         ChannelType,
         typer.Option(
-            "--type", metavar="data|event", help="data for changes of records, event for platform events."
+            "--type",
+            metavar="data|event",
+            help="`data` carries changes of records; `event` carries platform events.",
         ),
     ] = ChannelType.DATA,
     label: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Label in Setup.  [default: the name]")
+        str | None,
+        typer.Option(metavar="TEXT", help="The channel's label in Salesforce's Setup.  [default: the name]"),
     ] = None,
 ) -> None:
     """Create a custom channel without members.
 
-    The command shows its plan, and asks. `add` adds entities or platform events to
-    the channel.
+    The command shows its plan, and asks for confirmation. `streamer org channels
+    add` adds entities or platform events to the channel.
     """
     async with connected(where.config) as org:
         await carry_out(org, creating(await org.tooling.setup(), name, kind.value, label), options)
@@ -104,7 +108,7 @@ async def add(
         typer.Option(
             "--filter",
             metavar="EXPRESSION",
-            help="Filter for the events to send, such as \"Industry = 'Energy'\"; an empty text removes "
+            help="Filter that an event must pass, such as \"Industry = 'Energy'\"; an empty text removes "
             "the filter.  [default: no change]",
         ),
     ] = None,
@@ -112,15 +116,15 @@ async def add(
         list[str] | None,
         typer.Option(
             metavar="FIELD",
-            help="Field to add to every update and deletion; can be given several times; an empty text "
-            "removes all.  [default: no change]",
+            help="Field to add to every update and deletion; repeat the option for several fields; an "
+            "empty text removes all added fields.  [default: no change]",
         ),
     ] = None,
 ) -> None:
     """Add an entity or a platform event to a channel, or change its filter and enriched fields.
 
-    The command shows its plan, and asks. A filter affects every subscriber of the
-    channel.
+    The command shows its plan, and asks for confirmation. A filter affects every
+    subscriber of the channel.
     """
     enriched = None if not enrich else tuple(dict.fromkeys(field for field in enrich if field))
     wanted = MemberOptions(filter=None if filter_ is None else filter_.strip(), enriched=enriched)
@@ -135,7 +139,9 @@ async def remove(
     entity: Annotated[
         str,
         typer.Argument(
-            metavar="ENTITY", help="One of the channel's members.", autocompletion=members_of_channel
+            metavar="ENTITY",
+            help="An entity or platform event of the channel.",
+            autocompletion=members_of_channel,
         ),
     ],
     where: OrgOptions,
@@ -143,7 +149,8 @@ async def remove(
 ) -> None:
     """Remove an entity or a platform event from a channel.
 
-    The command shows its plan and the events that are lost, and asks.
+    The command shows its plan and which events the change loses, and asks for
+    confirmation.
     """
     async with connected(where.config) as org:
         await carry_out(org, removing(await org.tooling.setup(), channel, entity), options)
@@ -161,7 +168,8 @@ async def delete(
 ) -> None:
     """Delete a custom channel with its members.
 
-    The command shows its plan and the events that are lost, and asks.
+    The command shows its plan and which events the change loses, and asks for
+    confirmation.
     """
     async with connected(where.config) as org:
         await carry_out(org, deleting(await org.tooling.setup(), channel), options)

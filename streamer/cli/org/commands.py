@@ -23,9 +23,9 @@ cdc = typer.Typer(
     cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""List, enable and disable the entities whose changes the org announces (Change Data Capture).
+    help="""List, enable and disable the entities whose changes the org sends (Change Data Capture).
 
-    Exits 0 when it is done, even if nothing had to change; 1 when the org
+    Exits 0 on success, even if nothing had to change; 1 when the org
     refuses or can't be reached; 2 for a mistake in the arguments or in the
     configuration.
     """,
@@ -36,7 +36,7 @@ org = typer.Typer(
     rich_markup_mode="markdown",
     help="""Show and choose the events that the org sends, through Salesforce's Tooling API.
 
-    A command that changes the org shows its plan first, and asks.
+    A command that changes the org first shows its plan, and asks for confirmation.
     """,
 )
 
@@ -61,7 +61,7 @@ async def list_(where: OrgOptions, *, as_json: AsJson = False) -> None:
             }
         )
         return
-    print_table(map(_line, members), empty="No entity is selected: the org announces no changes.")
+    print_table(map(_line, members), empty="No entity is selected, so the org sends no changes.")
     if members:
         console().print(f"\n{allocation(setup)}", soft_wrap=True)
 
@@ -78,8 +78,9 @@ async def enable(
 ) -> None:
     """Select entities, so that their changes arrive on /data/ChangeEvents.
 
-    The command shows its plan, and asks. It needs the permission Customize
-    Application. The org never sends changes from before the selection.
+    The command shows its plan, and asks for confirmation. The user needs the
+    permission Customize Application. The org never sends changes that were made
+    before the selection.
     """
     async with connected(where.config) as org:
         await carry_out(org, enabling(await org.tooling.setup(), entities), options)
@@ -101,8 +102,9 @@ async def disable(
 ) -> None:
     """Deselect entities, so that /data/ChangeEvents no longer gets their changes.
 
-    The command shows its plan and the events that are lost, and asks. It needs the
-    permission Customize Application. Custom channels keep the entity.
+    The command shows its plan and which events the change loses, and asks for
+    confirmation. The user needs the permission Customize Application. Custom
+    channels keep the entity.
     """
     async with connected(where.config) as org:
         await carry_out(org, disabling(await org.tooling.setup(), entities), options)

@@ -35,8 +35,8 @@ from streamer.salesforce.tooling.setup import (
 class PlanOptions:
     """Options of a command that shows its plan and asks."""
 
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and change nothing.")] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False
     as_json: AsJson = False
 
     def given(self, question: str) -> bool:
@@ -49,8 +49,8 @@ class PlanOptions:
             return not self.dry_run
         if not sys.stdin.isatty():
             raise ConfigurationError(
-                "Nothing was changed, because there is no terminal to confirm the plan: add --yes to make "
-                "the changes, or --dry-run to see only the plan."
+                "Nothing was changed, because there is no terminal on which you could confirm the plan: "
+                "add --yes to make the changes, or --dry-run to see only the plan."
             )
         return confirmed(question)
 
@@ -109,7 +109,7 @@ def allocation(setup: ChannelSetup) -> str:
     selected = "1 entity is" if count == 1 else f"{count:,} entities are"
     return (
         f"{selected} selected on all channels together; an org without an add-on can select "
-        f"{ENTITIES_WITHOUT_ADD_ON}."
+        f"{ENTITIES_WITHOUT_ADD_ON} entities."
     )
 
 
@@ -161,20 +161,20 @@ def _warnings(plan: ChangePlan, reading: ConfiguredChannels) -> Iterator[str]:
 def _loss(loss: Loss) -> str:
     names = ", ".join(loss.names)
     if loss.is_gone:
-        of = f", together with the events of {names}" if names else ""
+        of = f", with the events of {names}" if names else ""
         return (
-            f"the configuration reads {loss.path}, which is deleted{of}. Salesforce then refuses "
-            "subscriptions, and Streamer reports the channel as down. Events that were not read are lost. "
-            "Remove the channel from the configuration first."
+            f"the change deletes {loss.path}{of}, but the configuration reads this channel. Salesforce "
+            "then refuses subscriptions, and Streamer reports the channel as down. Events that Streamer "
+            "has not read are lost. Remove the channel from the configuration first."
         )
     if loss.filter:
         return (
-            f"the configuration reads {loss.path}. Events of {names} that do not match {loss.filter} no "
-            "longer arrive on this channel, and can't be read later."
+            f"events of {names} that do not match {loss.filter} no longer arrive on {loss.path}, which "
+            "the configuration reads. Such events can't be read later."
         )
     return (
-        f"the configuration reads {loss.path}, which gets no more events of {names}. If you select {names} "
-        "again later, Salesforce does not send the changes made in between."
+        f"events of {names} no longer arrive on {loss.path}, which the configuration reads. If you select "
+        f"{names} again later, Salesforce does not send the changes made in between."
     )
 
 
@@ -184,7 +184,7 @@ def _report(outcomes: Sequence[ChangeOutcome]) -> None:
     made = [each for each in outcomes if each.result is Result.MADE]
     if len(made) == len(outcomes):
         if any(isinstance(each.change.subject, ChannelMember) for each in made):
-            console().print("The change applies to later events only.")
+            console().print("The change affects only later events.")
         return
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     errors.print(f"streamer: {len(made)} of {counted(len(outcomes), 'change')} {_was(len(made))} made:")
@@ -200,8 +200,8 @@ def _why(outcome: ChangeOutcome) -> str:
             return f"{outcome.change}, because the change before it failed"
         case Result.UNCERTAIN:
             return (
-                f"{outcome.change}: {outcome.reason}. Salesforce possibly made the change: check `streamer "
-                "org channels list` and `streamer org cdc list` before you repeat it"
+                f"{outcome.change}: {outcome.reason}. Salesforce possibly made the change: check "
+                "`streamer org channels list` and `streamer org cdc list` before you repeat the command"
             )
         case _:
             return (

@@ -49,7 +49,10 @@ Event = Annotated[
         autocompletion=event_names,
     ),
 ]
-File = Annotated[Path, typer.Argument(metavar="[FILE]", help="The events in JSON; - is the standard input.")]
+File = Annotated[
+    Path,
+    typer.Argument(metavar="[FILE]", help="File with the events in JSON; - stands for the standard input."),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,10 @@ class PublishOptions:
         PublishTransport,
         typer.Option(
             metavar="|".join(PublishTransport),
-            help="The Pub/Sub API, or REST, which does not accept Streamer's event ids.",
+            help=(
+                "Salesforce's API that takes the events: pubsub, or rest, which does not accept "
+                "Streamer's event ids."
+            ),
         ),
     ] = PublishTransport.PUBSUB
     id_field: Annotated[
@@ -75,17 +81,18 @@ class PublishOptions:
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="Repeat the run with this id: each event gets the same event id again.",
+            help="Id of an earlier run: each event gets the same event id as in that run.",
             show_default="a new one",
         ),
     ] = None
     skip: Annotated[
-        int, typer.Option(min=0, metavar="NUMBER", help="Skip this many events at the beginning.")
+        int,
+        typer.Option(min=0, metavar="NUMBER", help="Number of events to skip at the beginning of the input."),
     ] = 0
     retry_for: Annotated[
         float,
         typer.Option(
-            min=0, metavar="SECONDS", help="Time to keep retrying while Salesforce can't take events."
+            min=0, metavar="SECONDS", help="Longest time to retry while Salesforce can't take events."
         ),
     ] = 120.0
 
@@ -108,14 +115,15 @@ async def publish(
     """Publish platform events to the configured org, in the order of the input.
 
     The input is one JSON object, a JSON list of objects, or one JSON object per
-    line. Each object holds the fields of one event. Dates are `2025-01-31`, date-times
-    `2025-01-31T12:00:00Z`; a missing field is null. For each refused event, the
-    command prints the line and the reason on standard error, and continues with
-    the next event.
+    line. Each object holds the fields of one event. Write a date as `2025-01-31`
+    and a date-time as `2025-01-31T12:00:00Z`; a missing field is null. For each
+    refused event, the command prints the line number and the reason on standard
+    error, and continues with the next event.
 
     Events are published at least once: if an answer is lost, the command sends the
     events again with the same ids. Over the Pub/Sub API, the id is the event's
-    EventUuid. Ctrl-C finishes the request under way, and prints how to continue.
+    EventUuid. After Ctrl-C, the command finishes the request under way, and prints
+    how to continue.
 
     Exits 0 when every event was published, 1 when an event was not published, 2
     when the configuration has a mistake, 130 after Ctrl-C.
@@ -152,9 +160,9 @@ def _conclude(sending: Sending, report: PublishReport) -> None:
     report.total(sending.topic)
     if not sending.is_complete:
         report.note(
-            f"Stopped after {counted(sending.done, 'event')} of the input. To continue, repeat the command "
-            f"with --run-id {shlex.quote(sending.numbers.run_id)} --skip {sending.done}: "
-            "then an event that is published again has the same id."
+            f"The command stopped after {counted(sending.done, 'event')} of the input. To continue, "
+            f"repeat the command with --run-id {shlex.quote(sending.numbers.run_id)} --skip "
+            f"{sending.done}. An event that is published twice then has the same id both times."
         )
 
 

@@ -148,7 +148,7 @@ class _Values:
             if not self._held:
                 return False
             if self._is_over:
-                self._refuse("something follows the end of the list")
+                self._refuse("there is text after the end of the list")
             if self._is_list and self._held[0] == "]" and self._expects != "[":
                 self._is_over = True
                 self._drop(1)
@@ -174,7 +174,7 @@ class _Values:
             self._refuse(_mistake(error))
 
     def _refuse(self, mistake: str) -> NoReturn:
-        raise InputRefused(f"line {self._line}: {mistake}; the rest of the input was not read")
+        raise InputRefused(f"line {self._line}: {mistake}; the command did not read the rest of the input")
 
 
 def _form_of(begin: bytes, *, is_whole: bool) -> _Lines | _Values | None:
@@ -187,7 +187,7 @@ def _form_of(begin: bytes, *, is_whole: bool) -> _Lines | _Values | None:
     if text[:1] != b"{":
         line = 1 + begin[: len(begin) - len(text)].count(b"\n")
         raise InputRefused(
-            f"line {line}: must begin with {{ or [: an object in each line, or a list of objects"
+            f"line {line}: must begin with {{ or [: write one object per line, or one list of objects"
         )
     first, newline, _ = text.partition(b"\n")
     if not (newline or is_whole):
@@ -203,7 +203,7 @@ def _form_of(begin: bytes, *, is_whole: bool) -> _Lines | _Values | None:
 
 def _event(line: int, value: Any) -> Read:
     if not isinstance(value, dict):
-        return Read(line=line, mistake="is not an object with the fields of an event")
+        return Read(line=line, mistake="is not a JSON object with the fields of an event")
     return Read(line=line, fields=value)
 
 
@@ -231,7 +231,7 @@ def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> JsonObject:
     if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"names {twice[:80]} twice")
+        raise ValueError(f"has the name {twice[:80]} twice")
     return fields
 
 

@@ -210,7 +210,9 @@ class Sending:
                 self._leave(left)
                 if stopping.is_set():
                     return
-                raise SendingStopped(f"{_reason(left[0][1])}; given up after {self.retry_for_s:g} s")
+                raise SendingStopped(
+                    f"{_reason(left[0][1])}; the command gave up after {self.retry_for_s:g} s"
+                )
         if batch:
             self.done = batch[-1].number
 
@@ -238,7 +240,7 @@ class Sending:
         pause_s = max(delays.next_s(), *(_asked_s(result) for _, result in left))
         if stopping.is_set() or self.clock.monotonic() + pause_s > ends_at:
             return False
-        self.report.note(f"{_reason(left[0][1])}; trying again in {pause_s:g} s")
+        self.report.note(f"{_reason(left[0][1])}; the next attempt is in {pause_s:g} s")
         with suppress(TimeoutError):
             async with self.clock.timeout(pause_s):
                 await stopping.wait()

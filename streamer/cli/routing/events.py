@@ -37,7 +37,10 @@ EventFile = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
-        help="Events in JSON: one, a list, or one in each line; - is the standard input.",
+        help=(
+            "File with events in JSON: one event, a list, or one event per line; - stands for the "
+            "standard input."
+        ),
     ),
 ]
 EventType = Annotated[
@@ -45,7 +48,7 @@ EventType = Annotated[
     typer.Option(
         "--type",
         metavar="TYPE",
-        help="Type for events that name no type.",
+        help="Event type for events in FILE that name no type.",
         show_default="derived from the data",
     ),
 ]
@@ -76,7 +79,10 @@ def events_of(path: Path, event_type: str | None) -> Iterator[GivenEvent]:
 
 def absence(absent: Sequence[str]) -> str:
     """Return a sentence that lists the names missing in a file, with the remedy."""
-    return f"the file has no {', no '.join(absent)} for this event: add it beside the event's data"
+    return (
+        f"the file has no {', no '.join(absent)} for this event: add "
+        f"{'them' if len(absent) > 1 else 'it'} beside the event's data"
+    )
 
 
 def _parsed(path: Path, file: BinaryIO) -> Iterator[Read]:
@@ -122,7 +128,7 @@ def _event(given: JsonObject, event_type: str | None) -> GivenEvent:
         given = given["event"]
     receipts = given.get("receipts")
     if receipts is not None and not isinstance(receipts, dict):
-        raise ValueError("receipts of the event are not an object")
+        raise ValueError("the event's receipts are not a JSON object")
     is_whole = isinstance(given.get("data"), dict) and "entity" not in given
     if not is_whole:
         return GivenEvent(event=_of_data(given, event_type))
@@ -131,7 +137,7 @@ def _event(given: JsonObject, event_type: str | None) -> GivenEvent:
         of_data = replace(_of_data(given["data"], event_type), receipts=receipts)
         return GivenEvent(event=of_data, more=more)
     if odd := [name for name in _TEXTS if not isinstance(given.get(name, ""), str)]:
-        raise ValueError(f"{odd[0]} of the event is not a text")
+        raise ValueError(f"the event's {odd[0]} is not a text")
     data, subject = given["data"], given.get("subject")
     return GivenEvent(
         event=Event(
@@ -170,7 +176,7 @@ def _type(data: JsonObject) -> str:
     """Return the event type derived from `data`; raises `ValueError`."""
     entity, change = data.get("entity"), data.get("change")
     if not isinstance(entity, str) or not entity:
-        raise ValueError("is not an event: it has neither type and data, nor the entity of an event's data")
+        raise ValueError("is not an event: it has neither the keys type and data, nor the key entity")
     if isinstance(change, str) and (change in _KINDS or change.startswith(_GAP)):
         return f"salesforce.cdc.{entity}.{_KINDS.get(change, 'gap')}"
     if isinstance(change, str):

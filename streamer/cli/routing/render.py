@@ -100,7 +100,7 @@ class _Rendering:
             typer.echo("\n---")
         shown, lookups = self._shown(given)
         for name, asked in lookups.items():
-            self._say(f"enrich.{name} asks: {asked.request}")
+            self._say(f"the look-up enrich.{name} sends: {asked.request}")
         if not isinstance(shown, Preview):
             self._say(f"nothing is sent: {_reason(shown)}")
             return
@@ -142,7 +142,7 @@ class _Rendering:
             raise
         except BaseException as error:
             # A plugin is foreign code, and the text of its errors can contain a secret.
-            raise ConfigurationError(f"the preview of the plugin raised {type(error).__name__}") from error
+            raise ConfigurationError(f"the plugin's preview raised {type(error).__name__}") from error
         return _plain_preview(delivery) if shown is None else shown
 
     def _say(self, sentence: str) -> None:

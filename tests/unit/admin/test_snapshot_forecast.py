@@ -209,10 +209,10 @@ async def test_start_prints_the_forecast_before_it_asks(world: World, org: Org, 
     org.limits = None
     asked = await run(ask, "start", "Contact", "--since", "2024-12-31T09:30:00Z")
     told = " ".join(asked.output.split())
-    assert "12,001 records now, read with a query job of the Bulk API: about 33 requests and 1 Bulk" in told
-    assert "The snapshot takes about 0:02:00 at the rate of earlier snapshots." in told
+    assert "The snapshot reads 12,001 records with a query job of the Bulk API: about 33 requests" in told
+    assert "At the rate of earlier snapshots, the snapshot takes about 0:02:00." in told
     question = "Publish the records of Contact since 2024-12-31 09:30:00Z in /data/ChangeEvents?"
-    assert told.index("of earlier snapshots") < told.index(question)
+    assert told.index("takes about 0:02:00") < told.index(question)
     refused = await run(ask, "start", "Contact", "--where", "Nome = 1", "--yes")
     assert (refused.exit_code, "the condition: unexpected token" in refused.output) == (1, True)
     assert (await run(ask, "start", "Contact", "--since", "soon")).exit_code == 2

@@ -239,7 +239,7 @@ async def test_watch_tells_rows_rate_and_time_left(
     assert await task is is_full
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [
-        "waiting: the rows are not counted yet",
+        "waiting: Streamer has not counted the rows yet",
         "running: 500 of 2,000 rows, 100 rows/s, 0:00:15 left",
     ]
     ends = {

@@ -273,7 +273,10 @@ def test_second_sandbox_is_refused_in_a_sentence(invoke: Invoke, option: str) ->
         port = taken.getsockname()[1]
         answer = invoke("sandbox", "--port", 0, option, port)
 
-    sentence = f"localhost:{port} is already in use; choose another {option} (0 takes a free one) or --host."
+    sentence = (
+        f"localhost:{port} is already in use; choose another {option} (0 takes a free port) "
+        "or another --host."
+    )
     assert (answer.exit_code, answer.stderr) == (2, f"streamer: {sentence}\n")
 
 

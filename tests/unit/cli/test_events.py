@@ -90,8 +90,8 @@ def test_search_says_how_to_go_on() -> None:
     answer = {"is_whole": False, "scanned": 100_000, "reached": "2025-01-01T00:00:00Z", "cursor": "abc"}
 
     assert _bounds(answer, oldest_first=False) == [
-        "\nOnly a part of the log: 100,000 offsets searched, back to 2025-01-01 00:00:00Z.",
-        "Continue with the same options and --cursor abc",
+        "\nThe search read only a part of the log: 100,000 offsets, back to 2025-01-01 00:00:00Z.",
+        "To continue, repeat the command with --cursor abc",
     ]
     assert "up to" in _bounds(answer, oldest_first=True)[0]
     assert "narrow the search" in _bounds(answer | {"cursor": None}, oldest_first=False)[1]
@@ -153,16 +153,18 @@ async def test_tail_shows_events_and_what_is_left_out(capsys: pytest.CaptureFixt
         {"alive": "now"},
         {"something": "new"},
     ]
-    output, messages = await followed([lines], capsys, as_json=False, until=lambda said: "is back" in said)
+    output, messages = await followed(
+        [lines], capsys, as_json=False, until=lambda said: "answers again" in said
+    )
 
     assert output == "2025-01-01 00:00:00Z  salesforce.cdc.Account.updated  001000000000001AAA  Name, Phone\n"
     for part in (
-        "Following the events of http://",
-        "1,200 events were left out, because this terminal reads too slowly",
-        "About 30,000 offsets of the log were left out",
-        "3 events were left out, because --where fails on them: when fails",
+        "This command shows new events of http://",
+        "1,200 events are not shown, because this terminal reads too slowly",
+        "About 30,000 offsets of the log are not shown",
+        "3 events are not shown, because --where fails on them: when fails",
         "the brokers are away.",
-        "has stopped, or closed its log. Retrying until",
+        "has stopped or has closed its log. The command retries until",
         "`streamer events find --since ",
     ):
         assert part in messages
@@ -172,7 +174,7 @@ async def test_tail_waits_for_a_daemon_that_comes_back(capsys: pytest.CaptureFix
     """It says each reason once."""
     answers: Answers = [[{"following": "now"}], 503, 503, [{"following": "now"}, {"event": EVENT}]]
     output, messages = await followed(
-        answers, capsys, as_json=True, until=lambda said: said.count("is back") == 2
+        answers, capsys, as_json=True, until=lambda said: said.count("answers again") == 2
     )
 
     assert [orjson.loads(line)["id"] for line in output.splitlines()] == ["1"]
@@ -188,5 +190,5 @@ async def test_first_refusal_ends_the_tail(capsys: pytest.CaptureFixture[str]) -
 async def test_answer_that_is_no_json_is_an_interruption(capsys: pytest.CaptureFixture[str]) -> None:
     """Such as that of another program behind the address."""
     answers: Answers = [[{"following": "now"}, ["no object"]]]  # type: ignore[list-item] # what another program says
-    _, messages = await followed(answers, capsys, as_json=False, until=lambda said: "is back" in said)
-    assert "is gone (a line of the answer is not an object)" in messages
+    _, messages = await followed(answers, capsys, as_json=False, until=lambda said: "answers again" in said)
+    assert "is lost (the daemon's answer contains a line that is not a JSON object)" in messages

@@ -79,7 +79,7 @@ async def test_letters_that_were_superseded_meanwhile_are_told(
     assert await watched(ask, order)
     output = " ".join(capsys.readouterr().out.split())
     assert "1 event redriven" in output
-    assert "1 event left out: a later event of the same key was delivered" in output
+    assert "1 event not redriven, because a later event of the same key was already delivered" in output
 
 
 async def test_cancelled_redrive_ends_the_watching(ask: Asking, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,7 +103,7 @@ async def test_end_that_the_audit_tells_no_more_ends_the_watching(
     await ask.post("/subscribers/idle/pause")
 
     assert await watched(ask, order)
-    assert "the latest audit records do not hold its result" in capsys.readouterr().out
+    assert "the latest audit records do not show the result" in capsys.readouterr().out
 
 
 async def test_order_is_watched_though_the_log_tells_of_it_late(world: World, ask: Asking) -> None:

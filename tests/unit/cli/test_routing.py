@@ -195,7 +195,7 @@ def test_explain_knows_the_receipts_and_the_records_of_the_file(
 
 def test_what_the_file_lacks_is_told(invoke: Invoke) -> None:
     """A body would miss it in silence."""
-    sentence = "the file has no receipts.invoice, no account for this event: add it beside the event's data"
+    sentence = "the file has no receipts.invoice, no account for this event: add them beside the event's data"
 
     explained, rendered = (
         invoke(*command, "-", events=change()) for command in (["explain"], ["render", "number"])
@@ -312,9 +312,9 @@ def test_render_of_an_event_on_which_when_fails_shows_that(invoke: Invoke) -> No
         ("order", {"entity": "Order_Placed__e", "fields": {}}, 1, "nothing is sent: order (data.fields"),
         ("invoice", {**change(), "change": "DELETE"}, 0, "nothing is sent: the record was deleted"),
         ("invoise", change(), 2, "SUBSCRIBER: found 'invoise'; did you mean invoice? conf"),
-        ("invoice", {"a": 1}, 2, "-: line 1: is not an event: it has neither type"),
+        ("invoice", {"a": 1}, 2, "-: line 1: is not an event: it has neither the keys type"),
         ("invoice", {"type": 5, "data": {}}, 2, "-: line 1: type of the event is not a text"),
-        ("invoice", {"data": change(), "receipts": []}, 2, "receipts of the event are not an object"),
+        ("invoice", {"data": change(), "receipts": []}, 2, "the event's receipts are not a JSON object"),
         ("invoice", "{", 2, "-: line 1: is not JSON"),
         ("invoice", "x", 2, "-: line 1: must begin with { or ["),
     ],

@@ -65,7 +65,7 @@ def test_numbers_are_exact() -> None:
     ("line", "mistake"),
     [
         (b'{"a": }', "is not JSON: expecting value at column 7"),
-        (b"[1]", "is not an object with the fields of an event"),
+        (b"[1]", "is not a JSON object with the fields of an event"),
         (b'{"a": "\xff"}', "is not UTF-8 text"),
         (b'{"a": NaN}', "has NaN, which is not JSON"),
         (b'{"a": 1e9999999999999999999}', "has a number that is too large"),
@@ -88,7 +88,7 @@ def test_line_with_a_mistake_costs_only_itself(line: bytes, mistake: str) -> Non
         (b'[{"a": 1},\n {"a": ]', 1, "line 2: is not JSON: expecting value"),
         (b'[{"a": 1}\n {"a": 2}]', 1, "line 2: , is missing"),
         (b'[{"a": 1},\n {"a": 2}', 2, "line 2: the list is not closed"),
-        (b'[{"a": 1}]\n{"a": 2}', 1, "line 2: something follows the end of the list"),
+        (b'[{"a": 1}]\n{"a": 2}', 1, "line 2: there is text after the end of the list"),
         (b'{\n"a": 1}\n{"a"', 1, "line 3: is not JSON"),
         (b'[{"a": 1}, {"b": "\xff"}]', 1, "line 1: is not UTF-8 text"),
     ],

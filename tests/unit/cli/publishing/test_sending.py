@@ -102,7 +102,7 @@ async def test_retries_end_in_time_with_what_is_done() -> None:
     world = World()
     world.publisher.script = deque([(PUBLISHED, AWAY), *[(AWAY,)] * 99])
     sending = world.sending(retry_for_s=60)
-    with pytest.raises(SendingStopped, match="away; given up after 60 s"):
+    with pytest.raises(SendingStopped, match="away; the command gave up after 60 s"):
         await world.send(sending, 2)
 
     assert (sending.done, sending.is_complete, world.report.published) == (1, False, 1)
