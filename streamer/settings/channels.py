@@ -62,9 +62,9 @@ class StartTime(Section):
 
     since: AwareDatetime = Field(
         description=(
-            "reads everything committed since this time, such as 2026-01-31T09:30:00Z; if Salesforce no "
-            "longer retains some of these events, on_refused_replay_id decides about the repair of the "
-            "hole"
+            "time of the first events to read, such as 2026-01-31T09:30:00Z; if Salesforce no longer "
+            "retains all events since this time, on_refused_replay_id decides whether Streamer repairs "
+            "the hole"
         )
     )
 
@@ -74,7 +74,7 @@ class StartTime(Section):
         if since < _FIRST:
             raise ValueError("must be a time since 2000")
         if since.timestamp() > SystemClock().now() + CLOCKS_DIFFER_S:
-            raise ValueError("must not be in the future; leave start out to begin with new events")
+            raise ValueError("must not be in the future; to begin with new events, remove start")
         return since
 
 
@@ -92,9 +92,10 @@ class ChannelSettings(Section):
     """One channel to subscribe to, with the rules for its start and its recovery."""
 
     path: str = Field(
-        description="/data/ChangeEvents, /data/AccountChangeEvent, /event/Order_Placed__e, "
-        "/topic/OpenInvoices, /u/notifications/Orders or similar; a PushTopic can have a filter: in "
-        "/topic/OpenInvoices?Region__c='North'&Region__c='West', the & means or"
+        description="path of the channel, such as /data/ChangeEvents, /data/AccountChangeEvent, "
+        "/event/Order_Placed__e, /topic/OpenInvoices or /u/notifications/Orders; a PushTopic can "
+        "have a filter, such as /topic/OpenInvoices?Region__c='North'&Region__c='West', where & "
+        "means or"
     )
     start: Annotated[
         Annotated[StartWord, BeforeValidator(_known_word), Tag("word")] | Annotated[StartTime, Tag("time")],
@@ -102,41 +103,42 @@ class ChannelSettings(Section):
     ] = Field(
         default=StartWord.LATEST,
         description=(
-            "where to begin when the log has no checkpoint: latest (with new events), earliest (with "
-            "everything that Salesforce retains), a time ({since: 2026-01-31T09:30:00Z}), or snapshot"
-            " (changes only: with new events, and one event for each existing record)"
+            "position at which a channel without a checkpoint begins: latest (new events), earliest (the "
+            "oldest event that Salesforce retains), a time ({since: 2026-01-31T09:30:00Z}) or snapshot "
+            "(new events, and one event for each existing record; only for channels of changes)"
         ),
     )
     transport: Transport | None = Field(
         default=None,
         description=(
-            "cometd (Streaming API) or pubsub (Pub/Sub API); default: org.transport; /topic and /u "
-            "channels can only use cometd"
+            "API that carries the channel: cometd (Streaming API) or pubsub (Pub/Sub API); default: "
+            "org.transport; /topic and /u channels work only with cometd"
         ),
     )
     on_refused_replay_id: Literal["repair", "earliest", "latest", "fail"] = Field(
         default="repair",
         description=(
-            "where reading continues when Salesforce refuses the checkpoint's replay id; a continuity"
-            " record describes the hole. latest: with new events; earliest: at the first retained "
-            "event, without events that the log already holds; repair: as earliest, and Streamer "
-            "reads the changed records from the org (changes only); fail: the channel stops"
+            "position at which the channel continues when Salesforce refuses the checkpoint's replay id: "
+            "latest (new events), earliest (the oldest retained event; Streamer skips events that the "
+            "log already holds), repair (like earliest, and Streamer also reads the changed records from "
+            "the org; only for channels of changes) or fail (the channel stops); a continuity record "
+            "describes the hole"
         ),
     )
     replay_retained: Literal["with_allowance", "always"] = Field(
         default="with_allowance",
         description=(
-            "when the channel can read all events that Salesforce retains (for start: earliest, after"
-            " a refused replay id, or after a change of transport): with_allowance (the channel waits"
-            " while less than a fifth of the day's events is left) or always"
+            "condition for reading all events that Salesforce retains, as after start: earliest, a "
+            "refused replay id or a change of transport: with_allowance (the channel waits while less "
+            "than a fifth of the day's events is left) or always (the channel never waits)"
         ),
     )
     on_gap_event: Literal["repair", "record"] = Field(
         default="repair",
         description=(
-            "what follows a gap event, which names a changed record without its values: repair "
-            "(Streamer reads the record, and publishes it as recovered) or record (only a continuity "
-            "record describes the hole)"
+            "reaction to a gap event, which names a changed record without the changed values: repair "
+            "(Streamer reads the record, and publishes its values in a further event) or record "
+            "(Streamer only writes a continuity record)"
         ),
     )
     key: str | None = Field(
@@ -144,24 +146,24 @@ class ChannelSettings(Section):
         pattern=r"^[A-Za-z][A-Za-z0-9_]*$",
         examples=["Order_No__c"],
         description=(
-            "field that groups platform events, or generic events with a JSON object: events with the "
-            "same value stay in order; default: no order"
+            "field whose value decides the order: events with the same value stay in order; only for "
+            "platform events, and for generic events with a JSON object; default: no order"
         ),
     )
 
     large_text: LargeText = Field(
         default=LargeText.MARK,
         description=(
-            "what happens when Salesforce sends only a diff of a large text: mark (the event holds "
-            "the diff), apply (Streamer applies the diff to the old text, if it knows the text) or "
-            "reread (as apply, otherwise Streamer reads the record)"
+            "treatment of a large text when Salesforce sends only a diff: mark (the event holds the "
+            "diff), apply (Streamer applies the diff if it knows the old text) or reread (like apply, "
+            "but Streamer reads the record if it does not know the old text)"
         ),
     )
     large_text_cache_bytes: int = Field(
         default=32 * 1024 * 1024,
         ge=1024 * 1024,
         le=1024 * 1024 * 1024,
-        description="memory for old versions of large texts, unless large_text is mark",
+        description="maximum memory for old versions of large texts; no effect if large_text is mark",
     )
 
     @field_validator("path")
@@ -178,7 +180,7 @@ class ChannelSettings(Section):
         path = info.data.get("path")
         if start is StartWord.SNAPSHOT and path and ChannelKind.of(path) is not ChannelKind.CHANGES:
             raise ValueError(
-                "must be latest, earliest or a time: only channels of changes, /data/…, have records to read"
+                "must be latest, earliest or a time: snapshot works only for channels of changes (/data/…)"
             )
         return start
 
@@ -187,7 +189,7 @@ class ChannelSettings(Section):
     def _serves_the_channel(cls, transport: Transport | None, info: ValidationInfo) -> Transport | None:
         if transport is Transport.PUBSUB and not ChannelKind.of(info.data.get("path", "")).is_on_pubsub:
             raise ValueError(
-                "must be cometd, or left out: the Pub/Sub API does not serve PushTopic and generic channels"
+                "must be cometd or absent: the Pub/Sub API does not serve PushTopics and generic channels"
             )
         return transport
 

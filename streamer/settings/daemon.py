@@ -43,55 +43,69 @@ def _from_path(value: Any) -> Any:
 class Settings(Section):
     """Configuration of one daemon."""
 
-    org: OrgSettings = Field(description="address of the org, and the credentials for it")
+    org: OrgSettings = Field(description="address of the Salesforce org, and Streamer's credentials")
     # Declared before `channels`, whose validation reads it: with outbound messages,
     # channels can be empty.
     outbound: OutboundSettings | None = Field(
-        default=None, description="endpoint for the outbound messages that Salesforce sends; default: none"
+        default=None,
+        description="endpoint that receives outbound messages from Salesforce; default: no endpoint",
     )
     channels: tuple[
         Annotated[ChannelSettings, BeforeValidator(_from_path, json_schema_input_type=str | ChannelSettings)],
         ...,
     ] = Field(
-        description=("channels to read: paths, or sections with a path; [] to receive only outbound messages")
+        description=(
+            "channels to read: each entry is a path, or a section with a path and options; an empty list "
+            "([]) means that Streamer receives only outbound messages"
+        )
     )
-    log: LogSettings = Field(default=LogSettings(), description="where events are kept")
+    log: LogSettings = Field(default=LogSettings(), description="log in which Streamer keeps the events")
     protect: tuple[ProtectRule, ...] = Field(
-        default=(), description="fields that are dropped, masked or hashed before anything is stored"
+        default=(),
+        description="rules for fields that Streamer drops, masks or hashes before it stores an event",
     )
     protection: ProtectionSettings = Field(
-        default=ProtectionSettings(), description="settings for all rules of protect"
+        default=ProtectionSettings(), description="settings that all rules in protect share"
     )
     subscribers: dict[
         Annotated[SubscriberName, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], SubscriberSettings
-    ] = Field(default_factory=dict, description="consumers of the events, by name")
+    ] = Field(
+        default_factory=dict, description="subscribers by name; each subscriber delivers events to one target"
+    )
     tables: dict[Annotated[str, Field(pattern=_NAME)], dict[str, Any]] = Field(
         default_factory=dict,
-        description="tables for lookup() in expressions, by name: keys with values, or {file: table.csv}",
+        description=(
+            "tables by name, for the function lookup() in expressions; a table maps keys to values, or "
+            "is {file: table.csv}"
+        ),
     )
     hash_keys: dict[
         Annotated[str, Field(pattern=_NAME)], Annotated[SecretStr, AfterValidator(_long_enough)]
     ] = Field(
         default_factory=dict,
-        description="secret keys for hmac_sha256() in expressions, by name; at least 16 characters",
+        description=(
+            "secret keys by name, for the function hmac_sha256() in expressions; each key needs at least "
+            "16 characters"
+        ),
     )
     lookups: LookupsSettings = Field(
-        default=LookupsSettings(), description="limits of the look-ups of subscribers with enrich"
+        default=LookupsSettings(), description="limits for the look-ups of all subscribers with enrich"
     )
     reconcile: ReconcileSettings | None = Field(
-        default=None, description="comparisons of the org with the log, on a schedule; default: none"
+        default=None,
+        description="schedule on which Streamer compares the org with the log; default: no comparisons",
     )
     observe: ObserveSettings = Field(default=ObserveSettings(), description="metrics, probes and logs")
     tracing: TracingSettings | None = Field(
-        default=None, description="traces of events, for OpenTelemetry; default: none"
+        default=None, description="OpenTelemetry traces of events; default: no traces"
     )
     admin: AdminSettings | None = Field(
-        default=AdminSettings(), description="API for operators; null switches it off"
+        default=AdminSettings(), description="API and web console for operators; null switches both off"
     )
     grace_period_s: float = Field(
         default=25.0,
         gt=0,
-        description="how long a stop waits for deliveries under way before it cancels them",
+        description="time that a stopping daemon waits for deliveries under way, before it cancels them",
     )
 
     def transport_of(self, channel: ChannelSettings) -> Transport:
@@ -142,5 +156,5 @@ class Settings(Section):
         paths = [channel.path for channel in channels]
         repeated = sorted({path for path in paths if paths.count(path) > 1})
         if repeated:
-            raise ValueError(f"named more than once: {', '.join(repeated)}")
+            raise ValueError(f"must not name a channel more than once: {', '.join(repeated)}")
         return channels

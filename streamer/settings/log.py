@@ -25,7 +25,8 @@ class KafkaSecurity(Section):
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT",
         description=(
-            "SSL encrypts the connection, SASL logs in; brokers on other machines need SSL or SASL_SSL"
+            "protocol of the connection: SSL encrypts, SASL logs in, SASL_SSL does both; brokers on "
+            "other machines need SSL or SASL_SSL"
         ),
     )
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
@@ -34,10 +35,15 @@ class KafkaSecurity(Section):
     username: str | None = Field(default=None, description="user name of the SASL login")
     password: SecretStr | None = Field(default=None, description="password of the SASL login")
     ca_file: Path | None = Field(
-        default=None, description="PEM; default: the system's certificate authorities"
+        default=None,
+        description="file with the certificate authorities that Streamer trusts, PEM; default: the system's",
     )
-    certificate_file: Path | None = Field(default=None, description="client certificate for mTLS, PEM")
-    key_file: Path | None = Field(default=None, description="private key of the client certificate, PEM")
+    certificate_file: Path | None = Field(
+        default=None, description="file with the client certificate for mTLS, PEM"
+    )
+    key_file: Path | None = Field(
+        default=None, description="file with the private key of the client certificate, PEM"
+    )
     key_password: SecretStr | None = Field(default=None, description="password of the private key")
 
     @model_validator(mode="after")
@@ -50,39 +56,49 @@ class KafkaSecurity(Section):
 class KafkaLogSettings(Section):
     """Log in Kafka."""
 
-    bootstrap_servers: BootstrapServers = Field(description="host:port, several separated by commas")
+    bootstrap_servers: BootstrapServers = Field(
+        description="addresses of the brokers as host:port, separated by commas"
+    )
     prefix: str = Field(
         default="streamer",
         pattern=r"^[A-Za-z0-9._-]{1,80}$",
         examples=["streamer"],
         description=(
-            "prefix of every name in Kafka except event topics; daemons with the same prefix share the work"
+            "prefix of all names that Streamer uses in Kafka, except event topics; daemons with the same "
+            "prefix share the work"
         ),
     )
     security: KafkaSecurity = Field(
         default=KafkaSecurity(), description="encryption and authentication between Streamer and the brokers"
     )
     allow_plaintext: bool = Field(
-        default=False, description="allow brokers on hosts other than loopback without encryption"
+        default=False, description="true allows unencrypted connections to brokers on other machines"
     )
     topic: str = Field(
         default="salesforce.{kind}.{name}",
-        description="name of an event topic; {kind} is cdc, event, topic or generic, {name} the entity, "
-        "platform event, PushTopic or generic channel",
+        description="name of an event topic; {kind} stands for cdc, event, topic, generic or outbound, and "
+        "{name} for the entity, platform event, PushTopic or generic channel",
     )
     content_mode: Literal["binary", "structured"] = Field(
-        default="binary", description="CloudEvents attributes in headers, or one JSON document"
+        default="binary",
+        description=(
+            "form of an event's record: binary (CloudEvents attributes in headers, the data in the "
+            "value) or structured (one JSON document)"
+        ),
     )
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
-        default="lz4", description="compression of the records; every reader needs a library that supports it"
+        default="lz4",
+        description="compression of the records; the library of each consumer must support this compression",
     )
-    create_topics: bool = Field(default=True, description="false: missing topics are reported, never created")
+    create_topics: bool = Field(
+        default=True, description="true: Streamer creates missing topics; false: Streamer only reports them"
+    )
     partitions: int = Field(default=6, ge=1, description="number of partitions of a new event topic")
     replication_factor: int = Field(
         default=-1, description="replication factor of new topics; -1 is the broker's default"
     )
     retention_h: float | None = Field(
-        default=None, gt=0, description="retention of a new event topic; default: the broker's"
+        default=None, gt=0, description="retention of a new event topic; default: the broker's retention"
     )
     checkpoint_partitions: int = Field(
         default=8,
@@ -101,15 +117,19 @@ class KafkaLogSettings(Section):
     group_commit_events: int = Field(
         default=5_000,
         ge=1,
-        description="most events of waiting batches that one transaction commits together",
+        description="maximum number of events that one transaction commits",
     )
     group_commit_bytes: int = Field(
         default=8 * 1024 * 1024,
         ge=1024,
-        description="most bytes of waiting batches that one transaction commits together",
+        description="maximum number of bytes that one transaction commits",
     )
     append_deadline_s: float = Field(
-        default=20.0, gt=0, description="how long an append is retried before the channel starts over"
+        default=20.0,
+        gt=0,
+        description=(
+            "time for which Streamer retries an append, before the channel starts over at its checkpoint"
+        ),
     )
     transaction_timeout_s: float = Field(
         default=30.0, gt=0, description="time after which the broker aborts an open transaction"
@@ -117,13 +137,15 @@ class KafkaLogSettings(Section):
     session_timeout_s: float = Field(
         default=6.0,
         gt=0,
-        description="time without a heartbeat after which other processes take over the share of a process",
+        description=(
+            "time after which other processes take over the partitions of a process that sends no heartbeats"
+        ),
     )
     options: dict[str, str | int | float | bool] = Field(
         default_factory=dict,
         description=(
-            "further settings of librdkafka, with librdkafka's names; a setting that has a key of its own "
-            "here is refused"
+            "further settings of librdkafka, under librdkafka's names; Streamer refuses a setting for "
+            "which log.kafka has a key"
         ),
     )
 
@@ -134,7 +156,7 @@ class KafkaLogSettings(Section):
             r"[^A-Za-z0-9._-]", re.sub(r"\{(kind|name)\}", "", template)
         ):
             raise ValueError(
-                "must contain {name}, can contain {kind}, and otherwise letters, digits, '.', '_' and '-'"
+                "must contain {name}; it can also contain {kind}, letters, digits, '.', '_' and '-'"
             )
         return template
 
@@ -143,18 +165,21 @@ class SqliteLogSettings(Section):
     """Log in one local file, for one process."""
 
     path: Path = Field(
-        default=Path("data/streamer.db"), description="path of the file; Streamer creates it if it is missing"
+        default=Path("data/streamer.db"),
+        description="path of the log's file; Streamer creates a missing file",
     )
     retention_h: float = Field(
-        default=7 * 24.0, gt=0, description="how long settled events and receipts are kept"
+        default=7 * 24.0, gt=0, description="time for which the log keeps settled events and receipts"
     )
     max_bytes: int = Field(
-        default=10 * 1024**3, ge=1024**2, description="ingest waits when the file has this size"
+        default=10 * 1024**3,
+        ge=1024**2,
+        description="maximum size of the file; ingest waits when the file reaches this size",
     )
     group_commit_events: int = Field(
         default=5_000,
         ge=1,
-        description="most events of waiting batches that one transaction commits together",
+        description="maximum number of events that one transaction commits",
     )
 
 
@@ -169,5 +194,5 @@ class LogSettings(Section):
     @model_validator(mode="after")
     def _one_log(self) -> Self:
         if self.kafka and self.sqlite:
-            raise ValueError("choose one of kafka and sqlite")
+            raise ValueError("must contain either kafka or sqlite, not both")
         return self

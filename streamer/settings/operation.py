@@ -14,21 +14,27 @@ class ObserveSettings(Section):
     host: str | None = Field(
         default=None,
         examples=["0.0.0.0"],  # noqa: S104 - an operator opens it on purpose
-        description="address at which /metrics, /healthz and /readyz are served; default: every address in a "
-        "container, and 127.0.0.1 elsewhere",
+        description="address at which Streamer serves /metrics, /healthz and /readyz; default: all "
+        "addresses in a container, 127.0.0.1 elsewhere",
     )
-    port: int = Field(default=9464, ge=0, le=65535, description="0 takes a free port, and the log says which")
+    port: int = Field(
+        default=9464,
+        ge=0,
+        le=65535,
+        description="port to listen on; 0 takes a free port, which the daemon logs at its start",
+    )
     log_format: Literal["auto", "json", "console"] = Field(
-        default="auto", description="auto: readable lines on a terminal, JSON elsewhere"
+        default="auto",
+        description="form of log lines; auto means readable lines on a terminal, and JSON elsewhere",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="lowest severity of log lines"
+        default="info", description="lowest level of the log lines that the daemon writes"
     )
     stuck_after_s: float = Field(
         default=120.0,
         ge=1,
         description=(
-            "liveness fails when a part with work makes no progress for this long; Streamer raises a "
+            "time without progress after which /healthz reports a part that has work; Streamer raises a "
             "value that is not above log.kafka.append_deadline_s and each subscriber's deliver_timeout_s"
         ),
     )
@@ -42,25 +48,28 @@ _ANCESTOR = r"^https://(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?$"
 class ConsoleSettings(Section):
     """Web console, at /console of the admin API's address."""
 
-    enabled: bool = Field(default=True, description="false: only the API, no console")
+    enabled: bool = Field(
+        default=True, description="true: the daemon serves the console and the API; false: only the API"
+    )
     session_s: float = Field(
         default=28_800.0,
         ge=60,
         le=604_800,
-        description="how long a session lasts before an operator must sign in again",
+        description="duration of a session, after which an operator must sign in again",
     )
     trusted_header: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$",
         description="header in which a proxy sends the name of its signed-in user, such as "
-        "X-Auth-Request-Email; Streamer trusts the header only in requests with admin.token "
-        "as Authorization: Bearer …",
+        "X-Auth-Request-Email; Streamer trusts this header only in requests that carry "
+        "admin.token as Authorization: Bearer …",
     )
     frame_ancestors: tuple[Annotated[str, Field(pattern=_ANCESTOR)], ...] = Field(
         default=(),
         max_length=20,
         description="sites that can show the console in a frame, such as "
-        "https://acme.lightning.force.com; then the console's cookie needs HTTPS",
+        "https://acme.lightning.force.com; if a site is named, operators must open the "
+        "console over HTTPS",
     )
 
     @field_validator("trusted_header")
@@ -80,7 +89,12 @@ class AdminSettings(Section):
         default="127.0.0.1",
         description="address at which the API listens; any address except loopback needs a token",
     )
-    port: int = Field(default=9465, ge=0, le=65535, description="0 takes a free port, and the log says which")
+    port: int = Field(
+        default=9465,
+        ge=0,
+        le=65535,
+        description="port to listen on; 0 takes a free port, which the daemon logs at its start",
+    )
     token: SecretStr | None = Field(
         default=None,
         min_length=16,
@@ -90,11 +104,10 @@ class AdminSettings(Section):
         default=None,
         min_length=16,
         description=(
-            "second token, which only reads: it opens all pages and every GET of the API, and permits "
-            "no changes"
+            "second token, for readers: it allows all pages and all GET requests to the API, but no changes"
         ),
     )
-    console: ConsoleSettings = Field(default=ConsoleSettings(), description="web page for operators")
+    console: ConsoleSettings = Field(default=ConsoleSettings(), description="web console for operators")
 
     @model_validator(mode="after")
     def _other_machines_need_a_token(self) -> Self:
@@ -108,17 +121,15 @@ class AdminSettings(Section):
     @model_validator(mode="after")
     def _reader_is_no_operator(self) -> Self:
         if self.reader_token is not None and (self.token is None or self.token == self.reader_token):
-            raise ValueError(
-                "reader_token: also set token, to a different value, for operators who make changes"
-            )
+            raise ValueError("reader_token needs a different token for operators who make changes: set token")
         return self
 
     @model_validator(mode="after")
     def _names_of_a_proxy_need_a_token(self) -> Self:
         if self.console.trusted_header is not None and self.token is None:
             raise ValueError(
-                "console.trusted_header: everybody can send this header, so also set a token, and let the "
-                "proxy send the token as Authorization: Bearer …"
+                "console.trusted_header needs a token, because any client can send the header: set "
+                "token, and let the proxy send the token as Authorization: Bearer …"
             )
         return self
 

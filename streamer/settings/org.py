@@ -11,7 +11,7 @@ from streamer.settings.section import Section
 from streamer.web.proxy import is_proxy_setting
 
 _OLDEST_VERSION = 41.0
-_FLOW = "kind of the login"
+_FLOW = "OAuth flow of the login"
 _CLIENT_ID = "the connected app's consumer key"
 _CLIENT_SECRET = "the connected app's consumer secret"  # noqa: S105 - a description
 
@@ -21,9 +21,15 @@ class JwtAuth(Section):
 
     flow: Literal["jwt"] = Field(description=_FLOW)
     client_id: str = Field(description=_CLIENT_ID)
-    username: str = Field(description="the Salesforce user that Streamer logs in as")
-    key: SecretStr = Field(description="RSA private key, PEM; usually {file: /run/secrets/…}")
-    audience: str | None = Field(default=None, description="aud claim; default: login or test.salesforce.com")
+    username: str = Field(description="name of the Salesforce user that Streamer logs in as")
+    key: SecretStr = Field(description="RSA private key in PEM, usually as {file: /run/secrets/…}")
+    audience: str | None = Field(
+        default=None,
+        description=(
+            "audience (aud claim) of the login's JWT; default: https://login.salesforce.com or "
+            "https://test.salesforce.com"
+        ),
+    )
 
 
 class ClientCredentialsAuth(Section):
@@ -49,9 +55,9 @@ class RefreshAuth(Section):
     token_file: Path | None = Field(
         default=None,
         description=(
-            "encrypted file for the latest refresh token, if the org rotates refresh tokens; all "
-            "processes of the deployment must share its storage; default: a file beside the SQLite log; "
-            "no file with Kafka"
+            "encrypted file in which Streamer keeps the latest refresh token, if the org rotates refresh "
+            "tokens; all processes of the deployment must share this file; default: a file beside a "
+            "SQLite log, and no file for a log in Kafka"
         ),
     )
 
@@ -65,7 +71,7 @@ class PasswordAuth(Section):
     flow: Literal["password"] = Field(description=_FLOW)
     client_id: str = Field(description=_CLIENT_ID)
     client_secret: SecretStr = Field(description=_CLIENT_SECRET)
-    username: str = Field(description="the Salesforce user that Streamer logs in as")
+    username: str = Field(description="name of the Salesforce user that Streamer logs in as")
     password: SecretStr = Field(description="the user's password with the security token appended")
 
 
@@ -90,12 +96,13 @@ class PubSubSettings(Section):
     endpoint: str = Field(
         default="api.pubsub.salesforce.com:7443",
         description=(
-            "host and port, with TLS; http://host:port disables TLS, for loopback or a trusted network "
-            "(org.allow_http)"
+            "host:port of the Pub/Sub API, with TLS; http://host:port disables TLS, which needs loopback "
+            "or org.allow_http"
         ),
     )
     ca_file: Path | None = Field(
-        default=None, description="PEM; default: the system's certificate authorities"
+        default=None,
+        description="file with the certificate authorities that Streamer trusts, PEM; default: the system's",
     )
 
     @field_validator("endpoint")
@@ -115,47 +122,55 @@ class OrgSettings(Section):
     """Address of the org, and the credentials for it."""
 
     login_url: str = Field(
-        description="My Domain URL, login.salesforce.com, test.salesforce.com or any server"
+        description=(
+            "address of the login, such as the org's My Domain URL, https://login.salesforce.com or "
+            "https://test.salesforce.com"
+        )
     )
-    auth: Auth = Field(description="the credentials for the org")
+    auth: Auth = Field(description="credentials with which Streamer logs in to the org")
     id: str | None = Field(
         default=None,
         pattern=r"^00D[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$",
         examples=["00D5g000004XYZaEAG"],
         description=(
-            "the org's id (Setup, Company Information); a login to another org stops Streamer; "
-            "default: the org whose events are in the log"
+            "id of the org, shown in Setup on the page Company Information; Streamer stops if the login "
+            "leads to another org; default: the org whose events are in the log"
         ),
     )
     transport: Transport = Field(
-        default=Transport.PUBSUB, description="transport of all channels without their own transport"
+        default=Transport.PUBSUB, description="API that carries all channels without a transport of their own"
     )
-    pubsub: PubSubSettings = Field(default=PubSubSettings(), description="address of the Pub/Sub API")
+    pubsub: PubSubSettings = Field(
+        default=PubSubSettings(), description="address and certificates of the Pub/Sub API"
+    )
     api_version: str = Field(
         default="64.0",
         pattern=r"^[0-9]{2,3}\.0$",
         examples=['"64.0"'],
-        description="version of Salesforce's API, in quotes",
+        description="version of Salesforce's API, written in quotes",
     )
     client_name: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$",
         examples=["acme-erp-bus"],
         description=(
-            "client name that Salesforce puts into the change events of this deployment's own writes; "
-            "unique to the deployment"
+            "client name that Salesforce puts into the change events that this deployment's own writes "
+            "cause; each deployment needs a different name"
         ),
     )
-    allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")
+    allow_http: bool = Field(default=False, description="true allows unencrypted http to other machines")
     instance_hosts: frozenset[str] = Field(
         default=frozenset(),
-        description="allowed hosts of a login's instance URL, besides hosts in the site of login_url",
+        description=(
+            "further hosts that the instance URL of a login can name, besides the hosts in the site of "
+            "login_url"
+        ),
     )
     proxy: SecretStr | None = Field(
         default=None,
         examples=["http://proxy.acme.com:3128"],
-        description="proxy to Salesforce: http://host:port, http://user:password@host:port, or direct (no "
-        "proxy); default: HTTPS_PROXY, HTTP_PROXY and NO_PROXY in the environment",
+        description="proxy for requests to Salesforce: http://host:port, http://user:password@host:port, or "
+        "direct (no proxy); default: HTTPS_PROXY, HTTP_PROXY and NO_PROXY in the environment",
     )
 
     @field_validator("api_version")
@@ -164,8 +179,8 @@ class OrgSettings(Section):
         if float(version) < _OLDEST_VERSION:
             # In Summer '28, Salesforce removes older versions and answers with the status 410.
             raise ValueError(
-                f"must be {_OLDEST_VERSION:.1f} or later: Salesforce retires older versions in June 2027 "
-                "(Summer '27)"
+                f"must be {_OLDEST_VERSION:.1f} or later, because Salesforce retires older versions in June "
+                "2027 (Summer '27)"
             )
         return version
 

@@ -17,25 +17,26 @@ class OutboundTlsSettings(Section):
     """Certificate of the endpoint, and rules for client certificates."""
 
     certificate_file: Path = Field(
-        description="certificate with its chain, PEM; Streamer reads a changed file again"
+        description="file with the endpoint's certificate and its chain, PEM; Streamer applies a changed file"
     )
     key_file: Path = Field(
         description=(
-            "private key of the certificate, PEM, without a password; Streamer reads a changed file again"
+            "file with the certificate's private key, PEM, without a password; Streamer applies a changed "
+            "file"
         )
     )
     client_ca_file: Path | None = Field(
         default=None,
         description=(
-            "PEM; certificate authorities that must have signed the client's certificate; "
-            "default: clients need no certificate"
+            "file with the certificate authorities, PEM; one of them must have signed the client's "
+            "certificate; default: clients need no certificate"
         ),
     )
     client_subject: str | None = Field(
         default=None,
         min_length=1,
         examples=["proxy.salesforce.com"],
-        description="required common name or DNS name of a client's certificate",
+        description="common name or DNS name that a client's certificate must have",
     )
 
     @model_validator(mode="after")
@@ -52,7 +53,10 @@ class OutboundMessageSettings(Section):
 
     secret: SecretStr | None = Field(
         default=None,
-        description="last part of the address, /outbound/NAME/SECRET: 16 letters or more, digits, - and _",
+        description=(
+            "secret at the end of the message's address, /outbound/NAME/SECRET; at least 16 letters, "
+            "digits, - and _"
+        ),
     )
 
     @field_validator("secret")
@@ -77,19 +81,21 @@ class OutboundSettings(Section):
     tls: OutboundTlsSettings | None = Field(
         default=None,
         description=(
-            "TLS of the endpoint; an endpoint without TLS needs loopback or a trusted network "
-            "(allow_plaintext)"
+            "certificate and key of the endpoint; without TLS, the endpoint needs a loopback host, or "
+            "allow_plaintext"
         ),
     )
     allow_plaintext: bool = Field(
         default=False,
-        description="allow hosts other than loopback without TLS, for example behind an ingress",
+        description=(
+            "true allows an endpoint without TLS on hosts other than loopback, for example behind an ingress"
+        ),
     )
     max_body_bytes: int = Field(
         default=4 * 1024 * 1024, ge=64 * 1024, le=32 * 1024 * 1024, description="largest envelope"
     )
     messages: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], OutboundMessageSettings] = Field(
-        description="messages by name, which is the last part of the channel's path; at least one"
+        description="outbound messages by name; the name is the last part of the channel's path"
     )
 
     @property
@@ -110,14 +116,14 @@ class OutboundSettings(Section):
             return self
         if self.tls is None and not self.allow_plaintext:
             raise ValueError(
-                "other machines can reach this host, and the network could read the messages: set tls, or "
-                "set allow_plaintext if an ingress terminates TLS in a trusted network"
+                "other machines can reach this host, and anyone on the network can read messages without "
+                "TLS: set tls, or set allow_plaintext if an ingress in a trusted network terminates TLS"
             )
         is_known = self.tls is not None and self.tls.client_ca_file is not None
         open_to_all = [name for name, each in self.messages.items() if each.secret is None and not is_known]
         if open_to_all:
             raise ValueError(
-                f"anyone who knows the organisation's id could send {open_to_all[0]}: give it a secret, or "
-                "set tls.client_ca_file"
+                f"anyone who knows the organisation's id can send the message {open_to_all[0]}: set the "
+                "message's secret, or set tls.client_ca_file"
             )
         return self

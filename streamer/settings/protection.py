@@ -57,34 +57,34 @@ class ProtectRule(Section):
         default=None,
         examples=["Contact"],
         description=(
-            "objects, platform events, PushTopics or generic channels, by their name in data.entity, with "
-            "* for any characters; a name, or a list"
+            "name, or list of names, of objects, platform events, PushTopics or generic channels, as in "
+            "data.entity; * stands for any characters"
         ),
     )
     on: Annotated[tuple[str, ...] | None, one_or_more()] = Field(
         default=None,
         examples=["salesforce.outbound.*"],
-        description="event types, instead of entity, with * for any characters; a type, or a list",
+        description="event type, or list of event types, instead of entity; * stands for any characters",
     )
     fields: Annotated[tuple[str, ...], one_or_more()] = Field(
         default=(),
         examples=[["Email", "Phone"]],
         description=(
-            "names of fields, with * for any characters; the name of a compound field means all its "
-            "parts, and a part is written MailingAddress.City or MailingCity; a name, or a list"
+            "name, or list of names, of fields; * stands for any characters; the name of a compound "
+            "field stands for all its parts; write one part as MailingAddress.City or MailingCity"
         ),
     )
     data: Annotated[tuple[_OtherData, ...], one_or_more(_OtherData)] = Field(
         default=(),
-        description="other values in the data of an event: payload (all of a generic event), "
-        "transaction.user, transaction.origin and transaction.commit_number (of a change), action_id (of "
-        "an outbound message); a name, or a list",
+        description="name, or list of names, of other values in an event's data: payload (all of a generic "
+        "event), transaction.user, transaction.origin and transaction.commit_number (of a change), "
+        "action_id (of an outbound message)",
     )
     how: How = Field(
         description=(
-            "drop (removes the field's name and value), mask (replaces the value with a fixed text), "
-            "hash (HMAC-SHA-256 with protection.key; equal values have equal hashes) or keep (leaves "
-            "the field unchanged, even if a later rule matches)"
+            "treatment of the values: drop (removes the field's name and value), mask (replaces the "
+            "value with a fixed text), hash (HMAC-SHA-256 with protection.key; equal values have equal "
+            "hashes) or keep (leaves the field unchanged, even if a later rule matches)"
         )
     )
     text: str | None = Field(
@@ -104,14 +104,15 @@ class ProtectRule(Section):
     )
     keep_length: bool = Field(
         default=False,
-        description="for mask: true writes one * for each hidden character, which reveals the length",
+        description=(
+            "for mask: true writes one * for each hidden character, so that the value's length stays visible"
+        ),
     )
     normalise: Annotated[tuple[_Step, ...], one_or_more(_Step)] = Field(
         default=(),
         description=(
-            "for hash: changes to the value before the hash, so that similar values get the same hash: "
-            "trim (removes white space at both ends) and lower (makes letters lower case); a word, or a "
-            "list"
+            "for hash: changes to a value before it is hashed, so that similar values get the same hash: "
+            "trim (removes white space at both ends), lower (makes letters lower case), or a list of both"
         ),
     )
 
@@ -120,8 +121,8 @@ class ProtectRule(Section):
     def _are_entities(cls, entity: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if entity is not None and not all(map(_ENTITY.fullmatch, entity)):
             raise ValueError(
-                "must be names such as Contact, Invoice__c, Order_Placed__e or the last part of a channel's "
-                "path, with * for any run of characters"
+                "must be names such as Contact, Invoice__c, Order_Placed__e or the last part of a "
+                "channel's path; * stands for any characters"
             )
         return entity
 
@@ -130,7 +131,7 @@ class ProtectRule(Section):
     def _are_types(cls, on: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if on is not None and not all(map(_TYPE.fullmatch, on)):
             raise ValueError(
-                "must be event types such as salesforce.cdc.Contact.*, with * for any run of characters"
+                "must be event types such as salesforce.cdc.Contact.*; * stands for any characters"
             )
         return on
 
@@ -144,15 +145,19 @@ class ProtectRule(Section):
                     "at the ends"
                 )
             if name.startswith("data.fields."):
-                raise ValueError(f"leave out data.fields: write {name.removeprefix('data.fields.')}")
+                raise ValueError(
+                    f"must not begin with data.fields: write {name.removeprefix('data.fields.')}"
+                )
         return fields
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
         if (self.entity is None) == (self.on is None):
-            raise ValueError("needs either entity or on: entity: Contact, or entity: '*' for all")
+            raise ValueError(
+                "needs either entity or on, such as entity: Contact, or entity: '*' for all entities"
+            )
         if not (self.entity or self.on):
-            raise ValueError("names no entity: write entity: '*' for all")
+            raise ValueError("names no entity: to protect all entities, write entity: '*'")
         if not (self.fields or self.data):
             raise ValueError("names no field: write fields: [Email, Phone], or data: transaction.user")
         return self
@@ -165,7 +170,9 @@ class ProtectRule(Section):
         if self.how is not How.HASH and self.normalise:
             raise ValueError(f"normalise has an effect only with how: hash, but how is {self.how}")
         if self.keep_length and self.text is not None:
-            raise ValueError("keep_length writes one * for each character: leave text out")
+            raise ValueError(
+                "keep_length writes one * for each character, so text has no effect: remove text"
+            )
         return self
 
 
@@ -184,15 +191,16 @@ class ProtectionSettings(Section):
         default=None,
         pattern=r"^[A-Za-z0-9_-]{1,32}$",
         description=(
-            "name of the key; every hash begins with this name and a colon, so that you can see which key "
+            "name of the key; each hash begins with this name and a colon, so that you can see which key "
             "made the hash; default: eight digits derived from the key"
         ),
     )
     unreadable: UnreadableBytes = Field(
         default=UnreadableBytes.WITHHOLD,
         description=(
-            "treatment of an unreadable message in its dead letter, because its bytes can hold protected "
-            "fields: withhold (no bytes), encrypt (the bytes, encrypted with a key derived from key) or "
-            "keep (the bytes); in channels without a rule, the dead letter always has the bytes"
+            "bytes of an unreadable message in its dead letter, which can hold protected fields: "
+            "withhold (the dead letter has no bytes), encrypt (it has the bytes, encrypted with a key "
+            "derived from key) or keep (it has the bytes); in channels without a rule, a dead letter "
+            "always has the bytes"
         ),
     )

@@ -20,30 +20,30 @@ class RetrySettings(Section):
     first_delay_s: float = Field(
         default=1.0,
         gt=0,
-        description="longest delay before the first retry; it doubles with each further retry",
+        description="longest delay before the first retry; the longest delay doubles with each further retry",
     )
     max_delay_s: float = Field(default=_HOUR_S, gt=0, description="longest delay before any retry")
     give_up_after_s: float = Field(
         default=24 * _HOUR_S,
         gt=0,
         description=(
-            "how long Streamer tries an event: the duration of its attempts, and the average delays "
-            "between them; pauses and outages do not count"
+            "total time for which Streamer tries an event: the duration of the attempts, and the average "
+            "delays between attempts; pauses and outages do not count"
         ),
     )
     fast_tries: int = Field(
         default=3,
         ge=0,
         le=20,
-        description="number of retries from memory before the key is parked in the log",
+        description="number of retries from memory, before Streamer parks the event's key in the log",
     )
 
 
 class RateSettings(Section):
     """Highest rate of attempts at a target."""
 
-    per_second: float = Field(gt=0, description="attempts per second, in each process")
-    burst: int = Field(default=1, ge=1, description="how many attempts can start at once after a pause")
+    per_second: float = Field(gt=0, description="maximum number of attempts per second, in each process")
+    burst: int = Field(default=1, ge=1, description="number of attempts that can start at once after a pause")
 
 
 class BreakerSettings(Section):
@@ -53,15 +53,15 @@ class BreakerSettings(Section):
         default=0.7,
         gt=0,
         le=1,
-        description="the breaker opens at this share of failed attempts in the window",
+        description="share of failed attempts in the window that opens the breaker",
     )
     minimum: int = Field(
-        default=10, ge=1, description="the breaker never opens with fewer attempts in the window"
+        default=10, ge=1, description="smallest number of attempts in the window that can open the breaker"
     )
     window: int = Field(default=50, ge=1, le=10_000, description="number of latest attempts in the window")
     window_s: float = Field(default=300.0, gt=0, description="age at which an attempt leaves the window")
     open_s: float = Field(
-        default=5.0, gt=0, description="time until the first probe; it doubles after each failed probe"
+        default=5.0, gt=0, description="time until the first probe; the time doubles after each failed probe"
     )
     max_open_s: float = Field(default=15.0, gt=0, description="longest time between two probes")
 
@@ -72,16 +72,14 @@ class GuardSettings(Section):
     consecutive: int = Field(
         default=50,
         ge=1,
-        description=(
-            "number of dead letters in a row, without a delivery in between, that pauses the subscriber"
-        ),
+        description=("number of dead letters, without a delivery in between, that pauses the subscriber"),
     )
     ratio: float = Field(
         default=0.5, gt=0, le=1, description="share of dead letters in the window that pauses the subscriber"
     )
     window: int = Field(default=200, ge=1, le=100_000, description="number of latest events in the window")
     minimum: int = Field(
-        default=100, ge=1, description="the guard never pauses with fewer events in the window"
+        default=100, ge=1, description="smallest number of events in the window that can pause the subscriber"
     )
 
 
@@ -89,7 +87,10 @@ class ContentSettings(Section):
     """Text or XML that Streamer sends instead of JSON."""
 
     template: str = Field(
-        description="a Jinja2 template over the event; values are escaped if the type is XML or HTML"
+        description=(
+            "Jinja2 template that makes the text from the event; values are escaped if the type is XML "
+            "or HTML"
+        )
     )
     type: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*/[A-Za-z0-9][A-Za-z0-9.+-]*( *; *[A-Za-z0-9-]+=[!-:<-~]+)*$",
@@ -117,7 +118,7 @@ class LookupSettings(Section):
         pattern=r"^[A-Za-z][A-Za-z0-9_]{0,79}$",
         examples=["Account"],
         description=(
-            "API name of the record's object; not needed for the look-up `record`, which reads the "
+            "API name of the record's object; the look-up `record` needs no name, because it reads the "
             "event's own record"
         ),
     )
@@ -125,15 +126,18 @@ class LookupSettings(Section):
         default=None,
         min_length=1,
         examples=["data.fields.AccountId"],
-        description="a JMESPath expression for the record's id, which also sees the look-ups above this one",
+        description=(
+            "JMESPath expression for the record's id; the expression also sees the results of the "
+            "look-ups above this look-up"
+        ),
     )
     http: dict[str, Any] | None = Field(
-        default=None, description="the service that holds the record, instead of the org"
+        default=None, description="HTTP service from which Streamer reads the record, instead of the org"
     )
     fields: tuple[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,79}$")], ...] = Field(
         min_length=1,
         max_length=100,
-        description="API names of the fields to read; names in the JSON answer if `http` is set",
+        description="API names of the fields to read; with `http`, names in the service's JSON answer",
     )
 
 
@@ -141,99 +145,113 @@ class SubscriberSettings(Section):
     """Consumer that delivers events from the log to one target."""
 
     uses: str = Field(
-        description="the plugin: slack, erp, fulfillment, salesforce, webhook, kafka, mqtt, file, stdout, "
-        "or another installed plugin"
+        description="plugin that delivers the events: slack, erp, fulfillment, salesforce, webhook, "
+        "kafka, mqtt, file, stdout, or another installed plugin"
     )
     # Declared before `on`, whose validation reads it: `on` can be missing if `after` is set.
     after: Annotated[tuple[SubscriberName, ...], one_or_more()] = Field(
         default=(),
         description=(
-            "subscribers that must deliver the event first; a name, or a list; expressions read their "
-            "targets' answers under receipts"
+            "name, or list of names, of subscribers that must deliver the event first; expressions read "
+            "the answers of these subscribers' targets under receipts"
         ),
     )
     on_rejected: Literal["skip", "run"] = Field(
         default="skip",
         description=(
-            "with after, for an event that the earlier subscriber rejected: skip it, or run (deliver "
-            "it, for example to undo an earlier step)"
+            "with after, treatment of an event that the earlier subscriber rejected: skip, or run "
+            "(deliver the event, for example to undo an earlier step)"
         ),
     )
     join_within_s: float = Field(
         default=7 * 24 * _HOUR_S,
         gt=0,
         description=(
-            "with several names in after: how long an event waits for all of them before it becomes a"
-            " dead letter"
+            "with several names in after, time for which an event waits for all these subscribers, "
+            "before it becomes a dead letter"
         ),
     )
     on: Annotated[tuple[str, ...], one_or_more()] = Field(
         default=(),
         validate_default=True,
         description=(
-            "event types, with * for any characters; a type, or a list; default with after: all events "
-            "that the earlier subscriber forwards"
+            "event type, or list of event types, that the subscriber gets; * stands for any characters; "
+            "default with after: all events that the earlier subscriber forwards"
         ),
     )
     when: str | None = Field(
         default=None,
         description=(
-            "a JMESPath expression over the event; the subscriber gets the event if the expression is true"
+            "JMESPath expression over the event; the subscriber gets the event if the expression is true"
         ),
     )
     body: Any = Field(
         default=None,
         description=(
-            "a JMESPath projection: an expression, a mapping of expressions, or {file: mapping.yaml}"
+            "JMESPath projection that makes the body from the event: an expression, a mapping of "
+            "expressions, or {file: mapping.yaml}"
         ),
     )
     enrich: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,39}$")], LookupSettings] = Field(
         default_factory=dict,
         max_length=10,
         description=(
-            "records of the org or of services to look up for each event; when, body and text see "
-            "them by these names"
+            "records that Streamer looks up for each event, by name; when, body and text use the records by "
+            "these names"
         ),
     )
     keep_null: bool = Field(
-        default=False, description="true: body sends null for a field that the event does not carry"
+        default=False,
+        description=(
+            "true: body holds null for a field that the event does not carry; false: body leaves the "
+            "field out"
+        ),
     )
     text: str | None = Field(
-        default=None, description="a Jinja2 template over the event, for a message to people"
+        default=None, description="Jinja2 template that makes a message to people from the event"
     )
     content: ContentSettings | None = Field(
         default=None,
-        description=("content to send unchanged instead of body, for plugins that support it, such as erp"),
+        description=(
+            "text that the plugin sends unchanged, instead of body; only for plugins that support "
+            "content, such as erp"
+        ),
     )
     strict: bool = Field(
-        default=False, description="true: text and content fail on a field that the event does not carry"
+        default=False,
+        description="true: a field that the event does not carry is an error in text and content",
     )
     start: Start | datetime = Field(
         default=Start.LATEST,
-        description="where a new subscriber begins in the log: latest (with new events), earliest, or a time",
+        description=(
+            "position in the log at which a new subscriber begins: latest (new events), earliest (the "
+            "oldest event) or a time"
+        ),
     )
     settings: dict[str, Any] = Field(default_factory=dict, description="the plugin's own settings")
     order: Literal["key", "partition", "none"] = Field(
         default="key",
         description=(
-            "which events wait for each other: events of one key, events of one partition, or no events"
+            "order of deliveries: key (events of one key wait for each other), partition (events of one "
+            "partition wait for each other) or none"
         ),
     )
-    retry: RetrySettings = Field(default=RetrySettings(), description="limits of the retries of a delivery")
+    retry: RetrySettings = Field(default=RetrySettings(), description="delays and limits of retries")
     rate: RateSettings | None = Field(
         default=None, description="highest rate of attempts at the target; default: no limit"
     )
     breaker: BreakerSettings = Field(
-        default=BreakerSettings(), description="when deliveries stop because the target fails"
+        default=BreakerSettings(),
+        description="circuit breaker, which stops deliveries while the target fails",
     )
     guard: GuardSettings = Field(
-        default=GuardSettings(), description="how many dead letters pause the subscriber"
+        default=GuardSettings(), description="guard, which pauses the subscriber after too many dead letters"
     )
     receipts: bool = Field(
         default=False,
         description=(
             "true: the log keeps the target's answer to each delivery; always true if another subscriber "
-            "comes after this subscriber"
+            "names this subscriber in after"
         ),
     )
     deliver_within: Duration | None = Field(
@@ -241,8 +259,8 @@ class SubscriberSettings(Section):
         gt=0,
         examples=["10m"],
         description=(
-            "how long an event can stay undelivered after its commit in Salesforce before an alert "
-            "fires, such as 90s, 10m or 2h; null: no alert"
+            "time from an event's commit in Salesforce, such as 90s, 10m or 2h, after which an alert "
+            "reports that the event is undelivered; null: no alert"
         ),
     )
     max_in_flight: int | None = Field(
@@ -250,19 +268,24 @@ class SubscriberSettings(Section):
         ge=1,
         le=10_000,
         description=(
-            "most keys delivered at once; Streamer adapts the number to the target; default: 32, or "
-            "two batches if a plugin takes more in one call"
+            "maximum number of keys with a delivery under way; Streamer adapts the number to the target; "
+            "default: 32, or two batches if a plugin takes more events in one call"
         ),
     )
     max_waiting: int = Field(
-        default=2_000, ge=1, description="most events in memory; reading pauses above this number"
+        default=2_000,
+        ge=1,
+        description="maximum number of events in memory; reading pauses above this number",
     )
-    max_waiting_bytes: int = Field(default=16 * 1024**2, ge=1024, description="most bytes of them in memory")
+    max_waiting_bytes: int = Field(
+        default=16 * 1024**2, ge=1024, description="maximum number of bytes of these events in memory"
+    )
     max_parked: int = Field(
         default=100_000,
         ge=1,
         description=(
-            "most parked events of one partition; reading of the partition pauses above this number"
+            "maximum number of parked events of one partition; reading of the partition pauses above this "
+            "number"
         ),
     )
     deliver_timeout_s: float = Field(
@@ -288,7 +311,7 @@ class SubscriberSettings(Section):
     @classmethod
     def _replaces_body(cls, content: ContentSettings | None, info: ValidationInfo) -> ContentSettings | None:
         if content is not None and info.data.get("body") is not None:
-            raise ValueError("replaces body: set either content or body")
+            raise ValueError("content replaces body: set either content or body")
         return content
 
     def in_flight_limit(self, batch_size: int) -> int:
@@ -303,32 +326,34 @@ class LookupsSettings(Section):
         default=60.0,
         ge=0,
         description=(
-            "how long a record from the org or a service is used for further events; an event of the "
-            "record ends this time earlier"
+            "time for which Streamer uses a record from the org or a service for further events; an "
+            "event of the same record ends this time early"
         ),
     )
-    cache_entries: int = Field(default=10_000, ge=1, description="most records in memory")
-    cache_bytes: int = Field(default=32 * 1024**2, ge=1024, description="most bytes of them in memory")
+    cache_entries: int = Field(default=10_000, ge=1, description="maximum number of records in memory")
+    cache_bytes: int = Field(
+        default=32 * 1024**2, ge=1024, description="maximum number of bytes of these records in memory"
+    )
     batch: int = Field(
-        default=200, ge=1, le=2_000, description="most records of one object that one call reads"
+        default=200, ge=1, le=2_000, description="maximum number of records of one object that one call reads"
     )
     collect_s: float = Field(
         default=0.005,
         ge=0,
         le=10,
-        description="how long a call waits for further look-ups before it is sent",
+        description="time for which a call waits for further look-ups, before Streamer sends the call",
     )
     timeout_s: float = Field(
         default=30.0,
         gt=0,
-        description="how long an event waits for its look-ups before Streamer retries it later",
+        description="time for which an event waits for its look-ups, before Streamer retries the event later",
     )
     reserve: float = Field(
         default=0.2,
         ge=0,
         lt=1,
         description=(
-            "share of the org's daily requests that is reserved for other uses; look-ups wait while "
-            "less is left"
+            "share of the org's daily requests that Streamer leaves to other clients; look-ups wait "
+            "while less than this share is left"
         ),
     )

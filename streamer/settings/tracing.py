@@ -28,16 +28,22 @@ class OtlpSettings(Section):
 
     endpoint: str = Field(
         default="http://localhost:4318",
-        description="address of the collector; Streamer adds /v1/traces to an address without a path",
+        description=(
+            "address of the OpenTelemetry collector; Streamer adds /v1/traces to an address without a path"
+        ),
     )
     headers: dict[_HeaderName, _HeaderValue] = Field(
         default_factory=dict, description="headers of each request, such as {Authorization: Bearer …}"
     )
     ca_file: Path | None = Field(
-        default=None, description="PEM; default: the certificate authorities of the package certifi"
+        default=None,
+        description=(
+            "file with the certificate authorities that Streamer trusts, PEM; default: those of the "
+            "package certifi"
+        ),
     )
     timeout_s: float = Field(
-        default=5.0, gt=0, le=60, description="time-out of one request, including its repetitions"
+        default=5.0, gt=0, le=60, description="longest duration of one request, including its retries"
     )
 
     @field_validator("endpoint")
@@ -54,7 +60,7 @@ class OtlpSettings(Section):
     def _secrets_are_encrypted(self) -> Self:
         parsed = urlsplit(self.endpoint)
         if self.headers and parsed.scheme == "http" and not is_loopback(parsed.hostname or ""):
-            raise ValueError("headers hold secrets, so endpoint must use https or be on this machine")
+            raise ValueError("headers can hold secrets, so endpoint must use https, or be on this machine")
         return self
 
     @property
@@ -73,15 +79,15 @@ class TracingSettings(Section):
         ge=0,
         le=1,
         description=(
-            "share of events that are traced; use the same value in all processes with the same prefix"
+            "share of events that Streamer traces; use the same value in all processes with the same prefix"
         ),
     )
     service_name: str = Field(
-        default="streamer", min_length=1, max_length=255, description="service.name of the spans"
+        default="streamer", min_length=1, max_length=255, description="value of service.name in the spans"
     )
     max_waiting_spans: int = Field(
         default=10_000,
         ge=1,
         le=1_000_000,
-        description="most spans in memory; further spans are dropped and counted",
+        description="maximum number of spans in memory; Streamer drops and counts further spans",
     )

@@ -79,7 +79,7 @@ def test_missing_certificate_of_a_collector_is_named(tmp_path: Path) -> None:
         ("{endpoint: 'https://a:b@c'}", "must have no credentials"),
         (
             "{endpoint: 'http://c', headers: {a: b}}",
-            "headers hold secrets, so endpoint must use",
+            "headers can hold secrets, so endpoint must use",
         ),
         ("{headers: {'a b': c}}", "tracing.otlp.headers.a b"),
         ('{headers: {a: "b\\nc"}}', "must be printable ASCII"),

@@ -95,8 +95,8 @@ def test_streaming_api_alone_serves_topics(write: Write, path: str) -> None:
     message = mistakes(write, f"{{path: {path}, transport: pubsub}}")
 
     assert message == (
-        "4: channels.0.transport: found 'pubsub'; must be cometd, or left out: the Pub/Sub API does not "
-        "serve PushTopic and generic channels"
+        "4: channels.0.transport: found 'pubsub'; must be cometd or absent: the Pub/Sub API does not "
+        "serve PushTopics and generic channels"
     )
     assert mistakes(write, f"{{path: {path}, transport: cometd}}") == ""
 
@@ -132,8 +132,8 @@ def test_start_of_a_channel(write: Write, start: str) -> None:
 @pytest.mark.parametrize(
     ("path", "start", "told"),
     [
-        ("/event/X__e", "snapshot", "found 'snapshot'; must be latest, earliest or a time: only channels of"),
-        ("/topic/X", "snapshot", "found 'snapshot'; must be latest, earliest or a time: only channels of"),
+        ("/event/X__e", "snapshot", "found 'snapshot'; must be latest, earliest or a time: snapshot works"),
+        ("/topic/X", "snapshot", "found 'snapshot'; must be latest, earliest or a time: snapshot works"),
         (
             "/data/ChangeEvents",
             "2025-01-31T09:30:00Z",
@@ -153,7 +153,7 @@ def test_start_of_a_channel(write: Write, start: str) -> None:
             "; must be a time with a zone, such as 2026-0",
         ),
         ("/data/ChangeEvents", "{since: 1999-12-31T09:30:00Z}", "; must be a time since 2000"),
-        ("/data/ChangeEvents", "{since: 9999-01-31T09:30:00Z}", "; must not be in the future; leave start "),
+        ("/data/ChangeEvents", "{since: 9999-01-31T09:30:00Z}", "; must not be in the future; to begin "),
     ],
 )
 def test_start_that_can_not_be_is_refused(write: Write, path: str, start: str, told: str) -> None:

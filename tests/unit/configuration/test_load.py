@@ -56,7 +56,7 @@ def test_good_configuration_has_defaults_for_all_else(write: Write) -> None:
         (
             "[/data/ChangeEvents]",
             "[/event/X, /event/X]",
-            "4: channels: named more than once: /event/X",
+            "4: channels: must not name a channel more than once: /event/X",
         ),
         (
             "https://acme.my.salesforce.com",
@@ -187,7 +187,7 @@ def test_secret_never_appears_in_an_error(write: Write, at: tuple[str | int, ...
         (
             "org:",
             'org:\n  api_version: "40.0"',
-            "must be 41.0 or later: Salesforce retires older versions in June 2027 (Summer '27)",
+            "must be 41.0 or later, because Salesforce retires older versions in June 2027 (Summer '27)",
         ),
         (
             "org:",

@@ -27,7 +27,10 @@ def told(write: Write, section: str, text: str = GOOD) -> str:
     [
         ("{messages: {}}", "messages: name at least one message"),
         (f"{{messages: {{leads: {{secret: {SECRET}}}}}}}", "other machines can reach this host"),
-        ("{allow_plaintext: true, messages: {leads: {}}}", "could send leads: give it a secret"),
+        (
+            "{allow_plaintext: true, messages: {leads: {}}}",
+            "can send the message leads: set the message's secret",
+        ),
         ("{host: localhost, messages: {leads: {secret: short}}}", "must be 16 to 200 letters"),
         (f"{{host: localhost, messages: {{leads: {{secret: {SECRET}/x}}}}}}", "must be 16 to 200 letters"),
         ("{host: localhost, messages: {Leads: {}}}", "outbound.messages"),

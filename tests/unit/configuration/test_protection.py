@@ -42,11 +42,11 @@ def test_rule_takes_one_name_or_a_list(write: Write) -> None:
         ("{entity: Contact, how: drop}", "9: protect.0: names no field: write fields: [Email, Phone], or "),
         (
             "{fields: Email, how: drop}",
-            "9: protect.0: needs either entity or on: entity: Contact, or ",
+            "9: protect.0: needs either entity or on, such as entity: Contact, or ",
         ),
         (
             "{entity: [], fields: Email, how: drop}",
-            "9: protect.0: names no entity: write entity: '*' for all",
+            "9: protect.0: names no entity: to protect all entities, write entity: '*'",
         ),
         ("{entity: A, on: B, fields: Email, how: drop}", "9: protect.0: needs either entity or on"),
         (
@@ -54,7 +54,7 @@ def test_rule_takes_one_name_or_a_list(write: Write) -> None:
             "must be names such as Contact, Invoice__c, Order_Placed__e",
         ),
         ("{on: [a b], fields: A, how: drop}", "must be event types such as salesforce.cdc.Contact.*"),
-        ("{entity: A, fields: data.fields.Email, how: drop}", "leave out data.fields: write Email"),
+        ("{entity: A, fields: data.fields.Email, how: drop}", "must not begin with data.fields: write Email"),
         ("{entity: A, fields: ['Email '], how: drop}", "without white space at the ends"),
         ("{entity: A, data: transaction.key, how: drop}", "must be 'payload', 'transaction.user', "),
         (
@@ -65,7 +65,10 @@ def test_rule_takes_one_name_or_a_list(write: Write) -> None:
             "{entity: A, fields: B, how: mask, normalise: lower}",
             "normalise has an effect only with how: hash, but how is mask",
         ),
-        ("{entity: A, fields: B, how: mask, text: x, keep_length: true}", "leave text out"),
+        (
+            "{entity: A, fields: B, how: mask, text: x, keep_length: true}",
+            "so text has no effect: remove text",
+        ),
         (
             "{entity: A, fields: B, how: mask, keep: 4}",
             "protect.0.keep: no such key; did you mean keep_last? ",

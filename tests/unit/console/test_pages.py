@@ -82,7 +82,7 @@ def test_setting_that_would_open_the_console_is_refused(console: dict[str, objec
 
 def test_name_from_a_proxy_needs_a_token() -> None:
     """Otherwise everybody could give any name."""
-    with pytest.raises(ValueError, match="also set a token"):
+    with pytest.raises(ValueError, match="set token, and let the proxy"):
         AdminSettings.model_validate({"console": {"trusted_header": "X-Auth-User"}})
 
 
