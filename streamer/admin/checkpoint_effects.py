@@ -66,14 +66,15 @@ def _repeated_since(order: PositionOrder, move: Move, channel: Channel, now: flo
 
 def _of_place(order: PositionOrder, move: Move, checkpoint: Checkpoint | None) -> Iterator[str]:
     if checkpoint is None:
-        yield "The log has no checkpoint of this channel: Streamer has not read it yet."
+        yield "The log has no checkpoint of this channel, because Streamer has not read the channel yet."
     elif move.lost_from is not None:
         yield f"The log is complete up to {_time(move.lost_from)}."
     yield f"Reading continues {move.detail}."
     if order.place is ChannelPosition.REPLAY_ID and checkpoint is not None:
         yield (
-            "Replay ids can't be compared. If this id is before the log's position, nothing changes. If "
-            "this id is after the log's position, the events between them are lost."
+            "Streamer can't compare replay ids. If this id is before the log's position, nothing "
+            "changes. If this id is after the log's position, the events between the two positions are "
+            "lost."
         )
 
 
@@ -81,8 +82,8 @@ def _of_repetition(order: PositionOrder, repeats: JsonObject | None) -> Iterator
     if repeats is not None:
         yield (
             f"Repeated: the events that Salesforce retains since {repeats['since'][:19]}Z; the log holds "
-            f"at most {repeats['events']:,} of them. They are appended again with the same ids. Each "
-            "subscriber gets them again, with the same idempotency keys."
+            f"at most {repeats['events']:,} of these events. Streamer appends these events again with the "
+            "same ids. Each subscriber gets the events again, with the same idempotency keys."
         )
     elif not order.repeat:
         yield "Repeated: nothing. Streamer skips events that the log already holds."
@@ -95,8 +96,8 @@ def _of_loss(order: PositionOrder, move: Move, channel: Channel, *, is_repaired:
             yield "Lost: nothing."
         else:
             yield (
-                "Lost: the events in between, if that id is after the log's position. Then a continuity "
-                "record describes the loss."
+                "Lost: if the replay id is after the log's position, the events between the two "
+                "positions. Then a continuity record describes the loss."
             )
         return
     begin = _time(move.lost_from) if move.lost_from is not None else "the beginning"
@@ -107,12 +108,12 @@ def _of_loss(order: PositionOrder, move: Move, channel: Channel, *, is_repaired:
             f"{hours}."
         )
     elif order.place is ChannelPosition.REPLAY_ID:
-        yield f"Lost: any events between {begin} and that id."
+        yield f"Lost: any events between {begin} and the replay id."
     else:
         yield f"Lost: events between {begin} and {_time(move.lost_until)} that the log does not hold yet."
     yield "A continuity record describes the loss (`streamer continuity list`)."
     if is_repaired:
-        yield "Streamer then reads the records that have changed since from the org."
+        yield "Streamer then reads from the org the records that have changed since the loss."
     elif _has_records(channel):
         yield (
             "Streamer does not read the lost events again. `streamer snapshot start` publishes the "
@@ -126,13 +127,13 @@ def _of_cost(move: Move) -> Iterator[str]:
     )
     if reads_all:
         yield (
-            "For this move, Salesforce sends all retained events, and each counts against the day's "
-            "delivered events."
+            "For this move, Salesforce sends all retained events. Each event counts against the org's "
+            "daily limit of delivered events."
         )
     if move.with_snapshot:
         yield (
-            "Then Streamer reads all records of the channel's entities, because the channel's start "
-            "asks for a snapshot."
+            "Then Streamer reads all records of the channel's entities, because the channel's setting "
+            "`start` is snapshot."
         )
 
 
@@ -179,7 +180,10 @@ async def _awaited(context: AdminContext, order: PositionOrder) -> ContinuityRec
             elif is_shown:
                 raise ApiError(
                     409,
-                    f"{order.id} was cancelled or replaced before it was carried out: see `streamer audit`.",
+                    (
+                        f"An operator cancelled or replaced the order {order.id} before a process carried it "
+                        "out: see `streamer audit`."
+                    ),
                 )
     return None
 

@@ -50,9 +50,9 @@ def _id_of_integer(text: str) -> ReplayId:
     if not _ID_INTEGER.fullmatch(text):
         raise ApiError(
             400,
-            "replay_id: must be an integer of at most 19 digits, without zeros in front: the channel is "
-            f"read over CometD. {_SEE} For new events use `--latest`, and for all retained events "
-            "`--earliest`.",
+            "replay_id: must be an integer of at most 19 digits without leading zeros, because Streamer "
+            f"reads the channel over CometD. {_SEE} For new events use `--latest`, and for all retained "
+            "events `--earliest`.",
         )
     return ReplayId(text.encode())
 
@@ -65,12 +65,16 @@ def _id_of_bytes(text: str) -> ReplayId:
     if text.startswith(_BASE64) and 0 < len(replay_id) <= LONGEST_REPLAY_ID:
         if is_of_cometd(replay_id):
             raise ApiError(
-                400, f"{_expected_form()} These bytes are the digits of a CometD replay id. {_SEE}"
+                400, f"{_expected_form()} The given bytes are the digits of a CometD replay id. {_SEE}"
             )
         return replay_id
     if 0 < len(replay_id) <= LONGEST_REPLAY_ID and not text.isdigit():
         raise ApiError(
-            400, f"{_expected_form()} If the text is the id's Base64, write {_BASE64}{text}. {_SEE}"
+            400,
+            (
+                f"{_expected_form()} If the given text is the replay id in Base64, write {_BASE64}{text}. "
+                f"{_SEE}"
+            ),
         )
     raise ApiError(400, f"{_expected_form()} {_SEE}")
 
@@ -193,7 +197,9 @@ class CheckpointResource:
         """
         orders = await self._orders(asked.channel)
         if not orders:
-            raise ApiError(404, "No order waits for this channel: see `streamer checkpoint list`.")
+            raise ApiError(
+                404, "No order waits for this channel; `streamer checkpoint list` shows the waiting orders."
+            )
         for order in orders:
             await self._end(order, asked.by)
         return {"cancelled": [order_json(each) for each in orders]}
@@ -232,25 +238,31 @@ class CheckpointResource:
             return channels[path]
         if ChannelKind.of(path) is ChannelKind.OUTBOUND:
             raise ApiError(
-                400, "Outbound messages have no position: Salesforce repeats unacknowledged messages."
+                400,
+                (
+                    "A channel of outbound messages has no position, because Salesforce repeats "
+                    "unacknowledged messages."
+                ),
             )
         known = ", ".join(channels) or "none"
-        raise ApiError(404, f"No channel has that path; configured: {known}.")
+        raise ApiError(404, f"No configured channel has this path; configured channels: {known}.")
 
     def _order(self, asked: PositionRequest, rules: ChannelSettings) -> PositionOrder:
         now = self.context.clock.now()
         since = asked.since.timestamp() if asked.since else None
         if (since is not None) is not (asked.place is ChannelPosition.SINCE):
-            raise ApiError(400, "since: required if `place` is since, and not allowed otherwise.")
+            raise ApiError(400, "since: is required if `place` is since, and is not allowed otherwise.")
         if since is not None and not 0 < since <= now + CLOCKS_DIFFER_S:
             raise ApiError(400, "since: must be a time since 1970 that is not in the future.")
         if (asked.replay_id is not None) is not (asked.place is ChannelPosition.REPLAY_ID):
-            raise ApiError(400, "replay_id: required if `place` is replay_id, and not allowed otherwise.")
+            raise ApiError(
+                400, "replay_id: is required if `place` is replay_id, and is not allowed otherwise."
+            )
         if asked.repeat and asked.place not in _REPEATED:
             raise ApiError(
                 400,
-                "repeat: works only with the earliest event or a time. For a replay id, Streamer does not "
-                "know which events it would repeat; new events repeat nothing.",
+                "repeat: works only if `place` is earliest or since. After a replay id, Streamer does "
+                "not know which events it repeats; with new events, there is nothing to repeat.",
             )
         return PositionOrder(
             id=PositionOrder.new_id(),

@@ -120,7 +120,9 @@ class DaemonState(Protocol):
 MOST_SEARCHES = 4
 """Largest number of simultaneous searches for events in one process. A search needs some MB and a thread."""
 _SWITCHBOARD_TIMEOUT_S = 5.0
-_NOT_OPEN = "The log is not open: the daemon is starting, stopping or waiting for the log; see /readyz."
+_NOT_OPEN = (
+    "The log is not open, because the daemon is starting, stopping or waiting for the log; see /readyz."
+)
 
 
 def _at_once(_board: ControlState) -> bool:
@@ -172,7 +174,10 @@ class AdminContext:
     def searching(self) -> Iterator[None]:
         """Reserve one of the searches for events. Raises `ApiError` 409 while too many searches run."""
         if self._searches >= MOST_SEARCHES:
-            raise ApiError(409, f"{MOST_SEARCHES} searches already run in this process: try again later.")
+            raise ApiError(
+                409,
+                f"This process already runs {MOST_SEARCHES} searches, which is the limit: try again later.",
+            )
         self._searches += 1
         try:
             yield
@@ -203,7 +208,7 @@ class AdminContext:
         subscribers = self.daemon.plan.settings.subscribers
         if name not in subscribers:
             known = ", ".join(sorted(subscribers)) or "none"
-            raise ApiError(404, f"No subscriber has that name; configured: {known}.")
+            raise ApiError(404, f"No configured subscriber has this name; configured subscribers: {known}.")
         return subscribers[SubscriberName(name)]
 
     async def control_state(self, until: Callable[[ControlState], bool] = _at_once) -> ControlState:
@@ -224,4 +229,4 @@ class AdminContext:
                 f"The log did not answer within {_SWITCHBOARD_TIMEOUT_S:g} s. A change that you just "
                 "requested can still take effect."
             ) from None
-        raise LogUnavailable("The log was closed: the daemon is stopping.")
+        raise LogUnavailable("The log is closed, because the daemon is stopping.")

@@ -33,7 +33,7 @@ from streamer.events import ContinuityRecord, HoleCause, JsonObject, Repair
 _FORECAST_WITHIN_S = 60.0
 _FORMER_SNAPSHOTS = 10
 _NOT_READ = (
-    "this process does not read Salesforce, or has not logged in yet: ask the admin API of a process "
+    "this process does not read Salesforce, or has not logged in yet: use the admin API of a process "
     "that reads Salesforce"
 )
 _log = structlog.get_logger()
@@ -52,7 +52,7 @@ async def forecast_json(
     try:
         found = await _forecast_in_time(context, context.forecaster, order)
     except RecordsRefused as error:
-        raise ApiError(400, f"Salesforce would refuse this snapshot: {error}.") from None
+        raise ApiError(400, f"Salesforce refuses this snapshot: {error}.") from None
     except TimeoutError:
         return _forecast_json(
             None, None, f"Salesforce did not count the records within {_FORECAST_WITHIN_S:.0f} s"
@@ -166,8 +166,8 @@ class SnapshotResource:
             if _means_the_same(order, other) and await self._is_under_way(other):
                 raise ApiError(
                     409,
-                    f"Snapshot {other.id} of the same records is running or waiting: wait for its end, or "
-                    f"cancel it with `streamer snapshot cancel {other.id}`.",
+                    f"Snapshot {other.id} of the same records is running or waiting: wait for the end of "
+                    f"that snapshot, or cancel it with `streamer snapshot cancel {other.id}`.",
                 )
         if asked.dry_run:
             forecast = await forecast_json(self.context, order, (await self._records()).values())
@@ -184,7 +184,7 @@ class SnapshotResource:
         # Salesforce's names ignore case, but event types do not.
         entity = changed_entity(channel) or asked.entity
         if mistake := snapshot_mistake(channel, entity, asked.where, asked.fields):
-            raise ApiError(400, f"This snapshot is impossible: {mistake}.")
+            raise ApiError(400, f"Streamer can't make this snapshot: {mistake}.")
         now = self.context.clock.now()
         since = asked.since.timestamp() if asked.since else None
         if since is not None and not 0 <= since <= now + CLOCKS_DIFFER_S:
@@ -205,9 +205,11 @@ class SnapshotResource:
         order = (await self.context.control_state()).snapshots.get(id_)
         record = (await self._records()).get(id_)
         if order is None and record is None:
-            raise ApiError(404, "No snapshot has that id: see `streamer snapshot list`.")
+            raise ApiError(404, "No snapshot has this id; `streamer snapshot list` shows the snapshots.")
         if order is None or _is_final(record):
-            raise ApiError(409, f"Snapshot {id_} has ended: see `streamer snapshot list`.")
+            raise ApiError(
+                409, f"Snapshot {id_} has already ended; `streamer snapshot list` shows the result."
+            )
         if order.wanted is Wanted.CANCELLED:
             raise ApiError(409, f"Snapshot {id_} was cancelled by {order.by}: start a new snapshot.")
         changed = replace(order, wanted=wanted, by=asked.by, at=self.context.clock.now())
@@ -239,7 +241,7 @@ class SnapshotResource:
         order = (await self.context.control_state()).snapshots.get(id_)
         record = (await self._records()).get(id_)
         if order is None and record is None:
-            raise ApiError(404, "No snapshot has that id: see `streamer snapshot list`.")
+            raise ApiError(404, "No snapshot has this id; `streamer snapshot list` shows the snapshots.")
         return json_response(snapshot_json(order, record))
 
     async def _start(self, request: web.Request) -> web.Response:
@@ -280,30 +282,32 @@ def snapshot_channel(entity: str, asked: str | None, paths: Sequence[str]) -> st
     if custom:
         raise ApiError(
             400,
-            f"No configured channel carries only this object, and {_ALL_CHANGES} is not configured: choose "
-            f"the channel for the records: {', '.join(custom)}.",
+            f"No configured channel carries only this object, and {_ALL_CHANGES} is not configured: name "
+            f"the channel in which Streamer publishes the records, one of {', '.join(custom)}.",
         )
     carried = ", ".join(of_changes) or "none"
     raise ApiError(
         400,
-        "No configured channel carries the changes of this object, so its snapshot would be outdated at "
-        f"once: configure the object's channel; configured channels with changes: {carried}.",
+        "No configured channel carries the changes of this object, so later changes would be missing "
+        f"after the snapshot: configure the object's channel. Configured channels of changes: {carried}.",
     )
 
 
 def _checked(entity: str, path: str, paths: Sequence[str]) -> str:
     if path not in paths:
         known = ", ".join(paths) or "none"
-        raise ApiError(404, f"No channel has that path; configured: {known}.")
+        raise ApiError(404, f"No configured channel has this path; configured channels: {known}.")
     if ChannelKind.of(path) is not ChannelKind.CHANGES:
         raise ApiError(
             400,
-            f"{path} carries no changes of records: only channels of Change Data Capture (/data/…) have "
-            "snapshots, not platform events, PushTopics, generic channels or outbound messages.",
+            f"{path} carries no changes of records: name a channel of Change Data Capture (/data/…). "
+            "Platform events, PushTopics, generic channels and outbound messages have no snapshots.",
         )
     carried = changed_entity(path)
     if carried is not None and not _is_named(entity, carried):
-        raise ApiError(400, f"{path} carries only {carried}: name another channel, or no channel.")
+        raise ApiError(
+            400, f"{path} carries only the changes of {carried}: name another channel, or name no channel."
+        )
     return path
 
 

@@ -107,8 +107,8 @@ class LetterResource:
                 return letter_detail(letter)
         raise ApiError(
             404,
-            f"No dead letter has the id {id_}: see `streamer deadletters list`. Perhaps it was redriven or "
-            "discarded.",
+            f"No dead letter has the id {id_}. Perhaps the dead letter was redriven or discarded; "
+            "`streamer deadletters list` shows the remaining dead letters.",
         )
 
     async def discard(self, asked: Chosen) -> JsonObject:
@@ -124,7 +124,13 @@ class LetterResource:
             # Counting many dead letters takes a while, and an operator can order a redrive during
             # this time.
             if (await self.context.control_state()).redrives.keys() - {order.id for order in orders}:
-                raise ApiError(409, "A redrive was ordered during the count: send the request again.")
+                raise ApiError(
+                    409,
+                    (
+                        "An operator ordered a redrive while Streamer counted the dead letters: send the "
+                        "request again."
+                    ),
+                )
             await self._discard_all(ids, asked, {"meant": filter_json(meant)})
         return {**counts.as_json(), "until": rfc3339(meant.failed_before or now), "dry_run": asked.dry_run}
 

@@ -61,7 +61,7 @@ class WrongTokens:
         left = self._peers[peer].until - self.clock.monotonic() if peer in self._peers else 0.0
         if left > 0:
             self._note(peer)
-            raise ApiError(429, f"Too many wrong tokens came from {peer}: wait {left:.0f} s.")
+            raise ApiError(429, f"{peer} sent too many wrong tokens: wait {left:.0f} s.")
 
     def wrong(self, peer: str) -> None:
         """Count a wrong token of `peer`."""

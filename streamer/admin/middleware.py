@@ -30,10 +30,10 @@ INTERNAL_ERROR = "Internal error; see Streamer's log output."
 
 _READING = frozenset({"GET", "HEAD"})
 _STATUS_SENTENCES = {
-    404: "There is nothing at this path.",
-    405: "This path does not support this method.",
-    413: "The body is too large.",
-    503: "Too many requests are running: try again in a second.",
+    404: "The daemon serves nothing at this path.",
+    405: "This path does not support the request's method.",
+    413: "The request's body is too large.",
+    503: "The daemon is answering too many requests: try again in a second.",
 }
 
 
@@ -92,7 +92,7 @@ def status_and_sentence(error: Exception) -> tuple[int, str]:
         case ValidationError():
             return 400, first_mistake(error)
         case web.RequestPayloadError():
-            return 400, "The body does not match its headers."
+            return 400, "The request's body does not match its headers."
         case web.HTTPException():
             return error.status, _STATUS_SENTENCES.get(error.status, f"{error.reason}.")
         case StreamerError():
@@ -117,7 +117,7 @@ def _check_token(request: web.Request, right: AccessRight | None) -> None:
         )
     if right is AccessRight.READ and request.method not in _READING:
         raise ApiError(
-            403, "The token in admin.reader_token only reads: a change needs the token in admin.token."
+            403, "The token in admin.reader_token permits no changes: use the token in admin.token."
         )
 
 

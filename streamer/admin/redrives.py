@@ -25,7 +25,7 @@ from streamer.controls import (
 from streamer.dispatch.redrive import LetterPlaces, PlacedLetter, pages, superseded
 from streamer.events import JsonObject, LetterHead, SubscriberName
 
-_REMEDY = "narrow the filter, such as by time, or include superseded dead letters."
+_REMEDY = "narrow the filter, for example by time, or include superseded dead letters."
 _log = structlog.get_logger()
 
 
@@ -62,7 +62,8 @@ class RedrivePreview:
         """Return the superseded ids that an order skips. Raises `ApiError` if there are too many ids."""
         if sum(map(len, self.superseded)) > MAX_SKIPPED_CHARACTERS:
             raise ApiError(
-                409, f"{len(self.superseded)} superseded dead letters are too many for one order: {_REMEDY}"
+                409,
+                (f"{len(self.superseded)} superseded dead letters are too many for one redrive: {_REMEDY}"),
             )
         return self.superseded
 
@@ -259,7 +260,11 @@ def _open(board: ControlState, id_: str) -> Redrive:
     if id_ not in board.redrives:
         known = ", ".join(sorted(board.redrives)) or "none"
         raise ApiError(
-            404, f"No open redrive has that id. Perhaps it has ended: see `streamer audit`. Open: {known}."
+            404,
+            (
+                "No open redrive has this id. Perhaps the redrive has ended: see `streamer audit`. Open "
+                f"redrives: {known}."
+            ),
         )
     return board.redrives[id_]
 

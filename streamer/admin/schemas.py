@@ -28,7 +28,7 @@ def conflict(redrive: Redrive, what: str) -> ApiError:
     whose = redrive.letters.subscriber or redrive.letters.channel or "all subscribers"
     return ApiError(
         409,
-        f"Redrive {redrive.id} of {whose} {what}: wait for its end, or cancel it with "
+        f"Redrive {redrive.id} of {whose} {what}: wait for the end of that redrive, or cancel it with "
         f"`streamer deadletters cancel {redrive.id}`.",
     )
 
@@ -196,7 +196,7 @@ async def body_of(request: web.Request, kind: type[_Model]) -> _Model:
     try:
         body = await request.read()
     except ConnectionError:
-        raise ApiError(400, "The body is incomplete.") from None
+        raise ApiError(400, "The request's body is incomplete.") from None
     return kind.model_validate_json(body or b"{}")
 
 

@@ -56,7 +56,7 @@ class SupportResource:
 
     async def _report(self, _request: web.Request) -> web.Response:
         if self.context.diagnose is None:
-            raise ApiError(503, "The process does not serve its state yet: try again later.")
+            raise ApiError(503, "The daemon is starting, and can't answer yet: try again later.")
         return json_response(await self.context.diagnose())
 
 

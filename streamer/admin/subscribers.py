@@ -143,12 +143,20 @@ class SubscriberResource:
         board = await self.context.control_state()
         if board.pauses(name):
             raise ApiError(
-                409, f"{name} is paused, so a probe would not deliver: resume the subscriber instead."
+                409,
+                (
+                    f"{name} is paused, and a probe delivers nothing during a pause: resume the "
+                    "subscriber instead."
+                ),
             )
         dispatcher = self.context.daemon.dispatchers.get(name)
         if dispatcher is None:
             raise ApiError(
-                409, f"{name} does not deliver in this process: ask a process that delivers to it."
+                409,
+                (
+                    f"This process does not deliver to {name}: send the request to a process that "
+                    f"delivers to {name}."
+                ),
             )
         hindrance = dispatcher.status.hindrance
         await self.context.log.controls.note(self._audit(name, "subscriber.probed", asked.by, hindrance))

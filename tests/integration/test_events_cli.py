@@ -111,7 +111,7 @@ async def test_story_tells_what_became_of_each_event(tmp_path: Path) -> None:
 
     assert listed.count(ORDER) == 2
     assert "Only a part of the log" in listed
-    assert (unknown.status, "holds neither an event nor a dead letter with that id" in unknown.error) == (
+    assert (unknown.status, "holds neither an event nor a dead letter with this id" in unknown.error) == (
         1,
         True,
     )

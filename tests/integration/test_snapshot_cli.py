@@ -46,7 +46,7 @@ async def test_snapshot_is_forecast_by_the_org_itself(tmp_path: Path) -> None:
             for place, arguments in mistakes.items():
                 refused = await start(daemon, *arguments, "--yes")
                 assert refused.exit_code == 1, refused.output
-                assert f"Salesforce would refuse this snapshot: {place}" in " ".join(refused.output.split())
+                assert f"Salesforce refuses this snapshot: {place}" in " ".join(refused.output.split())
             await until(
                 lambda: daemon.observers.metrics.registry.get_sample_value(
                     "streamer_org_limit_remaining", {"limit": "DailyApiRequests"}

@@ -27,7 +27,7 @@ class AccountState(StrEnum):
     NOT_FORWARDED = "not_forwarded"
     """No subscriber before this subscriber has forwarded the event."""
     UNKNOWN = "unknown"
-    """The log no longer holds the event, and has no record of it at this subscriber."""
+    """The log no longer holds the event, and has no record of its outcome at this subscriber."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,18 +130,20 @@ def account_json(evidence: Evidence) -> JsonObject:
 def _parked(evidence: Evidence, lane: ParkedLane) -> Account:
     setback, logged = lane.setback, evidence.logged
     tried = f"{_counted(setback.attempts, 'attempt')} failed since {_at(setback.first_failed_at)}"
-    last = f"the last error: {setback.last_error}"
+    last = f"the last error was: {setback.last_error}"
     account = Account(state=AccountState.PARKED)
     if logged is not None and lane.offsets and lane.offsets[0] == logged.entry.offset:
-        account.said.append(f"Parked: {tried}; {last}.")
+        account.said.append(f"The event is parked: {tried}; {last}.")
     else:
         first = f"event {evidence.head.event.id}" if evidence.head else "an earlier event"
-        account.said.append(f"Parked behind {first} of the same key. {tried.capitalize()}; {last}.")
-    account.said.append(f"The next attempt follows at {_at(setback.due_at)}.")
+        account.said.append(
+            f"The event is parked behind {first} of the same key. {tried.capitalize()}; {last}."
+        )
+    account.said.append(f"The next attempt is at {_at(setback.due_at)}.")
     account.said += _hold_reasons(evidence)
     account.next_steps.append(
-        "Fix the cause. The next attempt follows automatically. "
-        f"`streamer parked list {evidence.name}` shows the parked keys."
+        "Fix the cause of the error. Streamer makes the next attempt automatically. `streamer parked "
+        f"list {evidence.name}` shows the parked keys."
     )
     return account
 
@@ -149,7 +151,12 @@ def _parked(evidence: Evidence, lane: ParkedLane) -> Account:
 def _set_aside(evidence: Evidence) -> Account:
     letter = max(evidence.letters, key=lambda each: each.failed_at)
     spent = f" after {_counted(letter.attempts, 'attempt')}" if letter.attempts else ""
-    said = [f"Dead letter since {_at(letter.failed_at)}{spent} ({letter.reason}): {letter.error}"]
+    said = [
+        (
+            f"The event has been a dead letter since {_at(letter.failed_at)}{spent} ({letter.reason}): "
+            f"{letter.error}"
+        )
+    ]
     if letter.first_error and letter.first_error != letter.error:
         said.append(f"The first attempt failed at {_at(letter.first_failed_at)}: {letter.first_error}")
     if letter.hint:
@@ -159,15 +166,18 @@ def _set_aside(evidence: Evidence) -> Account:
         said=said,
         next_steps=[
             f"`streamer deadletters show '{letter.id}'` shows the target's answer.",
-            f"After fixing the cause: `streamer deadletters redrive '{letter.id}'`.",
+            (
+                "Fix the cause of the error. Then deliver the event again with `streamer deadletters redrive "
+                f"'{letter.id}'`."
+            ),
         ],
     )
 
 
 def _delivered(evidence: Evidence) -> Account:
     said = [
-        f"Delivered at {_at(each.delivered_at)} in {_counted(each.attempts, 'attempt')}; the last took "
-        f"{each.seconds:.3f} s."
+        f"Delivered at {_at(each.delivered_at)} in {_counted(each.attempts, 'attempt')}; the last attempt "
+        f"took {each.seconds:.3f} s."
         for each in evidence.receipts
     ]
     return Account(state=AccountState.DELIVERED, said=said)
@@ -175,11 +185,14 @@ def _delivered(evidence: Evidence) -> Account:
 
 def _without_record(evidence: Evidence) -> Account:
     if not evidence.is_selected:
-        return Account(state=AccountState.FILTERED, said=[f"Not selected: {evidence.verdict.why}."])
+        return Account(
+            state=AccountState.FILTERED,
+            said=[f"The subscriber does not select the event: {evidence.verdict.why}."],
+        )
     if evidence.logged is None and evidence.after:
         return _not_forwarded(evidence)
     if evidence.logged is None:
-        said = "The log no longer holds the event, and has no record of it at this subscriber."
+        said = "The log no longer holds the event, and has no record of its outcome at this subscriber."
         return Account(state=AccountState.UNKNOWN, said=[said])
     if not evidence.is_settled:
         return _waiting(evidence, evidence.logged)
@@ -189,21 +202,25 @@ def _without_record(evidence: Evidence) -> Account:
 def _not_forwarded(evidence: Evidence) -> Account:
     before = ", ".join(evidence.after)
     why = evidence.verdict.why
-    said = f"Not forwarded by {before}, which this subscriber comes after"
+    said = f"This subscriber waits for {before}, which did not forward the event"
     return Account(
         state=AccountState.NOT_FORWARDED,
         said=[f"{said}: {why}." if why else f"{said}."],
-        next_steps=[f"See the event's outcome at {before}."],
+        next_steps=[f"Look at the event's outcome at {before}."],
     )
 
 
 def _waiting(evidence: Evidence, logged: LoggedEvent) -> Account:
     if evidence.progress is None:
-        said = "Waiting: the subscriber has recorded no progress here yet."
+        said = "The event waits: the subscriber has recorded no progress in this partition yet."
         return Account(state=AccountState.WAITING, said=[said, *_hold_reasons(evidence)])
     behind = logged.entry.offset - evidence.progress.next_offset
-    where = "next in the partition" if behind <= 0 else f"at most {_counted(behind, 'event')} before it"
-    account = Account(state=AccountState.WAITING, said=[f"Waiting: not settled yet, {where}."])
+    where = (
+        "it is the next event in the partition"
+        if behind <= 0
+        else f"at most {_counted(behind, 'event')} of the partition come first"
+    )
+    account = Account(state=AccountState.WAITING, said=[f"The event waits: {where}."])
     account.said += _hold_reasons(evidence)
     if not evidence.verdict.matches and not evidence.verdict.error:
         account.said.append(f"The subscriber will filter out the event: {evidence.verdict.why}.")
@@ -217,30 +234,45 @@ def _settled(evidence: Evidence) -> Account:
     if verdict.absent and not verdict.matches:
         names = ", ".join(verdict.absent)
         said = (
-            f"Settled without a record. The expressions read {names}, whose value of that time the log "
-            "does not keep. So the event was filtered out, skipped or delivered."
+            "The event is settled, but the log has no record of its outcome. The subscriber's "
+            f"expressions read {names}, and the log does not keep the values at that time. So the event "
+            "was filtered out, skipped or delivered."
         )
         return Account(state=AccountState.SETTLED, said=[said])
     if verdict.error:
-        said = f"Settled without a record, although an expression fails on the event: {verdict.error}."
-        kept = "The dead letter was redriven or discarded, or the expressions have changed since."
+        said = (
+            "The event is settled, but the log has no record of its outcome. An expression fails on the "
+            f"event: {verdict.error}."
+        )
+        kept = (
+            "So the event's dead letter was redriven or discarded, or the expressions have changed since "
+            "the event was settled."
+        )
         return Account(state=AccountState.SETTLED, said=[said, kept])
     if not verdict.matches:
-        said = f"Filtered out: {verdict.why}."
+        said = f"The event was filtered out: {verdict.why}."
         return Account(
-            state=AccountState.FILTERED, said=[said, "This verdict follows from today's configuration."]
+            state=AccountState.FILTERED,
+            said=[
+                said,
+                (
+                    "This reason comes from today's configuration, which can differ from the configuration "
+                    "at that time."
+                ),
+            ],
         )
     if evidence.keeps_receipts:
         said = (
-            "Settled without a receipt: the plugin skipped the event, its dead letter was discarded, its "
-            "receipt has expired, or the event is older than the subscriber."
+            "The event is settled, but the log has no receipt: the plugin skipped the event, the event's "
+            "dead letter was discarded, the receipt has expired, or the event is older than the "
+            "subscriber."
         )
         return Account(state=AccountState.SETTLED, said=[said])
     said = (
-        "Settled: delivered, skipped by the plugin, or older than the subscriber. The log does not show "
-        "the reason, because this subscriber keeps no receipts."
+        "The event is settled: it was delivered, skipped by the plugin, or older than the subscriber. "
+        "The log does not show which, because this subscriber keeps no receipts."
     )
-    step = f"Set subscribers.{evidence.name}.receipts to true, so that the log records future deliveries."
+    step = f"To record future deliveries in the log, set subscribers.{evidence.name}.receipts to true."
     return Account(state=AccountState.SETTLED, said=[said], next_steps=[step])
 
 
@@ -251,13 +283,13 @@ def _hold_reasons(evidence: Evidence) -> list[str]:
     if control is not None and control.switch == "paused":
         why = f": {control.reason}" if control.reason else ""
         said.append(
-            f"The subscriber has been paused since {_at(control.at)}, by {control.by}{why}. "
-            f"`streamer subscribers resume {evidence.name}` ends the pause."
+            f"{control.by} paused the subscriber at {_at(control.at)}{why}. `streamer subscribers resume "
+            f"{evidence.name}` ends the pause."
         )
     if evidence.status is None:
         said.append(
-            "This process does not deliver to the subscriber. Only a process that delivers to it knows "
-            "the attempts in memory."
+            "This process does not deliver to the subscriber, so it does not know the attempts in "
+            "memory. Ask a process that delivers to the subscriber."
         )
     elif evidence.status.trouble:
         said.append(f"The subscriber has trouble: {evidence.status.trouble}.")
@@ -274,18 +306,22 @@ def _earlier(evidence: Evidence, state: AccountState) -> list[str]:
     said = []
     if state is not AccountState.DELIVERED:
         said += [
-            f"The event was delivered before, at {_at(each.delivered_at)}." for each in evidence.receipts
+            f"The event was also delivered earlier, at {_at(each.delivered_at)}."
+            for each in evidence.receipts
         ]
     if state is not AccountState.DEAD_LETTER:
         said += [
-            f"The event also has a dead letter, since {_at(each.failed_at)}: {each.id}"
+            f"The event also has a dead letter since {_at(each.failed_at)}: {each.id}"
             for each in evidence.letters
         ]
     return said
 
 
 def _redrive_said(order: AuditRecord) -> str:
-    return f"Redrive {order.detail.get('id')} of {_at(order.at)}, by {order.by}, possibly covered the event."
+    return (
+        f"Redrive {order.detail.get('id')}, ordered by {order.by} at {_at(order.at)}, possibly covered "
+        "the event."
+    )
 
 
 def _counted(number: int, name: str) -> str:

@@ -81,7 +81,7 @@ class EventResource:
             raise ApiError(
                 400,
                 f"where: takes longer than {DEADLINE_S:g} s: only {len(answers)} of the {len(events)} "
-                "newest events were tested; narrow the search by type, record or channel.",
+                "newest events were tested. Narrow the search by type, record or channel.",
             )
         shown = [
             followed_json(each) for each, answer in zip(found.events, answers, strict=False) if answer is True

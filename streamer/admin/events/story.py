@@ -139,7 +139,7 @@ class StoryReader:
         return place, await history.at(entry.partition, place.lane.offsets[0])
 
 
-_NO_EVENT = "The event itself: it was unreadable, and the dead letter holds its bytes."
+_NO_EVENT = "The event: Streamer could not read it, and the dead letter holds the event's bytes."
 
 
 def _head(event: Event | None, logged: LoggedEvent | None, letters: Sequence[DeadLetter]) -> JsonObject:
@@ -161,14 +161,14 @@ def _received(event: Event | None, logged: LoggedEvent | None, aside: Iterable[D
     if event is not None:
         said.append(f"Salesforce sent the event at {event.time}, in channel {event.channel}.")
         if isinstance(redriven := event.data.get("redriven"), dict):
-            said.append(f"Ingest read the event again from a dead letter, at {redriven.get('redriven_at')}.")
+            said.append(f"Ingest read the event again from a dead letter at {redriven.get('redriven_at')}.")
     if logged is not None:
         entry = logged.entry
         place = f"{entry.partition.topic}, partition {entry.partition.number}, offset {entry.offset}"
         at = optional_time(logged.appended_at)
-        said.append(f"Appended to the log{f' at {at[:19]}Z' if at else ''}: {place}.")
+        said.append(f"Ingest appended the event to the log{f' at {at[:19]}Z' if at else ''}: {place}.")
     elif event is not None:
-        said.append("The log no longer holds the event, or never held it.")
+        said.append("The log no longer holds the event, or the event never arrived.")
     said += [
         f"Ingest set the event aside at {rfc3339(each.failed_at)[:19]}Z ({each.reason}): {each.error}"
         for each in aside
@@ -197,24 +197,29 @@ def _can_have_covered(record: AuditRecord, name: SubscriberName, event: Event) -
 
 def _not_kept(kept: Kept, accounts: Sequence[Evidence]) -> Iterable[str]:
     if kept.logged is not None and kept.logged.appended_at is None:
-        yield "The time of the append: records of this log have the time of their event."
+        yield "The time of the append: the records of this log carry the time of their event instead."
     silent = [each.name for each in accounts if not each.keeps_receipts]
     if silent:
         yield f"Deliveries of subscribers without `receipts`: {', '.join(silent)}."
     if not kept.has_all_receipts:
-        yield "Receipts from much later: more receipts follow the event than one request searches."
+        yield (
+            "Receipts that the log got much later: one request searches only a limited number of receipts."
+        )
     yield (
-        "Details of attempts, except their number and the first and last errors. Attempts in memory are "
-        "recorded later."
+        "Details of the attempts, except their number, the first error and the last error. The log does "
+        "not record attempts in memory yet."
     )
-    yield "The reason why an event was filtered out: the reason shown follows from today's configuration."
+    yield (
+        "The reason why a subscriber filtered out the event at that time: the shown reason comes from "
+        "today's configuration."
+    )
     yield "Dead letters that were redriven or discarded; `streamer audit` shows the orders."
 
 
 def _not_found(found: FoundEvents) -> str:
     if found.is_whole:
         return (
-            "The log holds neither an event nor a dead letter with that id: perhaps the event never "
+            "The log holds neither an event nor a dead letter with this id. Perhaps the event never "
             "arrived (see `streamer continuity list`), or its retention is over."
         )
     back = "" if found.reached is None else f", back to {rfc3339(found.reached)[:19]}Z"

@@ -102,7 +102,7 @@ def compiled_where(expression: str, settings: Settings) -> Admits:
     except ConfigurationError as error:
         raise ApiError(400, f"where: {error}.") from error
     except RecursionError as error:
-        raise ApiError(400, "where: is nested too deeply.") from error
+        raise ApiError(400, "where: is nested too deeply: simplify the expression.") from error
     when = route.when or bool
     return lambda event: bool(evaluated("where", when, event_document(event)))
 
@@ -126,8 +126,8 @@ Wants = Callable[[Event], bool]
 
 _log = structlog.get_logger()
 _OVERDUE = BrokenRoute(
-    f"the time limit of {DEADLINE_S:g} s for where ended before this event was tested: narrow the tail by "
-    "type, record or channel, or simplify the expression"
+    f"the time limit of {DEADLINE_S:g} s for where was over before Streamer tested this event: narrow the "
+    "tail by type, record or channel, or simplify the expression"
 )
 
 
@@ -239,7 +239,10 @@ class Tail:
         if len(self._clients) >= MOST_CLIENTS:
             raise ApiError(
                 409,
-                f"{MOST_CLIENTS} clients already follow the log of this process: close one of them first.",
+                (
+                    f"{MOST_CLIENTS} clients already follow the log of this process, which is the limit: "
+                    "close another client first."
+                ),
             )
         client = TailClient(wants, self._clock, where)
         self._clients.append(client)
@@ -276,7 +279,12 @@ class Tail:
             except StreamerError as error:
                 self._is_following = False
                 _log.warning("tail.interrupted", reason=str(error))
-                self._tell(trouble=f"{error}. Events that are appended before reading resumes are not shown.")
+                self._tell(
+                    trouble=(
+                        f"{error}. The tail does not show events that are appended before the log can "
+                        "be read again."
+                    )
+                )
             except Exception:  # noqa: BLE001 - logged with its traceback
                 # Clients must not wait for a reader that has ended.
                 _log.exception("tail.failed")

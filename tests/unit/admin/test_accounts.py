@@ -53,52 +53,56 @@ AMONG = {
     "lane": (
         evidence(lane=LANE),
         AccountState.PARKED,
-        "Parked: 1 attempt failed since 1970-01-01 00:00:10Z; the last",
+        "The event is parked: 1 attempt failed since 1970-01-01 00:00:10Z; the last",
     ),
     "behind": (
         evidence(lane=LANE, logged=logged(7), head=logged(5)),
         AccountState.PARKED,
-        "Parked behind event 5 of the same key. 1 attempt failed",
+        "The event is parked behind event 5 of the same key. 1 attempt failed",
     ),
     "behind one that is gone": (
         evidence(lane=LANE, logged=logged(7)),
         AccountState.PARKED,
-        "Parked behind an earlier event",
+        "The event is parked behind an earlier event",
     ),
     "when": (evidence(verdict=EXCLUDED), AccountState.FILTERED, 'data.fields.Stage is "Open"'),
     "on": (
         evidence(is_selected=False, verdict=replace(EXCLUDED, why="on selects other types: x")),
         AccountState.FILTERED,
-        "Not selected: on selects other types: x.",
+        "The subscriber does not select the event: on selects other types: x.",
     ),
-    "next": (evidence(progress=SettledOffsets(next_offset=5)), AccountState.WAITING, "next in the partition"),
+    "next": (
+        evidence(progress=SettledOffsets(next_offset=5)),
+        AccountState.WAITING,
+        "next event in the partition",
+    ),
     "later": (
         evidence(progress=SettledOffsets(next_offset=2)),
         AccountState.WAITING,
-        "at most 3 events before it",
+        "at most 3 events of the partition come first",
     ),
-    "not begun": (evidence(progress=None), AccountState.WAITING, "no progress here yet"),
+    "not begun": (evidence(progress=None), AccountState.WAITING, "no progress in this partition yet"),
     "later, and then not": (
         evidence(progress=SettledOffsets(next_offset=2), verdict=EXCLUDED),
         AccountState.WAITING,
         "The subscriber will filter out the event: when does not hold",
     ),
     "silent": (evidence(), AccountState.SETTLED, "keeps no receipts"),
-    "without a receipt": (evidence(keeps_receipts=True), AccountState.SETTLED, "Settled without a receipt"),
+    "without a receipt": (evidence(keeps_receipts=True), AccountState.SETTLED, "the log has no receipt"),
     "broken": (
         evidence(verdict=RouteVerdict(subscriber=NAME, matches=False, error="body fails")),
         AccountState.SETTLED,
-        "an expression fails on the event: body fails",
+        "An expression fails on the event: body fails",
     ),
     "look-ups": (
         evidence(verdict=replace(EXCLUDED, names=GivenNames(more={}, absent=("account",)))),
         AccountState.SETTLED,
-        "The expressions read account, whose value of that time",
+        "The subscriber's expressions read account, and the log",
     ),
     "not forwarded": (
         evidence(after=(SubscriberName("invoice"),), logged=None, verdict=MATCHES),
         AccountState.NOT_FORWARDED,
-        "Not forwarded by invoice",
+        "waits for invoice, which did not forward the event",
     ),
     "gone": (evidence(logged=None), AccountState.UNKNOWN, "no longer holds the event"),
 }
@@ -122,7 +126,7 @@ def test_later_record_counts() -> None:
     assert account_of(redriven).state is AccountState.DELIVERED
     assert "The event also has a dead letter" in " ".join(account_of(redriven).said)
     assert account_of(failed).state is AccountState.DEAD_LETTER
-    assert "The event was delivered before" in " ".join(account_of(failed).said)
+    assert "The event was also delivered earlier" in " ".join(account_of(failed).said)
 
 
 def test_what_holds_the_subscriber_up_is_told() -> None:

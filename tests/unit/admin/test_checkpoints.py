@@ -73,18 +73,20 @@ async def test_effects_are_told_in_words(world: World, known: Checkpoint, ask: A
     world.log.keep([an_event("001A"), an_event("001B")], known, (), ())
     back = await sentences(ask, place="earliest")
     assert "Repeated: nothing. Streamer skips events that the log already holds. Lost: nothing." in back
-    assert "counts against the day's delivered events" in back
+    assert "counts against the org's daily limit of delivered events" in back
     again = await sentences(ask, place="earliest", repeat=True)
     assert "the log holds at most 2 of them" in again
     skip = await sentences(ask, place="latest")
     assert "Lost: events between " in skip
     assert "`streamer snapshot start` publishes the records' present state" in skip
-    assert "Replay ids can't be compared" in await sentences(ask, place="replay_id", replay_id="base64:Bw==")
+    assert "Streamer can't compare replay ids" in await sentences(
+        ask, place="replay_id", replay_id="base64:Bw=="
+    )
     assert "with new events" in await sentences(ask, place="start")
     await world.clock.turn(100 * HOUR_S)
     late = await sentences(ask, place="earliest")
     assert "Salesforce keeps only 72 hours. A continuity record describes the loss" in late
-    assert "Streamer then reads the records that have changed since from the org." in late
+    assert "Streamer then reads from the org the records that have changed since the loss." in late
 
 
 @pytest.mark.usefixtures("known")
@@ -134,10 +136,10 @@ async def test_order_is_written_with_its_audit_and_replaces_the_former(world: Wo
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"place": "since"}, "since: required if `place` is since"),
-        ({"place": "latest", "since": "2025-01-01T00:00:00Z"}, "since: required if `place` is since"),
+        ({"place": "since"}, "since: is required if `place` is since"),
+        ({"place": "latest", "since": "2025-01-01T00:00:00Z"}, "since: is required if `place` is since"),
         ({"place": "since", "since": "2999-01-01T00:00:00Z"}, "not in the future"),
-        ({"place": "replay_id"}, "replay_id: required if `place` is replay_id"),
+        ({"place": "replay_id"}, "replay_id: is required if `place` is replay_id"),
         ({"place": "replay_id", "replay_id": "ü"}, "must be base64:… with 1 to 256 bytes"),
         ({"place": "replay_id", "replay_id": "hello"}, "`streamer checkpoint list` shows the stored ids"),
         ({"place": "replay_id", "replay_id": "base64:!"}, "must be base64:…"),
@@ -146,10 +148,10 @@ async def test_order_is_written_with_its_audit_and_replaces_the_former(world: Wo
         ({"place": "replay_id", "replay_id": "AAAAAAEEtnQAAA=="}, "write base64:AAAAAAEEtnQAAA=="),
         ({"place": "replay_id", "replay_id": "base64:NDI="}, "the digits of a CometD replay id"),
         ({"place": "replay_id", "replay_id": "7"}, "the channel uses the Pub/Sub API"),
-        ({"place": "latest", "repeat": True}, "repeat: works only with"),
+        ({"place": "latest", "repeat": True}, "repeat: works only if"),
         ({"place": "nowhere"}, "place: "),
-        ({"place": "latest", "channel": "/data/Nope"}, "configured: /data/ChangeEvents"),
-        ({"place": "latest", "channel": "/outbound/X"}, "Outbound messages have no position"),
+        ({"place": "latest", "channel": "/data/Nope"}, "configured channels: /data/ChangeEvents"),
+        ({"place": "latest", "channel": "/outbound/X"}, "A channel of outbound messages has no position"),
     ],
 )
 async def test_mistake_in_an_order_is_refused(
@@ -213,7 +215,7 @@ async def answered(world: World, ask: Asking, cause: HoleCause | None) -> tuple[
     [
         (HoleCause.POSITION_SET, 200, None),
         (HoleCause.POSITION_REFUSED, 409, "what came of it"),
-        (None, 409, "was cancelled or replaced"),
+        (None, 409, "cancelled or replaced the order"),
     ],
 )
 async def test_answer_waits_for_the_outcome(

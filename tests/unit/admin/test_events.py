@@ -51,7 +51,7 @@ async def test_searches_at_a_time_are_few(world: World, ask: Asking) -> None:
             under_way.enter_context(world.context.searching())
         for path in ("/events", "/events/1"):
             status, body = await ask.get(path)
-            assert (status, "already run in this process" in body["error"]) == (409, True)
+            assert (status, "searches, which is the limit" in body["error"]) == (409, True)
     assert (await ask.get("/events"))[0] == 200
 
 

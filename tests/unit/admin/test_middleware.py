@@ -84,7 +84,7 @@ async def test_body_that_is_too_large_is_refused(world: World, ask: Asking) -> N
     """Before it is in memory."""
     status, body = await ask.post(PAUSE, reason="x" * LARGEST_BODY)
 
-    assert (status, body["error"]) == (413, "The body is too large.")
+    assert (status, body["error"]) == (413, "The request's body is too large.")
     assert not (await world.context.control_state()).controls
 
 

@@ -158,7 +158,7 @@ def test_rate_is_the_middle_one_of_the_latest_whole_snapshots() -> None:
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"entity": "Kontakt"}, "Salesforce would refuse this snapshot: the object Kontakt: "),
+        ({"entity": "Kontakt"}, "Salesforce refuses this snapshot: the object Kontakt: "),
         ({"entity": "Kontakt"}, "check its API name, and that the user of org.auth can see it."),
         ({"fields": ["Fone"]}, "the fields: Contact has no field Fone that can be selected: correct them"),
         ({"where": "Nome = 1"}, "the condition: unexpected token: Nome = 1: correct it."),

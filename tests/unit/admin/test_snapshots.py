@@ -73,14 +73,14 @@ def test_channel_is_that_of_the_entity(entity: str, asked: str | None, paths: li
         (
             None,
             ["/data/AccountChangeEvent", "/event/Order__e"],
-            "the object's channel; configured channels with changes: /data/Acc",
+            "the object's channel. Configured channels of changes: /data/Acc",
         ),
-        (None, ["/event/Order__e"], "configured channels with changes: none"),
-        (None, ["/data/Sales__chn"], "choose the channel for the records: /data/Sales__chn"),
-        ("/data/X__chn", ["/data/ChangeEvents"], "No channel has that path; configured: /data/ChangeEvents"),
+        (None, ["/event/Order__e"], "Configured channels of changes: none"),
+        (None, ["/data/Sales__chn"], "publishes the records, one of /data/Sales__chn"),
+        ("/data/X__chn", ["/data/ChangeEvents"], "this path; configured channels: /data/ChangeEvents"),
         ("/event/Order__e", ["/event/Order__e"], "/event/Order__e carries no changes of records"),
-        ("/topic/Leads", ["/topic/Leads"], "not platform events, PushTopics, generic channels"),
-        ("/data/AccountChangeEvent", ["/data/AccountChangeEvent"], "carries only Account"),
+        ("/topic/Leads", ["/topic/Leads"], "Platform events, PushTopics, generic channels"),
+        ("/data/AccountChangeEvent", ["/data/AccountChangeEvent"], "carries only the changes of Account"),
     ],
 )  # fmt: skip
 def test_entity_without_a_channel_is_refused(asked: str | None, paths: list[str], sentence: str) -> None:
@@ -119,7 +119,10 @@ async def test_order_is_written_with_its_audit(world: World, ask: Asking) -> Non
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        ({"entity": "Lead", "where": "Name = 'x"}, "This snapshot is impossible: the condition has a text"),
+        (
+            {"entity": "Lead", "where": "Name = 'x"},
+            "Streamer can't make this snapshot: the condition has a text",
+        ),
         ({"entity": "Lead; x"}, "is not a name of an object or a field"),
         ({"entity": "Lead", "fields": ["Name", "name"]}, "a field is named twice"),
         ({}, "entity: "),

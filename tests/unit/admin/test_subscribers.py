@@ -158,7 +158,7 @@ async def test_probe_of_what_can_not_be_tried_is_refused(ask: Asking) -> None:
     await ask.post(f"/subscribers/{TARGET}/pause")
     paused = await ask.post(f"/subscribers/{TARGET}/probe")
 
-    assert (elsewhere[0], "does not deliver in this process" in elsewhere[1]["error"]) == (409, True)
+    assert (elsewhere[0], "This process does not deliver to" in elsewhere[1]["error"]) == (409, True)
     assert (paused[0], "resume the subscriber instead" in paused[1]["error"]) == (409, True)
 
 
@@ -168,7 +168,7 @@ async def test_unknown_subscriber_is_refused_with_the_known_names(ask: Asking, w
     status, body = await ask.post(f"/subscribers/sales/{what}")
 
     assert status == 404
-    assert body["error"] == "No subscriber has that name; configured: idle, target."
+    assert body["error"] == "No configured subscriber has this name; configured subscribers: idle, target."
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,11 @@ async def test_parked_keys_are_listed_with_their_errors(world: World, ask: Askin
 @pytest.mark.parametrize(
     ("query", "status", "sentence"),
     [
-        ("subscriber=sales", 404, "No subscriber has that name; configured: idle, target."),
+        (
+            "subscriber=sales",
+            404,
+            "No configured subscriber has this name; configured subscribers: idle, target.",
+        ),
         ("first=0", 400, "first: must be at least 1"),
         ("first=100000", 400, "first: must be at most 1000"),
         ("last=1", 400, "last: no such key"),

@@ -171,7 +171,7 @@ async def test_clients_are_few() -> None:
     contexts = [tail.client(every) for _ in range(MOST_CLIENTS)]
     for each in contexts:
         each.__enter__()
-    with pytest.raises(ApiError, match="close one of them first"), tail.client(every):
+    with pytest.raises(ApiError, match="close another client first"), tail.client(every):
         pass
     for each in contexts:
         each.__exit__(None, None, None)

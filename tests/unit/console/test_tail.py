@@ -147,7 +147,7 @@ async def test_stream_needs_a_session_and_a_free_place(world: World, browser: Br
     refused = await browser.get("/tail/rows")
     for each in contexts:
         each.__exit__(None, None, None)
-    assert (refused.status, "close one of them first" in refused.text) == (409, True)
+    assert (refused.status, "close another client first" in refused.text) == (409, True)
 
 
 @pytest.mark.parametrize("path", ["/tail", "/tail/rows"])
