@@ -25,7 +25,7 @@ from streamer.salesforce.tooling.setup import ChannelSetup
 from streamer.settings import Settings, Transport
 
 _NEW_ONLY = -1
-_PUBSUB_REMEDY = ": check org.pubsub.endpoint, and that firewalls allow it"
+_PUBSUB_REMEDY = ": check org.pubsub.endpoint, and that firewalls allow connections to this address"
 
 
 async def cometd_refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[str, str]:
@@ -47,7 +47,7 @@ async def cometd_refusals(session: OrgSession, paths: Sequence[str]) -> Mapping[
                         if reply is None or not reply.get("successful"):
                             refused[path] = "; ".join(protocol.causes(reply or {}))[:500]
     except SessionLost as lost:
-        raise SalesforceUnavailable(f"the Streaming API opens no session ({lost})") from lost
+        raise SalesforceUnavailable(f"the Streaming API does not open a session ({lost})") from lost
     return refused
 
 
@@ -77,7 +77,7 @@ async def _refusal(connection: PubSubConnection, path: str, token: AccessToken) 
         if ended.reaction is Reaction.REFUSE_CHANNEL:
             return str(ended)
         raise
-    return "" if info.can_subscribe else "the user can't subscribe to it"
+    return "" if info.can_subscribe else "the user can't subscribe to the channel"
 
 
 _HOUR_S = 3600
@@ -143,7 +143,7 @@ class ChannelChecks:
         try:
             setup = await self.session.setup()
         except StreamerError as error:
-            return [skipped(f"the entities that Change Data Capture selects: {error}")]
+            return [skipped(f"Streamer can't read which entities Change Data Capture selects: {error}")]
         patterns = {str(name): each.on for name, each in self.settings.subscribers.items()}
         paths = [each.path for each in self.settings.channels]
         return list(selection_verdicts(setup, path, patterns, paths))
@@ -159,16 +159,16 @@ def selection_verdicts(
     """
     if not setup.members:
         yield warning(
-            "no entity is selected on any channel, so the org announces no changes",
-            f"select the entities that you want: {_command(path, 'ENTITY')}",
+            "no entity is selected on any channel, so the org sends no changes",
+            f"select the entities that you want with {_command(path, 'ENTITY')}",
         )
         return
     entity = Carried.by(path).name
     if not setup.carried(path):
         yield failed(
-            f"Change Data Capture selects {entity or 'no entity'}{' nowhere' if entity else ' for it'}, so "
-            "nothing arrives on it",
-            f"select it: {_command(path, entity or 'ENTITY')}",
+            f"Change Data Capture selects {entity or 'no entity'}{(' nowhere' if entity else ' for it')}, "
+            "so nothing arrives on this channel",
+            f"select the entity with {_command(path, entity or 'ENTITY')}",
         )
         return
     if entity is not None:
@@ -177,8 +177,8 @@ def selection_verdicts(
     for wanted, subscribers in _wanted(patterns, announced).items():
         waiting = f"{', '.join(subscribers)} {'waits' if len(subscribers) == 1 else 'wait'}"
         yield failed(
-            f"Change Data Capture does not select {wanted}, for whose changes {waiting}",
-            f"select it: {_command(path, wanted)}",
+            f"Change Data Capture does not select {wanted}, but {waiting} for changes of {wanted}",
+            f"select the entity with {_command(path, wanted)}",
         )
 
 
@@ -207,10 +207,10 @@ def _command(path: str, entity: str) -> str:
 
 
 def _refused(path: str, said: str) -> CheckResult:
-    remedy = "check the channel's name, and give the user in org.auth the right to read it"
+    remedy = "check the channel's name, and give the user in org.auth the right to read the channel"
     if ChannelKind.of(path) is ChannelKind.CHANGES:
         remedy = (
-            "check the channel's name, and give the user in org.auth View All Records of the entity, or "
-            "View All Data"
+            "check the channel's name, and give the user in org.auth the permission View All Records for "
+            "the entity, or View All Data"
         )
-    return failed(f"Salesforce refuses the subscription ({said or 'without a reason'})", remedy)
+    return failed(f"Salesforce refuses the subscription ({said or 'Salesforce gives no reason'})", remedy)

@@ -149,13 +149,14 @@ async def _verdicts(check: Check, clock: Clock, timeout_s: float) -> Sequence[Ch
         if isinstance(error, KeyboardInterrupt) or _is_cancelled(error, cancellations):
             raise
         if isinstance(error, TimeoutError) and clock.monotonic() - began >= timeout_s:
-            remedy = "check the network, or give the checks more time with --timeout"
-            return [failed(f"no result within {timeout_s:g} s", remedy)]
+            remedy = "check the network, or allow more time with --timeout"
+            return [failed(f"the check had no result within {timeout_s:g} s", remedy)]
         # The error's text can hold a secret.
         remedy = (
-            "report this error to Streamer's authors or, for a subscriber's check, to the plugin's author"
+            "report this error to Streamer's authors; if a subscriber's check failed, report it to the "
+            "plugin's author"
         )
-        return [failed(f"the check itself ended with {type(error).__name__}", remedy)]
+        return [failed(f"the check could not finish, because its code raised {type(error).__name__}", remedy)]
     return [made] if isinstance(made, CheckResult) else made
 
 
@@ -202,7 +203,7 @@ class Once(Generic[_Result]):
         try:
             return await self()
         except StreamerError as error:
-            raise Inapplicable(f"needs {what}, which failed") from error
+            raise Inapplicable(f"this check needs {what}, which failed") from error
 
     async def end(self) -> None:
         """Cancel a call that still runs."""
@@ -219,6 +220,5 @@ class Once(Generic[_Result]):
                 return await self._call()
         except TimeoutError as exc:
             raise RetryLater(
-                f"no answer within {self._within_s:g} s: check the network, or give the checks "
-                "more time with --timeout"
+                f"no answer within {self._within_s:g} s: check the network, or allow more time with --timeout"
             ) from exc

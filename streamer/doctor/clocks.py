@@ -14,7 +14,7 @@ from streamer.web.proxy import ProxyFailed, proxy_for, send
 
 # A Date header has a resolution of one second.
 _NOTICEABLE_S = 10.0
-_REMEDY = "let this machine synchronise its clock (NTP, chrony)"
+_REMEDY = "synchronise this machine's clock, for example with chrony or another NTP client"
 
 
 def clock_checks(session: OrgSession) -> Iterator[Check]:
@@ -31,7 +31,7 @@ def skew_verdict(ahead_s: float) -> CheckResult:
     by_s = abs(ahead_s)
     said = f"this machine's clock is {by_s:.0f} s {'ahead of' if ahead_s > 0 else 'behind'} Salesforce's"
     if by_s > CLOCKS_DIFFER_S:
-        return failed(f"{said}; so a login by jwt can fail, and verified times are wrong", _REMEDY)
+        return failed(f"{said}, so a login by jwt can fail, and the times in VERIFIED are wrong", _REMEDY)
     return (
         warning(said, _REMEDY)
         if by_s > _NOTICEABLE_S
@@ -51,7 +51,7 @@ async def _compared(session: OrgSession) -> CheckResult:
     except (aiohttp.ClientError, OSError, ProxyFailed) as exc:
         raise SalesforceUnavailable(f"{settings.login_url} can't be reached: check org.login_url") from exc
     if told is None:
-        raise Inapplicable("the server's answer has no time (no Date header)")
+        raise Inapplicable("the server's answer has no Date header, so the doctor can't compare the clocks")
     # The header cuts off half a second on average.
     return skew_verdict(_middle(asked, clock) - told - 0.5)
 

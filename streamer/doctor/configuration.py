@@ -34,7 +34,7 @@ from streamer.salesforce.records import RestRecords
 from streamer.settings import Settings, SubscriberSettings
 
 _EXPIRES_SOON = timedelta(days=14)
-_RENEW = "renew the certificate, and replace the file: Streamer reads the new file"
+_RENEW = "renew the certificate, and replace the file; Streamer reads the new file without a restart"
 _CLIENT_USE, _SERVER_USE = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 _ANY_USE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 _CERTIFICATE_BEGIN = b"-----BEGIN CERTIFICATE-----"
@@ -52,7 +52,8 @@ def certificate_verdict(pem: bytes, key: str, *, now: float) -> CheckResult | No
         uses = _uses(certificate)
     except (ValueError, x509.DuplicateExtension):
         return failed(
-            f"{key} names this file, but the certificate in it is unreadable", "write the file again, in PEM"
+            f"{key} names this file, but the certificate in the file is unreadable",
+            "write the certificate to the file in PEM",
         )
     return _unfit_use(key, uses) or _validity(certificate, key, datetime.fromtimestamp(now, UTC))
 
@@ -73,20 +74,21 @@ def _unfit_use(key: str, uses: frozenset[ObjectIdentifier] | None) -> CheckResul
         if _SERVER_USE in uses:
             return None
         return failed(
-            f"{key} is a server's certificate, but its extended key usage does not include serverAuth",
-            "issue a certificate for serverAuth",
+            f"{key} needs a server's certificate, but the certificate's extended key usage does not include "
+            "serverAuth",
+            "get a certificate whose extended key usage includes serverAuth",
         )
     if _CLIENT_USE not in uses:
         return failed(
-            f"{key} is a client's certificate, but its extended key usage does not include clientAuth, "
-            "which public authorities leave out since 2026",
-            "issue a certificate for clientAuth, from an authority that the server trusts",
+            f"{key} needs a client's certificate, but the certificate's extended key usage does not "
+            "include clientAuth; public authorities have not issued clientAuth since 2026",
+            "get a certificate for clientAuth from an authority that the server trusts",
         )
     if _SERVER_USE in uses:
         return warning(
-            f"{key} is valid for both clients and servers. Since 2026-06-15, Salesforce refuses such "
-            "certificates, and public authorities no longer issue them",
-            "issue a certificate for clientAuth only",
+            f"{key} is a certificate for both clients and servers. Since 2026-06-15, Salesforce refuses "
+            "such certificates, and public authorities no longer issue them",
+            "get a certificate for clientAuth only",
         )
     return None
 
@@ -98,11 +100,11 @@ def _validity(certificate: x509.Certificate, key: str, now: datetime) -> CheckRe
     if now < begins:
         return failed(
             f"{key}: the certificate is not valid before {begins:%Y-%m-%d %H:%M} UTC",
-            "wait, or correct this machine's time",
+            "wait until then, or correct this machine's clock",
         )
     if ends - now < _EXPIRES_SOON:
         return warning(f"{key}: the certificate expires on {ends:%Y-%m-%d}", _RENEW)
-    return ok(f"{key}, valid until {ends:%Y-%m-%d}")
+    return ok(f"{key}: the certificate is valid until {ends:%Y-%m-%d}")
 
 
 _NAMED = re.compile(r"salesforce\.(?:cdc|event|outbound)\.(\w+)(?:\.|$)", re.ASCII)
@@ -173,8 +175,11 @@ async def _compared(
             found = [await describes[each]() for each in sorted(entities)]
             verdicts += [_field_verdict(where, entities, *each) for each in unknown_fields(fields, found)]
     if not compared:
-        raise Inapplicable(f"{where} does not name single objects, such as salesforce.cdc.Opportunity.*")
-    return verdicts or [ok(f"the org has {counted(compared, 'field')} that {where} names")]
+        raise Inapplicable(
+            f"the doctor can check fields only if {where} names its objects, as in "
+            "salesforce.cdc.Opportunity.*"
+        )
+    return verdicts or [ok(f"the org has every field that {where} names: {counted(compared, 'field')}")]
 
 
 def _field_verdict(where: str, entities: Collection[str], name: str, close: str) -> CheckResult:
@@ -208,7 +213,7 @@ _WITH_CERTIFICATES = ("certificate_file", "org.auth.key")
 _LARGEST_FILE = 1024 * 1024
 # A certificate is public, but its key is not.
 _PRIVATE_KEYS = ("key_file",)
-_FILE_REMEDY = "chmod o-rwx FILE; for a Secret in Kubernetes set defaultMode: 0440"
+_FILE_REMEDY = "run chmod o-rwx FILE; for a Secret in Kubernetes, set defaultMode to 0440"
 
 
 def secret_files(document: Document) -> dict[Path, str]:
@@ -245,11 +250,13 @@ def _judged_file(path: Path, key: str, *, is_private: bool) -> CheckResult:
             "create the file, or correct the path",
         )
     if not stat.S_ISREG(mode):
-        return failed(f"{key} names this path, but it is not a regular file", "let the key name a file")
+        return failed(
+            f"{key} names this path, but the path is not a regular file", "set {key} to the path of a file"
+        )
     if not os.access(path, os.R_OK):
         return failed(
             f"{key} names this file, but the current user can't read it",
-            "let the daemon's user read the file",
+            "give the daemon's user the right to read the file",
         )
     if is_private and mode & stat.S_IRWXO:
         what = "write" if mode & stat.S_IWOTH else "read"
@@ -260,4 +267,4 @@ def _judged_file(path: Path, key: str, *, is_private: bool) -> CheckResult:
             ),
             _FILE_REMEDY.replace("FILE", str(path)),
         )
-    return ok(f"{key}, closed to other users" if is_private else f"{key}")
+    return ok(f"{key} names this file, which other users can't read" if is_private else f"{key}")

@@ -93,7 +93,9 @@ class Doctor:
         """Yield a finding for each area that stays unchecked because of a configuration mistake."""
         for area in Area:
             if area in self.areas and area not in {Area.CONFIGURATION, Area.FILES}:
-                reason = CheckResult(CheckStatus.SKIPPED, "the configuration has a mistake")
+                reason = CheckResult(
+                    CheckStatus.SKIPPED, "this check needs a configuration without a mistake"
+                )
                 yield Finding(area=area, name=area.value, verdict=reason)
 
     @asynccontextmanager
@@ -172,9 +174,9 @@ def _configured(checked: Plan) -> Callable[[], Awaitable[Sequence[CheckResult]]]
         channels = counted(len(settings.paths), "channel")
         found = f"{channels}, the log in {kind}, {counted(len(settings.subscribers), 'subscriber')}"
         doubtful = [
-            warning(each, "correct the rule, or leave it if you intend it") for each in checked.warnings
+            warning(each, "correct the rule, or keep the rule if you intend it") for each in checked.warnings
         ]
-        return [ok(f"has no mistake: {found}"), *doubtful]
+        return [ok(f"the configuration has no mistake: {found}"), *doubtful]
 
     return run
 

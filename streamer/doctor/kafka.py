@@ -17,7 +17,7 @@ _BROKERS = "the brokers"
 # A call ends before its check's time-out, so that the check reports the call's error.
 _SHARE = 0.5
 _SHOWN = 3
-_REACH = "check log.kafka.bootstrap_servers and log.kafka.security, and that a broker listens there"
+_REACH = "check log.kafka.bootstrap_servers and log.kafka.security, and that a broker listens at that address"
 
 
 class KafkaChecks:
@@ -63,8 +63,8 @@ class KafkaChecks:
             return refused if refused.remedy else refused._replace(remedy=_REACH)
         answer = f"{counted(count, 'broker')} {'answers' if count == 1 else 'answer'}"
         return ok(
-            f"{answer} at {self._kafka.bootstrap_servers} over {self._kafka.security.protocol}, to "
-            f"{self._inspector.principal}"
+            f"{answer} at {self._kafka.bootstrap_servers} over {self._kafka.security.protocol}; the "
+            f"brokers know Streamer as {self._inspector.principal}"
         )
 
     async def _judged(self) -> Sequence[CheckResult]:
@@ -75,7 +75,7 @@ class KafkaChecks:
         if found.missing:
             faults.append(await self._missing(found))
         elif not faults:
-            faults.append(ok(f"no fault in {counted(len(found.states), 'topic')}"))
+            faults.append(ok(f"{counted(len(found.states), 'topic')} checked, without a fault"))
         return faults
 
     async def _missing(self, found: TopicsFound) -> CheckResult:
@@ -84,12 +84,14 @@ class KafkaChecks:
         more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
         what = f"{counted(count, 'topic')} {'is' if count == 1 else 'are'} missing"
         if not self._kafka.create_topics:
-            return failed(f"{what}, but log.kafka.create_topics is false", f"create {listed}{more}")
+            return failed(
+                f"{what}, but log.kafka.create_topics is false", f"create these topics: {listed}{more}"
+            )
         if await asyncio.to_thread(self._inspector.may_create) is False:
             return warning(
                 f"{what}, but {self._inspector.principal} has no cluster-wide right to create topics",
-                "grant Create on topics, at least on topics that begin with "
-                f"'{self._kafka.prefix}.', or create {listed}{more}",
+                "grant the right Create on topics, at least on topics that begin with "
+                f"'{self._kafka.prefix}.', or create these topics: {listed}{more}",
             )
         return ok(f"{what}; the first run creates them")
 
@@ -97,7 +99,9 @@ class KafkaChecks:
         cluster = await self.cluster.needed(_BROKERS)
         found = await self._topics()
         refused = await asyncio.to_thread(lambda: list(self._inspector.unwritable(cluster, found)))
-        return [failed(each) for each in refused] or [ok("enough copies exist for min.insync.replicas")]
+        return [failed(each) for each in refused] or [
+            ok("every topic has enough in-sync replicas for min.insync.replicas")
+        ]
 
     async def _sound(self) -> CheckResult:
         await self.cluster.needed(_BROKERS)
@@ -111,7 +115,10 @@ class KafkaChecks:
         return warning(
             f"Streamer's own topics hold {counted(count, 'record')} that Streamer did not write and "
             f"ignores: {shown}{more}",
-            "let only Streamer write to these topics; a tombstone with the record's key removes the record",
+            (
+                "let only Streamer write to these topics; to remove such a record, write a tombstone with "
+                "the record's key"
+            ),
         )
 
     async def _coordinated(self) -> Sequence[CheckResult]:

@@ -80,11 +80,13 @@ def org_checks(session: OrgSession, checkpoints: Once[Sequence[Checkpoint]]) -> 
         token = await session.token()
         user = f" as user {token.user}" if token.user else ""
         hint = (
-            "; if the org rotates refresh tokens, each login uses up a refresh token"
+            "; if the org rotates refresh tokens, this login has used up a refresh token"
             if isinstance(session.settings.auth, RefreshAuth)
             else ""
         )
-        return ok(f"{session.settings.login_url} gives a token{user}, for {token.instance_url}{hint}")
+        return ok(
+            f"{session.settings.login_url} accepts the login{user}; the org is at {token.instance_url}{hint}"
+        )
 
     async def flow() -> CheckResult:
         verdict = flow_verdict(session.settings)
@@ -122,7 +124,8 @@ def flow_verdict(settings: OrgSettings) -> CheckResult:
     if not isinstance(settings.auth, PasswordAuth):
         return ok(f"Salesforce has announced no end of the flow {settings.auth.flow}")
     return warning(
-        "Salesforce is retiring the flow password, and blocks it by default in orgs created since Summer '23",
+        "Salesforce is retiring the login flow password, and blocks this flow by default in orgs created "
+        "since Summer '23",
         "set org.auth.flow to client_credentials or jwt, with an External Client App",
     )
 
@@ -130,10 +133,10 @@ def flow_verdict(settings: OrgSettings) -> CheckResult:
 def version_verdict(version: str, served: frozenset[str]) -> CheckResult:
     """Return a fault if `version` of the API is not among the `served` versions."""
     if version in served:
-        return ok(f"the org serves version {version} of its API")
+        return ok(f"the org serves version {version} of the API")
     latest = max(served, key=float)
     return failed(
-        f"the org does not serve version {version} of its API; {latest} is its latest",
+        f"the org does not serve version {version} of the API; its latest version is {latest}",
         f'set org.api_version to "{latest}"',
     )
 
@@ -145,18 +148,18 @@ async def _identity(org: OrgId, expected: str | None, checkpoints: Once[Sequence
             known = frozenset(each.channel.org for each in await checkpoints())
         except (LogUnavailable, Stop) as error:
             raise Inapplicable(
-                f"the login leads to org {org}; the log can't be read to compare it"
+                f"the login leads to org {org}, but Streamer can't read the log to compare the org"
             ) from error
     try:
         check_org(org, expected=expected, known=known)
     except StreamerError as error:
         return failed(str(error))
     if expected is not None:
-        return ok(f"org {org}, as org.id says")
+        return ok(f"the login leads to org {org}, as org.id requires")
     return ok(
-        f"org {org}, which the checkpoints in the log also name"
+        f"the login leads to org {org}, and so do the checkpoints in the log"
         if known
-        else f"org {org}; the log has no checkpoint of an org yet"
+        else f"the login leads to org {org}; the log has no checkpoint yet, so any org is accepted"
     )
 
 
@@ -166,7 +169,7 @@ def _versions(answer: Any) -> frozenset[str]:
     found = (each.get("version") for each in rows if isinstance(each, dict))
     versions = frozenset(each for each in found if isinstance(each, str) and _is_number(each))
     if not versions:
-        raise SalesforceUnavailable("GET /services/data was answered, but not with versions")
+        raise SalesforceUnavailable("the answer to GET /services/data contains no versions")
     return versions
 
 
@@ -193,9 +196,9 @@ def limit_checks(settings: Settings, session: OrgSession) -> Iterator[Check]:
         try:
             limits = limits_of(await session.rest.limits())
         except RequestRefused as error:
-            return [warning(f"the org does not return its limits ({error})", _PERMISSION)]
+            return [warning(f"the org refuses to report its limits ({error})", _PERMISSION)]
         found = [limit_verdict(key, limits[key]) for key in _used_limits(settings) if key in limits]
-        return found or [skipped("the org does not report the limits that Streamer uses")]
+        return found or [skipped("the org's report lacks the limits that Streamer uses")]
 
     yield Check(area=Area.LIMITS, name="limits", run=run)
 
@@ -205,17 +208,21 @@ def limit_verdict(key: OrgLimit, limit: Limit) -> CheckResult:
     said = f"{key}: {limit.remaining:,} of {limit.most:,} are left"
     share = limit.share_left
     if key is OrgLimit.STREAMING_CLIENTS:
-        return ok(said) if limit.remaining else failed(said, "end other clients of the Streaming API")
+        return ok(said) if limit.remaining else failed(said, "stop other clients of the Streaming API")
     if share is None:
-        return warning(f"{said}: the org's maximum is 0", "ask Salesforce for the feature, or for an add-on")
+        return warning(
+            f"{said}, because the org's maximum is 0", "ask Salesforce for the feature or for an add-on"
+        )
     if not limit.remaining:
-        return failed(said, "wait until the use of 24 hours ago returns, or ask Salesforce for an add-on")
+        return failed(
+            said, "wait until events of the last 24 hours no longer count, or ask Salesforce for an add-on"
+        )
     if share < KEPT_SHARE:
         return warning(
             f"{said} ({share:.1%}); {_forecast(limit)}",
             (
-                f"reduce the use, or ask Salesforce for an add-on; below {KEPT_SHARE:.0%}, Streamer begins "
-                "no replay"
+                f"reduce the use, or ask Salesforce for an add-on; below {KEPT_SHARE:.0%}, Streamer does "
+                "not read retained events again"
             ),
         )
     return ok(f"{said}; {_forecast(limit)}")
@@ -224,9 +231,9 @@ def limit_verdict(key: OrgLimit, limit: Limit) -> CheckResult:
 def _forecast(limit: Limit) -> str:
     times = headroom(limit)
     if times is None:
-        return "no use in 24 hours"
+        return "the org used nothing in the last 24 hours"
     shown = f"up to {times:.1f}" if times < _MOST_TIMES else f"more than {_MOST_TIMES}"
-    return f"the rest suffices for {shown} times the rate of the last 24 hours"
+    return f"the remaining amount covers {shown} times the use of the last 24 hours"
 
 
 def _used_limits(settings: Settings) -> Sequence[OrgLimit]:

@@ -43,7 +43,7 @@ def sqlite_checks(settings: SqliteLogSettings, clock: Clock) -> Iterator[Check]:
 def folder_verdict(path: Path) -> CheckResult:
     """Return whether the file at `path` can be written, or created together with its folder."""
     check_local(path)
-    remedy = "let the daemon's user write there, or set log.sqlite.path to another path"
+    remedy = "give the daemon's user the right to write, or set log.sqlite.path to another path"
     folder = _nearest(path.absolute().parent)
     if not folder.is_dir():
         return failed(
@@ -53,14 +53,14 @@ def folder_verdict(path: Path) -> CheckResult:
         kind = "a folder" if path.is_dir() else "a pipe or a device"
         return failed(f"{path} is {kind}, but the log needs a file", "set log.sqlite.path to another path")
     if not os.access(folder, os.W_OK | os.X_OK):
-        return failed(f"this user can't write in {folder}", remedy)
+        return failed(f"the current user can't write to the folder {folder}", remedy)
     if not _takes_files(folder):
         return failed(
             f"{folder} is on a file system that accepts no new files, so {path} can't be created",
             "set log.sqlite.path to another path",
         )
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-        return failed(f"this user can't write {path}", remedy)
+        return failed(f"the current user can't write to the file {path}", remedy)
     made = "exists and can be written" if path.exists() else f"can be created in {folder}"
     return ok(f"{path} {made}")
 
@@ -98,13 +98,17 @@ def owner_verdict(path: Path) -> CheckResult:
         process = holder(path)
     except OSError as error:
         return failed(
-            f"the lock of {path} can't be read: {error.strerror}", "give this user the right to read it"
+            f"the lock of {path} can't be read: {error.strerror}",
+            "give the current user the right to read this lock",
         )
     if process is None:
         return ok("no process holds the log")
     return warning(
         f"process {process} holds the log, so a second daemon refuses to start",
-        "nothing, if this process is your daemon; otherwise stop the process, or set log.sqlite.path",
+        (
+            "if this process is your daemon, do nothing; otherwise stop the process, or set log.sqlite.path "
+            "to another path"
+        ),
     )
 
 
@@ -121,7 +125,7 @@ async def rows_verdict(path: Path, clock: Clock) -> CheckResult:
     more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
     return warning(
         f"{path} holds {counted(count, 'row')} that Streamer did not write and ignores: {shown}{more}",
-        "let only Streamer write to the file; delete such a row while the daemon is stopped",
+        "let only Streamer write to the file; to remove such a row, stop the daemon and delete the row",
     )
 
 

@@ -11,7 +11,7 @@ from streamer.ports import Examinable, ServiceSource, Subscriber, TargetReport
 from streamer.settings import SubscriberSettings
 
 _REMEDY = "check the subscriber's settings, and that the target runs"
-_SERVICE_REMEDY = "check http in enrich, and that the service runs"
+_SERVICE_REMEDY = "check the settings under http in enrich, and that the service runs"
 
 
 def target_checks(
@@ -29,8 +29,8 @@ async def _examined(name: SubscriberName, uses: str, make: Callable[[], Subscrib
     report = await subscriber.examine_target() if isinstance(subscriber, Examinable) else None
     if report is None:
         raise Inapplicable(
-            f"the plugin {uses} has no call without an effect; `streamer subscribers test {name}` sends a "
-            "test event"
+            f"the plugin {uses} offers no call without an effect; to try the target, send a test event "
+            f"with `streamer subscribers test {name}`"
         )
     return _verdict(report, _REMEDY)
 
@@ -50,7 +50,7 @@ def service_checks(enrichments: Mapping[SubscriberName, EnrichmentSource], clock
 async def _examined_service(source: ServiceSource, clock: Clock) -> CheckResult:
     service = source.make(clock)
     if not isinstance(service, Examinable):
-        raise Inapplicable("the service has no call without an effect")
+        raise Inapplicable("the service's plugin offers no call without an effect")
     return _verdict(await service.examine_target(), _SERVICE_REMEDY)
 
 

@@ -42,8 +42,10 @@ async def test_beside_a_running_daemon_nothing_is_disturbed(tmp_path: Path) -> N
     assert status == 0, output
     assert not errors
     assert lines[0].split(maxsplit=2) == [
-        "ok", "configuration", "has no mistake: 2 channels, the log in SQLite, 0 subscribers",
-    ]  # fmt: skip
+        "ok",
+        "configuration",
+        "the configuration has no mistake: 2 channels, the log in SQLite, 0 subscribers",
+    ]
     assert f"warning  log            SQLite owner: process {daemon.pid} holds the log" in output
     assert lines[lines.index(next(each for each in lines if "SQLite owner" in each)) + 1].startswith(
         "         → "

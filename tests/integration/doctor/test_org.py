@@ -120,7 +120,7 @@ BROKEN: dict[str, tuple[list[Change], Area, str]] = {
     "a login that ends": (
         [lambda configuration, _: configuration["org"].update(auth=PASSWORD)],
         Area.ORG,
-        "warning login flow: .*retiring the flow password.*-> set org.auth.flow",
+        "warning login flow: .*retiring the login flow password.*-> set org.auth.flow",
     ),
     "a version that the org lacks": (
         [set_org(api_version="999.0")],
@@ -174,7 +174,7 @@ BROKEN: dict[str, tuple[list[Change], Area, str]] = {
     "a subscriber that waits for an object which is not selected": (
         [read("/data/ChangeEvents"), subscribe(on="salesforce.cdc.Lead.*")],
         Area.CHANNELS,
-        "failed /data/ChangeEvents: .*does not select Lead, for whose changes printer waits",
+        "failed /data/ChangeEvents: .*does not select Lead, but printer waits for changes of Lead",
     ),
     "an org that announces nothing": (
         [read("/data/ChangeEvents"), lambda _, sandbox: sandbox.org.channels.configure((), ())],
@@ -197,7 +197,7 @@ BROKEN: dict[str, tuple[list[Change], Area, str]] = {
     "a user who can't see the setup": (
         [restrict(setup="none")],
         Area.LIMITS,
-        "warning limits: the org does not return its limits.*-> .*View Setup and Configuration",
+        "warning limits: the org refuses to report its limits.*-> .*View Setup and Configuration",
     ),
     "a day whose events are used up": (
         [use_up(1.0)],
@@ -286,7 +286,9 @@ async def test_fields_that_the_org_has_are_counted(tmp_path: Path) -> None:
 
     assert not faults(diagnosis)
     said = [line(each) for each in diagnosis.findings if each.name == "fields of printer"]
-    assert said == ["ok fields of printer: the org has 2 fields that subscribers.printer names -> "]
+    assert said == [
+        "ok fields of printer: the org has every field that subscribers.printer names: 2 fields -> "
+    ]
 
 
 async def test_sound_set_up_has_no_fault(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ async def test_rows_of_another_program_are_one_line(tmp_path: Path) -> None:
         "warning SQLite rows: .* holds 4 rows that Streamer did not write and ignores: "
         "row x3 of the table controls; .*1 more"
     )
-    assert re.search(f"{expected} -> .* delete such a row", found), found
+    assert re.search(f"{expected} -> .* to remove such a row", found), found
 
 
 async def test_log_of_another_org_is_one_line(tmp_path: Path) -> None:

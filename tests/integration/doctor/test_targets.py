@@ -141,7 +141,7 @@ async def test_service_of_look_ups_that_is_not_there_is_one_line(tmp_path: Path)
 
     assert found == (
         "failed target, enrich look0: can't connect to localhost:9: Connection refused "
-        "-> check http in enrich, and that the service runs"
+        "-> check the settings under http in enrich, and that the service runs"
     )
 
 
@@ -266,10 +266,16 @@ class Exiting(Plain):
 @pytest.mark.parametrize(
     ("plugin", "expected"),
     [
-        (Exiting, "failed target: the check itself ended with SystemExit -> report this error"),
-        (Plain, "skipped target: the plugin own has no call .*`streamer subscribers test target` sends"),
+        (
+            Exiting,
+            "failed target: the check could not finish, .* raised SystemExit -> report this error",
+        ),
+        (Plain, "skipped target: the plugin own offers no call .*`streamer subscribers test target`"),
         (Blocking, "failed target: the spool is full -> empty it"),
-        (Broken, "failed target: the check itself ended with ValueError -> report this error"),
+        (
+            Broken,
+            "failed target: the check could not finish, .* raised ValueError -> report this error",
+        ),
     ],
 )
 async def test_plugin_of_others_is_asked_on_its_thread(plugin: type[Plain], expected: str) -> None:

@@ -73,7 +73,7 @@ def test_forecast_needs_one_reading() -> None:
     verdict = limit_verdict(OrgLimit.DELIVERED_EVENTS, Limit(most=1_000, remaining=750))
     assert verdict.status is CheckStatus.OK
     assert verdict.found.endswith(
-        "750 of 1,000 are left; the rest suffices for up to 4.0 times the rate of the last 24 hours"
+        "750 of 1,000 are left; the remaining amount covers up to 4.0 times the use of the last 24 hours"
     )
     assert limit_verdict(OrgLimit.DELIVERED_EVENTS, Limit(most=0, remaining=0)).status is CheckStatus.WARNING
     assert limit_verdict(OrgLimit.STREAMING_CLIENTS, Limit(most=20, remaining=0)).status is CheckStatus.FAILED
