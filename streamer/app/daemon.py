@@ -171,6 +171,8 @@ class App:
         except TimeoutError:
             _log.warning(
                 "daemon.cancelling",
-                reason="deliveries did not end within the grace period; the next run repeats them",
+                reason=(
+                    "deliveries did not end within the grace period; the next run repeats these deliveries"
+                ),
             )
             self.dispatching.cancel_deliveries()

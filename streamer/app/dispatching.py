@@ -201,7 +201,7 @@ class Dispatching:
             running = group.create_task(dispatcher.run(stop), name=f"run {name}")
         if running.cancelled():
             self._count_failure(name)
-            raise RetryLater(f"the plugin of subscriber {name} cancelled the task that called it")
+            raise RetryLater(f"the plugin of subscriber {name} cancelled the task that called the plugin")
 
     def _count_failure(self, name: SubscriberName) -> None:
         self.observers.metrics.subscriber(name).plugin_failed()

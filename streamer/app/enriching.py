@@ -68,13 +68,19 @@ def _mistakes(
     name: str, lookup: LookupSettings, settings: SubscriberSettings, below: set[str]
 ) -> Iterator[tuple[Keys, str, str]]:
     if name in _TAKEN:
-        yield (), "expressions already use this name for something else", f"{name}; choose another name"
+        yield (
+            (),
+            "expressions already use this name for something else",
+            f"{name}; choose another name for this look-up",
+        )
     if lookup.http is not None:
         yield from _mistakes_of_service(lookup)
     elif name != OWN_RECORD or lookup.sobject or lookup.id:
         for key, example in (("sobject", "Account"), ("id", "data.fields.AccountId")):
             if getattr(lookup, key) is None:
-                detail = f"for example {example}; only {OWN_RECORD} can leave out sobject and id"
+                detail = (
+                    f"write for example {example}; only the look-up {OWN_RECORD} works without sobject and id"
+                )
                 yield (key,), "is missing", detail
     elif settings.on and not any(kind.can_match(each) for each in settings.on for kind in _OF_RECORDS):
         yield (), "the event types in on have no record", "set sobject and id"
@@ -88,14 +94,18 @@ def _mistakes_of_service(lookup: LookupSettings) -> Iterator[tuple[Keys, str, st
         yield (
             ("id",),
             "is missing",
-            "for example data.fields.ERP_Id__c; a look-up with http has no default id",
+            "write for example data.fields.ERP_Id__c; a look-up with http has no default id",
         )
     if lookup.sobject is not None:
-        yield ("sobject",), "has no effect with http", "set one of the two"
+        yield ("sobject",), "has no effect with http", "set either http or sobject"
     known: dict[str, str] = {}
     for each in lookup.fields:
         if known.setdefault(each.lower(), each) != each:
-            yield ("fields",), "two names differ only in their case", f"{known[each.lower()]} and {each}"
+            yield (
+                ("fields",),
+                "two names differ only in upper and lower case",
+                f"{known[each.lower()]} and {each}",
+            )
 
 
 def _read_by(expression: str | None) -> frozenset[str]:

@@ -62,8 +62,8 @@ def _settings_model(name: str, point: EntryPoint) -> type[BaseModel]:
         raise
     except BaseException as error:
         raise ConfigurationError(
-            f"the installed plugin {name} can't be loaded: {type(error).__name__}: {error}; "
-            "repair or uninstall its package"
+            f"the installed plugin {name} can't be loaded: {type(error).__name__}: {error}; repair or "
+            "uninstall the plugin's package"
         ) from error
 
 
@@ -109,7 +109,7 @@ def _lookup_plugin() -> LookupPlugin:
     found = entry_points(group=_LOOKUPS, name=HTTP_LOOKUPS)
     if not found:
         raise ConfigurationError(
-            f"the plugin for {HTTP_LOOKUPS} in enrich is not installed: install Streamer again"
+            f"the plugin for look-ups with {HTTP_LOOKUPS} is not installed: install Streamer again"
         )
     return cast("LookupPlugin", found[HTTP_LOOKUPS].load())
 
@@ -133,7 +133,7 @@ def make_subscriber(settings: SubscriberSettings, context: PluginContext, docume
     at = ("subscribers", context.name)
     plugin = _plugin(settings.uses, document, (*at, "uses"))
     keys = (*at, "settings")
-    with _refusing("the plugin can't check its settings", document, keys):
+    with _refusing("the plugin failed while it checked its settings", document, keys):
         own = _checked(plugin, settings, document, keys)
     if unread := document.unread(keys):
         raise ConfigurationError("\n".join(unread))
@@ -146,7 +146,7 @@ def make_subscriber(settings: SubscriberSettings, context: PluginContext, docume
         instead = "body or content" if getattr(plugin, "takes_content", False) else "body"
         refused = document.mistake((*at, "text"), f"{settings.uses} does not send text: use {instead}")
         raise ConfigurationError(refused)
-    with _refusing("the plugin can't be created", document, keys):
+    with _refusing("the plugin failed while Streamer created it", document, keys):
         try:
             made = plugin(own, context)
         except ConfigurationError as error:
@@ -180,7 +180,7 @@ def _refusing(sentence: str, document: Document, keys: Keys) -> Iterator[None]:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}, line {last.lineno}"
         raise ConfigurationError(
-            document.mistake(keys, f"{sentence}: it raised {type(error).__name__} in {where}")
+            document.mistake(keys, f"{sentence}: the plugin raised {type(error).__name__} in {where}")
         ) from error
 
 
@@ -214,5 +214,7 @@ def _plugin(uses: str, document: Document, keys: Keys) -> Plugin:
     missing = [name for name in ("Settings", "deliver") if getattr(plugin, name, None) is None]
     if missing:
         needed = f"{points[uses].value} has no {' and no '.join(missing)}"
-        raise ConfigurationError(document.mistake(keys, f"this is not a plugin: {needed} (docs/plugins.md)"))
+        raise ConfigurationError(
+            document.mistake(keys, f"this is not a plugin: {needed} (see docs/plugins.md)")
+        )
     return cast("Plugin", plugin)

@@ -83,7 +83,11 @@ def _refused_tracing(tracing: TracingSettings, document: Document) -> Iterator[s
 
     if not has_opentelemetry():
         yield document.mistake(
-            ("tracing",), "needs packages that are not installed: pip install 'streamer-salesforce[otel]'"
+            ("tracing",),
+            (
+                "needs packages that are not installed: install them with pip install "
+                "'streamer-salesforce[otel]'"
+            ),
         )
     ca_file = tracing.otlp.ca_file
     if ca_file is not None and not ca_file.is_file():

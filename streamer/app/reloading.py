@@ -236,10 +236,12 @@ class Reloading:
             self._refuse(str(error), was_asked=was_asked)
         except Exception as error:  # noqa: BLE001 - the one in effect works on
             # The error's text can repeat the files, which hold secrets.
-            self._refuse(f"checking the files raised {type(error).__name__}", was_asked=was_asked)
+            self._refuse(f"the check of the files raised {type(error).__name__}", was_asked=was_asked)
         else:
             if self._refusal:
-                _log.info("configuration.restored", reason="the files no longer have a mistake")
+                _log.info(
+                    "configuration.restored", reason="the configuration files no longer contain a mistake"
+                )
             self._refusal = ""
             # Recorded first, because Salesforce can refuse the configuration during `apply`, which
             # records the refusal.

@@ -168,8 +168,8 @@ class SubscriberRoute:
         for name in sorted(set(used) - self.upstream):
             close = difflib.get_close_matches(name, self.upstream, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
-            told = f"{name}; {hint}upstream: {', '.join(sorted(self.upstream))}"
-            yield str(self._mistake(keys, "no such subscriber is upstream", told))
+            told = f"{name}; {hint}earlier subscribers: {', '.join(sorted(self.upstream))}"
+            yield str(self._mistake(keys, "no earlier subscriber has this name", told))
 
     def _mistake(
         self, keys: Keys, sentence: str, detail: str, *, at: tuple[int, ...] = (1,)
@@ -221,12 +221,15 @@ def _reason(error: ParseError, keys: Keys) -> str:
     """Return the reason for `error` at `keys`, with a remedy if the user wrote a template."""
     if (error.expression or "").lstrip().startswith("{{"):
         # People often write templates in a body first.
-        meant = "; for a text of several parts: join('', [a, b])" if "body" in keys else ""
-        return f"a template's {{{{ }}}} belongs in text or content; write only the part between them{meant}"
+        meant = "; to join several parts, write join('', [a, b])" if "body" in keys else ""
+        return (
+            "a template's {{ }} works only in text and content; write only the expression between "
+            f"the braces{meant}"
+        )
     if isinstance(error, LexerError):
         return str(error.message[:1].lower() + error.message[1:])
     if isinstance(error, IncompleteExpressionError) or error.token_type == _END:
-        return "it ends too soon"
+        return "the expression ends too soon"
     found = str(error.token_value)
     return f"{found} is not expected here" + (f"; write `{found}`, in backticks" if found.isdigit() else "")
 

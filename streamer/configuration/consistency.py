@@ -52,11 +52,14 @@ def chain_mistakes(draft: Draft, document: Document) -> Iterator[str]:
                 close = difflib.get_close_matches(before, sorted(known - {name}), n=1)
                 hint = f"; did you mean {close[0]}?" if close else ""
                 found = document.shown(place)
-                yield document.mistake(place, f"found {found}, but no subscriber has that name{hint}")
+                yield document.mistake(place, f"found {found}, but no subscriber has this name{hint}")
             elif each.after.count(before) > 1:
-                yield document.mistake(place, f"{before} is named twice: remove one of them")
+                yield document.mistake(place, f"{before} is named twice: remove one of the two")
             elif nearer := _nearer(name, before, subscribers):
-                told = f"{nearer} already comes after {before}: remove {before}; its receipt stays available"
+                told = (
+                    f"{nearer} already comes after {before}: remove {before}; expressions can still read "
+                    f"the receipt of {before}"
+                )
                 yield document.mistake(place, told)
     yield from _cycles(subscribers, document)
 
@@ -66,14 +69,14 @@ def _useless(name: SubscriberName, settings: SubscriberSettings, document: Docum
     keys: Keys = ("subscribers", name)
     if not settings.after and settings.on_rejected != "skip":
         yield document.mistake(
-            (*keys, "on_rejected"), "has no effect unless `after` is set: set it, or remove this key"
+            (*keys, "on_rejected"), "has no effect without after: set after, or remove this key"
         )
     if len(settings.after) > 1 and settings.order == "none":
         yield document.mistake(
             (*keys, "order"),
             (
-                "must not be none with several subscribers in after, because their events are joined by "
-                "key: use key, or name one subscriber in after"
+                "must not be none with several subscribers in after, because Streamer joins the events "
+                "of these subscribers by key: use key, or name only one subscriber in after"
             ),
         )
     if settings.after and settings.start is not Start.LATEST:
@@ -176,8 +179,8 @@ def _topics_read_twice(draft: Draft, document: Document) -> Iterator[str]:
         if ChannelKind.of(path) is ChannelKind.PUSH_TOPIC and reader != path:
             yield document.mistake(
                 ("channels", position),
-                f"{reader} already reads {topic}, and a notification does not show which filter it passed: "
-                "combine the filters with &, which means or, or remove the filters",
+                f"{reader} already reads {topic}, and a notification does not show which of the filters "
+                "it passed: combine the filters with & (which means or), or remove the filters",
             )
 
 
@@ -221,9 +224,9 @@ def _plaintext(draft: Draft, document: Document) -> Iterator[str]:
     if host := plaintext_host(kafka.bootstrap_servers, kafka.security):
         yield document.mistake(
             ("log", "kafka", "security", "protocol"),
-            f"is {protocol}, and anyone on the way to {host} could read the events: use "
-            f"{protocol.replace('PLAINTEXT', 'SSL')}, or set log.kafka.allow_plaintext if that network is "
-            "trusted",
+            f"is {protocol}, and anyone on the network to {host} can read the events: use "
+            f"{protocol.replace('PLAINTEXT', 'SSL')}, or set log.kafka.allow_plaintext if you trust that "
+            "network",
         )
 
 

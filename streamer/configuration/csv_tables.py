@@ -45,7 +45,7 @@ def _table_rows(reader: Any) -> Iterator[tuple[int, list[str]]]:
 def _table_of_rows(rows: Iterator[tuple[int, list[str]]]) -> dict[str, Any]:
     _, columns = next(rows, (1, []))
     if len(columns) < _LEAST_COLUMNS:
-        raise TableRefused("needs a first line with the names of at least two columns", line=1)
+        raise TableRefused("must begin with a line that names at least two columns", line=1)
     table: dict[str, Any] = {}
     for line, row in rows:
         if len(row) != len(columns):

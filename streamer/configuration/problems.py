@@ -93,7 +93,7 @@ def _line(keys: Keys, refusals: Sequence[_Refusal], document: Document) -> str:
         return document.mistake(keys, sentences[0])
     value = document.at(keys)
     if document.is_secret(keys) and isinstance(value, str) and any(value in each for each in sentences):
-        sentences = ["it does not have the required form"]
+        sentences = ["the value does not have the required form"]
     allowed = _joined(sentences)
     found = document.shown(keys)
     if isinstance(value, str) and _OF_SECTIONS.intersection(sentences):

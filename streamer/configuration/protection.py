@@ -70,8 +70,8 @@ def protection_mistakes(draft: Draft, document: Document) -> Iterator[str]:
         if lost := _lost_order(channel, settings.protect):
             yield document.mistake(
                 ("channels", position, "key"),
-                f"found {document.shown(('channels', position, 'key'))}, which protect {lost}: events "
-                "would lose their order. Use how: hash for this field, or choose another key",
+                f"found {document.shown(('channels', position, 'key'))}, which a rule in protect {lost}, "
+                "so events lose their order: use how: hash for this field, or choose another key",
             )
 
 
@@ -93,7 +93,9 @@ def protection_warnings(draft: Draft, document: Document) -> Iterator[str]:
                 sentence = f"found {found}, which no channel carries, so the rule protects nothing{meant}"
                 yield document.mistake(place, sentence)
             elif hint:
-                yield document.mistake(place, f"found {found}, which is not a common object{meant}")
+                yield document.mistake(
+                    place, f"found {found}, which is not the name of a common object{meant}"
+                )
 
 
 def _is_carried(rule: ProtectRule, carried: Carried) -> bool:

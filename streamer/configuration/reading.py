@@ -256,7 +256,7 @@ class _Reading:
             self._unread(keys, f"{path}: is not UTF-8 text")
             return None
         if len(content) > most:
-            what = "a secret can be" if keys in self._found.indirect else f"{most:,} characters"
+            what = "the limit for a secret" if keys in self._found.indirect else f"{most:,} characters"
             self._unread(keys, f"{path}: is larger than {what}")
             return None
         return content
@@ -281,7 +281,7 @@ class _Reading:
         """Return the data of a YAML file that is included at `keys`; record the lines of the file's parts."""
         within = (*self._within, self._path)
         if path.resolve() in {each.resolve() for each in within}:
-            return self._unread(keys, f"{path}: names itself, or a file that names it")
+            return self._unread(keys, f"{path}: includes itself, directly or through another file")
         content = self._text(path, keys)
         if content is None:
             return ""
@@ -315,8 +315,10 @@ class _Reading:
             return whole
         # Each name appears once, in the order of the text.
         names = list(dict.fromkeys(missing))
-        what = f"set it, or write ${{{names[0]}:-default}}" if len(names) == 1 else "set them"
-        return self._unread(keys, f"the environment has no {' and no '.join(names)}; {what}")
+        what = f"set it, or write ${{{names[0]}:-default}}" if len(names) == 1 else "set these variables"
+        return self._unread(
+            keys, f"the environment has no variable {' and no variable '.join(names)}; {what}"
+        )
 
     def _unread(self, keys: Keys, sentence: str) -> str:
         self._note(keys, f"{self._found.places[keys]}: {dotted(keys)}: {sentence}")

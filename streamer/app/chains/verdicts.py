@@ -79,7 +79,9 @@ class Verdicts:
         settings = self._checked.settings.subscribers[name]
         if not wants(self._checked.subscription(name).patterns)(self._event.type):
             patterns = ", ".join(settings.on)
-            return RouteVerdict(subscriber=name, matches=False, why=f"on selects other types: {patterns}")
+            return RouteVerdict(
+                subscriber=name, matches=False, why=f"on matches only these types: {patterns}"
+            )
         if why := self._excluded_before(name):
             return RouteVerdict(subscriber=name, matches=False, why=why)
         return self._of_expressions(name)
@@ -90,7 +92,7 @@ class Verdicts:
         for before in upstream.missing(self._event):
             verdict = self.of(before)
             if not verdict.matches and not (verdict.error and upstream.runs_rejected):
-                return f"{before}, which this subscriber comes after, does not get this event"
+                return f"this subscriber waits for {before}, which does not get this event"
         return upstream.exclusion(self._event)
 
     def _of_expressions(self, name: SubscriberName) -> RouteVerdict:
@@ -103,7 +105,7 @@ class Verdicts:
                 return RouteVerdict(
                     subscriber=name,
                     matches=False,
-                    why="; ".join(["when does not hold", *_shown(fields or {})]),
+                    why="; ".join(["the condition in when is false", *_shown(fields or {})]),
                     fields=fields,
                     names=names if reads_any(when, route.more) else None,
                 )
@@ -112,7 +114,7 @@ class Verdicts:
             return RouteVerdict(
                 subscriber=name,
                 matches=False,
-                why=f"dead letter: {error}",
+                why=f"the event becomes a dead letter: {error}",
                 error=str(error),
                 fields=fields,
                 names=names,

@@ -16,7 +16,9 @@ from tests.contracts.values import a_dead_letter, a_receipt, an_event
 NAME = SubscriberName("shipment")
 PLACE = Partition(topic="log", number=0)
 MATCHES = RouteVerdict(subscriber=NAME, matches=True)
-EXCLUDED = RouteVerdict(subscriber=NAME, matches=False, why='when does not hold; data.fields.Stage is "Open"')
+EXCLUDED = RouteVerdict(
+    subscriber=NAME, matches=False, why='the condition in when is false; data.fields.Stage is "Open"'
+)
 LETTER = replace(
     a_dead_letter("1:shipment", stage=Stage.DISPATCH, error="the target answered 422"),
     subscriber=NAME,
@@ -67,9 +69,9 @@ AMONG = {
     ),
     "when": (evidence(verdict=EXCLUDED), AccountState.FILTERED, 'data.fields.Stage is "Open"'),
     "on": (
-        evidence(is_selected=False, verdict=replace(EXCLUDED, why="on selects other types: x")),
+        evidence(is_selected=False, verdict=replace(EXCLUDED, why="on matches only these types: x")),
         AccountState.FILTERED,
-        "The subscriber does not select the event: on selects other types: x.",
+        "The subscriber does not select the event: on matches only these types: x.",
     ),
     "next": (
         evidence(progress=SettledOffsets(next_offset=5)),
@@ -85,7 +87,7 @@ AMONG = {
     "later, and then not": (
         evidence(progress=SettledOffsets(next_offset=2), verdict=EXCLUDED),
         AccountState.WAITING,
-        "The subscriber will filter out the event: when does not hold",
+        "The subscriber will filter out the event: the condition in when is false",
     ),
     "silent": (evidence(), AccountState.SETTLED, "keeps no receipts"),
     "without a receipt": (evidence(keeps_receipts=True), AccountState.SETTLED, "the log has no receipt"),

@@ -67,7 +67,7 @@ async def test_story_of_a_dead_letter(world: World, ask: Asking) -> None:
     """The log holds the event, its letter and its place; the other subscriber does not select it."""
     world.dispatch.target.answers["1"].append(Reject(reason="422 no such field"))
     world.daemon.verdicts[IDLE, "1"] = RouteVerdict(
-        subscriber=IDLE, matches=False, why="on selects other types: x"
+        subscriber=IDLE, matches=False, why="on matches only these types: x"
     )
     await world.deliver(1)
     status, story = await ask.get("/events/1")
@@ -76,7 +76,7 @@ async def test_story_of_a_dead_letter(world: World, ask: Asking) -> None:
     assert (status, story["event"]["id"], story["log"]["offset"]) == (200, "1", 0)
     assert (target["state"], idle["state"]) == ("dead_letter", "filtered")
     assert "422 no such field" in target["said"][0]
-    assert "on selects other types: x" in idle["said"][0]
+    assert "on matches only these types: x" in idle["said"][0]
     assert any("time of the append" in each for each in story["not_kept"])
     assert any("without `receipts`: target, idle" in each for each in story["not_kept"])
 

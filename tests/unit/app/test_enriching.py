@@ -24,7 +24,7 @@ SERVICE = (
 RECORD = "record: {fields: [AccountId]}"
 OF_RECORD = "account: {sobject: Account, id: record.AccountId, fields: [Name]}"
 TAKEN = "expressions already use this name for something else"
-MISSING = "only record can leave out sobject and id"
+MISSING = "only the look-up record works without sobject and id"
 LATE = "reads a look-up that runs later"
 
 
@@ -137,7 +137,7 @@ def test_lookup_in_a_service_needs_no_org(tmp_path: Path) -> None:
     [
         ("id: data.fields.ERP_Id__c, ", "", "id: is missing: for example data.fields.ERP_Id__c"),
         ("fields: [name]", "fields: [name], sobject: Account", "sobject: has no effect with http"),
-        ("[name]", "[name, Name]", "fields: two names differ only in their case: name and Name"),
+        ("[name]", "[name, Name]", "fields: two names differ only in upper and lower case: name and Name"),
         ("/c/{id}", "/c", "url does not contain {id}: add it, or set batch"),
         ("/c/{id}", "/{c}/{id}", "url must contain {id} once, in its path or query, and no other braces"),
         ("crm.acme.com/c/{id}", "{id}.acme.com/c", "url must contain {id} once, in its path or query"),

@@ -95,8 +95,8 @@ def test_collector_that_can_not_be_used_is_refused(tmp_path: Path, otlp: str, sa
 @pytest.mark.parametrize(
     ("when", "reason", "column"),
     [
-        ("data.fields.", "it ends too soon", 13),
-        ("data.fields.X == ", "it ends too soon", 18),
+        ("data.fields.", "the expression ends too soon", 13),
+        ("data.fields.X == ", "the expression ends too soon", 18),
         ("data..fields", ". is not expected here", 6),
         ("data.fields.Amount > 100", "100 is not expected here; write `100`, in backticks", 22),
         ("data ~ x", "unknown token ~", 6),
@@ -120,7 +120,10 @@ def test_template_in_place_of_an_expression_is_told_where_it_belongs(tmp_path: P
     """People who know Jinja2 try it in a body first."""
     said, *_ = lines_of(tmp_path, subscriber(f"{key}: '{{{{ data.fields.Name }}}}'"))
 
-    assert "a template's {{ }} belongs in text or content; write only the part between them" in said
+    assert (
+        "a template's {{ }} works only in text and content; write only the expression between the braces"
+        in said
+    )
     assert ("join('', [a, b])" in said) is (key == "body")
 
 

@@ -132,7 +132,7 @@ def test_installed_plugin_that_cannot_be_loaded_has_no_schema(monkeypatch: pytes
     monkeypatch.setattr(plugins, "entry_points", broken)
     with pytest.raises(
         ConfigurationError,
-        match=r"the installed plugin half can't be loaded: .*; repair or uninstall its package",
+        match=r"the installed plugin half can't be loaded: .*; repair or uninstall the plugin's package",
     ):
         settings_models()
 
@@ -178,7 +178,10 @@ def test_plugin_that_fails_to_check_its_settings_is_a_mistake_of_the_configurati
     monkeypatch.setattr(plugins, "entry_points", broken)
 
     place = "streamer.yaml:5: subscribers.crm.settings"
-    sentence = f"{place}: the plugin can't check its settings: it raised {expected} in test_plugins.py, line "
+    sentence = (
+        f"{place}: the plugin failed while it checked its settings: "
+        f"the plugin raised {expected} in test_plugins.py, line "
+    )
     error = error_of(tmp_path, "odd", f"{{way: {way}}}")
     assert (error.rstrip("0123456789"), "hunter2" in error) == (sentence, False)
 

@@ -55,8 +55,8 @@ def test_receipts_of_others_are_refused(tmp_path: Path, written: str, keys: str)
     """With the name that can be meant."""
     assert refusals(tmp_path, written) == [
         (
-            f"subscribers.invoice.{keys}: no such subscriber is upstream: creditcheck; "
-            "did you mean credit-check? upstream: credit-check"
+            f"subscribers.invoice.{keys}: no earlier subscriber has this name: creditcheck; "
+            "did you mean credit-check? earlier subscribers: credit-check"
         )
     ]
 

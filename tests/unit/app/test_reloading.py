@@ -71,7 +71,7 @@ async def test_check_that_fails_unexpectedly_leaves_the_former_one_in_effect() -
 
     [line] = logs
     assert (line["event"], line["log_level"]) == ("configuration.refused", "error")
-    assert line["reason"] == "checking the files raised KeyError"
+    assert line["reason"] == "the check of the files raised KeyError"
     assert applied == []
     assert b"streamer_configuration_applied 0.0" in generate_latest(metrics.registry)
 

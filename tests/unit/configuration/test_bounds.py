@@ -85,4 +85,4 @@ def test_file_without_an_end_is_read_to_its_bound(tmp_path: Path) -> None:
     document = load_document([_written(tmp_path, "org: {id: {file: secret}}")], {})
 
     [mistake] = document.mistakes.values()
-    assert "is larger than a secret can be" in mistake
+    assert "is larger than the limit for a secret" in mistake

@@ -48,10 +48,10 @@ def test_subscriber_needs_event_types_or_another_before_it(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("subscribers", "refusal"),
     [
-        ({"b": "after: c"}, "subscribers.b.after: found 'c', but no subscriber has that name"),
+        ({"b": "after: c"}, "subscribers.b.after: found 'c', but no subscriber has this name"),
         (
             {"b": "after: [invoise]", "invoice": 'on: "*"'},
-            "subscribers.b.after.0: found 'invoise', but no subscriber has that name; did you mean invoice?",
+            "subscribers.b.after.0: found 'invoise', but no subscriber has this name; did you mean invoice?",
         ),
         ({"b": "after: b"}, "subscribers.b.after: the subscriber can't come after itself: remove the name"),
         (
@@ -61,14 +61,17 @@ def test_subscriber_needs_event_types_or_another_before_it(tmp_path: Path) -> No
                 "remove one of these steps"
             ),
         ),
-        ({"b": "after: [a, a]"}, "subscribers.b.after.0: a is named twice: remove one of them"),
+        ({"b": "after: [a, a]"}, "subscribers.b.after.0: a is named twice: remove one of the two"),
         (
             {"b": "after: a", "c": "after: [a, b]"},
-            "subscribers.c.after.0: b already comes after a: remove a; its receipt stays available",
+            (
+                "subscribers.c.after.0: b already comes after a: remove a; "
+                "expressions can still read the receipt of a"
+            ),
         ),
         (
             {"b": 'on: "*", on_rejected: run'},
-            "subscribers.b.on_rejected: has no effect unless `after` is set: set it, or remove this key",
+            "subscribers.b.on_rejected: has no effect without after: set after, or remove this key",
         ),
         (
             {"b": "after: a, start: earliest"},

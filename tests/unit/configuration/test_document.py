@@ -42,7 +42,7 @@ def test_missing_variable_is_named(write: Write) -> None:
     path = write("org:\n  auth:\n    key: ${NOWHERE}")
 
     assert error_of(path) == (
-        f"{path}:3: org.auth.key: the environment has no NOWHERE; set it, or write ${{NOWHERE:-default}}"
+        f"{path}:3: org.auth.key: the environment has no variable NOWHERE; set it, or write ${{NOWHERE:-default}}"
     )
 
 
@@ -60,7 +60,7 @@ def test_file_stands_for_its_content(write: Write, tmp_path: Path) -> None:
     [
         (None, "No such file or directory"),
         (b"\xff\xfe", "is not UTF-8 text"),
-        (b"x" * 1_100_000, "is larger than a secret can be"),
+        (b"x" * 1_100_000, "is larger than the limit for a secret"),
     ],
 )
 def test_file_that_cannot_be_taken_is_named(

@@ -84,10 +84,10 @@ def test_changed_mapping_is_seen(write: Write, tmp_path: Path) -> None:
         (
             "order.yaml",
             "id: ${NOWHERE}\n",
-            "order.yaml:1: body.id: the environment has no NOWHERE",
+            "order.yaml:1: body.id: the environment has no variable NOWHERE",
         ),
         ("order.yaml", "", "body: order.yaml: is empty"),
-        ("order.yaml", "{file: order.yaml}", "order.yaml: names itself, or a file that names it"),
+        ("order.yaml", "{file: order.yaml}", "order.yaml: includes itself, directly or through another file"),
         (
             "order.jmespath",
             "{id: subject,\n sum: data..x}\n",

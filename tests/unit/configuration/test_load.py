@@ -259,7 +259,7 @@ def test_missing_variables_are_named_with_every_other_mistake(write: Write) -> N
         "subscribers.sales.max_in_flight",
         "subscribers.sales.order",
     ]
-    assert lines[0].endswith("the environment has no ID; set it, or write ${ID:-default}")
+    assert lines[0].endswith("the environment has no variable ID; set it, or write ${ID:-default}")
 
 
 def test_mistakes_behind_others_are_named_too(write: Write) -> None:

@@ -103,8 +103,11 @@ def test_mistake_in_protection_shows_no_key(write: Write, protection: str, expec
 @pytest.mark.parametrize(
     ("rule", "told"),
     [
-        ("{entity: Order__e, fields: No__c, how: drop}", "protect drops: events would lose their order"),
-        ("{entity: '*', fields: '*', how: mask}", "protect masks: events would lose their order"),
+        (
+            "{entity: Order__e, fields: No__c, how: drop}",
+            "a rule in protect drops, so events lose their order",
+        ),
+        ("{entity: '*', fields: '*', how: mask}", "a rule in protect masks, so events lose their order"),
         ("{on: '*', fields: no__C, how: drop}", "protect drops"),
         ("{entity: Order__e, fields: No__c, how: hash}", ""),
         ("{entity: Order__e, fields: No__c, how: keep}", ""),
@@ -147,7 +150,7 @@ def test_first_rule_decides_about_the_key(write: Write) -> None:
         (
             "[/data/ChangeEvents]",
             "Contat",
-            "found 'Contat', which is not a common object; did you mean Contact?",
+            "found 'Contat', which is not the name of a common object; did you mean Contact?",
         ),
         ("[/data/ChangeEvents]", "Invoice__c", ""),
         ("[/data/ChangeEvents]", "Invoice__ChangeEvent", "did you mean Invoice__c?"),
