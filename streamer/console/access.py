@@ -145,7 +145,8 @@ class Access:
                 return await handler(request)
             if is_of_another_site(request) and not self._is_link(request):
                 raise ApiError(
-                    403, "This request comes from a page of another site. Open the console by its address."
+                    403,
+                    ("This request comes from a page of another site. Open the console at its own address."),
                 )
             visitor = self._visitor(request)
             request[_VISITOR] = visitor
@@ -209,7 +210,13 @@ class Access:
             return Visitor()
         names = request.headers.getall(header, [])
         if len(names) != 1:
-            raise ApiError(403, f"The proxy must send {header} once, with the operator's name.")
+            raise ApiError(
+                403,
+                (
+                    f"The proxy before the console must send the header {header} exactly once, with the "
+                    "operator's name."
+                ),
+            )
         operator = checked_name(names[0])
         csrf = hmac.digest(self._key, operator.encode(), hashlib.sha256).hex()
         return Visitor(operator=operator, can_change=right is AccessRight.CHANGE, csrf=csrf)
@@ -274,12 +281,14 @@ def _check_csrf(visitor: Visitor, fields: Fields) -> None:
         raise _not_signed_in()
     shown = first(fields, "csrf").encode("utf-8", "surrogateescape")
     if not visitor.csrf or not hmac.compare_digest(shown, visitor.csrf.encode()):
-        raise ApiError(403, "This form is too old: go back, reload the page and send it again.")
+        raise ApiError(403, "This form is too old: go back, reload the page, and send the form again.")
 
 
 def _check_right(visitor: Visitor, name: str | None) -> None:
     if not visitor.can_change and name != SIGN_OUT:
-        raise ApiError(403, "You have signed in as a reader: a change needs the token in admin.token.")
+        raise ApiError(
+            403, "You have signed in as a reader. To make changes, sign in with the token in admin.token."
+        )
 
 
 def _not_signed_in() -> ApiError:

@@ -26,14 +26,16 @@ _Model = TypeVar("_Model", bound=BaseModel)
 async def form_of(request: web.Request) -> Fields:
     """Return the fields of the form in `request`. Raises `ApiError` if the body is not a form."""
     if request.content_type != FORM_TYPE:
-        raise ApiError(415, "Use the console's form for this request.")
+        raise ApiError(415, "Send this request from a form of the console.")
     try:
         text = (await request.read()).decode()
         return parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ConnectionError:
-        raise ApiError(400, "The form is incomplete.") from None
+        raise ApiError(400, "The form is incomplete: reload the page, and send the form again.") from None
     except ValueError:
-        raise ApiError(400, "The form can't be read.") from None
+        raise ApiError(
+            400, "Streamer can't read the form: reload the page, and send the form again."
+        ) from None
 
 
 def first(fields: Fields, name: str) -> str:
@@ -69,9 +71,9 @@ def object_of(text: str) -> dict[str, Any] | None:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        raise ApiError(400, "The data of the test event must be JSON.") from None
+        raise ApiError(400, "The test event's data must be JSON.") from None
     if not isinstance(found, dict):
-        raise ApiError(400, 'The data of the test event must be an object, such as {"entity": "Account"}.')
+        raise ApiError(400, 'The test event\'s data must be a JSON object, such as {"entity": "Account"}.')
     return found
 
 

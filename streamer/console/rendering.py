@@ -51,16 +51,16 @@ NAVIGATION = (
 
 # The texts of notices come from here, because anybody can write a text into an address.
 _DONE = {
-    "paused": "Paused. Streamer delivers nothing to the subscriber until you resume it.",
+    "paused": "Paused. Streamer delivers nothing to the subscriber until you resume the subscriber.",
     "resumed": "Resumed. The subscriber delivers again.",
-    "probed": "The target is tried now.",
+    "probed": "Streamer tries the target now.",
     "ordered": "The redrive is ordered. Its progress is below.",
     "nothing": "No dead letter of this filter can be redriven, so no redrive was ordered.",
-    "discarded": "The dead letters are discarded for good.",
+    "discarded": "The dead letters are removed for good.",
     "cancelled": "Cancelled.",
     "snapshot-ordered": "The snapshot is ordered. The process that reads its channel carries it out.",
     "snapshot-pause": "The snapshot pauses until you resume it, even across restarts.",
-    "snapshot-resume": "The snapshot continues at the same row.",
+    "snapshot-resume": "The snapshot continues at the row where it stopped.",
     "snapshot-cancel": "The snapshot is cancelled. Published records stay.",
     "position-ordered": "The position is ordered. The process that reads the channel sets it soon.",
     "position-set": "The position is set. The continuity record describes the effect.",

@@ -69,7 +69,7 @@ class World:
         for said in map(self._said_of_shipment, sorted(self.accounts.poisoned)):
             if said:
                 self.timeline.add_once(
-                    f"the opportunity in the org shows why the shipment was refused: {said}"
+                    f"the opportunity in the org shows why fulfilment refused the shipment: {said}"
                 )
         if self.accounts.scenario.has_waited:
             self.timeline.add_once("the org waits, because this machine is too slow for the rate")
@@ -163,7 +163,9 @@ async def _ready(daemon: App, clock: Clock) -> None:
         if daemon.status.waits and looks * _LOOK_S >= _WAIT_S:
             raise LogUnavailable(f"the demo can't begin: {'; '.join(daemon.status.waits)}")
         if looks * _LOOK_S >= _START_S:
-            raise LogUnavailable("the demo can't begin: the daemon has not subscribed within five minutes")
+            raise LogUnavailable(
+                "the demo can't begin: the daemon did not subscribe to the org's channels within five minutes"
+            )
         await clock.sleep(_LOOK_S)
         looks += 1
 

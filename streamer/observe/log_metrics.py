@@ -19,19 +19,18 @@ class LogMetrics:
         self._shown: set[tuple[str, str]] = set()
         self._waiting = gauge(
             "dead_letters_waiting",
-            "Dead letters in the log; subscriber is empty for events that never reached the log.",
+            "Dead letters in the log; the label subscriber is empty for events that never reached the log.",
             "subscriber",
             "reason",
         )
         self._foreign = gauge(
             "foreign_records",
-            "Records in Streamer's topics or tables that Streamer did not write, and that this process "
-            "ignores.",
+            "Records in Streamer's topics or tables that Streamer did not write; this process ignores them.",
             "place",
         )
         self._aborted = Counter(
             "streamer_transactions_aborted",
-            "Aborted transactions of the log in Kafka; readers never see their records.",
+            "Transactions that Kafka aborted; consumers never see the records of an aborted transaction.",
             registry=registry,
         )
         self._aborted_before = 0

@@ -102,27 +102,39 @@ class Metrics:
             "ingest_batches", "Batches appended to the log, including empty batches.", "channel"
         )
         self._append_seconds = self._histogram(
-            "append_seconds", "Time until a batch was durable in the log.", _APPEND_BUCKETS_S, "channel"
+            "append_seconds",
+            "Time from the start of an append until the batch was durable in the log.",
+            _APPEND_BUCKETS_S,
+            "channel",
         )
         self._age_seconds = self._histogram(
             "event_age_seconds",
-            "Time from the commit in Salesforce to the log, for the first event of each append.",
+            (
+                "Time from an event's commit in Salesforce until the event was in the log, for the first "
+                "event of each append."
+            ),
             _AGE_BUCKETS_S,
             "channel",
         )
         self._verified = self._gauge(
             "checkpoint_verified_timestamp_seconds",
-            "Time up to which no event is missing, in seconds since the epoch; absent while unknown.",
+            (
+                "Time up to which no event is missing, in seconds since the epoch; absent while this time is "
+                "unknown."
+            ),
             "channel",
         )
         self._expires = self._gauge(
             "checkpoint_expires_timestamp_seconds",
-            "Time after which Salesforce can drop the next events, in seconds since the epoch.",
+            "Time after which Salesforce can drop unread events, in seconds since the epoch.",
             "channel",
         )
         self._up = self._gauge(
             "channel_up",
-            "1 while the channel is subscribed and read, 0 otherwise; absent while another process owns it.",
+            (
+                "1 while Streamer is subscribed to the channel and reads it, 0 otherwise; absent while "
+                "another process owns the channel."
+            ),
             "channel",
         )
         self._owned = self._gauge(
@@ -134,33 +146,38 @@ class Metrics:
     def _declare_large_texts(self) -> None:
         self._large_texts = self._counter(
             "large_text_diffs",
-            "Large texts that arrived as a diff: applied, reread, or marked; counted unless large_text "
-            "is mark.",
+            "Large texts that arrived as a diff, by result: applied, reread or marked; not counted if "
+            "large_text is mark.",
             "channel",
             "result",
         )
 
     def _declare_session(self) -> None:
-        self._bytes = self._counter("ingest_bytes", "Bytes of the answers read from Salesforce.")
-        self._handshakes = self._counter("session_handshakes", "Sessions opened with Salesforce.")
+        self._bytes = self._counter("ingest_bytes", "Bytes that Streamer read in Salesforce's answers.")
+        self._handshakes = self._counter(
+            "session_handshakes", "Sessions that Streamer opened with Salesforce."
+        )
         self._lost = self._counter("session_lost", "Sessions that Salesforce or the network ended.", "reason")
-        self._overdue = self._counter("session_overdue", "Answers of Salesforce that did not arrive in time.")
+        self._overdue = self._counter("session_overdue", "Requests that Salesforce did not answer in time.")
         self._subscriptions = self._counter(
-            "session_subscriptions", "Subscriptions, by Salesforce's answer.", "channel", "outcome"
+            "session_subscriptions",
+            "Attempts to subscribe to a channel, by Salesforce's answer.",
+            "channel",
+            "outcome",
         )
 
     def _declared_outbound(self) -> series.OutboundMetrics:
         return series.OutboundMetrics(
             requests=self._counter(
                 "outbound_requests",
-                "Salesforce's requests with outbound messages, by outcome; channel is empty for an "
-                "unknown address.",
+                "Requests with outbound messages from Salesforce, by outcome; the label channel is empty "
+                "for an unknown address.",
                 "channel",
                 "outcome",
             ),
             repeats=self._counter(
                 "outbound_repeats",
-                "Notifications that Salesforce repeated although the log held them.",
+                "Notifications that Salesforce sent again although the log already held them.",
                 "channel",
             ),
         )
@@ -186,8 +203,8 @@ class Metrics:
     def _declared_spans(self) -> series.SpanMetrics:
         spans = self._counter(
             "trace_spans",
-            "Spans of traced events: exported to the collector, failed because the collector did not "
-            "accept them, or dropped because too many waited.",
+            "Spans of traced events, by result: exported to the collector, failed because the collector "
+            "did not accept the span, or dropped because too many spans waited.",
             "result",
         )
         return series.SpanMetrics(results={result: spans.labels(result) for result in series.SPAN_RESULTS})
@@ -195,20 +212,23 @@ class Metrics:
     def _declare_set_aside(self) -> None:
         self._dead_letters = self._counter(
             "dead_letters",
-            "Events set aside; subscriber is empty for events that never reached the log.",
+            (
+                "Events that became dead letters; the label subscriber is empty for events that never "
+                "reached the log."
+            ),
             "stage",
             "subscriber",
             "reason",
         )
         self._continuity = self._counter(
             "continuity_records",
-            "Continuity records: detected holes and ordered snapshots.",
+            "Continuity records, which describe detected holes and ordered snapshots.",
             "channel",
             "cause",
         )
         self._unrepaired = self._counter(
             "continuity_unrepaired",
-            "Holes with events still missing after the repair, or without any repair.",
+            "Holes whose events are still missing after the repair, or that had no repair.",
             "channel",
             "cause",
         )
@@ -233,7 +253,7 @@ class Metrics:
     def _declare_attempts(self) -> None:
         self._deliveries = self._counter(
             "deliveries",
-            "Attempts by outcome, and events skipped without an attempt.",
+            "Attempts to deliver an event, by outcome; events skipped without an attempt count too.",
             "subscriber",
             "outcome",
         )
@@ -245,13 +265,13 @@ class Metrics:
         )
         self._delivery_seconds = self._histogram(
             "delivery_seconds",
-            "Duration of one attempt that sent a request.",
+            "Duration of one attempt; attempts that sent no request are not counted.",
             _DELIVERY_BUCKETS_S,
             "subscriber",
         )
         self._to_target_seconds = self._histogram(
             "event_to_target_seconds",
-            "Time from the commit in Salesforce to the target's acceptance.",
+            "Time from an event's commit in Salesforce until the target accepted the event.",
             _AGE_BUCKETS_S,
             "subscriber",
         )
@@ -261,9 +281,11 @@ class Metrics:
             _BATCH_BUCKETS,
             "subscriber",
         )
-        self._in_flight = self._gauge("delivery_in_flight", "Attempts in flight.", "subscriber")
+        self._in_flight = self._gauge("delivery_in_flight", "Attempts under way.", "subscriber")
         self._limit = self._gauge(
-            "delivery_limit", "Current limit of attempts in flight, which adapts to the target.", "subscriber"
+            "delivery_limit",
+            "Current maximum number of attempts under way; Streamer adapts this number to the target.",
+            "subscriber",
         )
 
     def _declare_subscriber(self) -> None:
@@ -272,35 +294,41 @@ class Metrics:
         )
         self._delivered_through = self._gauge(
             "oldest_undelivered_timestamp_seconds",
-            "Commit time of the oldest undelivered event, in seconds since the epoch; the current time "
-            "while no event waits.",
+            "Commit time of the oldest undelivered event, in seconds since the epoch; equal to the "
+            "current time while no event waits.",
             "subscriber",
         )
         self._deliver_within = self._gauge(
             "deliver_within_seconds",
-            "Configured deliver_within: an event can wait this long for its delivery without an alert; "
-            "infinite if unlimited.",
+            "Value of deliver_within in seconds: the time for which an event can wait for its delivery "
+            "before an alert fires; infinite without a limit.",
             "subscriber",
         )
         self._parked = self._gauge(
-            "parked_events", "Events that the log keeps for a later attempt.", "subscriber"
+            "parked_events", "Parked events, which the log keeps for a later attempt.", "subscriber"
         )
         self._held = self._gauge(
-            "subscriber_held", "1 while deliveries to the target are held, 0 otherwise.", "subscriber"
+            "subscriber_held", "1 while Streamer holds deliveries to the target, 0 otherwise.", "subscriber"
         )
         self._following = self._gauge(
             "subscriber_following",
-            "1 while the subscriber follows the log; 0 while it starts or its plugin can't be opened.",
+            (
+                "1 while the subscriber follows the log; 0 while the subscriber starts or its plugin can't "
+                "be opened."
+            ),
             "subscriber",
         )
         self._down = self._gauge(
             "breaker_open",
-            "1 while the circuit breaker is open or probing because too many attempts failed, 0 otherwise.",
+            (
+                "1 while the circuit breaker is open or probes the target, because too many attempts failed; "
+                "0 otherwise."
+            ),
             "subscriber",
         )
         self._unrecorded_s = self._gauge(
             "unrecorded_seconds",
-            "Time that finished deliveries have waited until the log records them.",
+            "Time for which finished deliveries have waited for the log to record them.",
             "subscriber",
         )
 

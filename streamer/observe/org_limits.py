@@ -15,14 +15,19 @@ class OrgLimitMetrics:
         def gauge(name: str, says: str) -> Gauge:
             return Gauge(f"streamer_org_limit_{name}", says, ["limit"], registry=registry)
 
-        self._most = gauge("max", "Maximum of the limit, by Salesforce's name of the limit.")
-        self._remaining = gauge("remaining", "Remaining amount of the limit, accurate within five minutes.")
+        self._most = gauge(
+            "max", "Maximum of an org limit; the label limit is Salesforce's name of the limit."
+        )
+        self._remaining = gauge(
+            "remaining", "Remaining amount of an org limit; the number is at most five minutes old."
+        )
         self._read_at = gauge(
-            "read_timestamp_seconds", "Time of the last reading of the limit, in seconds since the epoch."
+            "read_timestamp_seconds",
+            "Time at which Streamer last read the org limit, in seconds since the epoch.",
         )
         self._used_up_at = gauge(
             "used_up_timestamp_seconds",
-            "Forecast time at which the limit is used up at the rate of the last hour, in seconds since "
+            "Time at which the org limit will be used up at the rate of the last hour, in seconds since "
             "the epoch; absent without a forecast.",
         )
         self._read: frozenset[str] = frozenset()
@@ -67,7 +72,7 @@ class ReconcileMetrics:
 
         self._compared_at = gauge(
             "compared_timestamp_seconds",
-            "Time of the last comparison of the org with the log, in seconds since the epoch.",
+            "Time at which Streamer last compared the org with the log, in seconds since the epoch.",
             "entity",
         )
         self._due_at = gauge(

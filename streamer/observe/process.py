@@ -34,13 +34,16 @@ class ProcessMetrics:
         )
         self._loop_lag = Histogram(
             "streamer_event_loop_lag_seconds",
-            "Delay of the event loop's timers.",
+            "Delay with which the event loop runs its timers.",
             buckets=_LAG_BUCKETS_S,
             registry=registry,
         )
         self._loop_blocked = Counter(
             "streamer_event_loop_blocked",
-            "Blocks of the event loop for more than a second, by the subscriber whose plugin caused them.",
+            (
+                "Times that the event loop was blocked for more than a second, by the subscriber whose "
+                "plugin blocked it."
+            ),
             ["subscriber"],
             registry=registry,
         )
@@ -49,7 +52,12 @@ class ProcessMetrics:
             gauge("poll_age_seconds", "Time since the last heartbeat of a log thread; 0 at rest.", "thread")
         )
         self._stuck = _Table(
-            gauge("stuck", "1 while a part makes no progress for an unknown reason.", "kind", "name")
+            gauge(
+                "stuck",
+                "1 while a part of the process makes no progress for an unknown reason, 0 otherwise.",
+                "kind",
+                "name",
+            )
         )
         self._log_unavailable = gauge(
             "log_unavailable", "1 while the log can't be opened, read or written, 0 otherwise."
@@ -58,15 +66,16 @@ class ProcessMetrics:
             "login_awaited", "1 while this process waits until Salesforce accepts its login, 0 otherwise."
         )
         self._configured = gauge(
-            "configuration_applied", "1 while the configuration in effect equals the files, 0 otherwise."
+            "configuration_applied",
+            "1 while the configuration in effect is the configuration in the files, 0 otherwise.",
         )
         self._configured_at = gauge(
             "configuration_applied_timestamp_seconds",
-            "Time at which a configuration was last applied, in seconds since the epoch.",
+            "Time at which the process last applied a configuration, in seconds since the epoch.",
         )
         self._restart_needed = gauge(
             "configuration_restart_needed",
-            "1 while a part of the configuration waits for the next start, 0 otherwise.",
+            "1 while a changed part of the configuration takes effect only at the next start, 0 otherwise.",
         )
         build = Info("streamer_build", "Versions of Streamer and Python.", registry=registry)
         build.info({"version": version(DISTRIBUTION), "python": python_version()})

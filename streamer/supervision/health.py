@@ -96,7 +96,11 @@ def _run_probe(name: str, probe: Probe) -> ProbeResult:
     except Exception as error:  # noqa: BLE001 - a broken probe is a finding, not a crash
         _log.exception("probe.failed", probe=name)
         return ProbeResult(
-            ok=False, sentence=f"The probe itself failed with {type(error).__name__}; see the log."
+            ok=False,
+            sentence=(
+                f"The probe failed, because its code raised {type(error).__name__}; see the daemon's log "
+                "output."
+            ),
         )
 
 
@@ -149,5 +153,5 @@ class Heartbeat:
             return ProbeResult(ok=True, sentence="The event loop runs.")
         return ProbeResult(
             ok=False,
-            sentence=f"The event loop has not run for {age:.0f} s, which is more than {self._limit_s:.0f} s.",
+            sentence=f"The event loop has not run for {age:.0f} s; the limit is {self._limit_s:.0f} s.",
         )

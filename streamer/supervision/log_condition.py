@@ -64,4 +64,4 @@ class LogCondition:
         if self._log is None:
             return ProbeResult(ok=False, sentence="The log is not open yet.")
         outage = self._log.outage
-        return ProbeResult(ok=not outage, sentence=outage or "The log can be used.")
+        return ProbeResult(ok=not outage, sentence=outage or "The log is open, and can be used.")

@@ -66,7 +66,9 @@ class Monitor:
 
     def _progress(self) -> ProbeResult:
         stuck = self._detector.judge(self._activities())
-        return ProbeResult(ok=not stuck, sentence=" ".join(map(str, stuck)) or "No part is stuck.")
+        return ProbeResult(
+            ok=not stuck, sentence=" ".join(map(str, stuck)) or "Every part of the process makes progress."
+        )
 
     def _positions(self) -> ProbeResult:
         """Return a failure if Salesforce will soon drop the next events of a channel."""
@@ -83,8 +85,8 @@ class Monitor:
     def _records(self) -> ProbeResult:
         """Return a failure if the log does not record deliveries. A restart repeats unrecorded deliveries."""
         late = [
-            f"{name}: the log has recorded no deliveries for {late_s:.0f} s; the reason is in the logs, at "
-            "progress.not_recorded"
+            f"{name}: the log has recorded no deliveries for {late_s:.0f} s; the daemon's log output "
+            "names the reason, in the event progress.not_recorded"
             for name, each in self._status.subscribers.dispatchers.items()
             if (late_s := self._unrecorded_s(each)) > _RECORDED_WITHIN_S
         ]

@@ -11,7 +11,10 @@ from streamer.supervision.log_condition import LogCondition
 
 # A single broken connection is not a fault yet.
 _OFTEN = 2
-_STANDBY = "Standby: other processes read the channels. This process is logged in and has joined the group."
+_STANDBY = (
+    "This process is on standby: other processes read the channels. This process has logged in, and has "
+    "joined the group."
+)
 
 
 class Subscribed(Protocol):
@@ -44,7 +47,7 @@ class ReadingCondition:
     def started(self) -> None:
         """Report that this process will read channels, but is not logged in yet."""
         self._has_begun = True
-        self._login_wait = "Not logged in to Salesforce yet."
+        self._login_wait = "This process has not logged in to Salesforce yet."
 
     def login_failed(self, reason: str) -> None:
         """Report that the login failed for `reason`, and that another try follows."""
@@ -101,7 +104,7 @@ class ReadingCondition:
             if each.state is not ChannelState.RUNNING
         ]
         problems += [
-            f"{channel.path}: not subscribed yet"
+            f"{channel.path}: Streamer has not subscribed to the channel yet"
             for channel, each in self.channels.items()
             if each.state is ChannelState.RUNNING and channel.path not in self.subscribed
         ]
@@ -109,7 +112,7 @@ class ReadingCondition:
         problems += [
             (
                 f"{channel.path}: Salesforce has not answered on {times} connections in a row; Streamer "
-                "replaced each of them"
+                "replaced each connection"
             )
             for channel in self.channels
             if channel.path in self.subscribed and (times := overdue.get(channel.path, 0)) >= _OFTEN

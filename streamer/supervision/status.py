@@ -56,5 +56,5 @@ class Status:
             return ProbeResult(ok=False, sentence="This process is stopping.")
         waits = self.waits
         return ProbeResult(
-            ok=not waits, sentence="; ".join(waits) or "The process does not wait for the log or the login."
+            ok=not waits, sentence="; ".join(waits) or "The process has its log and its login."
         )

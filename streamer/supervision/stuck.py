@@ -52,7 +52,8 @@ class Stuck:
         since = datetime.fromtimestamp(self.since, UTC).isoformat(timespec="seconds")
         return (
             f"The {self.part} {self.name} has stalled for {self.for_s:.0f} s, since {since}, for an "
-            "unknown reason; the daemon's log has the stacks of all threads and tasks, at stuck.found."
+            "unknown reason; the daemon's log output has the stacks of all threads and tasks, in the "
+            "event stuck.found."
         )
 
 

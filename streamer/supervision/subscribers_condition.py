@@ -123,7 +123,9 @@ class SubscribersCondition:
     def _readiness(self) -> ProbeResult:
         # A subscriber whose plugin can't be opened waits for its target, so it is not `absent`.
         if absent := sorted(self.absent):
-            return ProbeResult(ok=False, sentence=f"{', '.join(absent)}: no position in the log yet.")
+            return ProbeResult(
+                ok=False, sentence=f"These subscribers have no position in the log yet: {', '.join(absent)}."
+            )
         problems = [*self.plugin_problems(), *self.delivery_problems()]
         follow = f"Subscribers that follow the log: {len(self._configured)}."
         return ProbeResult(ok=True, sentence="; ".join(problems) or follow)

@@ -42,7 +42,7 @@ STORY = (
     "invoice: the breaker opens",
     "fulfilment rejects one shipment for good",
     "shipment: dead letter, the target answered 422",
-    "the opportunity in the org shows why the shipment was refused: the target answered 422",
+    "the opportunity in the org shows why fulfilment refused the shipment: the target answered 422",
     "the ERP is back",
     "invoice: the breaker closes",
     "invoice: no event is parked any more; at most",

@@ -66,7 +66,9 @@ async def _stands_by(owner: Daemon, standby: Daemon) -> bool:
     return (
         (await owner.probe("readyz"))[1]["state"] == "active"
         and (status, body["state"]) == (200, "standby")
-        and body["checks"]["channels"]["says"].startswith("Standby: other processes read the channels.")
+        and body["checks"]["channels"]["says"].startswith(
+            "This process is on standby: other processes read the channels."
+        )
         and await standby.metric("streamer_standby") == 1
         and f'streamer_channel_owned{{channel="{CHANGES}"}} 0.0' in await standby.metrics_page()
     )

@@ -145,7 +145,9 @@ class PositionPages:
         positions = await self.context.resources.checkpoints.positions()
         position = next((each for each in positions if each["channel"] == path), None)
         if position is None:
-            raise ApiError(404, "No channel has that path, and the log has no position for it.")
+            raise ApiError(
+                404, "No configured channel has this path, and the log has no position for this path."
+            )
         channels = {each.path for each in self.context.daemon.configured.channels}
         return self.context.renderer.page(
             request,

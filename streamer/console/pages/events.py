@@ -92,7 +92,9 @@ class EventPages:
                 Partition(topic=topic, number=number), offset
             )
         if event is None:
-            raise ApiError(404, "The key is no longer parked behind this event: reload the parked keys.")
+            raise ApiError(
+                404, "The key is no longer parked behind this event: reload the page with the parked keys."
+            )
         return redirect(story_address(event))
 
 

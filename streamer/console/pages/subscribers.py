@@ -80,7 +80,7 @@ class SubscriberPages:
         found = (await self.context.resources.subscribers.subscribers())["subscribers"]
         subscriber = next((each for each in found if each["name"] == name), None)
         if subscriber is None:
-            raise ApiError(404, "No subscriber has that name.")
+            raise ApiError(404, "No configured subscriber has this name.")
         return self.context.renderer.page(
             request,
             "subscriber.html",

@@ -189,7 +189,7 @@ async def test_subscriber_is_paused_resumed_probed_and_tested(tab: Tab) -> None:
     assert await tab.violations() == []
     await tab.page.fill("#data", "[")
     await tab.page.click("text=Send a test event")
-    assert await tab.said() == "The data of the test event must be JSON."
+    assert await tab.said() == "The test event's data must be JSON."
     assert await tab.violations() == []
     tab.errors.clear()
 
@@ -237,7 +237,7 @@ async def test_snapshot_is_forecast_ordered_paused_resumed_and_cancelled(world: 
     await tab.go("/snapshots")
     await tab.page.fill("#entity", "Account")
     await tab.page.click("text=Count the records")
-    await tab.page.wait_for_selector("text=What it costs")
+    await tab.page.wait_for_selector("text=Cost of the snapshot")
     assert "20" in await tab.page.inner_text(".pairs")
     assert await tab.violations() == []
     world.sandbox.faults.refuse_call(on=["read"], times=None)
@@ -359,7 +359,7 @@ async def test_order_that_waits_is_cancelled(browser: Browser) -> None:
             await asyncio.sleep(0.05)
         await pressing
         await tab.page.click("table >> nth=1 >> text='/data/ChangeEvents'")
-        assert f"{OPERATOR} has ordered at" in await tab.page.inner_text("#main")
+        assert f"{OPERATOR} ordered to continue reading" in await tab.page.inner_text("#main")
         assert await tab.violations() == []
         await pressed(tab.page, "Cancel the order", "position-cancelled")
 

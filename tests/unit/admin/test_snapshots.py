@@ -189,7 +189,7 @@ async def test_changes_are_written_with_their_audit(world: World, ask: Asking) -
 async def test_commands_order_list_and_end(world: World, ask: Asking) -> None:
     """With the questions and the answers of an operator."""
     refused = await run(ask, "start", "Lead", "--channel", "/event/x")
-    assert (refused.exit_code, "No channel has that path" in refused.output) == (1, True)
+    assert (refused.exit_code, "No configured channel has this path" in refused.output) == (1, True)
     asked = await run(ask, "start", "Lead")
     assert (asked.exit_code, "add --yes" in asked.output) == (2, True)
     assert "Publish the records of Lead in /data/ChangeEvents?" in asked.output

@@ -42,7 +42,8 @@ def test_missing_variable_is_named(write: Write) -> None:
     path = write("org:\n  auth:\n    key: ${NOWHERE}")
 
     assert error_of(path) == (
-        f"{path}:3: org.auth.key: the environment has no variable NOWHERE; set it, or write ${{NOWHERE:-default}}"
+        f"{path}:3: org.auth.key: the environment has no variable NOWHERE; "
+        "set it, or write ${NOWHERE:-default}"
     )
 
 

@@ -44,7 +44,7 @@ async def test_search_without_a_finding_says_so(browser: Browser) -> None:
     """With what it looked at."""
     page = await browser.get("/events?record=none")
 
-    assert "No event is found." in page.text
+    assert "The search found no events." in page.text
     assert "has covered the whole log (0 offsets searched)" in page.text
 
 
@@ -91,7 +91,7 @@ async def test_stories_are_reached_from_failures_letters_and_parked_keys(
 
     assert (answer.status, answer.place.partition("?")[0]) == (303, "/console/events/2")
     assert "Parked: " in (await browser.get(answer.place.removeprefix("/console"))).text
-    assert (gone.status, "reload the parked keys" in gone.text) == (404, True)
+    assert (gone.status, "reload the page with the parked keys" in gone.text) == (404, True)
 
 
 async def test_hostile_event_is_text_everywhere(world: World, browser: Browser) -> None:

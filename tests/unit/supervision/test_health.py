@@ -157,7 +157,7 @@ async def test_loop_that_stopped_beating_fails_liveness(clock: TurnedClock, metr
     await clock.turn(31)
 
     assert heartbeat.probe() == ProbeResult(
-        ok=False, sentence="The event loop has not run for 31 s, which is more than 30 s."
+        ok=False, sentence="The event loop has not run for 31 s; the limit is 30 s."
     )
 
 

@@ -195,7 +195,7 @@ async def test_work_of_which_nothing_comes_is_found(world: World, part: str) -> 
 
     [problem] = world.problems
     assert f"The {part} " in problem
-    assert "at stuck.found" in problem
+    assert "in the event stuck.found" in problem
 
 
 async def test_work_that_gets_on_is_not_stuck(world: World) -> None:

@@ -77,7 +77,7 @@ def test_channel_that_is_not_subscribed_is_named(status: Status) -> None:
     """It runs, but Salesforce has not accepted it yet."""
     status.reading.channels_opened(supervisor(ChannelState.RUNNING), Session())
 
-    assert readiness(status) == [f"channels: {CHANGES.path}: not subscribed yet"]
+    assert readiness(status) == [f"channels: {CHANGES.path}: Streamer has not subscribed to the channel yet"]
 
 
 def test_channel_that_is_left_unanswered_again_and_again_is_named(status: Status) -> None:
@@ -90,7 +90,7 @@ def test_channel_that_is_left_unanswered_again_and_again_is_named(status: Status
     assert readiness(status) == [
         (
             f"channels: {path}: Salesforce has not answered on 2 connections in a row; "
-            "Streamer replaced each of them"
+            "Streamer replaced each connection"
         )
     ]
     assert not status.is_complete
@@ -108,7 +108,9 @@ def test_process_whose_channels_are_all_read_by_others_stands_by(status: Status)
     without_subscribers(status).reading.channels_opened(supervisor(), Session())
 
     assert readiness(status) == []
-    assert says(status, "channels").startswith("Standby: other processes read the channels.")
+    assert says(status, "channels").startswith(
+        "This process is on standby: other processes read the channels."
+    )
     assert status.state is State.STANDBY
 
 
@@ -153,7 +155,7 @@ def test_subscriber_without_its_place_in_the_log_makes_unready(status: Status) -
     """Nothing can be delivered."""
     status.subscribers.started(SALES, Delivering(following=False))
 
-    assert readiness(status) == ["subscribers: sales: no position in the log yet."]
+    assert readiness(status) == ["subscribers: These subscribers have no position in the log yet: sales."]
 
 
 def test_plugin_that_waits_for_its_target_does_not_make_unready(status: Status) -> None:
