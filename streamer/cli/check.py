@@ -27,7 +27,7 @@ def check(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check a configuration with all its expressions, without a connection.
+    """Check a configuration and all its expressions, without connecting to anything.
 
     Exits 0 when the configuration is good, also with warnings, and 2 when it has a
     mistake.

@@ -91,7 +91,7 @@ COMMANDS = {
     ),
     "render": Listed(
         "streamer.cli.routing.render:render",
-        "Print the request, with headers, that a subscriber would send for an event; *** hides secrets.",
+        "Print the request that a subscriber would send for an event, with headers; *** hides secrets.",
     ),
     "schema": Listed(
         "streamer.cli.schema:schema",
@@ -103,10 +103,7 @@ COMMANDS = {
     ),
     "flow": Listed(
         "streamer.cli.flow:flow",
-        (
-            "Draw which events each subscriber gets and which subscribers it waits for, without "
-            "connecting to anything."
-        ),
+        "Draw which events each subscriber gets, and which subscribers it waits for, without a connection.",
     ),
     "publish": Listed(
         "streamer.cli.publishing.command:publish",

@@ -41,7 +41,7 @@ def run(
         ),
     ] = Role.ALL,
 ) -> None:
-    """Carry events until SIGTERM or Ctrl-C; then drain, record and exit.
+    """Run the daemon: carry events until SIGTERM or Ctrl-C, then finish open deliveries and exit.
 
     Exits 2 when the configuration has a mistake, 1 when an operator must act first
     (credentials, permissions, the log), 0 after a clean stop.
