@@ -75,7 +75,7 @@ TARGETS = (
     ),
     graph(
         "From Salesforce to the target by subscriber, p99",
-        "From the commit in Salesforce to the target's acceptance.",
+        "Time from an event's commit in Salesforce until the target accepts the event.",
         (quantile(0.99, "streamer_event_to_target_seconds", SUBSCRIBERS, "subscriber"), "{{subscriber}}"),
         unit="s",
     ),
@@ -89,7 +89,7 @@ TARGETS = (
     ),
     graph(
         "New dead letters",
-        "Events that a target can't accept, by reason.",
+        "Events that became dead letters, by reason.",
         (
             increase(
                 "streamer_dead_letters_total", f'{SUBSCRIBERS}, stage="dispatch"', "subscriber", "reason"
@@ -111,7 +111,7 @@ TARGETS = (
     ),
     states(
         "Look-ups that wait",
-        "Shows if look-ups wait for Salesforce, the org's daily requests or a service.",
+        "Shows whether look-ups wait for Salesforce, the org's daily requests or a service.",
         (f"max by (instance) (streamer_lookups_waiting{{{JOBS}}})", "{{instance}}"),
         ("go on", "wait"),
         NONE_IS_GOOD,

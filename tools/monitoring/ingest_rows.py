@@ -19,7 +19,7 @@ from tools.monitoring.panels import (
 INGEST = (
     states(
         "Channels",
-        "Shows if the owner of each channel reads it.",
+        "Shows whether the owner of each channel reads it.",
         (f"max by (channel) (streamer_channel_up{{{CHANNELS}}})", "{{channel}}"),
         ("not read", "read"),
         ONE_IS_GOOD,
@@ -32,7 +32,7 @@ INGEST = (
     ),
     graph(
         "Age of events by channel, p99",
-        "Time from the commit in Salesforce to the log, for the first event of each append.",
+        "Time from an event's commit in Salesforce until the event is in the log, for the first event of each append.",
         (quantile(0.99, "streamer_event_age_seconds", CHANNELS, "channel"), "{{channel}}"),
         unit="s",
     ),
@@ -44,7 +44,7 @@ INGEST = (
     ),
     graph(
         "Sessions with Salesforce",
-        "Opened sessions, lost sessions by reason, and answers that did not arrive in time.",
+        "Opened sessions, lost sessions by reason, and requests that Salesforce did not answer in time.",
         (f"sum(increase(streamer_session_handshakes_total{{{JOBS}}}[$__rate_interval]))", "opened"),
         (f"sum(increase(streamer_session_overdue_total{{{JOBS}}}[$__rate_interval]))", "overdue answers"),
         (
@@ -65,7 +65,7 @@ INGEST = (
 LOG = (
     states(
         "Log and login",
-        "Shows if a process waits for its log, or for Salesforce to accept its login.",
+        "Shows whether a process waits for its log, or for Salesforce to accept its login.",
         (
             (
                 f'label_replace(streamer_log_unavailable{{{JOBS}}}, "what", "log", "", "") '
@@ -78,7 +78,7 @@ LOG = (
     ),
     graph(
         "Time of an append",
-        "Time until a batch was durable in the log.",
+        "Time from the start of an append until the batch is durable in the log.",
         (quantile(0.5, "streamer_append_seconds", CHANNELS), "p50"),
         (quantile(0.99, "streamer_append_seconds", CHANNELS), "p99"),
         unit="s",
@@ -108,7 +108,7 @@ LOG = (
     ),
     graph(
         "Deliveries that wait to be recorded",
-        "Time that finished deliveries have waited for the log. A restart repeats these deliveries.",
+        "Time for which finished deliveries have waited for the log to record them. A restart repeats these deliveries.",
         (f"max by (subscriber) (streamer_unrecorded_seconds{{{SUBSCRIBERS}}})", "{{subscriber}}"),
         unit="s",
     ),
@@ -139,7 +139,7 @@ CONTINUITY = (
     ),
     graph(
         "Holes that stay",
-        "Holes with events still missing after the repair, or without any repair.",
+        "Holes whose events are still missing after the repair, or that had no repair.",
         (
             increase("streamer_continuity_unrepaired_total", CHANNELS, "channel", "cause"),
             "{{channel}} {{cause}}",

@@ -38,13 +38,13 @@ _OVERVIEW = (
     ),
     stat(
         "Holes that stay, 24 h",
-        "Holes in the stream that no repair has closed. `streamer continuity list` shows them.",
+        "Holes in the stream that no repair has closed. `streamer continuity list` shows these holes.",
         f'sum(increase(streamer_continuity_unrepaired_total{{{CHANNELS}, cause!="snapshot"}}[24h]))',
         steps=NONE_IS_GOOD,
     ),
     stat(
         "Dead letters, 24 h",
-        "Events set aside. `streamer deadletters list` shows the dead letters.",
+        "Events that became dead letters. `streamer deadletters list` shows the dead letters.",
         f"sum(increase(streamer_dead_letters_total{{{JOBS}}}[24h]))",
         steps=NONE_IS_GOOD,
     ),
@@ -74,7 +74,7 @@ _OVERVIEW = (
     ),
     graph(
         "From Salesforce to the target",
-        "From the commit in Salesforce to the target's acceptance.",
+        "Time from an event's commit in Salesforce until the target accepts the event.",
         (quantile(0.5, "streamer_event_to_target_seconds", SUBSCRIBERS), "p50"),
         (quantile(0.99, "streamer_event_to_target_seconds", SUBSCRIBERS), "p99"),
         unit="s",
@@ -97,13 +97,13 @@ _PROCESS = (
     graph("Open files", "And connections.", (f"process_open_fds{{{JOBS}}}", "{{instance}}")),
     graph(
         "Lag of the event loop, p99",
-        "Delay of the event loop's timers.",
+        "Delay with which the event loop runs its timers.",
         (quantile(0.99, "streamer_event_loop_lag_seconds", JOBS, "instance"), "{{instance}}"),
         unit="s",
     ),
     graph(
         "Blocks of the event loop",
-        "Blocks for more than a second, by the subscriber whose plugin caused them.",
+        "Blocks for more than a second, by the subscriber whose plugin blocked the event loop.",
         (
             increase("streamer_event_loop_blocked_total", JOBS, "instance", "subscriber"),
             "{{instance}} {{subscriber}}",
