@@ -22,14 +22,15 @@ def check(
     print_: Annotated[
         bool,
         typer.Option(
-            "--print", help="Print the configuration in effect as YAML: defaults filled in, secrets masked."
+            "--print",
+            help="Print the configuration in effect as YAML, with all defaults and with masked secrets.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a configuration and all its expressions, without connecting to anything.
 
-    Exits 0 when the configuration is good, also with warnings, and 2 when it has a
+    Exits 0 when the configuration is good, even with warnings, and 2 when it has a
     mistake.
     """
     if as_json:

@@ -212,8 +212,8 @@ def _said(ordered: JsonObject) -> str:
     record = ordered["outcome"]
     if record is not None:
         return (
-            f"The order is carried out: continuity record {record['id']}, {record['state']}. "
-            f"{record['detail']}."
+            f"The order is carried out. {record['detail']}. "
+            f"Continuity record: {record['id']} ({record['state']})."
         )
     return (
         f"The order {ordered['id']} waits. The process that reads the channel carries it out after "

@@ -58,8 +58,8 @@ async def doctor(
     Each check prints a line: ok, warning (the part works now, but can fail or lose
     events later), failed or skipped. The next line names the remedy.
 
-    Exits 0 when nothing failed, also with warnings; 1 when a check failed; 2
-    for a mistake in the arguments or in the configuration.
+    Exits 0 when nothing failed, even with warnings; 1 when a check failed; 2 for a
+    mistake in the arguments or in the configuration.
     """
     # The findings contain the log lines of the parts, so the log stays quiet.
     logs.configure("auto", "error")

@@ -160,9 +160,7 @@ class SearchOptions(SpanOptions):
         str | None,
         typer.Option(
             metavar="CURSOR",
-            help=(
-                "Continue an earlier search; the earlier search printed this cursor.  [default: a new search]"
-            ),
+            help=("Continue at this cursor, which an earlier search printed.  [default: a new search]"),
         ),
     ] = None
 

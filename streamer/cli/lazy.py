@@ -87,7 +87,7 @@ COMMANDS = {
     ),
     "explain": Listed(
         "streamer.cli.routing.render:explain",
-        "Show which subscribers get an event, and why others do not.",
+        "Show which subscribers get an event, and why the other subscribers do not get it.",
     ),
     "render": Listed(
         "streamer.cli.routing.render:render",

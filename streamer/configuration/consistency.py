@@ -82,8 +82,8 @@ def _useless(name: SubscriberName, settings: SubscriberSettings, document: Docum
     if settings.after and settings.start is not Start.LATEST:
         yield document.mistake(
             (*keys, "start"),
-            "has no effect with after: the subscriber begins with the first event that "
-            f"{settings.after[0]} forwards to it; remove the key",
+            "has no effect with after, because the subscriber begins with the first event that "
+            f"{settings.after[0]} forwards: remove this key",
         )
 
 

@@ -152,8 +152,8 @@ class SubscriberSettings(Section):
     after: Annotated[tuple[SubscriberName, ...], one_or_more()] = Field(
         default=(),
         description=(
-            "name, or list of names, of subscribers that must deliver the event first; expressions read "
-            "the answers of these subscribers' targets under receipts"
+            "name, or list of names, of subscribers that must deliver the event first; in expressions, "
+            "receipts holds the answers of these subscribers' targets"
         ),
     )
     on_rejected: Literal["skip", "run"] = Field(

@@ -32,7 +32,7 @@ INGEST = (
     ),
     graph(
         "Age of events by channel, p99",
-        "Time from an event's commit in Salesforce until the event is in the log, for the first event of each append.",
+        "Time from the commit in Salesforce until the event is in the log, for the first event of an append.",
         (quantile(0.99, "streamer_event_age_seconds", CHANNELS, "channel"), "{{channel}}"),
         unit="s",
     ),
@@ -108,7 +108,7 @@ LOG = (
     ),
     graph(
         "Deliveries that wait to be recorded",
-        "Time for which finished deliveries have waited for the log to record them. A restart repeats these deliveries.",
+        "Time for which finished deliveries have waited for the log. A restart repeats these deliveries.",
         (f"max by (subscriber) (streamer_unrecorded_seconds{{{SUBSCRIBERS}}})", "{{subscriber}}"),
         unit="s",
     ),

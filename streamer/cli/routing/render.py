@@ -61,15 +61,17 @@ def render(
 ) -> None:
     """Print the request that a subscriber would send for an event, with headers; `***` hides secrets.
 
-    FILE holds CloudEvents, as Streamer writes them in structured mode, or only
-    their data, as the values of Kafka's records. Nothing is connected or sent. An
-    event that `on` or `when` excludes is printed too, with a note on standard
-    error. FILE also supplies receipts and the records that enrich looks up: beside
-    an event's data, as receipts and by name. If FILE lacks a record from a service,
-    the command prints the request that would fetch the record.
+    FILE holds CloudEvents (as Streamer writes them in structured mode), or only the
+    events' data (as in the values of Kafka's records). Beside an event's data, FILE
+    can also hold `receipts`, and the records that enrich looks up, by the names of
+    the look-ups. The command makes no connection and sends nothing. If FILE lacks a
+    record from a service, the command prints the request that fetches the record.
 
-    Exits 0, or 1 when an event would become a dead letter, 2 for a mistake in
-    the configuration or the file.
+    If `on` or `when` excludes an event, the command still prints the request, and
+    adds a note on standard error.
+
+    Exits 0 on success, 1 when an event would become a dead letter, 2 for a mistake
+    in the configuration or the file.
     """
     with failures_reported():
         checked = plan(load_document(config), SystemClock())
@@ -189,15 +191,15 @@ def _known_subscriber(name: str, checked: Plan) -> SubscriberName:
 def explain(
     file: EventFile, *, config: Config, event_type: EventType = None, as_json: AsJson = False
 ) -> None:
-    """Show which subscribers get an event, and why others do not.
+    """Show which subscribers get an event, and why the other subscribers do not get it.
 
-    FILE holds CloudEvents, as Streamer writes them in structured mode, or only
-    their data, as the values of Kafka's records. Nothing is connected or sent. FILE
-    also supplies receipts and the records that enrich looks up: beside an event's
-    data, as receipts and by name.
+    FILE holds CloudEvents (as Streamer writes them in structured mode), or only the
+    events' data (as in the values of Kafka's records). Beside an event's data, FILE
+    can also hold `receipts`, and the records that enrich looks up, by the names of
+    the look-ups. The command makes no connection and sends nothing.
 
-    Exits 0, or 1 when an expression fails on an event, which a daemon would make a
-    dead letter. Exits 2 for a mistake in the configuration or the file.
+    Exits 0 on success, 1 when an expression fails on an event (a daemon then makes
+    the event a dead letter), 2 for a mistake in the configuration or the file.
     """
     with failures_reported():
         checked = plan(load_document(config), SystemClock())

@@ -76,8 +76,8 @@ def test_subscriber_needs_event_types_or_another_before_it(tmp_path: Path) -> No
         (
             {"b": "after: a, start: earliest"},
             (
-                "subscribers.b.start: has no effect with after: the subscriber begins with the first event "
-                "that a forwards to it; remove the key"
+                "subscribers.b.start: has no effect with after, because the subscriber begins with "
+                "the first event that a forwards: remove this key"
             ),
         ),
     ],
