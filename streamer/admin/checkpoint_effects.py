@@ -81,9 +81,9 @@ def _of_place(order: PositionOrder, move: Move, checkpoint: Checkpoint | None) -
 def _of_repetition(order: PositionOrder, repeats: JsonObject | None) -> Iterator[str]:
     if repeats is not None:
         yield (
-            f"Repeated: the events that Salesforce retains since {repeats['since'][:19]}Z; the log holds "
-            f"at most {repeats['events']:,} of these events. Streamer appends these events again with the "
-            "same ids. Each subscriber gets the events again, with the same idempotency keys."
+            f"Repeated: the events since {repeats['since'][:19]}Z that the log already holds, at most "
+            f"{repeats['events']:,} events. Streamer appends these events again with the same ids, and "
+            "each subscriber gets them again with the same idempotency keys."
         )
     elif not order.repeat:
         yield "Repeated: nothing. Streamer skips events that the log already holds."
@@ -96,8 +96,8 @@ def _of_loss(order: PositionOrder, move: Move, channel: Channel, *, is_repaired:
             yield "Lost: nothing."
         else:
             yield (
-                "Lost: if the replay id is after the log's position, the events between the two "
-                "positions. Then a continuity record describes the loss."
+                "Lost: the events between the log's position and the replay id, if the replay id is the "
+                "later position. A continuity record then describes the loss."
             )
         return
     begin = _time(move.lost_from) if move.lost_from is not None else "the beginning"
@@ -132,8 +132,8 @@ def _of_cost(move: Move) -> Iterator[str]:
         )
     if move.with_snapshot:
         yield (
-            "Then Streamer reads all records of the channel's entities, because the channel's setting "
-            "`start` is snapshot."
+            "After the move, Streamer reads all records of the channel's entities, because the channel's "
+            "setting `start` is snapshot."
         )
 
 

@@ -203,7 +203,9 @@ def _plugin(uses: str, document: Document, keys: Keys) -> Plugin:
     points = installed()
     if uses not in points:
         names = ", ".join(sorted(points))
-        raise ConfigurationError(document.mistake(keys, f"found {document.shown(keys)}; installed: {names}"))
+        raise ConfigurationError(
+            document.mistake(keys, f"found {document.shown(keys)}; installed plugins: {names}")
+        )
     try:
         plugin = points[uses].load()
     except KeyboardInterrupt:

@@ -165,9 +165,9 @@ def selection_verdicts(
         return
     entity = Carried.by(path).name
     if not setup.carried(path):
+        unselected = f"does not select {entity}" if entity else "selects no entity for this channel"
         yield failed(
-            f"Change Data Capture selects {entity or 'no entity'}{(' nowhere' if entity else ' for it')}, "
-            "so nothing arrives on this channel",
+            f"Change Data Capture {unselected}, so no events arrive",
             f"select the entity with {_command(path, entity or 'ENTITY')}",
         )
         return

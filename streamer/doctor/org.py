@@ -215,7 +215,8 @@ def limit_verdict(key: OrgLimit, limit: Limit) -> CheckResult:
         )
     if not limit.remaining:
         return failed(
-            said, "wait until events of the last 24 hours no longer count, or ask Salesforce for an add-on"
+            said,
+            ("wait until the use of the last 24 hours no longer counts, or ask Salesforce for an add-on"),
         )
     if share < KEPT_SHARE:
         return warning(

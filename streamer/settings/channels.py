@@ -128,9 +128,9 @@ class ChannelSettings(Section):
     replay_retained: Literal["with_allowance", "always"] = Field(
         default="with_allowance",
         description=(
-            "condition for reading all events that Salesforce retains, as after start: earliest, a "
-            "refused replay id or a change of transport: with_allowance (the channel waits while less "
-            "than a fifth of the day's events is left) or always (the channel never waits)"
+            "condition for reading all events that Salesforce retains (after start: earliest, a refused "
+            "replay id or a change of transport): with_allowance (the channel waits while less than a "
+            "fifth of the day's events is left) or always (the channel never waits)"
         ),
     )
     on_gap_event: Literal["repair", "record"] = Field(

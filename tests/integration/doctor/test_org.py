@@ -169,7 +169,10 @@ BROKEN: dict[str, tuple[list[Change], Area, str]] = {
     "an object that is not selected": (
         [read("/data/LeadChangeEvent")],
         Area.CHANNELS,
-        "failed /data/LeadChangeEvent: .*selects Lead nowhere.*-> select it: streamer org cdc enable Lead",
+        (
+            "failed /data/LeadChangeEvent: .*does not select Lead, so no events.*"
+            "-> select the entity with streamer org cdc enable Lead"
+        ),
     ),
     "a subscriber that waits for an object which is not selected": (
         [read("/data/ChangeEvents"), subscribe(on="salesforce.cdc.Lead.*")],

@@ -52,7 +52,7 @@ def test_unknown_plugin_names_those_that_are_installed(tmp_path: Path) -> None:
     """And where it is asked for."""
     error = error_of(tmp_path, "erb", "{}")
 
-    assert error.startswith("streamer.yaml:3: subscribers.crm.uses: found 'erb'; installed: erp, ")
+    assert error.startswith("streamer.yaml:3: subscribers.crm.uses: found 'erb'; installed plugins: erp, ")
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,7 @@ def test_schema_is_printed_as_json(invoke: Invoke) -> None:
         (
             "uses: slack",
             "uses: slak",
-            "7: subscribers.sales.uses: found 'slak'; installed: erp, file, fulfillment, kafka, mqtt, ",
+            "7: subscribers.sales.uses: found 'slak'; installed plugins: erp, file, fulfillment, kafka, ",
         ),
         ("{{ subject }}", "{{ subject", "9: subscribers.sales.text: is not a Jinja2 template"),
         ("webhook_url", "webhok_url", "10: subscribers.sales.settings.webhok_url: no such key"),

@@ -101,7 +101,7 @@ def test_entity_that_another_channel_brings_is_not_missed() -> None:
         return [each.remedy for each in selection_verdicts(setup, "/data/ChangeEvents", patterns, paths)]
 
     assert not told("/data/ChangeEvents", "/data/Erp__chn")
-    assert told("/data/ChangeEvents") == ["select it: streamer org cdc enable Lead"]
+    assert told("/data/ChangeEvents") == ["select the entity with streamer org cdc enable Lead"]
 
 
 def test_custom_channel_without_members_is_told_its_command() -> None:
@@ -111,7 +111,7 @@ def test_custom_channel_without_members_is_told_its_command() -> None:
     )
 
     assert verdict.status is CheckStatus.FAILED
-    assert verdict.remedy == "select it: streamer org channels add Erp__chn ENTITY"
+    assert verdict.remedy == "select the entity with streamer org channels add Erp__chn ENTITY"
 
 
 async def test_shared_result_is_found_once_and_in_time() -> None:
