@@ -56,7 +56,7 @@ class ThreadCalls:
 
     @property
     def is_pending(self) -> bool:
-        """Whether the loop still waits for the result of a call."""
+        """True while the loop waits for the result of a call."""
         return bool(self._pending)
 
     @contextmanager
