@@ -137,7 +137,7 @@ class Erp(RequestSubscriber):
         if delivery.event.is_deletion and self._settings.deletions == "skip":
             return "the record was deleted, and deletions in the settings is skip"
         if delivery.body == {} and not deletes:
-            return "the event carries no field that body sends"
+            return "the event has none of the fields that the subscriber's body uses"
         return None
 
     def _document(self, delivery: Delivery) -> URL | None:

@@ -86,7 +86,7 @@ class PartProgress:
             most_rows=_count_of(found.get("most_rows", 0)),
         )
         if not all(isinstance(each, str | None) for each in (reached.job, reached.after)):
-            raise ValueError("its position is not a text")
+            raise ValueError("the job or the position is not a text")
         return reached
 
     def without_job(self, lost_at: float) -> "PartProgress":
@@ -129,7 +129,7 @@ class ReadingProgress:
             lacks=str(found.get("lacks", "")),
         )
         if progress.part is None and (parts is not None or "parts" not in found):
-            raise ValueError("it has nothing to read")
+            raise ValueError("no part is left to read")
         is_of_former = progress.reached.has_rows and progress.reached.job is None
         return progress._of_former() if is_of_former else progress
 
@@ -194,21 +194,21 @@ def reason_of(progress: JsonObject) -> str:
 
 def _count_of(found: Any) -> int:
     if type(found) is not int:
-        raise ValueError("its jobs or its rows are not a number")
+        raise ValueError("a count of jobs or rows is not a whole number")
     return found
 
 
 def _list_of(found: Any) -> list[Any]:
     if isinstance(found, list):
         return found
-    raise ValueError("its parts, or their fields, are not a list")
+    raise ValueError("the parts, or the fields of a part, are not a list")
 
 
 def _time_of(found: Any) -> float | None:
     if found is None:
         return None
     if type(found) not in {int, float} or not 0 <= found < _YEAR_10000:
-        raise ValueError("a time is not between 1970 and 9999")
+        raise ValueError("a time is not a number of seconds between the years 1970 and 9999")
     return float(found)
 
 

@@ -299,7 +299,9 @@ def _content(request: Request) -> bytes | Outcome:
         return request.content
     except orjson.JSONEncodeError as exc:
         return Reject(
-            reason=f"the body can't be written as JSON: {exc}", hint="change the body's mapping", sent=False
+            reason=f"the body can't be written as JSON: {exc}",
+            hint="correct body in the subscriber's settings",
+            sent=False,
         )
 
 

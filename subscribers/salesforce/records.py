@@ -69,7 +69,7 @@ class RecordMapping:
         if delivery.event.is_deletion and record_id == delivery.event.subject:
             return Skip(reason="the record is deleted", sent=False)
         if not fields:
-            return Skip(reason="the event carries no field that body sends", sent=False)
+            return Skip(reason="the event has none of the fields that the subscriber's body uses", sent=False)
         self._add_key(delivery, fields)
         return {**fields, "Id": record_id}
 

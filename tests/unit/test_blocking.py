@@ -347,7 +347,7 @@ class HalfAsynchronous(Blocking):
 
 def test_plugin_of_which_only_one_method_blocks_is_refused() -> None:
     """Its call would hold the loop up."""
-    with pytest.raises(ConfigurationError, match="both be asynchronous, or neither"):
+    with pytest.raises(ConfigurationError, match="both asynchronous or both blocking"):
         on_threads(HalfAsynchronous(), name=NAME, threads=1)
 
 

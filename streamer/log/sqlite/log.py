@@ -79,7 +79,9 @@ class SqliteAppend:
                 self._rows.append(row)
                 self.size += row[2]
         if refused:
-            raise EventsRefused(f"{len(refused)} events have data that JSON can't hold", events=refused)
+            raise EventsRefused(
+                f"{len(refused)} events have data that can't be written as JSON", events=refused
+            )
 
     async def commit(
         self,

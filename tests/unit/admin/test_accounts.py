@@ -16,7 +16,9 @@ from tests.contracts.values import a_dead_letter, a_receipt, an_event
 NAME = SubscriberName("shipment")
 PLACE = Partition(topic="log", number=0)
 MATCHES = RouteVerdict(subscriber=NAME, matches=True)
-EXCLUDED = RouteVerdict(subscriber=NAME, matches=False, why='when does not hold; data.fields.Stage is "Open"')
+EXCLUDED = RouteVerdict(
+    subscriber=NAME, matches=False, why='when is not true for this event; data.fields.Stage is "Open"'
+)
 LETTER = replace(
     a_dead_letter("1:shipment", stage=Stage.DISPATCH, error="the target answered 422"),
     subscriber=NAME,
@@ -81,7 +83,7 @@ AMONG = {
     "later, and then not": (
         evidence(progress=SettledOffsets(next_offset=2), verdict=EXCLUDED),
         AccountState.WAITING,
-        "The subscriber will filter out the event: when does not hold",
+        "The subscriber will filter out the event: when is not true for this event",
     ),
     "silent": (evidence(), AccountState.SETTLED, "keeps no receipts"),
     "without a receipt": (evidence(keeps_receipts=True), AccountState.SETTLED, "Settled without a receipt"),

@@ -25,7 +25,7 @@ FORMER = ContinuityRecord(
     id="snapshot:0",
     channel=CHANGES,
     cause=HoleCause.SNAPSHOT,
-    detail="otto asked for Contact",
+    detail="otto ordered a snapshot of Contact",
     recorded_at=100.0,
     state=Repair.FULL,
     entity="Contact",
@@ -159,7 +159,7 @@ def test_rate_is_the_middle_one_of_the_latest_whole_snapshots() -> None:
     ("asked", "sentence"),
     [
         ({"entity": "Kontakt"}, "Salesforce would refuse this snapshot: the object Kontakt: "),
-        ({"entity": "Kontakt"}, "check its API name, and that the user of org.auth can see it."),
+        ({"entity": "Kontakt"}, "check the object's API name, and let the user of org.auth read the object."),
         ({"fields": ["Fone"]}, "the fields: Contact has no field Fone that can be selected: correct them"),
         ({"where": "Nome = 1"}, "the condition: unexpected token: Nome = 1: correct it."),
         ({"since": "2030-01-01T00:00:00Z"}, "since: must be a time since 1970 that is not in the future."),

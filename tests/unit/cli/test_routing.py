@@ -102,7 +102,7 @@ def test_explain_says_who_gets_an_event_and_why_not(invoke: Invoke) -> None:
     assert invoice.split(maxsplit=2) == [
         "invoice",
         "no",
-        'when does not hold; data.fields.StageName is "Open"; data.fields.Amount is 12.5',
+        'when is not true for this event; data.fields.StageName is "Open"; data.fields.Amount is 12.5',
     ]
     assert "on selects other types: salesforce.event.Order_Placed__e" in order
     assert "invoice, which this subscriber comes after, does not get this event" in number
@@ -113,8 +113,20 @@ def test_explain_tells_an_absent_field_from_null(invoke: Invoke) -> None:
     events = [change(Amount=None), {**change(), "fields": {}}]
 
     assert [each["invoice"] for each in verdicts(invoke, events)] == [
-        (False, 'when does not hold; data.fields.StageName is "Closed Won"; data.fields.Amount is null'),
-        (False, "when does not hold; data.fields.StageName is absent; data.fields.Amount is absent"),
+        (
+            False,
+            (
+                'when is not true for this event; data.fields.StageName is "Closed Won"; '
+                "data.fields.Amount is null"
+            ),
+        ),
+        (
+            False,
+            (
+                "when is not true for this event; data.fields.StageName is absent; data.fields.Amount is "
+                "absent"
+            ),
+        ),
     ]
 
 
@@ -181,7 +193,7 @@ def test_lines_are_explained_one_by_one(invoke: Invoke) -> None:
         ({"receipts": {"invoice": {"outcome": "delivered"}}}, (True, "")),
         ({"receipts": {"invoice": {"outcome": "rejected"}}}, (True, "")),
         ({"receipts": {"invoice": {"outcome": "skipped"}}}, (False, "invoice has skipped it")),
-        ({"account": None}, (False, 'when does not hold; lookups.account is "missing"')),
+        ({"account": None}, (False, 'when is not true for this event; lookups.account is "missing"')),
     ],
 )
 def test_explain_knows_the_receipts_and_the_records_of_the_file(

@@ -401,7 +401,7 @@ async def test_refused_replay_id_reads_all_entities_of_the_channel() -> None:
 
     ended = await world.finish()
     assert ended.state is Repair.NONE
-    assert f"; the org names no entity of {CHANGES.path}: select some with" in ended.detail
+    assert f"; the org has selected no entity for {CHANGES.path}: select entities with" in ended.detail
 
 
 async def test_hole_that_no_reading_repairs_stays_as_it_is() -> None:
@@ -420,4 +420,4 @@ async def test_progress_that_cannot_be_read_ends_the_reading() -> None:
     ended = await world.finish()
 
     assert ended.state is Repair.NONE
-    assert "its progress can't be read" in ended.detail
+    assert "the stored progress of the repair can't be read" in ended.detail

@@ -151,8 +151,8 @@ def test_dead_letter_of_an_absent_field_names_part_line_field_and_remedy() -> No
     with pytest.raises(BrokenRoute) as broken:
         compiled.delivery(event(data={"fields": {}}), attempt=1)
     assert str(broken.value).startswith(
-        "text fails on this event: line 2 of its template: the event does not carry Missing, and strict is "
-        "true: write {% if … is defined %} around it"
+        "text fails on this event: line 2 of its template: the event does not have Missing, and strict is "
+        "true: put {% if … is defined %} around the expression"
     )
 
 

@@ -526,7 +526,7 @@ async def test_value_stays_one_level_of_its_topic(value: str, level: str) -> Non
     [
         (delivery(event(data={})), Reject, "topic: {entity} finds no text"),
         (delivery(event(data={"entity": "x" * 70_000})), Reject, "65,535 bytes"),
-        (delivery(body={}), Skip, "carries no field"),
+        (delivery(body={}), Skip, "none of the fields"),
         (delivery(body=2**70), Reject, "JSON"),
     ],
 )

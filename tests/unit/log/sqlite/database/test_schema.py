@@ -39,7 +39,7 @@ async def test_pipe_is_left_alone(log_file: LogFile) -> None:
     os.mkfifo(log_file.settings.path)
     log_file.settings.path.chmod(0o644)
 
-    assert "not a file, but a pipe or a device" in await refusal(log_file)
+    assert "not a regular file, but a pipe or a device" in await refusal(log_file)
     assert stat.S_IMODE(log_file.settings.path.stat().st_mode) == 0o644
 
 
