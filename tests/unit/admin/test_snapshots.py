@@ -244,7 +244,8 @@ async def test_watch_tells_rows_rate_and_time_left(
     ]
     ends = {
         True: "is complete: 2,000 rows published.",
-        False: "has ended with 2,000 rows published: otto ordered a snapshot of Contact; cancelled by [b]anna",
+        False: "has ended with 2,000 rows published: otto ordered a snapshot of Contact; "
+        "cancelled by [b]anna",
     }
     assert lines[2:] == [f"Snapshot {ORDER.id} {ends[is_full]}"]
 
