@@ -31,7 +31,11 @@ def authorities(ca_file: Path | None) -> bytes | None:
     except (OSError, ValueError) as exc:
         # An SSLError is also an OSError, but its message does not help an operator.
         is_missing = not isinstance(exc, ssl.SSLError) and isinstance(exc, OSError)
-        reason = exc.strerror if isinstance(exc, OSError) and is_missing else "no certificates in PEM"
+        reason = (
+            exc.strerror
+            if isinstance(exc, OSError) and is_missing
+            else "the file contains no certificates in PEM"
+        )
         raise ConfigurationError(f"org.pubsub.ca_file: {ca_file} can't be used: {reason}") from exc
     return pem
 

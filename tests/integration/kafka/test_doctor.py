@@ -122,7 +122,9 @@ async def test_event_topic_with_a_short_memory_is_one_line(kafka: str, tmp_path:
 
     found = the_fault(await log_of(tmp_path, settings))
 
-    assert re.search("warning Kafka topics: .*keep events for less than.*-> set retention.ms", found), found
+    assert re.search(
+        "warning Kafka topics: the retention of topic .* is shorter.*-> set retention.ms", found
+    ), found
 
 
 @pytest.mark.parametrize(

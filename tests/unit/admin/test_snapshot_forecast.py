@@ -102,8 +102,8 @@ async def test_forecast_tells_records_way_and_cost(ask: Asking) -> None:
         "way": "bulk",
         "requests": 31,
         "bulk_jobs": 1,
-        "cost": "about 31 requests (6.2% of the 500 that are left of the day's 1,000) and 1 Bulk query job "
-        "with 7 pages of results; none of the day's delivered events",
+        "cost": "about 31 requests (6.2% of the 500 that are left of the daily limit of 1,000) and 1 Bulk "
+        "query job with 7 pages of results; the daily limit of delivered events is not affected",
         "seconds": None,
         "waits": "",
         "unknown": "",
@@ -128,7 +128,8 @@ async def test_forecast_tells_that_not_all_can_be_read_today(org: Org, ask: Aski
     """By the share that is kept."""
     org.queries.counted = 1_000_000
     assert (await forecast(ask))["waits"] == (
-        "50.0% of the org's daily requests are left, 524 more would be used, and 20% are reserved for others"
+        "only 50.0% of the org's daily requests are left, Streamer needs 524 of them, and 20% of "
+        "the limit are reserved for other clients"
     )
 
 

@@ -272,8 +272,9 @@ async def test_requests_are_left_to_others() -> None:
     world.queries.requests_left = 0.19
     assert await world.step() == 300.0
     assert world.queries.requests == []
-    left = "19.0% of the org's daily requests are left"
-    reason = f"{left}, 2 more would be used, and 20% are reserved for others"
+    left = "only 19.0% of the org's daily requests are left"
+    reserved = "20% of the limit are reserved for other clients"
+    reason = f"{left}, Streamer needs 2 of them, and {reserved}"
     assert reason_of(world.states[-1].progress) == reason
     world.queries.requests_left = 1.0
     await world.until(lambda: world.log)

@@ -89,4 +89,4 @@ async def test_file_of_another_schema_is_refused(log_file: LogFile) -> None:
     with closing(sqlite3.connect(log_file.settings.path)) as connection:
         connection.execute("PRAGMA user_version = 1")
         connection.commit()
-    assert "was written by an older Streamer (schema 1" in await refusal(log_file)
+    assert "an older version of Streamer wrote" in await refusal(log_file)

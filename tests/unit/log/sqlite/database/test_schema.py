@@ -58,7 +58,7 @@ async def test_file_of_a_newer_streamer_is_refused(log_file: LogFile) -> None:
         pass
     execute(log_file.settings.path, "PRAGMA user_version = 8")
 
-    assert "newer Streamer (schema 8, this one knows 7)" in await refusal(log_file)
+    assert "(schema 8; this version knows up to 7)" in await refusal(log_file)
 
 
 async def test_file_that_is_no_database_is_refused(log_file: LogFile) -> None:
