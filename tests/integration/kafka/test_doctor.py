@@ -161,7 +161,7 @@ async def test_topic_of_a_target_that_is_missing_is_one_line(kafka: str, tmp_pat
 
     found = the_fault(await examined(tmp_path, configuration, Area.SUBSCRIBERS))
 
-    assert re.search(f"failed away: the cluster has no topic {settings.prefix}.away -> create it", found), (
-        found
-    )
+    assert re.search(
+        f"failed away: the cluster has no topic {settings.prefix}.away -> create the topic", found
+    ), found
     assert topics(kafka, settings) == {f"{settings.prefix}.there"}

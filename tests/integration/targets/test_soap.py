@@ -306,9 +306,9 @@ async def test_content_is_no_envelope(erp: SoapErpReceiver) -> None:
 @pytest.mark.parametrize(
     ("template", "reason"),
     [
-        ("<a>", "its envelope is not well-formed XML at line 1"),
+        ("<a>", "the envelope is invalid (not well-formed XML at line 1"),
         ("<a/>", "not create an envelope with a body"),
-        ("{{ body | elements }}", "elements needs an object"),
+        ("{{ body | elements }}", "the filter elements needs an object"),
         ("{{ 1 // 0 }}", "soap.envelope fails on this event: ZeroDivisionError"),
     ],
 )

@@ -145,7 +145,11 @@ def test_lookup_in_a_service_needs_no_org(tmp_path: Path) -> None:
         ("https://", "http://", "url is plain http"),
         ("auth", "result: 'a..b', auth", "http.result: "),
         ("auth", "batch: {query: ids}, auth", "url contains {id}, but batch sends the ids elsewhere"),
-        ("/c/{id}', auth", "/c', batch: {}, auth", "set either query or body: the ids are sent in one place"),
+        (
+            "/c/{id}', auth",
+            "/c', batch: {}, auth",
+            "set only one of query and body, because the ids are sent in one place",
+        ),
         ("auth", "cash_s: 1, auth", "http.cash_s: no such key"),
         ("token: sesame", "token: ", "http.auth.token: "),
     ],
