@@ -231,8 +231,8 @@ def _own_topics(interface: Interface, names: Names, specs: TopicSpecs) -> Iterat
         yield TopicChannel(address=names.parked(name), description=description, spec=specs.parked(name))
     for name in interface.forwarded:
         description = (
-            f"Events that upstream subscribers forwarded to the subscriber {name}, with their "
-            f"receipts. {_NOT_YOURS}"
+            f"Events that upstream subscribers forwarded to the subscriber {name}, with the receipts "
+            f"of these upstream subscribers. {_NOT_YOURS}"
         )
         yield TopicChannel(address=names.forwarded(name), description=description, spec=specs.forwarded(name))
 

@@ -34,7 +34,7 @@ class RecordSelection:
     def of(cls, found: Any) -> Self:
         """Return the part in a JSON object. Raises `ValueError`."""
         if not isinstance(found, dict) or found.keys() - _PART:
-            raise ValueError("a part is not an object with the known fields")
+            raise ValueError("a part is not an object, or has an unknown field")
         part = cls(
             entity=found.get("entity", ""),
             where=found.get("where", ""),
@@ -47,7 +47,7 @@ class RecordSelection:
         if not part.entity:
             raise ValueError("a part has no entity")
         if part.is_deletions and part.since is None:
-            raise ValueError("a part of deletions has no time")
+            raise ValueError("a part that reads deletions has no start time")
         return part
 
 
@@ -174,7 +174,7 @@ class ReadingProgress:
     def _of_former(self) -> Self:
         """Return progress of an earlier release, in which each part's deletions followed its own rows."""
         if self.part is None or self.part.since is None:
-            raise ValueError("a part of deletions has no time")
+            raise ValueError("a part that reads deletions has no start time")
         parts = replace(self.part, is_deletions=True), *self._parts[1:]
         return replace(self, parts=parts, reached=replace(self.reached, has_rows=False))
 

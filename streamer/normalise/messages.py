@@ -86,7 +86,7 @@ class PushTopicNormaliser:
         about: JsonObject = data["event"]
         change, fields = about["type"], data["sobject"]
         if type(change) is not str or not change.isidentifier() or len(change) > _LONGEST_ID:
-            raise ValueError("type is not a type of change")
+            raise ValueError("type is not a known type of change")
         if type(fields) is not dict:
             raise ValueError("sobject is not an object")
         replay_id = replay_id_of(about)

@@ -130,7 +130,7 @@ async def connected_socket(host: str, port: int, rule: AddressRule) -> socket.so
             last = exc
         else:
             return made
-    raise last or OSError(f"{host} has no address")
+    raise last or OSError(f"the host name {host} has no address")
 
 
 def _meant(address: IPAddress) -> IPAddress:

@@ -84,8 +84,8 @@ async def _bound(
         return await asyncio.get_running_loop().create_server(accept, host, port, backlog=_ACCEPTED_AT_ONCE)
     except OSError as error:
         raise ConfigurationError(
-            f"{section}: {refused_address(error, host=host, port=port)}; "
-            f"choose another {section}.port or {section}.host; port 0 takes a free one."
+            f"{section}: {refused_address(error, host=host, port=port)}; choose another "
+            f"{section}.port or {section}.host; with port 0, the system chooses a free port."
         ) from error
 
 

@@ -253,7 +253,7 @@ class CircuitBreaker(Generic[LaneT]):
         self._reason = (
             f"{failed} of the last {len(self._window)} attempts failed. Streamer now tries one event "
             "at a time until the target accepts an event. Attempts in this time do not count towards "
-            "an event's limit."
+            "the attempt limit of an event."
         )
         failures = self._failures()
         self._window.clear()

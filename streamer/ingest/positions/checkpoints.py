@@ -217,7 +217,8 @@ class OrderedPositions:
         if self._current is not None:
             self._current = None
             raise RetryLater(
-                "the order to set the position was withdrawn, so reading continues at the old position"
+                "an operator's order to set the position was withdrawn, so reading continues at the old "
+                "position"
             )
         waiting = [each for name, each in self._orders.items() if name not in self._known]
         found = await self.log.holes([each.id for each in waiting])

@@ -61,7 +61,7 @@ def refused_hole(
         id=_refused_id(channel, checkpoint),
         channel=channel,
         cause=HoleCause.REPLAY_ID_REFUSED,
-        detail=f"Salesforce refused the replay id; reading continues at {resumes_at}",
+        detail=f"Salesforce refused the replay id; reading continues at the {resumes_at} event",
         recorded_at=now,
         state=Repair.FULL if is_earliest and is_retained and is_aged else Repair.NONE,
         after=checkpoint.replay_id if checkpoint else None,

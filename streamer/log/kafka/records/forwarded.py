@@ -43,7 +43,9 @@ def _too_large(forwarded: Forwarded, limit: int) -> DeadLetter:
         stage=Stage.DISPATCH,
         channel=event.channel,
         reason="too_large",
-        error=f"The event and the receipts of its upstream subscribers take more than {limit} bytes.",
+        error=(
+            f"The event and the receipts of the upstream subscribers have more than {limit} bytes together."
+        ),
         hint=(
             "Streamer can't forward the event: send the event to the target by hand, then discard "
             "this dead letter."

@@ -186,7 +186,7 @@ def _boolean(value: Any) -> bool:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise UnfitValue(
-            f"found {found(value)}; must be a text: put it in quotes, or in to_string() in a body"
+            f"found {found(value)}; must be a text: put the value in quotes, or use to_string() in a body"
         )
     try:
         value.encode()

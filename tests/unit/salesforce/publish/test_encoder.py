@@ -107,7 +107,7 @@ def test_missing_field_is_null() -> None:
     ("fields", "message"),
     [
         ({"Needed__c": None}, "Needed__c: is missing; the event needs this field"),
-        ({"Text__c": 5}, "Text__c: found a number; must be a text: put it in quotes"),
+        ({"Text__c": 5}, "Text__c: found a number; must be a text: put the value in quotes"),
         ({"Text__c": "\ud800"}, "Text__c: found a text with an incomplete character"),
         ({"Number__c": "12 EUR"}, "Number__c: found a text; must be a number such as 12.5"),
         ({"Number__c": True}, "Number__c: found true; must be a number"),

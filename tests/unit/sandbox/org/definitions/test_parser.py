@@ -56,7 +56,7 @@ def test_nothing_has_to_be_declared(data: Any) -> None:
             "is allowed only for the types multipicklist, picklist",
         ),
         ({"type": "picklist", "values": ["A", "A"]}, ".values", "contains A twice"),
-        ({"type": "picklist", "values": [True]}, ".values.0", "put it in quotes"),
+        ({"type": "picklist", "values": [True]}, ".values.0", "put the value in quotes"),
         ({"type": "multipicklist", "values": ["A;B"]}, ".values", "semicolon"),
         ({"type": "string", "to": "Account"}, ".to", "is allowed only for the types reference"),
         ("reference", "", "needs the object to which the field refers"),
