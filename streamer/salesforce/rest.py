@@ -218,7 +218,7 @@ class Rest:
                 body = await read_body(response, self._clock, limit=answer_bytes, idle_s=_TIMEOUT_S)
         except TimeoutError as exc:
             raise AnswerTooLate(
-                f"{signed} was not answered in {_TIMEOUT_S:g} s{through(token.proxy)}"
+                f"Salesforce did not answer {signed} in {_TIMEOUT_S:g} s{through(token.proxy)}"
             ) from exc
         except BodyTooLarge as exc:
             raise AnswerTooLarge(f"{signed} failed: {exc}") from exc

@@ -50,7 +50,9 @@ class BasicAuth(_Auth):
     """User and password (RFC 7617)."""
 
     kind: Literal["basic"] = Field(description=_KIND)
-    username: str = Field(pattern=r"^[^:\x00-\x1f\x7f]*$", description="the user, without a colon")
+    username: str = Field(
+        pattern=r"^[^:\x00-\x1f\x7f]*$", description="name of the user, which must not contain a colon"
+    )
     password: SecretStr = Field(description="the user's password")
 
 
@@ -66,8 +68,8 @@ class OAuth2Auth(_Auth):
 
     kind: Literal["oauth2"] = Field(description=_KIND)
     token_url: str = Field(description="address of the token endpoint")
-    client_id: str = Field(description="the client's id")
-    client_secret: SecretStr = Field(description="the client's secret")
+    client_id: str = Field(description="id of the client at the authorization server")
+    client_secret: SecretStr = Field(description="secret of the client")
     scope: str | None = Field(default=None, description="scopes to request, separated by spaces")
     audience: str | None = Field(
         default=None, description="audience to request, if the server has several audiences"

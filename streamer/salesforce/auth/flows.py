@@ -131,8 +131,8 @@ def check_instance(instance_url: str, *, login_url: str, allowed: Collection[str
     if host in allowed or _site(host) == _site(login) or (is_loopback(host) and is_loopback(login)):
         return
     raise ConfigurationError(
-        f"the login at {login} names {host} as the org's address, which belongs to another site: if "
-        f"{host} is right, add {host} to org.instance_hosts"
+        f"the login at {login} names {host}, which belongs to another site, as the address of the "
+        f"org: if {host} is right, add {host} to org.instance_hosts"
     )
 
 

@@ -223,7 +223,7 @@ class BayeuxSession:
         except TimeoutError as exc:
             raise SessionLost(
                 "overdue",
-                f"no complete answer in {timeout_s:g} s{through(self._proxy)}",
+                f"Salesforce sent no complete answer in {timeout_s:g} s{through(self._proxy)}",
                 reaction=Reaction.TRY_AGAIN,
             ) from exc
         except ProxyFailed as exc:

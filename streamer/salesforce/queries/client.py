@@ -136,7 +136,7 @@ class RestQueries:
         # Salesforce can end an answer before the requested limit.
         is_last = answer.get("done") is True and len(found) < rows
         if not found and not is_last:
-            raise SalesforceUnavailable(f"a page of {query.entity} has no record, but is not the last")
+            raise SalesforceUnavailable(f"a page of {query.entity} has no record, but is not the last page")
         return RecordPage(rows=found, following=None if is_last else found[-1]["Id"], read_at=read_at)
 
     async def _asked(self, query: RecordQuery, soql: str) -> JsonObject:

@@ -290,8 +290,8 @@ def test_render_says_when_the_subscriber_does_not_get_the_event(invoke: Invoke) 
 
     assert answer.exit_code == 0
     assert answer.stderr == (
-        'streamer: invoice does not get this event: the condition when is not true for this event; data.fields.StageName is "Open"; '
-        "data.fields.Amount is 12.5\n"
+        "streamer: invoice does not get this event: the condition when is not true for this event; "
+        'data.fields.StageName is "Open"; data.fields.Amount is 12.5\n'
     )
     assert '"amount":12.5' in answer.stdout
 
