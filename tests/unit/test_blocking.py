@@ -358,7 +358,7 @@ def test_bounds_of_a_batch_that_cannot_be_are_refused(size: object, wait_s: obje
     """Before anything is delivered."""
     plugin: Any = BlockingBatch()
     plugin.batch_size, plugin.batch_wait_s = size, wait_s
-    with pytest.raises(ConfigurationError, match="its batch_"):
+    with pytest.raises(ConfigurationError, match="the plugin's batch_"):
         Batching.of(plugin)
 
 

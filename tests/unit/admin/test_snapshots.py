@@ -120,7 +120,7 @@ async def test_order_is_written_with_its_audit(world: World, ask: Asking) -> Non
     ("body", "sentence"),
     [
         ({"entity": "Lead", "where": "Name = 'x"}, "This snapshot is impossible: the condition has a text"),
-        ({"entity": "Lead; x"}, "is not a name of an object or a field"),
+        ({"entity": "Lead; x"}, "is not the name of an object or of a field"),
         ({"entity": "Lead", "fields": ["Name", "name"]}, "a field is named twice"),
         ({}, "entity: "),
     ],

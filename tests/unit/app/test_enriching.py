@@ -144,7 +144,7 @@ def test_lookup_in_a_service_needs_no_org(tmp_path: Path) -> None:
         ("https://crm.acme.com", "https://10.1.2.3", "url names a private address"),
         ("https://", "http://", "url is plain http"),
         ("auth", "result: 'a..b', auth", "http.result: "),
-        ("auth", "batch: {query: ids}, auth", "url contains {id}, but batch sends the ids elsewhere"),
+        ("auth", "batch: {query: ids}, auth", "url contains {id}, but batch sends the ids in another place"),
         (
             "/c/{id}', auth",
             "/c', batch: {}, auth",

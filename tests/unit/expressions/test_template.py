@@ -125,7 +125,7 @@ def test_content_is_written_for_programs(source: str, made: str) -> None:
 @pytest.mark.parametrize(
     ("source", "error"),
     [
-        ("{{ data.fields.Lines }}", "an object or a list is not a text"),
+        ("{{ data.fields.Lines }}", "the value is an object or a list, not a text"),
         ("{{ upper(data.fields.Won) }}", "upper\\(\\): argument 1"),
         ("{% for a in range(9000) %}{{ pad_left('x', 9000) }}{% endfor %}", "more than 1,000,000 characters"),
     ],

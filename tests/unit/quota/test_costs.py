@@ -49,9 +49,9 @@ def test_a_sentence_tells_what_is_left() -> None:
 @pytest.mark.parametrize(
     ("remaining", "said"),
     [
-        (150, "(33.3% of the 150 that are left of the day's 1,000)"),
-        (10, "(more than all of the 10 that are left of the day's 1,000)"),
-        (0, "(none of the day's 1,000 are left)"),
+        (150, "(33.3% of the 150 that are left of the daily limit of 1,000)"),
+        (10, "(more than all of the 10 that are left of the daily limit of 1,000)"),
+        (0, "(nothing is left of the daily limit of 1,000)"),
     ],
 )
 def test_a_sentence_tells_the_share(remaining: int, said: str) -> None:

@@ -256,5 +256,5 @@ async def test_secret_in_what_opening_raises_is_not_told(world: World, text: str
 
 def test_answer_that_ends_the_process_when_it_is_shown_is_kept_as_what_it_is() -> None:
     """Its receipt says which kind of value it was."""
-    assert kept({"a": Illegible()}) == {"text": "A dict that can't be shown."}
+    assert kept({"a": Illegible()}) == {"text": "The value, a dict, can't be shown."}
     assert all(isinstance(each, Retry) for each in outcomes_of(Illegible(), 2))

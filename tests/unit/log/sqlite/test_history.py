@@ -78,7 +78,7 @@ async def test_file_of_a_dead_owner_is_read_and_left_alone(log_file: LogFile) ->
 
 async def test_file_that_is_missing_is_not_made(log_file: LogFile) -> None:
     """The sentence says where it was looked for."""
-    assert "is not a file: run this command on the machine" in await refusal(log_file)
+    assert "run this command where the daemon runs" in await refusal(log_file)
     assert not log_file.settings.path.parent.exists()
 
 

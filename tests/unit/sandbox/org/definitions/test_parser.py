@@ -38,7 +38,7 @@ def test_nothing_has_to_be_declared(data: Any) -> None:
     [
         ("txet", ".type", "must be 'string', 'textarea'"),
         ({"type": "string", "lenght": 3}, ".lenght", "use type, label, required, length"),
-        ({"label": "X"}, "", "needs a type"),
+        ({"label": "X"}, "", "needs the key type"),
         ({"type": "string", "length": 0}, ".length", "must be at least 1"),
         ({"type": "boolean", "length": 3}, ".length", "remove this key from a field of type boolean"),
         (

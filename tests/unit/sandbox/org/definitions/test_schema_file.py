@@ -44,7 +44,7 @@ def test_every_mistake_has_its_line(file: Path) -> None:
     )
     lines = told(file, text)
     assert [line.partition(": ")[0] for line in lines] == ["4", "5", "7"]
-    assert lines[1].startswith("5: objects.Line__c.fields.Y__c: needs a type")
+    assert lines[1].startswith("5: objects.Line__c.fields.Y__c: needs the key type")
 
 
 def test_a_name_that_is_given_twice_is_a_mistake(file: Path) -> None:
