@@ -123,7 +123,7 @@ def written(value: Any, *, indented: bool = False) -> bytes | Reject:
     except TypeError as exc:
         return Reject(
             reason=f"the body can't be written as JSON: {exc}",
-            hint="correct body in the subscriber's settings",
+            hint="correct `body` in the subscriber's configuration",
             sent=False,
         )
 

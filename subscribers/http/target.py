@@ -302,7 +302,7 @@ def _content(request: Request) -> bytes | Outcome:
     except orjson.JSONEncodeError as exc:
         return Reject(
             reason=f"the body can't be written as JSON: {exc}",
-            hint="correct body in the subscriber's settings",
+            hint="correct `body` in the subscriber's configuration",
             sent=False,
         )
 

@@ -218,7 +218,7 @@ def _check_loop(settings: SalesforceSettings, context: PluginContext) -> None:
         and context.receives(f"salesforce.event.{settings.event}")
     ):
         raise ConfigurationError(
-            f"the subscriber publishes {settings.event} and also receives this event through on, so "
-            "each delivery would cause another delivery: exclude the event from on, or set "
-            "allow_loop: true and stop the loop with when"
+            f"the subscriber publishes {settings.event} and also receives this event through `on`, so "
+            "each delivery would cause another delivery: exclude the event from `on`, or set "
+            "allow_loop: true and stop the loop with `when`"
         )

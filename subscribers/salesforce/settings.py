@@ -193,8 +193,8 @@ class SalesforceSettings(_Section):
     allow_loop: bool = Field(
         default=False,
         description=(
-            "true: on can select the event that this subscriber publishes; the expression when must "
-            "then stop the loop"
+            "true: `on` can select the event that this subscriber publishes; the expression `when` "
+            "must then stop the loop"
         ),
     )
 

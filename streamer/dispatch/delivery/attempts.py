@@ -294,7 +294,8 @@ def _broken(error: BrokenRoute) -> Reject:
     return Reject(
         reason=masked(str(error)),
         hint=(
-            "Fix when, body, content or text in the subscriber's configuration, then redrive the dead letter."
+            "Fix `when`, `body`, `content` or `text` in the subscriber's configuration, then redrive the "
+            "dead letter."
         ),
         sent=False,
         failure=FailureClass.BROKEN_ROUTE,
@@ -306,8 +307,8 @@ def _refused(error: RecordsRefused) -> Reject:
     return Reject(
         reason=masked(f"{what} can't be looked up: {error}"),
         hint=(
-            "Correct enrich in the subscriber's configuration, or let the user of org.auth read the "
-            "record. Then redrive the dead letter."
+            "Correct `enrich` in the subscriber's configuration, or let the user of org.auth read "
+            "the record. Then redrive the dead letter."
         ),
         sent=False,
         failure=FailureClass.LOOKUP,

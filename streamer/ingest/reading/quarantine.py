@@ -42,7 +42,7 @@ class SecretBytes:
             )
         hours = channel.retention_s / 3600
         return (
-            "Because protect is set, the log holds no part of the message. Salesforce retains the "
+            "Because `protect` is set, the log holds no part of the message. Salesforce retains the "
             f"message for {hours:.0f} hours. Set protection.unreadable: encrypt to keep further "
             "messages that can't be read, in encrypted form."
         )

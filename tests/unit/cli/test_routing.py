@@ -103,7 +103,7 @@ def test_explain_says_who_gets_an_event_and_why_not(invoke: Invoke) -> None:
         "invoice",
         "no",
         (
-            'the condition when is not true for this event; data.fields.StageName is "Open"; '
+            'the condition `when` is not true for this event; data.fields.StageName is "Open"; '
             "data.fields.Amount is 12.5"
         ),
     ]
@@ -119,14 +119,14 @@ def test_explain_tells_an_absent_field_from_null(invoke: Invoke) -> None:
         (
             False,
             (
-                'the condition when is not true for this event; data.fields.StageName is "Closed Won"; '
+                'the condition `when` is not true for this event; data.fields.StageName is "Closed Won"; '
                 "data.fields.Amount is null"
             ),
         ),
         (
             False,
             (
-                "the condition when is not true for this event; data.fields.StageName is absent; "
+                "the condition `when` is not true for this event; data.fields.StageName is absent; "
                 "data.fields.Amount is absent"
             ),
         ),
@@ -198,7 +198,7 @@ def test_lines_are_explained_one_by_one(invoke: Invoke) -> None:
         ({"receipts": {"invoice": {"outcome": "skipped"}}}, (False, "invoice has skipped it")),
         (
             {"account": None},
-            (False, 'the condition when is not true for this event; lookups.account is "missing"'),
+            (False, 'the condition `when` is not true for this event; lookups.account is "missing"'),
         ),
     ],
 )
@@ -290,7 +290,7 @@ def test_render_says_when_the_subscriber_does_not_get_the_event(invoke: Invoke) 
 
     assert answer.exit_code == 0
     assert answer.stderr == (
-        "streamer: invoice does not get this event: the condition when is not true for this event; "
+        "streamer: invoice does not get this event: the condition `when` is not true for this event; "
         'data.fields.StageName is "Open"; data.fields.Amount is 12.5\n'
     )
     assert '"amount":12.5' in answer.stdout
