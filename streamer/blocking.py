@@ -80,7 +80,9 @@ def on_threads(
     is_asynchronous = inspect.iscoroutinefunction(subscriber.deliver)
     many = getattr(subscriber, "deliver_many", None)
     if many is not None and inspect.iscoroutinefunction(many) != is_asynchronous:
-        raise ConfigurationError("its deliver and deliver_many must both be asynchronous, or neither")
+        raise ConfigurationError(
+            "the plugin's deliver and deliver_many must be both asynchronous or both blocking"
+        )
     if is_asynchronous:
         return subscriber  # type: ignore[return-value] # its `deliver` makes it a `Subscriber`
     threaded = ThreadedSubscriber if many is None else ThreadedBatchSubscriber
@@ -195,7 +197,7 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
         fresh = tuple(delivery for delivery, outcome in zip(deliveries, known, strict=True) if not outcome)
         made = await self._made(fresh) if fresh else ()
         if len(fresh) < len(deliveries) and len(made) != len(fresh):
-            raise ValueError(f"{len(made)} outcomes for {len(fresh)} deliveries")
+            raise ValueError(f"the plugin returned {len(made)} outcomes for {len(fresh)} deliveries")
         self._forget(ended)
         if len(fresh) == len(deliveries):
             return made
@@ -223,7 +225,7 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
             return own.outcome
         if all(member.has_ended for member in members.values()):
             return None
-        reason = "the plugin's earlier call with an event of this key is still running"
+        reason = "an earlier call of the plugin, with an event that has the same key, is still running"
         return Retry(reason=reason, failure=FailureClass.TIMEOUT)
 
     def _ended(self, delivery: Delivery) -> list["_LateMember"]:
@@ -266,7 +268,7 @@ class _LateMember(NamedTuple):
         try:
             return _outcome(self.call.ended.result()[self.place])
         except (LookupError, TypeError):
-            reason = "the plugin returned too few outcomes"
+            reason = "the plugin returned fewer outcomes than deliveries"
             return Retry(reason=reason, failure=FailureClass.PLUGIN_ERROR)
 
 

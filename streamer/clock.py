@@ -113,7 +113,7 @@ class _SharedTimeout:
     async def __aenter__(self) -> Self:
         task = asyncio.current_task()
         if task is None:
-            raise RuntimeError("a timeout needs a task")
+            raise RuntimeError("a timeout works only inside an asyncio task")
         self._task = task
         self._cancelling = task.cancelling()
         self._ending = self._timers.begin(self, self._seconds)

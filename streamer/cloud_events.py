@@ -113,7 +113,7 @@ def emptied(delivery: Delivery, mode: ContentMode, media_type: str) -> Message:
 
 def nothing_to_send() -> Skip:
     """Return the outcome for an event that has no field of the body."""
-    return Skip(reason="the event carries no field that body sends", sent=False)
+    return Skip(reason="the event has none of the fields that the subscriber's body uses", sent=False)
 
 
 def written(value: Any, *, indented: bool = False) -> bytes | Reject:
@@ -122,7 +122,9 @@ def written(value: Any, *, indented: bool = False) -> bytes | Reject:
         return exact_json(value, indented=indented)
     except TypeError as exc:
         return Reject(
-            reason=f"the body can't be written as JSON: {exc}", hint="change the body's mapping", sent=False
+            reason=f"the body can't be written as JSON: {exc}",
+            hint="correct `body` in the subscriber's configuration",
+            sent=False,
         )
 
 

@@ -153,7 +153,9 @@ def check_json(body: bytes | str) -> None:
 
 def _check(found: int, most: int, what: str, raw: bytes) -> None:
     if found > most:
-        raise OversizedJson(f"a body of {len(raw)} bytes with {found} {what}, but the limit is {most}")
+        raise OversizedJson(
+            f"the JSON has {len(raw)} bytes and {found} {what}, but the limit is {most} {what}"
+        )
 
 
 def raw_json(value: Any) -> bytes:

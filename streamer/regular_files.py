@@ -9,7 +9,7 @@ from pathlib import Path
 LARGEST = 4 * 1024 * 1024
 """Largest size of a file in bytes."""
 
-_NO_FILE = "not a file, but a pipe or a device"
+_NO_FILE = "not a regular file, but a pipe or a device"
 _INHERITED = "/dev/stdin", "/dev/fd/"
 
 
@@ -69,4 +69,4 @@ def _check_kind(found: os.stat_result) -> None:
 
 def _check_size(size: int) -> None:
     if size > LARGEST:
-        raise OSError(errno.EFBIG, f"larger than {LARGEST // 1024**2} MiB")
+        raise OSError(errno.EFBIG, f"larger than the limit of {LARGEST // 1024**2} MiB")

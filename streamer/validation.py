@@ -74,7 +74,7 @@ def sentence(detail: Any, value: Any = None, field: FieldInfo | None = None) -> 
     """Return a sentence about one error of a `ValidationError`, for `value` of `field`."""
     kind = detail["type"]
     if kind == "string_type" and isinstance(value, int | float | date):
-        return f"{_TEXT}: put it in quotes"
+        return f"{_TEXT}: put the value in quotes"
     if kind == "string_pattern_mismatch" and field is not None and field.examples:
         return f"must look like {field.examples[0]}"
     if kind in SIZES:

@@ -21,29 +21,37 @@ class ErpSettings(TargetSettings):
     """Address of the documents, and the format of the requests."""
 
     method: Literal["PUT", "PATCH", "POST"] = Field(
-        default="PUT", description="PUT and PATCH go to {url}/{external_id}, POST to {url}"
+        default="PUT",
+        description=(
+            "method of the requests that write a document; PUT and PATCH requests go to "
+            "{url}/{external_id}, POST requests to {url}"
+        ),
     )
     deletions: Literal["skip", "delete", "write"] = Field(
         default="skip",
-        description="for a deleted record: skip: do nothing; delete: DELETE {url}/{external_id}, or "
-        "soap.delete_operation; write: send body as for other events",
+        description="request for a deleted record; skip: no request; delete: DELETE {url}/{external_id}, or "
+        "soap.delete_operation; write: the same request as for other events",
     )
     external_id: Expression = Field(
-        default="subject", description="JMESPath over the event; its value is the document's external id"
+        default="subject",
+        description="JMESPath expression over the event that gives the document's external id",
     )
     answer: Literal["json", "any"] = Field(
         default="json",
-        description="json: a 2xx counts as delivered only with a JSON object (or a SOAP envelope); any: "
-        "always",
+        description="answers with a 2xx status that count as delivered; json: only answers with a JSON "
+        "object, a SOAP envelope, or no body; any: all answers",
     )
     soap: SoapSettings | None = Field(
-        default=None, description="call an operation over SOAP, instead of writing a document over REST"
+        default=None,
+        description="settings for calling a SOAP operation, instead of writing a document over REST",
     )
 
     @model_validator(mode="after")
     def _keys_have_an_effect(self) -> Self:
         if self.soap is not None and (unused := self.model_fields_set.intersection(_OF_REST)):
-            raise ValueError(f"{min(unused)} has no effect with soap, whose requests are POST to url")
+            raise ValueError(
+                f"{min(unused)} has no effect with soap, because every SOAP request is a POST to url"
+            )
         return self
 
     @model_validator(mode="after")
@@ -52,7 +60,10 @@ class ErpSettings(TargetSettings):
             if self.deletions == "delete" and self.soap.delete_operation is None:
                 raise ValueError("deletions: delete needs soap.delete_operation")
         elif self.method == "POST" and self.deletions == "delete":
-            raise ValueError("deletions: delete needs method PUT or PATCH, whose documents have addresses")
+            raise ValueError(
+                "deletions: delete needs method PUT or PATCH, because with POST a document has no "
+                "address of its own"
+            )
         return self
 
 
@@ -97,7 +108,7 @@ class Erp(RequestSubscriber):
             return self._service.outcome(answer)
         # A 404 without JSON comes from something else than the ERP, such as a proxy at a wrong url.
         if self._deletes(delivery) and answer.status in _GONE and self._is_valid(answer):
-            return Skip(reason="nothing to delete: the ERP knows no such document")
+            return Skip(reason="nothing to delete: the ERP does not have this document")
         return self._outcome(answer)
 
     def request(self, delivery: Delivery, /) -> Request | Outcome:
@@ -116,8 +127,11 @@ class Erp(RequestSubscriber):
         url = self._document(delivery)
         if url is None:
             return Reject(
-                reason=f"external_id ({self._settings.external_id}) has no id as its value",
-                hint="external_id must find a text or a whole number in every event of this subscriber",
+                reason=f"external_id ({self._settings.external_id}) gives no id for this event",
+                hint=(
+                    "correct external_id, so that the expression gives a text or a whole number for "
+                    "every event of this subscriber"
+                ),
                 sent=False,
             )
         if deletes:
@@ -135,9 +149,9 @@ class Erp(RequestSubscriber):
         if delivery.event.is_gap:
             return "a gap event has no fields to write"
         if delivery.event.is_deletion and self._settings.deletions == "skip":
-            return "the record was deleted, and deletions in the settings is skip"
+            return "the record was deleted, and the setting deletions is skip"
         if delivery.body == {} and not deletes:
-            return "the event carries no field that body sends"
+            return "the event has none of the fields that the subscriber's body uses"
         return None
 
     def _document(self, delivery: Delivery) -> URL | None:

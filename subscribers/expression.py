@@ -25,8 +25,8 @@ def _compiles(expression: str) -> str:
     except ExpressionMistake as exc:
         # The detail is left out, because it repeats the expression.
         raise ValueError(
-            f"can't work for any event: {exc.sentence}, at column {exc.lex_position + 1}; "
-            f"known names: {', '.join(sorted(_NAMES))}"
+            f"fails for every event: {exc.sentence}, at column {exc.lex_position + 1}; known names: "
+            f"{', '.join(sorted(_NAMES))}"
         ) from exc
     return expression
 
@@ -34,13 +34,13 @@ def _compiles(expression: str) -> str:
 def _mistake(error: JMESPathError) -> str:
     match error:
         case EmptyExpressionError():
-            return "it is empty"
+            return "the expression is empty"
         case IncompleteExpressionError() | ParseError(token_type="EOF"):
-            return "it ends too soon"
+            return "the expression is incomplete"
         case ParseError():
             return f"unexpected input at column {error.lex_position + 1}"
     # jmespath's own message repeats the expression, which can contain a secret.
-    return "it cannot be compiled"
+    return "the expression can't be compiled"
 
 
 Expression = Annotated[str, AfterValidator(_compiles)]

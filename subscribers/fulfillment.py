@@ -18,12 +18,14 @@ class FulfillmentSettings(TargetSettings):
 
     order: Expression = Field(
         default="subject",
-        description="JMESPath over the event; its value is the order's id, which identifies the shipment",
+        description=(
+            "JMESPath expression over the event that gives the order's id; the id identifies the shipment"
+        ),
     )
     cancel_when: Expression | None = Field(
         default=None,
-        description="JMESPath over the event; true cancels the shipment, such as "
-        "data.fields.Status__c == 'Cancelled'; a deletion always cancels it",
+        description="JMESPath expression over the event, such as data.fields.Status__c == 'Cancelled'; if "
+        "the value is true, Streamer cancels the shipment; a deletion always cancels the shipment",
     )
 
 
@@ -57,7 +59,7 @@ class Fulfillment(RequestSubscriber):
         is_unknown = answer.status == HTTPStatus.NOT_FOUND and answer.json is not None
         if is_unknown and self._is_cancellation(delivery):
             order = self._order.name_of(delivery)
-            return Skip(reason=f"nothing to cancel: the service does not know a shipment of order {order}")
+            return Skip(reason=f"nothing to cancel: the service has no shipment of order {order}")
         return self._outcome(answer)
 
     def request(self, delivery: Delivery, /) -> Request | Outcome:
@@ -67,8 +69,11 @@ class Fulfillment(RequestSubscriber):
         order = self._order.name_of(delivery)
         if order is None:
             return Reject(
-                reason=f"order ({self._settings.order}) has no id as its value",
-                hint="order must find a text or a whole number in every event of this subscriber",
+                reason=f"order ({self._settings.order}) gives no id for this event",
+                hint=(
+                    "correct order, so that the expression gives a text or a whole number for every "
+                    "event of this subscriber"
+                ),
                 sent=False,
             )
         try:
@@ -77,8 +82,8 @@ class Fulfillment(RequestSubscriber):
             # Shipping an order that should be cancelled would be worse than doing nothing.
             return Reject(
                 reason=f"cancel_when {error}",
-                hint="cancel_when must be true or false for every event of this subscriber; correct it, "
-                "then redrive",
+                hint="correct cancel_when, so that the expression is true or false for every event of "
+                "this subscriber; then redrive the dead letter",
                 sent=False,
                 failure=FailureClass.BROKEN_ROUTE,
             )

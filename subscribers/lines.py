@@ -16,10 +16,10 @@ _WRITABLE_S = 1.0
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
-_USER = "give the daemon's user permission to write there", FailureClass.REFUSED_CREDENTIALS
-_FOLDER = "create its folder, or correct path", FailureClass.CONNECTION
-_FILE = "set path to a separate regular file", FailureClass.CONNECTION
-_READER = "start the daemon with a reader", FailureClass.CONNECTION
+_USER = "give the daemon's user permission to write to this path", FailureClass.REFUSED_CREDENTIALS
+_FOLDER = "create the folder of this path, or correct path", FailureClass.CONNECTION
+_FILE = "set path to a regular file that nothing else writes to", FailureClass.CONNECTION
+_READER = "start the daemon together with a program that reads the output", FailureClass.CONNECTION
 
 # Remedies for errors that an operator must correct.
 _ADVICE = {
@@ -78,7 +78,7 @@ def failure(error: OSError, where: str) -> Outcome:
     if error.errno in _FULL:
         return Retry(reason=f"{said}: free some space, or write to another disk")
     if error.errno == errno.ENAMETOOLONG:
-        return Reject(reason=said, hint="make path shorter", sent=False)
+        return Reject(reason=said, hint="shorten path", sent=False)
     if error.errno not in _ADVICE:
         return Retry(reason=said)
     advice, kind = _ADVICE[error.errno]

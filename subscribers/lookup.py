@@ -46,22 +46,24 @@ class BatchSettings(BaseModel):
     query: str | None = Field(
         default=None,
         min_length=1,
-        description="query parameter for the ids, which are separated by commas",
+        description="name of the query parameter that contains the ids, separated by commas",
     )
     body: str | None = Field(
         default=None,
         min_length=1,
-        description="member of the JSON object for the ids, which are a list of texts",
+        description="name of the member of the JSON body that contains the ids, as a list of texts",
     )
     id: str = Field(
-        default="id", min_length=1, description="member of each record in the answer that contains its id"
+        default="id",
+        min_length=1,
+        description="name of the member that contains the id, in each record of the answer",
     )
-    most: int = Field(default=50, ge=2, le=1_000, description="most ids in one request")
+    most: int = Field(default=50, ge=2, le=1_000, description="maximum number of ids in one request")
 
     @model_validator(mode="after")
     def _has_one_place(self) -> Self:
         if (self.query is None) == (self.body is None):
-            raise ValueError("set either query or body: the ids are sent in one place")
+            raise ValueError("set only one of query and body, because the ids are sent in one place")
         return self
 
 
@@ -72,7 +74,7 @@ def _compiles(expression: str) -> str:
     except JMESPathError as exc:
         raise ValueError("is not a JMESPath expression") from exc
     except ExpressionMistake as exc:
-        raise ValueError(f"can't work for any answer: {exc.sentence}") from exc
+        raise ValueError(f"fails for every answer: {exc.sentence}") from exc
     return expression
 
 
@@ -80,20 +82,21 @@ class LookupServiceSettings(AddressSettings):
     """Service with the records; Streamer sends one request for each record, or with `batch`, for several."""
 
     url: str = Field(
-        description="address of a record, with {id} for its id, such as "
-        "https://crm.example.com/customers/{id}; with batch, the address for several, without {id}"
+        description="address of a record, with {id} for the record's id, such as "
+        "https://crm.example.com/customers/{id}; with batch: the address for several records, "
+        "without {id}"
     )
     result: Annotated[str, AfterValidator(_compiles)] | None = Field(
         default=None,
-        description="JMESPath over the answer; its value is the record, such as data, or with batch the "
-        "list of records; default: the whole answer",
+        description="JMESPath expression over the answer, such as data, that gives the record, or with "
+        "batch the list of records; default: the whole answer",
     )
     batch: BatchSettings | None = Field(
         default=None,
-        description="how to request several records at once; default: one request for each record",
+        description="settings for requesting several records at once; default: one request for each record",
     )
     max_in_flight: int = Field(
-        default=8, ge=1, le=100, description="most requests at the same time, in each process"
+        default=8, ge=1, le=100, description="maximum number of simultaneous requests, in each process"
     )
 
     @model_validator(mode="after")
@@ -104,7 +107,10 @@ class LookupServiceSettings(AddressSettings):
         if self.batch is None and around == self.url:
             raise ValueError("url does not contain {id}: add it, or set batch")
         if self.batch is not None and around != self.url:
-            raise ValueError("url contains {id}, but batch sends the ids elsewhere: remove one of them")
+            raise ValueError(
+                "url contains {id}, but batch sends the ids in another place: remove {id} from url, "
+                "or remove batch"
+            )
         return self
 
 
@@ -156,7 +162,8 @@ class HttpLookup(HttpSubscriber):
         if self._settings.batch is not None and self._settings.batch.query is not None:
             unfit = [each for each in ids if "," in each]
             refused: Refusable = {
-                each: _refused("its id contains a comma, which separates ids") for each in unfit
+                each: _refused("the id contains a comma, but a comma separates the ids of a batch")
+                for each in unfit
             }
             ids = [each for each in ids if each not in refused]
         else:
@@ -207,7 +214,7 @@ class HttpLookup(HttpSubscriber):
             raise _refused(str(error)) from error
         except orjson.JSONDecodeError as error:
             # The answer can be, for example, a page of a proxy.
-            what = f"{self._host} answered {answer.status_line}, but not with JSON"
+            what = f"{self._host} answered {answer.status_line}, but the answer is not JSON"
             raise ServiceUnavailable(what) from error
         try:
             return self._result(value)
@@ -238,12 +245,12 @@ def _refused(message: str) -> RecordsRefused:
 
 def _record(found: Any) -> JsonObject:
     if not isinstance(found, dict):
-        raise _refused("result finds no object in the answer")
+        raise _refused("result must give an object, but gives none for this answer")
     return found
 
 
 def _by_id(found: Any, member: str, ids: Sequence[str]) -> Mapping[str, JsonObject]:
     if not isinstance(found, list):
-        raise _refused("result finds no list in the answer")
+        raise _refused("result must give a list, but gives none for this answer")
     named = {str(each.get(member)): each for each in found if isinstance(each, dict)}
     return {each: named[each] for each in ids if each in named}

@@ -32,7 +32,7 @@ class Unfilled(ValueError):
 def _parses(text: str) -> str:
     for name in _PLACEHOLDER.findall(text):
         if name != "change" and name not in _EXPRESSIONS and not _PATH.fullmatch(name):
-            raise ValueError(f"{{{name[:40]}}} is not a placeholder: between braces write {_ALLOWED}")
+            raise ValueError(f"{{{name[:40]}}} is not a placeholder: write {_ALLOWED} between braces")
     if re.search(r"[{}]", _PLACEHOLDER.sub("", text)):
         raise ValueError(f"has an unmatched brace: a placeholder is {{…}} around {_ALLOWED}")
     return text
@@ -71,7 +71,7 @@ class Template:
         for (name, value), literal in zip(self._values, self._literals[1:], strict=True):
             found = value(delivery)
             if found is None:
-                raise Unfilled(f"{{{name}}} finds no text and no whole number in the event")
+                raise Unfilled(f"the event has no text and no whole number for {{{name}}}")
             parts += escape(found), literal
         return "".join(parts)
 

@@ -21,8 +21,9 @@ class StdoutSettings(BaseModel):
 
     format: Literal["structured", "body", "pretty", "text"] = Field(
         default="structured",
-        description="structured: one line for each event, a CloudEvent with body as its data; body: one line "
-        "with only body; pretty: indented, for people; text: the subscriber's text",
+        description="format of the output; structured: one line for each event, with a CloudEvent that has "
+        "body as its data; body: one line with only body; pretty: indented JSON for people; text: the "
+        "subscriber's text",
     )
 
 
@@ -72,7 +73,7 @@ class Stdout:
 
     def examine_target(self) -> TargetReport:
         """Return a positive report; there is nothing to check."""
-        return TargetReport(is_well=True, found="writes to the daemon's standard output")
+        return TargetReport(is_well=True, found="the subscriber writes to the daemon's standard output")
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
         """Return the output that would be written, or the outcome if there is no output."""
@@ -93,10 +94,16 @@ def _text(delivery: Delivery) -> bytes | Reject | Skip:
     if delivery.text is None:
         return Reject(
             reason="format is text, but the subscriber has no text",
-            hint="set text, or another format in settings",
+            hint=(
+                "set text in the subscriber's configuration, or another format in the subscriber's settings"
+            ),
             sent=False,
         )
-    return _shown(delivery.text) if delivery.text.strip() else Skip(reason="the text is empty", sent=False)
+    return (
+        _shown(delivery.text)
+        if delivery.text.strip()
+        else Skip(reason="the subscriber's text is empty for this event", sent=False)
+    )
 
 
 def _pretty(delivery: Delivery) -> bytes | Reject | Skip:

@@ -31,9 +31,11 @@ _ATTRIBUTE_SAFE = (ascii_letters + digits + punctuation).translate({ord('"'): No
 def _header(name: str) -> str:
     lower = name.lower()
     if not _TOKEN.fullmatch(name):
-        raise ValueError("is not the name of a header")
+        raise ValueError("is not a valid name of a header")
     if lower in _OURS or lower.startswith("ce-"):
-        raise ValueError(f"{name} is set by Streamer: use auth, signing, content_mode or content_type")
+        raise ValueError(
+            f"Streamer itself sets the header {name}: use auth, signing, content_mode or content_type instead"
+        )
     return name
 
 
@@ -41,26 +43,26 @@ class WebhookSettings(TargetSettings):
     """Address of the target, and the format of the requests."""
 
     url: PlaceholderText = Field(
-        description="address of the target; its path and query can contain placeholders, "
-        "such as https://api.example.com/accounts/{record_id}"
+        description="address of the target, such as https://api.example.com/accounts/{record_id}; the path "
+        "and the query can contain placeholders"
     )
     method: Literal["POST", "PUT", "PATCH", "DELETE", "GET"] = Field(
-        default="POST", description="method of the requests; DELETE and GET have no content"
+        default="POST", description="method of the requests; DELETE and GET requests have no content"
     )
     content_mode: ContentMode = Field(
         default="binary",
-        description="binary: the content is body, and ce-… headers contain the event's attributes; "
-        "structured: the content is the CloudEvent with body as its data; plain: only body, "
-        "without attributes",
+        description="format of the content; binary: body, with the event's attributes in ce-… headers; "
+        "structured: a CloudEvent with body as its data; plain: only body, without attributes",
     )
     headers: Mapping[Annotated[str, AfterValidator(_header)], SecretStr] = Field(
-        default_factory=dict, description="further headers, such as {X-Tenant: acme}; their values are masked"
+        default_factory=dict,
+        description="additional headers, such as {X-Tenant: acme}; Streamer masks the values in its output",
     )
 
     @model_validator(mode="after")
     def _fits_a_request(self) -> Self:
         if re.search(r"[{}]", urlsplit(self.url).netloc):
-            raise ValueError("url must name one host: placeholders belong in its path or query")
+            raise ValueError("url must name one host: use placeholders only in the path or the query")
         for name, value in self.headers.items():
             checked_secret(f"headers.{name}", value)
             if not value.get_secret_value().isascii():
@@ -106,7 +108,7 @@ class Webhook(RequestSubscriber):
         except Unfilled as missing:
             return Reject(
                 reason=f"url: {missing}",
-                hint="url must contain only placeholders that every event of this subscriber has",
+                hint="use only placeholders in url that every event of this subscriber has",
                 sent=False,
             )
         return Request(

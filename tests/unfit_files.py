@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 REASONS = {
-    "pipe": "not a file, but a pipe or a device",
+    "pipe": "not a regular file, but a pipe or a device",
     "folder": "Is a directory",
-    "device": "not a file, but a pipe or a device",
+    "device": "not a regular file, but a pipe or a device",
     "huge": "larger than",
 }
 """Part of the message about each kind."""

@@ -23,8 +23,8 @@ BINDING = {"bindingVersion": "0.5.0"}
 
 RECORD_MESSAGES = {
     "Receipt": ("ReceiptHeaders", "the key of the event"),
-    "DeadLetter": ("DeadLetterHeaders", "id#part: the id of the dead letter and the number of the part"),
-    "ContinuityRecord": ("RecordHeaders", "the id of the hole or the snapshot"),
+    "DeadLetter": ("DeadLetterHeaders", "the id of the dead letter, a # and the number of the part"),
+    "ContinuityRecord": ("RecordHeaders", "the id of the hole or of the snapshot"),
     "AuditRecord": ("RecordHeaders", "empty"),
 }
 """Each message that is not an event, with its headers and the meaning of its key."""
@@ -38,7 +38,7 @@ _OF_KINDS: Mapping[str, tuple[str, ...]] = {
 _KEYS = {
     "PlatformEvent": "the value of the channel's key field, or the id of the event",
     "GenericEvent": "the value of the channel's key field, or the id of the event",
-    "PushTopicNotification": "the id of the record, or without one the id of the event",
+    "PushTopicNotification": "the id of the record, or the id of the event if the event names no record",
 }
 _KEY = "the id of the record"
 _MODES = {
@@ -126,14 +126,14 @@ _WHOSE = {
 _RECORDS = {
     "receipts": ("Receipt", "Finished deliveries."),
     "dead_letters": ("DeadLetter", "Events that were set aside. A tombstone removes a dead letter."),
-    "continuity": ("ContinuityRecord", "Holes with their repairs, and snapshots."),
+    "continuity": ("ContinuityRecord", "Holes, the repairs of holes, and snapshots."),
     "audit": ("AuditRecord", "Actions of operators and of Streamer."),
 }
 _OWN = {
     "checkpoints": "The position of each channel.",
     "control": "Pauses, redrives, snapshot orders and position orders.",
 }
-_NOT_YOURS = "For Streamer only: do not write to this topic; its format can change."
+_NOT_YOURS = "Only Streamer reads and writes this topic. The format of the records can change."
 # Topic settings that the Kafka binding contains: a list and numbers.
 _LISTED = "cleanup.policy"
 _BINDING_KEYS = frozenset({_LISTED, "retention.ms", "max.message.bytes"})
@@ -227,11 +227,12 @@ def _own_topics(interface: Interface, names: Names, specs: TopicSpecs) -> Iterat
         address: str = getattr(names, attribute)
         yield TopicChannel(address=address, description=f"{description} {_NOT_YOURS}", spec=internal[address])
     for name in interface.subscribers:
-        description = f"Events that wait for another attempt at {name}. {_NOT_YOURS}"
+        description = f"Events that wait for another delivery attempt to the subscriber {name}. {_NOT_YOURS}"
         yield TopicChannel(address=names.parked(name), description=description, spec=specs.parked(name))
     for name in interface.forwarded:
         description = (
-            f"Events forwarded to {name}, with the receipts of its upstream subscribers. {_NOT_YOURS}"
+            f"Events that upstream subscribers forwarded to the subscriber {name}, with the receipts "
+            f"of these upstream subscribers. {_NOT_YOURS}"
         )
         yield TopicChannel(address=names.forwarded(name), description=description, spec=specs.forwarded(name))
 

@@ -21,10 +21,12 @@ from streamer.log.schemas import DEFINITIONS, definitions, reachable, references
 
 _SPECIFICATION = "3.0.0"
 _ABOUT = """\
-Streamer carries the events of a Salesforce org into these topics. Read them with \
-isolation.level=read_committed: any other level also returns records that were never committed.
+Streamer carries the events of a Salesforce org into these topics. Read these topics with """
+"""\
+isolation.level=read_committed. With any other level, a consumer also reads records of """
+"""aborted transactions.
 
-The topics with the tag internal are for Streamer only."""
+Only Streamer reads and writes the topics with the tag internal."""
 
 
 def asyncapi_document(interface: Interface) -> JsonObject:

@@ -53,7 +53,7 @@ class Interface:
             raise ConfigurationError("\n".join(draft.lines))
         settings = draft.settings
         if settings.log.kafka is None:
-            sentence = "the log is an embedded file, which has no topics: set log.kafka"
+            sentence = "log.sqlite is set, and a SQLite log has no topics: set log.kafka instead"
             raise ConfigurationError(document.mistake(("log",), sentence))
         return cls(
             kafka=settings.log.kafka,
@@ -94,7 +94,7 @@ def servers(kafka: KafkaLogSettings) -> JsonObject:
         f"kafka-{number}": {
             "host": address,
             "protocol": protocol,
-            "description": f"A bootstrap server ({kafka.security.protocol}).",
+            "description": f"A bootstrap server of the Kafka cluster (protocol {kafka.security.protocol}).",
             **({"security": schemes} if schemes else {}),
         }
         for number, address in enumerate(filter(None, addresses), 1)

@@ -158,7 +158,10 @@ class ChannelRepairs:
                 "redrive.overtaken",
                 channel=str(self.channel),
                 records=overtaken,
-                hint="these records have changed since: the log gets their current state once more",
+                hint=(
+                    "these records have changed after the redriven events, so Streamer also writes "
+                    "the records' current state to the log"
+                ),
             )
         return replace(repaired, events=[*repaired.events, *more.events], records=more.records)
 

@@ -148,8 +148,8 @@ class EntityReader:
         if entities := await self.entities():
             return entities
         raise RecordsRefused(
-            f"the org names no entity of {self.channel.path}: select some with "
-            "`streamer org cdc enable`, then order their records with `streamer snapshot start`",
+            f"the org has selected no entity for {self.channel.path}: select entities with `streamer "
+            "org cdc enable`, then read their records with `streamer snapshot start`",
             code="",
         )
 
@@ -295,7 +295,7 @@ class _Rows:
                 record = shape.record(row)
             except UnreadableEvent as error:
                 _log.warning("record.unreadable", entity=shape.entity, reason=str(error))
-                self.lacks = self.lacks or f"not every record can be read: {error}"
+                self.lacks = self.lacks or f"at least one record can't be read: {error}"
             else:
                 self.records[record.id] = record
 

@@ -68,10 +68,13 @@ class SnapshotForecaster:
         try:
             return await shape_of(part, self.describer)
         except RecordsRefused as error:
-            remedy = "check its API name, and that the user of org.auth can see it"
+            remedy = "check the object's API name, and let the user of org.auth read the object"
             raise RecordsRefused(f"the object {part.entity}: {error}: {remedy}", code=error.code) from error
         except UnreadableEvent as error:
-            remedy = "correct them, let the user of org.auth see them, or omit them to read all fields"
+            remedy = (
+                "correct the names of the fields, let the user of org.auth read these fields, or "
+                "name no fields to read all"
+            )
             raise RecordsRefused(f"the fields: {error}: {remedy}", code="") from error
 
     async def _count(self, part: RecordSelection, shape: RecordShape) -> int:
@@ -79,5 +82,5 @@ class SnapshotForecaster:
             return await self.queries.count(query_of(part, shape))
         except RecordsRefused as error:
             place = "the condition" if part.where else f"the object {part.entity}"
-            remedy = "correct it" if part.where else "its records can't be read by a query"
+            remedy = "correct the condition" if part.where else "Salesforce allows no query of these records"
             raise RecordsRefused(f"{place}: {error}: {remedy}", code=error.code) from error

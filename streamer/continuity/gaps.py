@@ -67,14 +67,14 @@ def gap_from_json(progress: JsonObject) -> Event:
     data = found.get("data")
     told = data if isinstance(data, dict) else {}
     if not all(isinstance(told.get(name), str) for name in _GAP_NAMES):
-        raise ValueError("it does not name a record")
+        raise ValueError("a member of data is missing")
     if not _RECORD_ID.fullmatch(told["record_id"]):
-        raise ValueError("it does not name a record by its id")
+        raise ValueError("record_id is not a record id")
     texts = {name: found[name] for name in _GAP_TEXTS}
     known = {**texts, "id": EventId(found["id"]), "replay_id": replay_id_from_text(found["replay_id"])}
     gap = Event(**known, subject=told["record_id"], data=told)
     if not gap.is_gap:
-        raise ValueError("it is not a gap event")
+        raise ValueError("the event is not a gap event")
     return gap
 
 
@@ -160,7 +160,9 @@ class GapRepair:
             try:
                 self._wait(_Gap(event=gap_from_json(hole.progress), hole=hole))
             except ValueError as error:
-                detail = f"{hole.detail}; the log holds no gap event that can be read ({error})"
+                detail = (
+                    f"{hole.detail}; not repaired, because the gap event in the log can't be read ({error})"
+                )
                 self.unreadable.append(self._ended(hole, Repair.NONE, detail))
 
     async def repaired(self, gaps: Sequence[Event], read_at: float, /) -> Repaired:

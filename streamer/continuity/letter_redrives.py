@@ -70,7 +70,9 @@ class LetterDecoder:
         events: list[Event] = []
         for item in read:
             if isinstance(item, Unreadable):
-                raise UnreadableEvent((item.summary or "It can't be decoded") if is_secret else item.error)
+                raise UnreadableEvent(
+                    (item.summary or "The message can't be decoded") if is_secret else item.error
+                )
             events.append(item)
         return events
 
@@ -78,10 +80,10 @@ class LetterDecoder:
         try:
             message = bounded_json(raw)
         except OversizedJson as error:
-            raise UnreadableEvent(f"its JSON is too large: {error}") from None
+            raise UnreadableEvent(f"the JSON of the message is too large: {error}") from None
         except orjson.JSONDecodeError as error:
             if _is_of_cometd(letter):
-                raise UnreadableEvent(f"not JSON: {error}") from None
+                raise UnreadableEvent(f"the message is not JSON: {error}") from None
             return await self._decoded(raw, letter)
         if not isinstance(message, dict) and letter.schema_id and not _is_of_cometd(letter):
             # A binary payload can be valid JSON by chance.
@@ -90,10 +92,11 @@ class LetterDecoder:
 
     async def _decoded(self, raw: bytes, letter: DeadLetter) -> JsonObject | Unreadable:
         if not letter.schema_id:
-            raise UnreadableEvent("the schema of its payload is unknown")
+            raise UnreadableEvent("the payload's schema is unknown")
         if self.payloads is None:
             raise UnreadableEvent(
-                "only the Pub/Sub API has its schema, and no channel uses that API: set transport: pubsub"
+                "only the Pub/Sub API can supply the payload's schema, and no channel uses that "
+                "API: set transport: pubsub"
             )
         piece = Unreadable(
             raw=raw,
@@ -110,10 +113,10 @@ class LetterDecoder:
         Raises `UnreadableEvent` for a message of another channel.
         """
         if not isinstance(message, dict) or not isinstance(message.get("data"), dict):
-            raise UnreadableEvent("its bytes are not a message of a channel")
+            raise UnreadableEvent("the bytes are not a message of a Salesforce channel")
         path = message.get("channel")
         if type(path) is not str or without_filter(path) != without_filter(self.channel.path):
-            raise UnreadableEvent(f"its message does not belong to {self.channel.path}")
+            raise UnreadableEvent(f"the message does not belong to the channel {self.channel.path}")
         data = message["data"]
         if letter.replay_id is None or _is_of_cometd(letter) or not isinstance(data.get("event"), dict):
             return message
@@ -128,13 +131,13 @@ def _is_of_cometd(letter: DeadLetter) -> bool:
 
 def _stored_event(letter: DeadLetter) -> Event:
     if letter.event is None:
-        raise UnreadableEvent("its event has data that JSON can't hold")
+        raise UnreadableEvent("the event's data can't be written as JSON")
     try:
         data = bounded_json(letter.raw)
     except ValueError as error:
-        raise UnreadableEvent(f"the data of its event are not JSON: {error}") from None
+        raise UnreadableEvent(f"the event's data are not JSON: {error}") from None
     if not isinstance(data, dict):
-        raise UnreadableEvent("the data of its event are not an object")
+        raise UnreadableEvent("the event's data are not a JSON object")
     return replace(letter.event, data=data)
 
 
@@ -342,7 +345,7 @@ class LetterRedrives:
         now = max(self.clock.now(), order.letters.failed_before or 0.0)
         return replace(
             letter,
-            error=f"It still can't be read: {reason}"[:_LONGEST_ERROR],
+            error=f"The dead letter still can't be read: {reason}"[:_LONGEST_ERROR],
             first_error=letter.first_error or letter.error,
             failed_at=now,
             attempts=letter.attempts + 1,

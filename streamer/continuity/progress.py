@@ -34,7 +34,7 @@ class RecordSelection:
     def of(cls, found: Any) -> Self:
         """Return the part in a JSON object. Raises `ValueError`."""
         if not isinstance(found, dict) or found.keys() - _PART:
-            raise ValueError("a part is not an object with the known fields")
+            raise ValueError("a part is not an object, or has an unknown field")
         part = cls(
             entity=found.get("entity", ""),
             where=found.get("where", ""),
@@ -47,7 +47,7 @@ class RecordSelection:
         if not part.entity:
             raise ValueError("a part has no entity")
         if part.is_deletions and part.since is None:
-            raise ValueError("a part of deletions has no time")
+            raise ValueError("a part that reads deletions has no start time")
         return part
 
 
@@ -86,7 +86,7 @@ class PartProgress:
             most_rows=_count_of(found.get("most_rows", 0)),
         )
         if not all(isinstance(each, str | None) for each in (reached.job, reached.after)):
-            raise ValueError("its position is not a text")
+            raise ValueError("the job or the position is not a text")
         return reached
 
     def without_job(self, lost_at: float) -> "PartProgress":
@@ -129,7 +129,7 @@ class ReadingProgress:
             lacks=str(found.get("lacks", "")),
         )
         if progress.part is None and (parts is not None or "parts" not in found):
-            raise ValueError("it has nothing to read")
+            raise ValueError("no part is left to read")
         is_of_former = progress.reached.has_rows and progress.reached.job is None
         return progress._of_former() if is_of_former else progress
 
@@ -174,7 +174,7 @@ class ReadingProgress:
     def _of_former(self) -> Self:
         """Return progress of an earlier release, in which each part's deletions followed its own rows."""
         if self.part is None or self.part.since is None:
-            raise ValueError("a part of deletions has no time")
+            raise ValueError("a part that reads deletions has no start time")
         parts = replace(self.part, is_deletions=True), *self._parts[1:]
         return replace(self, parts=parts, reached=replace(self.reached, has_rows=False))
 
@@ -194,21 +194,21 @@ def reason_of(progress: JsonObject) -> str:
 
 def _count_of(found: Any) -> int:
     if type(found) is not int:
-        raise ValueError("its jobs or its rows are not a number")
+        raise ValueError("a count of jobs or rows is not a whole number")
     return found
 
 
 def _list_of(found: Any) -> list[Any]:
     if isinstance(found, list):
         return found
-    raise ValueError("its parts, or their fields, are not a list")
+    raise ValueError("the parts, or the fields of a part, are not a list")
 
 
 def _time_of(found: Any) -> float | None:
     if found is None:
         return None
     if type(found) not in {int, float} or not 0 <= found < _YEAR_10000:
-        raise ValueError("a time is not between 1970 and 9999")
+        raise ValueError("a time is not a number of seconds between the years 1970 and 9999")
     return float(found)
 
 

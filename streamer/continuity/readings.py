@@ -198,7 +198,10 @@ class Readings:
         try:
             self.open.put(hole)
         except ValueError as error:
-            detail = f"{hole.detail}; its progress can't be read ({error})"
+            detail = (
+                f"{hole.detail}; not repaired, because the stored progress of the repair can't be "
+                f"read ({error})"
+            )
             self.open.broken.append(self._ended(hole, Repair.NONE, detail))
             return
         if pause_s := pause_left_s(self.open.progress(hole.id), self.clock.now()):
@@ -234,7 +237,7 @@ class Readings:
 
     async def _tried(self, hole: ContinuityRecord, position: ReplayId) -> Step | Repaired:
         if self._steps.is_late:
-            return self._waiting(hole, "the last request has no answer yet")
+            return self._waiting(hole, "the org has not answered the previous request yet")
         try:
             return await self._steps.step(hole.id, self.open.progress(hole.id), position)
         except Exception as error:  # noqa: BLE001 - an unexpected answer must end this reading only
@@ -243,7 +246,7 @@ class Readings:
     def _failed(self, hole: ContinuityRecord, error: Exception) -> Repaired:
         match error:
             case TimeoutError():
-                return self._waiting(hole, f"there was no answer in {LONGEST_S:.0f} s")
+                return self._waiting(hole, f"the org did not answer in {LONGEST_S:.0f} s")
             case RetryLater():
                 return self._waiting(hole, str(error), error.after_s or 0.0)
             case Stop():
@@ -280,7 +283,7 @@ class Readings:
         state = Repair.PARTIAL if step.progress.lacks else Repair.FULL
         held = self.open.held_by(hole.id)
         ended = [self._closed(counted, state, step.progress.lacks)]
-        ended += [self._closed(each, state, f"repaired with {hole.id}") for each in held]
+        ended += [self._closed(each, state, f"repaired together with {hole.id}") for each in held]
         _log.info("reading.ended", hole=hole.id, state=state, published=counted.published)
         return Repaired(events=step.events, records=ended, again_in_s=step.again_in_s)
 

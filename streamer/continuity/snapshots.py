@@ -95,7 +95,7 @@ class Snapshots:
             id=order.id,
             channel=self.channel,
             cause=HoleCause.SNAPSHOT,
-            detail=f"{order.by} asked for {order.entity}{chosen}"[:_LONGEST_DETAIL],
+            detail=f"{order.by} ordered a snapshot of {order.entity}{chosen}"[:_LONGEST_DETAIL],
             recorded_at=order.at,
             state=Repair.OPEN,
             entity=order.entity,
@@ -121,7 +121,7 @@ def snapshot_mistake(channel: str, entity: str, where: str, fields: Sequence[str
     """Return the mistake in an order for a snapshot in a channel (by path), or an empty text."""
     carried = changed_entity(channel)
     if carried is not None and carried != entity:
-        return f"{channel} carries only {carried}"
+        return f"the channel {channel} carries only changes of {carried}: name {carried}, or another channel"
     try:
         RecordQuery(entity=entity, fields=("Id", *(each for each in fields if each != "Id")), where=where)
     except ValueError as error:

@@ -158,7 +158,7 @@ class DeletedRecords:
             part.entity, max(start, read.read_at - _DELETIONS_TOLD_S), end_of(until)
         )
         if answer.since > start and not progress.lacks:
-            lacks = f"{part.entity}: the org reports no deletions before {time_text(answer.since)}"
+            lacks = f"{part.entity}: the org no longer reports deletions before {time_text(answer.since)}"
             progress = replace(progress, lacks=lacks)
         is_last = answer.until >= until and not answer.has_more
         left = [each for each in await _deletion_places(answer) if each > told]

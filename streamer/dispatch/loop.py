@@ -221,7 +221,10 @@ class Intake:
                 topic=partition.topic,
                 partition=partition.number,
                 parked=self.state.lanes.parked_in(partition),
-                hint="raise max_parked of this subscriber: the missing halves come later in the partition",
+                hint=(
+                    "raise max_parked of this subscriber, so that Streamer reads on to the missing "
+                    "halves, which come later in the partition"
+                ),
             )
 
 

@@ -93,7 +93,7 @@ def _later(lane: Lane, failure: Retry, schedule: RetrySchedule) -> Park | Wait:
 
 
 _LOST = "The log no longer has this parked event."
-_LOST_HINT = "Find out what removed it from the log, and send it to the target by hand."
+_LOST_HINT = "Find out what removed the event from the log, and send the event to the target by hand."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,10 +117,11 @@ def check_expression(
     checking.check(expression.parsed, is_at_top=True)
     if copies(expression.parsed) > MOST_COPIES:
         detail = (
-            f"a value in it can be more than {MOST_COPIES:,} times as large as the event; repeat less in it"
+            f"a value in the expression can be more than {MOST_COPIES:,} times as large as the "
+            "event; use the event fewer times"
         )
         raise ExpressionMistake(
-            "it copies the event too often", detail, word="", expression=expression.expression
+            "the expression copies the event too often", detail, word="", expression=expression.expression
         )
 
 
@@ -152,9 +153,9 @@ class _Checking:
 
     def _remedy(self, name: str) -> str:
         if name in _LITERALS:
-            return f"write `{name}`, in backticks, for the value"
+            return f"put the value {name} in backticks: `{name}`"
         if f'"{name}"' in self._expression:
-            return f"write a text in single quotes: '{name}'"
+            return f"put a text in single quotes: '{name}'"
         close = difflib.get_close_matches(name, self._names, n=1)
         hint = f"did you mean {close[0]}?" if close else "fields of the record are in data.fields;"
         return f"{hint} known: {', '.join(sorted(self._names))}"

@@ -88,7 +88,7 @@ class GrowingAppend:
         if not refused.events:
             # Without an event to set aside, the log would refuse the same append for ever.
             raise LogMisconfigured(
-                f"The log refuses an append and names no event in it: {refused}"
+                f"The log refused to append events and did not say which event is the cause: {refused}"
             ) from refused
         self._events -= len(refused.events)
         self.set_aside += self.quarantine.refused(refused)

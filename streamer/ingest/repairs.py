@@ -103,13 +103,14 @@ def check_org(org: OrgId, *, expected: str | None, known: Collection[OrgId]) -> 
     if expected is not None:
         if short_id(org) != short_id(expected):
             raise OrgChanged(
-                f"org.auth logs in to the org {org}, but org.id says {expected}: correct org.login_url and "
-                f"org.auth, or set org.id to {org} if that org is right"
+                f"org.auth logs in to the org {org}, but org.id is {expected}: correct org.login_url "
+                f"and org.auth, or, if {org} is the right org, set org.id to {org}"
             )
     elif known and org not in known:
         names = " and ".join(sorted(known))
         raise OrgChanged(
-            f"org.auth logs in to the org {org}, and the log was read from {names}: correct org.login_url "
-            f"and org.auth or, if the org was refreshed or moved, set org.id to {org}; its channels then "
-            "begin at their configured start, because positions of another org are not valid in it"
+            f"org.auth logs in to the org {org}, but the events in the log come from {names}: correct "
+            f"org.login_url and org.auth; or, if the org was refreshed or moved, set org.id to {org}. "
+            "Each channel then begins at its configured start, because positions of one org are not "
+            "valid in another"
         )

@@ -11,8 +11,8 @@ _log = LaterLogger()
 # Most positions that a process remembers; after more positions, one can be logged twice.
 _MOST_PLACES = 10_000
 _HINT = (
-    "let only Streamer write there; remove the record by a tombstone with its key, unless a record of "
-    "Streamer's own has the same key"
+    "let only Streamer write to this topic or table. If no record that Streamer wrote has the same "
+    "key, remove this record (in Kafka: by a tombstone with the key)"
 )
 
 

@@ -279,7 +279,7 @@ def _transaction(key: str, sequence: int, header: JsonObject) -> JsonObject:
 def _identified(key: Any, sequence: Any) -> tuple[str, int]:
     # Event ids contain both values, so a value of another type must not be converted.
     if type(key) is not str or type(sequence) is not int:
-        raise ValueError("transactionKey or sequenceNumber has another type")
+        raise ValueError("transactionKey or sequenceNumber has a wrong type")
     if len(key) > _LONGEST_NAME:
         raise ValueError(f"transactionKey has {len(key)} characters")
     return key, sequence
@@ -306,12 +306,14 @@ def _check_lengths(record_ids: Sequence[str]) -> None:
 def _check_many(record_ids: list[str], payload: JsonObject) -> None:
     """Raise `ValueError` if the events for all these records together would be too large."""
     if len(record_ids) > _MOST_RECORDS:
-        raise ValueError(f"it has {len(record_ids)} recordIds, more than {_MOST_RECORDS}")
+        raise ValueError(f"the message has {len(record_ids)} recordIds, but the limit is {_MOST_RECORDS}")
     if any(len(each) < _SHORTEST_ID for each in record_ids):
         raise ValueError("recordIds contains a value that is not a record id")
     shared = len(raw_json(payload)) - len(raw_json(record_ids))
     if shared * len(record_ids) > _MOST_BYTES:
-        raise ValueError(f"its events of {len(record_ids)} records have more than {_MOST_BYTES} bytes")
+        raise ValueError(
+            f"the events of the {len(record_ids)} records have more than {_MOST_BYTES} bytes together"
+        )
 
 
 @lru_cache(maxsize=4096)

@@ -51,7 +51,7 @@ def replay_id_of(about: Any) -> ReplayId:
         return ReplayId(b"%d" % position)
     if type(position) is bytes and 0 < len(position) <= LONGEST_REPLAY_ID:
         return ReplayId(position)
-    raise ValueError("replayId is not a position")
+    raise ValueError("replayId is not a valid replay id")
 
 
 def _schema_id(message: Any) -> str:
@@ -80,7 +80,7 @@ def from_epoch_ms(epoch_ms: int) -> str:
     Raises `ValueError` for a time before 1970 or after 9999.
     """
     if not 0 <= epoch_ms < _YEAR_10000_MS:
-        raise ValueError("a time outside of 1970 to 9999")
+        raise ValueError("a time is outside of the years 1970 to 9999")
     seconds, milliseconds = divmod(epoch_ms, 1000)
     return f"{_whole_seconds(seconds)}.{milliseconds:03d}Z"
 
@@ -94,7 +94,7 @@ def from_text(text: str) -> str:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     if moment < _EPOCH:
-        raise ValueError("a time before 1970")
+        raise ValueError("a time is before the year 1970")
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

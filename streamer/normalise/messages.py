@@ -86,9 +86,9 @@ class PushTopicNormaliser:
         about: JsonObject = data["event"]
         change, fields = about["type"], data["sobject"]
         if type(change) is not str or not change.isidentifier() or len(change) > _LONGEST_ID:
-            raise ValueError("type is not the name of a change")
+            raise ValueError("type is not a known type of change")
         if type(fields) is not dict:
-            raise ValueError("sobject has another type")
+            raise ValueError("sobject is not an object")
         replay_id = replay_id_of(about)
         record_id = fields.get("Id")
         # The record id becomes a part of event ids, and thus of checkpoints, which must stay small.
@@ -145,7 +145,7 @@ class PlatformEventNormaliser:
             raise ValueError("EventApiName is not the API name of an event")
         uuid = about.get("EventUuid") or f"{self._channel}:{replay_id_to_text(replay_id)}"
         if type(uuid) is not str:
-            raise ValueError("EventUuid has another type")
+            raise ValueError("EventUuid is not a text")
         if len(uuid) > _LONGEST_NAME:
             raise ValueError(f"EventUuid has {len(uuid)} characters")
         event_id = EventId(uuid)

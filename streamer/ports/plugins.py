@@ -189,10 +189,14 @@ class Batching:
             return None
         size = getattr(subscriber, "batch_size", None)
         if type(size) is not int or not 1 <= size <= LARGEST_BATCH:
-            raise ConfigurationError(f"its batch_size must be a whole number from 1 to {LARGEST_BATCH}")
+            raise ConfigurationError(
+                f"the plugin's batch_size must be a whole number from 1 to {LARGEST_BATCH}"
+            )
         wait_s = getattr(subscriber, "batch_wait_s", BATCH_WAIT_S)
         if type(wait_s) not in {int, float} or not 0 <= wait_s <= LONGEST_BATCH_WAIT_S:
-            raise ConfigurationError(f"its batch_wait_s must be a number from 0 to {LONGEST_BATCH_WAIT_S:g}")
+            raise ConfigurationError(
+                f"the plugin's batch_wait_s must be a number from 0 to {LONGEST_BATCH_WAIT_S:g}"
+            )
         return cls(size=size, wait_s=wait_s) if size > 1 else None
 
 

@@ -33,11 +33,11 @@ class RecordQuery:
         """Check the values that become part of a query."""
         for name in (self.entity, *self.fields):
             if not _NAME.fullmatch(name):
-                raise ValueError(f"{name[:80]!r} is not a name of an object or a field")
+                raise ValueError(f"{name[:80]!r} is not the name of an object or of a field")
         if len({each.lower() for each in self.fields}) != len(self.fields):
             raise ValueError("a field is named twice: name each one once")
         if "Id" not in self.fields:
-            raise ValueError("Id is not among the fields: add it")
+            raise ValueError("the field Id is missing: add Id to the fields")
         if mistake := _mistake(self.where):
             raise ValueError(f"the condition {mistake}")
 
@@ -47,17 +47,20 @@ def _mistake(where: str) -> str:
     if len(where) > _LONGEST_WHERE:
         return f"has more than {_LONGEST_WHERE} characters: shorten it"
     if _KEYWORD.match(where):
-        return "begins with WHERE: leave that word out"
+        return "begins with WHERE: remove this word"
     if where and not where.strip():
-        return "is blank: leave it out for all records"
+        return "is blank: remove the condition to read all records"
     depth = 0
     for part in _PARTS.finditer(where):
         if part["open"] is not None:
-            return f"has a text that begins at character {part.start() + 1} and has no end: add a quote"
+            return (
+                f"has a text that begins at character {part.start() + 1} and does not end: add a "
+                "closing quote"
+            )
         depth += {"(": 1, ")": -1, None: 0}[part["bracket"]]
         if depth < 0:
-            return f"has a closing bracket too many, at character {part.start() + 1}"
-    return f"lacks {depth} closing bracket{'s' if depth > 1 else ''}" if depth else ""
+            return f"has a closing bracket without an opening bracket, at character {part.start() + 1}"
+    return f"needs {depth} more closing bracket{'s' if depth > 1 else ''}" if depth else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

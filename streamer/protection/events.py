@@ -57,7 +57,7 @@ class ProtectedEvents:
                 protected = error
             except Exception as error:  # noqa: BLE001 - a bad event must not affect the other events
                 # The error's message can quote the event.
-                protected = NotProtected(f"protecting it raised {type(error).__name__}")
+                protected = NotProtected(f"protecting the event's fields raised {type(error).__name__}")
             yield protected
 
     def _with(self, event: Event, parts: _Parts) -> Event:
@@ -176,7 +176,7 @@ def _held(payload: Any) -> Any:
         return exact_tree(text)
     except orjson.JSONDecodeError:
         if _MEMBER.search(text):
-            raise NotProtected("its payload begins like JSON, but is not JSON") from None
+            raise NotProtected("the payload begins like JSON, but is not JSON") from None
         return None
 
 

@@ -47,7 +47,7 @@ def unsealed(found: bytes, key: str) -> bytes:
     try:
         return fernet.Fernet(_derived(key, _OF_CONTENT)).decrypt(found.split(b":", 2)[-1])
     except fernet.InvalidToken:
-        raise WrongKey("it is sealed with another key, or damaged") from None
+        raise WrongKey("the value was encrypted with another key, or is damaged") from None
 
 
 def keyed_digest(content: bytes, key: str) -> str:
@@ -220,7 +220,7 @@ def _mask(rule: ProtectRule) -> Treatment:
 
 def _hash(rule: ProtectRule, settings: ProtectionSettings) -> Treatment:
     if settings.key is None:
-        raise ValueError("a hash needs protection.key")
+        raise ValueError("the treatment hash needs protection.key")
     prefix = f"{key_id_of(settings)}:"
     inner, outer = _hmac_states(_key(settings))
     trims, lowers = "trim" in rule.normalise, "lower" in rule.normalise

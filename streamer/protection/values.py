@@ -46,7 +46,7 @@ def treated_whole(value: Any, treatment: Treatment, depth: int = 0) -> Any:
     if value is None or isinstance(treatment, FixedTreatment):
         return value
     if depth > _DEEPEST:
-        raise NotProtected(f"it is nested more than {_DEEPEST} levels deep")
+        raise NotProtected(f"a field is nested more than {_DEEPEST} levels deep")
     if type(value) is dict:
         return {name: treated_whole(each, treatment, depth + 1) for name, each in value.items()}
     if type(value) is list:
@@ -102,7 +102,7 @@ class _Fields:
     def _within(self, value: Any, path: str, treatment: Treatment, depth: int) -> Any:
         if depth > _DEEPEST or len(path) > _LONGEST_PATH:
             raise NotProtected(
-                f"it is nested more than {_DEEPEST} levels deep, or has names that are too long"
+                f"a field is nested more than {_DEEPEST} levels deep, or the path of a field is too long"
             )
         if type(value) is list:
             return self.of_list(value, path, treatment, depth)

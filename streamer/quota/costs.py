@@ -66,7 +66,7 @@ def cost_sentence(cost: JobCost, reading: LimitsReading | None) -> str:
         jobs = f"{cost.bulk_jobs:,} Bulk query {_plural('job', cost.bulk_jobs)}"
         pages = f"{cost.bulk_pages:,} {_plural('page', cost.bulk_pages)} of results"
         parts.append(f"{jobs}{_left(reading, OrgLimit.BULK_QUERY_JOBS, cost.bulk_jobs)} with {pages}")
-    return f"{' and '.join(parts)}; none of the day's delivered events"
+    return f"{' and '.join(parts)}; the daily limit of delivered events is not affected"
 
 
 def _plural(noun: str, count: int) -> str:
@@ -78,7 +78,7 @@ def _left(reading: LimitsReading | None, key: OrgLimit, cost: int) -> str:
     if limit is None:
         return ""
     if not limit.remaining:
-        return f" (none of the day's {limit.most:,} are left)"
+        return f" (nothing is left of the daily limit of {limit.most:,})"
     share = cost / limit.remaining
     shown = "more than all" if share > 1 else f"{share:.1%}" if share >= _LEAST_SHOWN else "less than 0.1%"
-    return f" ({shown} of the {limit.remaining:,} that are left of the day's {limit.most:,})"
+    return f" ({shown} of the {limit.remaining:,} that are left of the daily limit of {limit.most:,})"

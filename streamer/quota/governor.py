@@ -51,7 +51,7 @@ class Governor:
             return ""
         left = jobs.share_left
         if left is None:
-            return "the org has no Bulk query jobs"
+            return "the org's daily limit of Bulk query jobs is 0"
         needed = cost.bulk_jobs + self.untold_jobs(reading)
         return _low(left, needed, _NO_JOBS) if _is_low(left, needed, jobs) else ""
 
@@ -66,8 +66,8 @@ def _is_low(left: float, needed: int, limit: Limit | None) -> bool:
 
 def _low(left: float, needed: int, of_what: str) -> str:
     return (
-        f"{left:.1%} {of_what} are left, {needed:,} more would be used, "
-        f"and {KEPT_SHARE:.0%} are reserved for others"
+        f"only {left:.1%} {of_what} are left, Streamer needs {needed:,} of them, and {KEPT_SHARE:.0%} "
+        "of the limit are reserved for other clients"
     )
 
 

@@ -97,8 +97,9 @@ class _EventsLeft:
                 used_up_at=_iso(used_up_at),
                 remaining=remaining,
                 most=delivered.most if delivered else None,
-                reason="at the rate of the last hour; Salesforce then delivers no event to any client until "
-                "earlier use is 24 hours old",
+                reason="at the rate of the last hour, the allowance will be used up; after that, Salesforce "
+                "delivers events to no client until events of earlier hours no longer count (after "
+                "24 hours)",
             )
         elif self._runs_out and (left_s is None or left_s > _LATE_S):
             self._runs_out = False
@@ -172,7 +173,9 @@ class LimitsMonitor:
         try:
             limits = limits_of(await self.read())
             if not limits:
-                raise SalesforceUnavailable("the answer to GET limits has no limits that this version knows")
+                raise SalesforceUnavailable(
+                    "the answer to GET limits contains no limit that this version of Streamer knows"
+                )
         except RequestRefused as error:
             self._not_read(error, _refusal(error), _HOUR_S)
             return _HOUR_S
@@ -201,8 +204,9 @@ def _refusal(error: RequestRefused) -> str:
     if error.status != HTTPStatus.FORBIDDEN:
         return str(error)
     return (
-        f"{error}: give the user of org.auth the permission View Setup and Configuration; until then there "
-        "are no metrics of the org's limits, and replays do not wait for events"
+        f"{error}: give the user of org.auth the permission View Setup and Configuration. Until then, "
+        "Streamer has no metrics of the org's limits, and starts replays without a look at the "
+        "remaining events"
     )
 
 

@@ -48,15 +48,16 @@ class ReplayAllowance:
         limit = reading.limits.get(key) if reading else None
         share = limit.share_left if limit else None
         if limit is None or share is None:
-            reason = f"Salesforce does not report how many {events} are left today"
+            reason = f"Salesforce does not report how many {events} the org can still deliver today"
             _log.warning("replay.not_checked", channel=str(self.channel), reason=reason)
         elif share < KEPT_SHARE:
             raise AllowanceLow(
-                f"{self.channel.path} would be read from the earliest event that Salesforce retains, but "
-                f"only {limit.remaining:,} of {limit.most:,} {events} in 24 hours are left ({share:.1%}, "
-                f"{key.value}): each event counts again when it is read again, and the replay can use up the "
-                f"events of all clients; the channel continues by itself when {KEPT_SHARE:.0%} are left, or "
-                "now with replay_retained: always"
+                f"{self.channel.path} waits: Streamer must read the channel from the earliest "
+                f"retained event, but the org can deliver only {limit.remaining:,} more of "
+                f"{limit.most:,} {events} in 24 hours ({share:.1%}, {key.value}). Each repeated event "
+                "counts again, so the replay could use up the allowance of all clients. The channel "
+                f"continues when {KEPT_SHARE:.0%} are left. To continue now, set replay_retained: "
+                "always"
             )
 
     def _reads_all(self, after: Checkpoint | Start) -> bool:

@@ -70,7 +70,9 @@ class RestRecords:
         except RequestRefused as error:
             raise RecordsRefused(str(error), code=error.code, field=_field(str(error), asked)) from error
         if not isinstance(answer, list) or len(answer) != len(ids):
-            raise SalesforceUnavailable(f"the answer to POST {path} does not have one record for each id")
+            raise SalesforceUnavailable(
+                f"the answer to POST {path} does not contain exactly one record for each id"
+            )
         return {
             each: {asked[name.lower()]: value for name, value in record.items() if name.lower() in asked}
             for each, record in zip(ids, answer, strict=True)

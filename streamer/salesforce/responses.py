@@ -32,7 +32,7 @@ async def read_body(
                 chunk = await response.content.readany()
             size += len(chunk)
             if size > limit:
-                raise BodyTooLarge(f"an answer of more than {limit} bytes")
+                raise BodyTooLarge(f"the answer has more than {limit} bytes")
             chunks.append(chunk)
     return b"".join(chunks)
 

@@ -160,7 +160,7 @@ class Rest:
             following = page.get("nextRecordsUrl")
             if not isinstance(following, str):
                 raise SalesforceUnavailable(
-                    f"a page of the query names no next page, but is not the last: {soql}"
+                    f"a page of the query is not the last page, but does not name the next page: {soql}"
                 )
             page = await self.get(following)
 
@@ -218,7 +218,7 @@ class Rest:
                 body = await read_body(response, self._clock, limit=answer_bytes, idle_s=_TIMEOUT_S)
         except TimeoutError as exc:
             raise AnswerTooLate(
-                f"{signed} was not answered in {_TIMEOUT_S:g} s{through(token.proxy)}"
+                f"Salesforce did not answer {signed} in {_TIMEOUT_S:g} s{through(token.proxy)}"
             ) from exc
         except BodyTooLarge as exc:
             raise AnswerTooLarge(f"{signed} failed: {exc}") from exc
@@ -275,13 +275,17 @@ def refusal(request: str, answer: RestResponse) -> StreamerError:
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and code != _APEX_ERROR:
         return SalesforceUnavailable(said, after_s=_seconds(answer.retry_after))
     if code == "REQUEST_LIMIT_EXCEEDED" or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return RetryLater(f"{said}: the org's requests are used up", after_s=_seconds(answer.retry_after))
+        return RetryLater(
+            f"{said}: the org has reached its limit of API requests", after_s=_seconds(answer.retry_after)
+        )
     return RequestRefused(said, status=answer.status, code=code)
 
 
 def new_token_refused(said: str) -> CredentialsRefused:
     """Return the error for a new token that was refused; `said` describes the request and the reason."""
-    return CredentialsRefused(f"{said}, although the token was new: check the user's and the app's access")
+    return CredentialsRefused(
+        f"{said}, although the access token was new: check the access of the user and of the app"
+    )
 
 
 def _error(body: bytes) -> tuple[str, str]:

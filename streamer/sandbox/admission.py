@@ -33,11 +33,12 @@ class OriginCheck:
         host = _host(request.headers.get("Host", ""))
         if not self._knows(host):
             message = (
-                f"{_place(request)} does not answer to the host name {host[:100]!r}: start it with --name."
+                f"{_place(request)} does not accept requests for the host name {host[:100]!r}: start the "
+                "sandbox with this name in --name."
             )
             raise Refused("FORBIDDEN", message, status=403)
         if request.method not in _READING and _is_cross_site(request):
-            message = f"{_place(request)} takes no request from a page of another site."
+            message = f"{_place(request)} does not accept requests from web pages of another site."
             raise Refused("FORBIDDEN", message, status=403)
 
     def _knows(self, host: str) -> bool:
@@ -61,4 +62,4 @@ def _host(authority: str) -> str:
 
 
 def _place(request: web.Request) -> str:
-    return "/sandbox/" if request.path.lstrip("/").startswith("sandbox/") else "The sandbox's login"
+    return "/sandbox/" if request.path.lstrip("/").startswith("sandbox/") else "The sandbox's login page"

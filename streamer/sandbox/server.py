@@ -153,7 +153,7 @@ class Sandbox:
     def pubsub_address(self) -> str:
         """Host and port of the Pub/Sub API; raises `RuntimeError` where it is not served."""
         if self.pubsub is None:
-            raise RuntimeError("The Pub/Sub API is not served: give the sandbox a `pubsub_port`.")
+            raise RuntimeError("The sandbox does not serve the Pub/Sub API: set `pubsub_port`.")
         return f"{self._host}:{self._pubsub_port}"
 
     def refresh_org(self, org_id: str | None = None, *, repeat_ids: bool = False) -> str:

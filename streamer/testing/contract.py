@@ -73,7 +73,7 @@ class SubscriberContract(ABC):
         try:
             batching = Batching.of(made)
         except ConfigurationError as error:
-            raise ContractBrokenError(f"the plugin can't accept batches: {error}") from error
+            raise ContractBrokenError(f"the plugin's limits of batches are invalid: {error}") from error
         async with made as subscriber:
             yield Trial(
                 subscriber=subscriber,
@@ -88,9 +88,13 @@ class SubscriberContract(ABC):
         settings = self._read(self.nowhere)
         if plain := plain_secrets_in(settings):
             names = ", ".join(sorted(plain))
-            raise ContractBrokenError(f"{names} is a plain text: declare it as pydantic.SecretStr")
+            raise ContractBrokenError(
+                f"the setting {names} is a plain text: declare the setting as pydantic.SecretStr"
+            )
         if any(secret in repr(settings) for secret in secrets_in(settings) | frozenset(self.secrets)):
-            raise ContractBrokenError("the settings show a secret: declare it as pydantic.SecretStr")
+            raise ContractBrokenError(
+                "repr() of the settings shows a secret: declare the secret as pydantic.SecretStr"
+            )
 
     @check
     async def test_delivers(self) -> None:
@@ -107,14 +111,14 @@ class SubscriberContract(ABC):
             for number in (1, 2):
                 async with self.trial(address) as trial:
                     await trial.expect(
-                        Delivered, self.delivery(number), when=f"opened for the {number}. time"
+                        Delivered, self.delivery(number), when=f"the plugin is open (opening number {number})"
                     )
 
     @check
     async def test_takes_many_keys_at_once(self) -> None:
         """Deliveries of different records do not disturb each other."""
         async with self.target() as address, self.trial(address) as trial:
-            when = f"{_AT_ONCE} deliveries at once"
+            when = f"{_AT_ONCE} deliveries run at once"
             await asyncio.gather(
                 *(trial.expect(Delivered, self.delivery(number), when=when) for number in range(_AT_ONCE))
             )
@@ -134,7 +138,7 @@ class SubscriberContract(ABC):
                 return
             for size in (1, min(trial.batching.size, _LARGEST_TRIED)):
                 many = [self.delivery(number) for number in range(size)]
-                await trial.expect_all(Delivered, many, when=f"{size} deliveries in one call")
+                await trial.expect_all(Delivered, many, when=f"one call has {size} deliveries")
 
     @check
     async def test_batch_has_the_outcomes_of_its_events(self) -> None:
@@ -150,7 +154,9 @@ class SubscriberContract(ABC):
                     many.reverse()
                 for delivery, outcome in zip(many, await trial.outcomes(many), strict=True):
                     expected = alone if delivery is odd else Delivered
-                    when = f"in a batch with an event whose outcome alone is {alone.__name__}"
+                    when = (
+                        f"the batch contains an event that, delivered alone, has the outcome {alone.__name__}"
+                    )
                     expect(expected, outcome, when=when)
 
     @check
@@ -177,8 +183,9 @@ class SubscriberContract(ABC):
                 trial = await stack.enter_async_context(self.trial(self.nowhere))
             except Stop as error:
                 raise ContractBrokenError(
-                    f"opening raised {type(error).__name__}, which stops the subscriber for good: "
-                    "raise it only for mistakes that an operator must correct"
+                    f"opening the plugin raised {type(error).__name__}, which stops the subscriber "
+                    f"permanently: raise {type(error).__name__} only for mistakes that an operator "
+                    "must correct"
                 ) from error
             except Exception:  # noqa: BLE001 - after any other error the daemon opens again
                 return

@@ -31,10 +31,15 @@ async def no_leaks() -> AsyncIterator[None]:
         gc.collect()
     if tasks:
         names = ", ".join(sorted(task.get_name() for task in tasks))
-        raise ContractBrokenError(f"tasks still run after closing ({names}): end them in __aexit__")
+        raise ContractBrokenError(
+            f"tasks still run after closing the plugin ({names}): end these tasks in __aexit__"
+        )
     for warning in caught:
         if issubclass(warning.category, ResourceWarning):
-            raise ContractBrokenError(f"a resource stays open ({warning.message}): close it in __aexit__")
+            raise ContractBrokenError(
+                f"a resource is still open after closing the plugin ({warning.message}): close the "
+                "resource in __aexit__"
+            )
 
 
 async def _lasting(before: set[asyncio.Task[object]]) -> set[asyncio.Task[object]]:

@@ -78,8 +78,8 @@ class Trial:
         if not isinstance(returned, Sequence) or len(returned) != len(deliveries):
             count = len(returned) if isinstance(returned, Sequence) else type(returned).__name__
             raise ContractBrokenError(
-                f"deliver_many returned {count} for {len(deliveries)} deliveries: return a list with one "
-                "outcome for each, in their order"
+                f"deliver_many returned {count} for {len(deliveries)} deliveries: return a list with "
+                "one outcome for each delivery, in the order of the deliveries"
             )
         return [self._examined(outcome, "deliver_many returned a list with") for outcome in returned]
 
@@ -100,8 +100,9 @@ class Trial:
                 return await getattr(self.subscriber, method)(delivered)
         except TimeoutError as error:
             raise ContractBrokenError(
-                f"{method} raised TimeoutError, or took longer than {self.attempt_limit_s:g} s: bound its "
-                "waits, return Retry, and use test settings without pauses between deliveries"
+                f"{method} raised TimeoutError, or took longer than {self.attempt_limit_s:g} s: limit "
+                "each wait in the plugin, return Retry after a time-out, and use test settings "
+                "without pauses between deliveries"
             ) from error
         except (KeyboardInterrupt, asyncio.CancelledError):
             raise
@@ -113,7 +114,8 @@ class Trial:
     def _examined(self, outcome: object, returned: str) -> Outcome:
         if not isinstance(outcome, Outcome):
             raise ContractBrokenError(
-                f"{returned} {type(outcome).__name__}: return an outcome of streamer.events"
+                f"{returned} {type(outcome).__name__}, which is not an outcome: return an outcome "
+                "from streamer.events"
             )
         self._examine(outcome)
         return outcome
@@ -123,24 +125,28 @@ class Trial:
         if any(secret in said for secret in self.secrets):
             # The outcome is not shown, because the secret can be real.
             raise ContractBrokenError(
-                f"a {type(outcome).__name__} contains a secret of the settings: remove it from the target's "
-                "answers and from the errors of libraries"
+                f"the outcome {type(outcome).__name__} contains a secret of the settings: remove the "
+                "secret from the texts that the outcome quotes (the target's answer, errors of "
+                "libraries)"
             )
         if len(said) > _LARGEST_OUTCOME:
             raise ContractBrokenError(
-                f"a {type(outcome).__name__} holds {len(said):,} characters: keep an excerpt of the answer"
+                f"the outcome {type(outcome).__name__} has {len(said):,} characters: keep only an "
+                "excerpt of the target's answer"
             )
         if isinstance(outcome, Retry | Hold) and not _is_sensible(outcome):
             raise ContractBrokenError(
-                f"{_short(outcome)} asks for a senseless pause: read Retry-After as seconds or as a date, "
-                f"with after_s above 0 and at most {LONGEST_PAUSE_S:g}"
+                f"{_short(outcome)} has an invalid after_s: read Retry-After as seconds or as a date, "
+                f"and return an after_s above 0 and at most {LONGEST_PAUSE_S:g}"
             )
 
 
 def expect(kinds: Kinds, outcome: Outcome, *, when: str) -> None:
     """Raise `ContractBrokenError` unless `outcome` is of `kinds`; `when` names the situation."""
     if not isinstance(outcome, kinds):
-        raise ContractBrokenError(f"{when}: {_short(outcome)}, but {_named(kinds)} is expected")
+        raise ContractBrokenError(
+            f"{when}: the outcome is {_short(outcome)}, but {_named(kinds)} is expected"
+        )
 
 
 def _is_sensible(outcome: Retry | Hold) -> bool:

@@ -13,7 +13,8 @@ AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, st
 """Result of `socket.getaddrinfo`."""
 
 _REMEDY = (
-    "set allow_private in the subscriber's settings to true, or to a list of the networks that it can reach"
+    "set allow_private in the subscriber's settings to true, or to a list of the networks that "
+    "the subscriber can reach"
 )
 _NEVER = "which is always forbidden"
 
@@ -79,7 +80,7 @@ class AddressRule:
         try:
             given = ip_address(address)
         except ValueError:
-            return "no IP address"
+            return "not an IP address"
         meant = _meant(given)
         if (kind := _never_admitted(meant)) is not None:
             return f"{kind}, {_NEVER}"
@@ -129,7 +130,7 @@ async def connected_socket(host: str, port: int, rule: AddressRule) -> socket.so
             last = exc
         else:
             return made
-    raise last or OSError(f"{host} has no address")
+    raise last or OSError(f"the host name {host} has no address")
 
 
 def _meant(address: IPAddress) -> IPAddress:

@@ -268,7 +268,8 @@ def _crowd(connections: list[_Connection], peer: str) -> list[_Connection]:
 
 def _busy() -> web.HTTPServiceUnavailable:
     refused = web.HTTPServiceUnavailable(
-        text="Too many requests are running: try again in a second.", headers={hdrs.RETRY_AFTER: "1"}
+        text="Streamer is already answering too many requests: send the request again in a second.",
+        headers={hdrs.RETRY_AFTER: "1"},
     )
     refused.force_close()
     return refused

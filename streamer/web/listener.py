@@ -84,8 +84,8 @@ async def _bound(
         return await asyncio.get_running_loop().create_server(accept, host, port, backlog=_ACCEPTED_AT_ONCE)
     except OSError as error:
         raise ConfigurationError(
-            f"{section}: {refused_address(error, host=host, port=port)}; "
-            f"choose another {section}.port or {section}.host; port 0 takes a free one."
+            f"{section}: {refused_address(error, host=host, port=port)}; choose another "
+            f"{section}.port or {section}.host; with port 0, the system chooses a free port."
         ) from error
 
 
@@ -95,7 +95,7 @@ async def _uncompressed(request: web.Request, handler: Handler) -> web.StreamRes
     coding = request.headers.get(hdrs.CONTENT_ENCODING, _NO_CODING).strip().lower()
     if coding == _NO_CODING:
         return await handler(request)
-    refused = web.HTTPUnsupportedMediaType(text="The body is compressed: send it uncompressed.")
+    refused = web.HTTPUnsupportedMediaType(text="The body is compressed: send an uncompressed body.")
     refused.headers[hdrs.ACCEPT_ENCODING] = _NO_CODING
     refused.force_close()
     raise refused
@@ -149,6 +149,6 @@ class _ServerLog(logging.LoggerAdapter[logging.Logger]):
     def exception(self, msg: object, *args: object, exc_info: Any = True, **rest: Any) -> None:
         """Log a handler's error with its traceback, and a client's error without a traceback."""
         if isinstance(exc_info, http_exceptions.HttpProcessingError | web.RequestPayloadError):
-            self.debug("no HTTP: %s", type(exc_info).__name__)
+            self.debug("not an HTTP request: %s", type(exc_info).__name__)
         else:
             super().exception(msg, *args, exc_info=exc_info, **rest)

@@ -112,8 +112,8 @@ async def send(
     except (aiohttp.ClientProxyConnectionError, aiohttp.ClientConnectorDNSError) as exc:
         # With a proxy, this process resolves only the proxy's name.
         raise ProxyFailed(
-            f"the proxy {proxy.address} can't be reached ({system_reason(exc.os_error)}): "
-            f"check that it runs, and its address in {proxy.named_by}"
+            f"the proxy {proxy.address} can't be reached ({system_reason(exc.os_error)}): check that "
+            f"the proxy runs, and the proxy's address in {proxy.named_by}"
         ) from exc
     if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         response.close()
@@ -136,12 +136,13 @@ def refused_by(proxy: Proxy, status: int, host: str | None) -> ProxyFailed:
     """Return the error for a proxy that answered `status` to the request to connect to `host`."""
     if status != HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return ProxyFailed(
-            f"the proxy {proxy.address} did not connect to {host} (HTTP {status}): check that the proxy "
-            f"allows and reaches {host}"
+            f"the proxy {proxy.address} did not connect to {host} (HTTP {status}): check that the "
+            f"proxy allows connections to {host} and can reach that host"
         )
-    refused = "refused our" if proxy.authorization else "requires a"
+    refused = "refused the configured" if proxy.authorization else "requires a"
     return ProxyFailed(
-        f"the proxy {proxy.address} {refused} user and password (HTTP 407): check both in {proxy.named_by}"
+        f"the proxy {proxy.address} {refused} user and password (HTTP 407): check user and "
+        f"password in {proxy.named_by}"
     )
 
 

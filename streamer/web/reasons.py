@@ -28,7 +28,9 @@ def connection_reason(error: BaseException) -> str:
         case aiohttp.ClientConnectorDNSError():
             return f"the name {error.host} can't be resolved"
         case aiohttp.ClientConnectorSSLError() if speaks_no_tls(str(error)):
-            return f"{error.host}:{error.port} does not speak TLS, so its address begins with http://"
+            return (
+                f"{error.host}:{error.port} does not use TLS: use http:// instead of https:// in the address"
+            )
         case aiohttp.ClientConnectorError():
             return f"can't connect to {error.host}:{error.port}: {system_reason(error.os_error)}"
         case aiohttp.ServerDisconnectedError():

@@ -45,7 +45,9 @@ class TlsFiles:
             try:
                 context.load_verify_locations(cadata=pem)
             except (ssl.SSLError, ValueError) as exc:
-                raise self._refused("client_ca_file", self.client_ca_file, "no certificates in PEM") from exc
+                raise self._refused(
+                    "client_ca_file", self.client_ca_file, "the file contains no certificates in PEM"
+                ) from exc
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
@@ -62,7 +64,7 @@ class TlsFiles:
             # Without a password, OpenSSL would ask for one on the terminal.
             context.load_cert_chain(self.certificate_file, self.key_file, password="")
         except (OSError, ValueError) as exc:
-            reason = "not a certificate in PEM with its unencrypted key"
+            reason = "the files are not a certificate in PEM and the matching unencrypted key"
             raise self._refused("certificate_file", self.certificate_file, reason) from exc
 
     def _text(self, key: str, file: Path) -> str:

@@ -56,7 +56,7 @@ class ElementWriter:
 
     def _members(self, value: Mapping[str, Any], prefix: str, depth: int) -> Iterator[str]:
         if depth > _MOST_DEPTH:
-            raise UnfitForXml(f"it is nested more than {_MOST_DEPTH} levels deep")
+            raise UnfitForXml(f"the value is nested more than {_MOST_DEPTH} levels deep")
         for name, member in value.items():
             if self.attributes and name == TEXT:
                 yield self.text(TEXT, member)
@@ -86,7 +86,7 @@ class ElementWriter:
 
     def _named(self, name: str, prefix: str = "") -> str:
         if not self.names.fullmatch(name):
-            raise UnfitForXml(f"{name[:50]!r} is not a name of an element or an attribute")
+            raise UnfitForXml(f"{name[:50]!r} is not a valid name of an element or attribute")
         return name if ":" in name else prefix + name
 
     def _scalar(self, name: str, value: Any) -> str:

@@ -77,10 +77,10 @@ def parse_xml(body: bytes) -> Element:
         line, column = exc.position
         raise MalformedXml(f"not well-formed XML at line {line}, column {column}") from None
     except DefusedXmlException as exc:
-        raise MalformedXml(f"XML with a forbidden construct: {type(exc).__name__}") from None
+        raise MalformedXml(f"the XML contains a forbidden construct: {type(exc).__name__}") from None
     except (LookupError, ValueError):
         # Python does not know the encoding, or expat can't read it.
-        raise MalformedXml("not XML in an encoding that can be read") from None
+        raise MalformedXml("not XML, or XML in an unknown encoding") from None
     return builder.close()
 
 
@@ -95,7 +95,7 @@ class _Builder:
         """Open an element."""
         self._count += 1
         if len(self._open) > _MOST_DEPTH or self._count > _MOST_ELEMENTS:
-            raise MalformedXml("the envelope has too many elements or too many levels")
+            raise MalformedXml("the XML has too many elements or too many levels")
         namespace, _, name = tag.removeprefix("{").rpartition("}")
         element = Element(name, attributes, namespace=namespace)
         self._open[-1].children.append(element)

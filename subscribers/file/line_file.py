@@ -204,7 +204,11 @@ def _check(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise OSError(
-            errno.EBUSY, "another process or subscriber writes to it: give each its own path"
+            errno.EBUSY,
+            (
+                "another process or subscriber writes to this file: give each process and each "
+                "subscriber a path of its own"
+            ),
         ) from error
 
 
@@ -216,7 +220,7 @@ def _repair(descriptor: int, path: Path) -> None:
         return
     last = os.pread(descriptor, min(size - end, _LONGEST_LINE), end)
     if len(last) < size - end or last[:1] not in _BEGINNINGS:
-        raise OSError(errno.EISDIR, "does not end like a file of JSON Lines")
+        raise OSError(errno.EISDIR, "the end of the file is not JSON Lines")
     if _is_whole(last):
         write_whole(descriptor, b"\n")
         return

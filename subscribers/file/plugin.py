@@ -85,10 +85,10 @@ class File:
         """Check the folder in the settings, and write nothing."""
         folder = self._policy.folder
         if not folder.is_dir():
-            remedy = "create it, or correct path"
+            remedy = "create the folder, or correct path"
             return TargetReport(is_well=False, found=f"the folder {folder} does not exist", remedy=remedy)
         if not os.access(folder, os.W_OK | os.X_OK):
-            remedy = "let the daemon's user write there"
+            remedy = "let the daemon's user write in this folder"
             return TargetReport(is_well=False, found=f"the folder {folder} is not writable", remedy=remedy)
         return TargetReport(is_well=True, found=f"the folder {folder} is writable")
 
@@ -109,7 +109,7 @@ class File:
         except Unfilled as missing:
             return Reject(
                 reason=f"path: {missing}",
-                hint="path must contain only placeholders that every event of this subscriber has",
+                hint="use only placeholders in path that every event of this subscriber has",
                 sent=False,
             )
 

@@ -182,7 +182,9 @@ def _status(key: Any) -> str:
     if isinstance(key, int | str) and re.fullmatch(_STATUS, str(key)):
         return str(key)
     shown = str(key)[:_SHOWN]
-    raise ValueError(f"{shown} is not a status from 200 to 599, such as 404, or a class, such as 4xx")
+    raise ValueError(
+        f"{shown} is neither a status from 200 to 599, such as 404, nor a class of statuses, such as 4xx"
+    )
 
 
 OutcomeChanges = Mapping[
@@ -268,9 +270,9 @@ def verdict(
         case OutcomeKind.REJECT:
             return _rejected(answer)
         case OutcomeKind.SKIP:
-            return Skip(reason=f"{_said(answer)}, and outcomes says skip")
+            return Skip(reason=f"{_said(answer)}, and the setting outcomes maps this status to skip")
         case OutcomeKind.DISABLE:
-            reason = f"{_said(answer)}: it wants no more events"
+            reason = f"{_said(answer)}: the target wants no more events"
             return Disable(reason=reason, answer=answer.excerpt, failure=answer.failure)
 
 
@@ -301,10 +303,10 @@ def _later(answer: Answer, kind: OutcomeKind, asked_s: float | None) -> Hold | R
 
 def _advice(status: int) -> str:
     if status in _PAUSES:
-        return "it asks for a pause"
+        return "the target asks for a pause"
     if status in _REFUSALS:
         return "check the subscriber's credentials and permissions"
-    return "read its answer, and fix the problem"
+    return "read the target's answer, and fix the problem"
 
 
 def _rejected(answer: Answer) -> Reject:
@@ -313,7 +315,7 @@ def _rejected(answer: Answer) -> Reject:
         reason=_said(answer) + _complaint(answer),
         hint="redirects are not followed: set url to the final address"
         if redirected
-        else "compare the request with what the target expects: body, url and method",
+        else "compare the request (body, url and method) with what the target expects",
         answer=answer.excerpt,
         failure=answer.failure,
     )

@@ -35,14 +35,14 @@ class ApiKeyAuth(_Auth):
     query: str | None = Field(
         default=None,
         min_length=1,
-        description="name of a query parameter for the key, instead of a header",
+        description="name of a query parameter that contains the key, instead of a header",
     )
-    key: SecretStr = Field(description="the value of the header or the parameter")
+    key: SecretStr = Field(description="value of the header or of the query parameter")
 
     @model_validator(mode="after")
     def _has_one_place(self) -> Self:
         if self.query is not None and "header" in self.model_fields_set:
-            raise ValueError("set either header or query: the key is sent in one place")
+            raise ValueError("set only one of header and query, because the key is sent in one place")
         return self
 
 
@@ -50,7 +50,9 @@ class BasicAuth(_Auth):
     """User and password (RFC 7617)."""
 
     kind: Literal["basic"] = Field(description=_KIND)
-    username: str = Field(pattern=r"^[^:\x00-\x1f\x7f]*$", description="the user, without a colon")
+    username: str = Field(
+        pattern=r"^[^:\x00-\x1f\x7f]*$", description="name of the user, which must not contain a colon"
+    )
     password: SecretStr = Field(description="the user's password")
 
 
@@ -58,7 +60,7 @@ class BearerAuth(_Auth):
     """Fixed token."""
 
     kind: Literal["bearer"] = Field(description=_KIND)
-    token: SecretStr = Field(description="sent as Authorization: Bearer …")
+    token: SecretStr = Field(description="token that Streamer sends as Authorization: Bearer …")
 
 
 class OAuth2Auth(_Auth):
@@ -66,12 +68,14 @@ class OAuth2Auth(_Auth):
 
     kind: Literal["oauth2"] = Field(description=_KIND)
     token_url: str = Field(description="address of the token endpoint")
-    client_id: str = Field(description="the client's id")
-    client_secret: SecretStr = Field(description="the client's secret")
+    client_id: str = Field(description="id of the client at the authorization server")
+    client_secret: SecretStr = Field(description="secret of the client")
     scope: str | None = Field(default=None, description="scopes to request, separated by spaces")
-    audience: str | None = Field(default=None, description="audience to request, if the server has several")
+    audience: str | None = Field(
+        default=None, description="audience to request, if the server has several audiences"
+    )
     client_auth: Literal["header", "body"] = Field(
-        default="header", description="where the token endpoint expects client_id and client_secret"
+        default="header", description="part of the token request that contains client_id and client_secret"
     )
 
 
@@ -92,7 +96,9 @@ def checked_secret(name: str, secret: SecretStr) -> str:
     if not value:
         raise ValueError(f"{name} is empty")
     if not value.isprintable() or value != value.strip():
-        raise ValueError(f"{name} contains a line feed or control character, or begins or ends with a space")
+        raise ValueError(
+            f"{name} contains a line feed or another control character, or begins or ends with a space"
+        )
     return value
 
 

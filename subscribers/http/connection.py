@@ -224,7 +224,7 @@ class ConnectionPool:
             case aiohttp.ServerDisconnectedError():
                 return f"{where} closed the connection without an answer"
             case _:
-                return f"the answer of {where} was cut off or was not HTTP ({type(exc).__name__})"
+                return f"the answer of {where} was incomplete or not HTTP ({type(exc).__name__})"
 
 
 async def _read(response: aiohttp.ClientResponse, redaction: Redaction) -> Answer:

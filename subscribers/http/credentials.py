@@ -157,7 +157,9 @@ class ClientCredentials:
         try:
             return await self._connection.exchange(_token_request(self._auth))
         except Unreached as exc:
-            raise NoToken(f"no token: {exc}", after_s=_UNREACHED_S, failure=exc.failure) from exc
+            raise NoToken(
+                f"Streamer got no access token: {exc}", after_s=_UNREACHED_S, failure=exc.failure
+            ) from exc
 
 
 def credentials(auth: Auth, connection: ConnectionPool, clock: Clock) -> Credentials | None:
@@ -228,14 +230,17 @@ def _token(answer: Answer) -> tuple[str, float]:
         return token, _lifetime(found.get("expires_in"))
     if answer.status in {400, 401, 403}:
         raise NoToken(
-            f"no token: the token endpoint refused the client ({_refusal(answer)}): "
-            "check auth.client_id, auth.client_secret and auth.scope",
+            "Streamer got no access token: the token endpoint refused the client "
+            f"({_refusal(answer)}): check auth.client_id, auth.client_secret and auth.scope",
             after_s=_REFUSED_S,
             failure=FailureClass.REFUSED_CREDENTIALS,
             answer=answer,
         )
     raise NoToken(
-        f"no token: the token endpoint answered {answer.status_line} without a token: check auth.token_url",
+        (
+            f"Streamer got no access token: the token endpoint answered {answer.status_line} without "
+            "a token: check auth.token_url"
+        ),
         after_s=_UNREACHED_S,
         failure=answer.failure,
         answer=answer,

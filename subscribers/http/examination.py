@@ -35,10 +35,16 @@ def judged(answer: Answer, url: URL, auth: Auth) -> TargetReport:
         remedy = "check auth in the subscriber's settings"
         return TargetReport(is_well=False, found=f"{where} refuses the credentials ({said})", remedy=remedy)
     if answer.status in _REDIRECTIONS:
-        remedy = "set url to the address that it redirects to: deliveries do not follow redirects"
+        remedy = (
+            "set url to the address to which the target redirects, because deliveries do not follow redirects"
+        )
         return TargetReport(is_well=False, found=said, remedy=remedy)
     if answer.status in _AWAY:
-        return TargetReport(is_well=False, found=said, remedy="check the target, which is down")
+        return TargetReport(
+            is_well=False,
+            found=said,
+            remedy="start the target again: its gateway answers, but the target is down",
+        )
     return TargetReport(is_well=True, found=f"{said}{_of_credentials(auth)}")
 
 
@@ -49,4 +55,4 @@ def _of_credentials(auth: Auth) -> str:
         case OAuth2Auth():
             return ", and the token endpoint gave a token"
         case _:
-            return "; only the first delivery shows whether it accepts the credentials"
+            return "; only the first delivery shows whether the target accepts the credentials"

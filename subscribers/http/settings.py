@@ -32,16 +32,17 @@ def _network(value: Any) -> IPNetwork:
     try:
         return ip_network(value)
     except ValueError as error:
-        reason = "its host bits are not zero" if "host bits" in str(error) else "it is not a network"
-        raise ValueError(f"{str(value)[:50]}: {reason}; write networks such as 10.20.0.0/16") from None
+        reason = "has host bits that are not zero" if "host bits" in str(error) else "is not a network"
+        raise ValueError(f"{str(value)[:50]} {reason}: write networks such as 10.20.0.0/16") from None
 
 
 AllowedPrivate = Annotated[
     bool | tuple[Any, ...],
     BeforeValidator(_networks, json_schema_input_type=bool | list[str]),
     Field(
-        description="allow private addresses, to which Streamer otherwise sends nothing: true, or a list of "
-        "networks such as [10.20.0.0/16]; a url with localhost or 127.0.0.1 always allows loopback"
+        description="private addresses to which Streamer can send; true: all; a list such as [10.20.0.0/16]: "
+        "only these networks; false: none. A url with localhost or 127.0.0.1 always allows loopback "
+        "addresses"
     ),
 ]
 """Permission for private addresses: all, none, or the addresses of some networks."""
@@ -52,9 +53,9 @@ class ClientCertificate(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
-    certificate_file: Path = Field(description="client certificate, PEM")
+    certificate_file: Path = Field(description="file with the client certificate, in PEM")
     key_file: Path | None = Field(
-        default=None, description="private key of the certificate, PEM; default: in certificate_file"
+        default=None, description="file with the certificate's private key, in PEM; default: certificate_file"
     )
     key_password: SecretStr | None = Field(default=None, description="password of the private key")
 
@@ -67,18 +68,28 @@ class HttpSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
-    timeout_s: float = Field(default=10.0, gt=0, le=300, description="time for one request with its answer")
-    allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")
+    timeout_s: float = Field(
+        default=10.0, gt=0, le=300, description="longest time for one request and its answer"
+    )
+    allow_http: bool = Field(
+        default=False, description="true: allow http:// also for hosts that are not loopback"
+    )
     allow_private: AllowedPrivate = False
     ca_file: Path | None = Field(
-        default=None, description="certificate authorities, PEM; default: the system's authorities"
+        default=None,
+        description="file with the trusted certificate authorities, in PEM; default: the system's "
+        "authorities",
     )
-    client_certificate: ClientCertificate | None = Field(default=None, description="for mutual TLS")
-    max_hold_s: float = Field(default=3600.0, gt=0, description="longest Retry-After that counts")
+    client_certificate: ClientCertificate | None = Field(
+        default=None, description="client certificate for mutual TLS"
+    )
+    max_hold_s: float = Field(
+        default=3600.0, gt=0, description="longest pause that Streamer accepts from a Retry-After header"
+    )
     outcomes: OutcomeChanges = Field(
         default_factory=dict,
-        description="outcomes of statuses that differ from the default, such as {404: skip, 5xx: hold}: "
-        "delivered, retry, hold, reject, skip or disable",
+        description="outcomes of statuses, if they differ from the default, such as {404: skip, 5xx: "
+        "hold}; an outcome is delivered, retry, hold, reject, skip or disable",
     )
 
     @property
@@ -119,7 +130,7 @@ class TargetSettings(AddressSettings):
     """Settings of a target whose requests can be signed."""
 
     signing: Signing | None = Field(
-        default=None, description="sign requests by the rules of Standard Webhooks"
+        default=None, description="secrets for signing requests by the rules of Standard Webhooks"
     )
 
 

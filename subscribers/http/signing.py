@@ -30,7 +30,7 @@ def _usable(secret: SecretStr) -> SecretStr:
         size = 0
     if not _SHORTEST <= size <= _LONGEST:
         raise ValueError(
-            f"is not a signing secret: it must be {_PREFIX} and {_SHORTEST} to {_LONGEST} bytes as base64, "
+            f"is not a signing secret: write {_PREFIX} and then {_SHORTEST} to {_LONGEST} bytes in base64, "
             f'such as the output of `echo "{_PREFIX}$(openssl rand -base64 32)"`'
         )
     return secret
@@ -46,7 +46,9 @@ class Signing(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     secrets: tuple[Annotated[SecretStr, AfterValidator(_usable)], ...] = Field(
-        description="whsec_…; list the old and the new secret while one is being replaced"
+        description=(
+            "list of the secrets (whsec_…); while you replace a secret, list the old and the new secret"
+        )
     )
 
     @field_validator("secrets")

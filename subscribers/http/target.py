@@ -196,7 +196,9 @@ class HttpTarget:
         """
         url = url or address_of(self._settings.urls)
         if url is None:
-            return TargetReport(is_well=True, found="its settings contain no address to try")
+            return TargetReport(
+                is_well=True, found="the settings contain no fixed address that could be tried"
+            )
         async with self:
             try:
                 proof = await self._credentials.proof() if self._credentials else _NO_PROOF
@@ -299,7 +301,9 @@ def _content(request: Request) -> bytes | Outcome:
         return request.content
     except orjson.JSONEncodeError as exc:
         return Reject(
-            reason=f"the body can't be written as JSON: {exc}", hint="change the body's mapping", sent=False
+            reason=f"the body can't be written as JSON: {exc}",
+            hint="correct `body` in the subscriber's configuration",
+            sent=False,
         )
 
 

@@ -117,6 +117,6 @@ def _present(certificate: ClientCertificate, context: ssl.SSLContext) -> None:
         context.load_cert_chain(certificate.certificate_file, certificate.key_file, password)
     except (OSError, ValueError) as exc:
         raise ConfigurationError(
-            f"client_certificate {certificate.certificate_file} can't be used with its key: "
+            f"client_certificate: {certificate.certificate_file} and its private key can't be used: "
             f"check both files and key_password ({type(exc).__name__})"
         ) from exc

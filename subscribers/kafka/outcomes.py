@@ -40,34 +40,43 @@ def outcome_of(report: DeliveryReport, record: Record, *, has_fixed_topic: bool)
     if report.background is not None and report.error.code() in _EXPLAINED:
         return unreached(report.background)
     failure = FailureClass.TIMEOUT if report.error.code() in _EXPLAINED else FailureClass.OTHER
-    return Retry(reason=_said(f"topic {topic} did not accept the record", report.error), failure=failure)
+    return Retry(
+        reason=_said(f"the brokers did not accept the record for topic {topic}", report.error),
+        failure=failure,
+    )
 
 
 def _rejection(error: KafkaError, topic: str, *, sent: bool) -> Reject | None:
     if error.code() in _TOO_LARGE:
         return Reject(
             reason=_said(f"the record is too large for topic {topic}", error),
-            hint="make body smaller, or raise the topic's max.message.bytes, then redrive",
+            hint="send a smaller body, or raise the topic's max.message.bytes. Then redrive the dead letter",
             sent=sent,
         )
     if error.code() in _UNFIT:
         return Reject(
-            reason=_said(f"topic {topic} refuses the record", error),
-            hint="a compacted topic needs a key; correct the settings or the topic, then redrive",
+            reason=_said(f"the brokers refuse the record for topic {topic}", error),
+            hint=(
+                "a compacted topic needs records with a key: correct key in the settings, or the "
+                "topic. Then redrive the dead letter"
+            ),
             sent=sent,
         )
     if error.code() == KafkaError.TOPIC_EXCEPTION:
-        hint = "correct topic so that its value is a valid name in Kafka, then redrive"
-        return Reject(reason=_said(f"{topic} is not a name of a topic", error), hint=hint, sent=sent)
+        hint = (
+            "correct topic in the settings, so that the value is a valid topic name in Kafka. Then "
+            "redrive the dead letter"
+        )
+        return Reject(reason=_said(f"{topic} is not a valid topic name", error), hint=hint, sent=sent)
     return None
 
 
 def missing_from_topic(error: KafkaError, topic: str, *, has_fixed_topic: bool) -> Hold | Retry | None:
     """Return the outcome of `error` if `topic` is missing, or the permission to write to `topic`."""
     if error.code() in NO_TOPIC:
-        reason, failure = f"the cluster has no topic {topic}: create it", FailureClass.OTHER
+        reason, failure = f"the cluster has no topic {topic}: create the topic", FailureClass.OTHER
     elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-        reason = f"Kafka does not allow this client to write to topic {topic}: grant Write on it"
+        reason = f"Kafka does not allow this client to write to topic {topic}: grant Write on this topic"
         failure = FailureClass.REFUSED_CREDENTIALS
     else:
         return None
@@ -84,7 +93,8 @@ def unreached(background: KafkaError) -> Hold | Retry:
         return _held(_said("TLS with Kafka failed: check settings.security.ca_file", background))
     if background.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
         return _held(
-            "Kafka does not allow this client idempotent writes: grant IdempotentWrite on the cluster"
+            "Kafka does not allow this client to use an idempotent producer: grant "
+            "IdempotentWrite on the cluster"
         )
     reason = _said("Kafka can't be reached", background)
     return Retry(reason=reason, failure=FailureClass.CONNECTION)

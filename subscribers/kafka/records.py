@@ -44,7 +44,7 @@ class Records:
         """Return the record of `delivery`, or the outcome if there is no record."""
         deletes = delivery.event.is_deletion
         if deletes and self._settings.deletions == "skip":
-            return Skip(reason="the record was deleted, and deletions in the settings is skip", sent=False)
+            return Skip(reason="the record was deleted, and the setting deletions is skip", sent=False)
         is_tombstone = deletes and self._settings.deletions == "tombstone"
         mode = self._settings.content_mode
         sent = emptied(delivery, mode, _JSON) if is_tombstone else message(delivery, mode)
@@ -66,12 +66,15 @@ class Records:
         except Unfilled as missing:
             raise _Unfit(
                 f"topic: {missing}",
-                "topic must contain only placeholders that every event of this subscriber has",
+                "use only placeholders in topic that every event of this subscriber has",
             ) from missing
         if len(topic) > _MAX_TOPIC_LENGTH or topic in {".", ".."}:
             raise _Unfit(
-                f"topic ({self._settings.topic}) results in a name that Kafka does not accept",
-                f"its names can have at most {_MAX_TOPIC_LENGTH} characters",
+                f"topic ({self._settings.topic}) gives a name that Kafka does not accept",
+                (
+                    f"correct topic, so that the names have at most {_MAX_TOPIC_LENGTH} characters "
+                    "and are not . or .."
+                ),
             )
         return topic
 
@@ -83,8 +86,11 @@ class Records:
             found = str(found)
         if not isinstance(found, str) or not found:
             raise _Unfit(
-                f"key ({self._settings.key}) has no key as its value",
-                "key must find a text or a whole number in every event of this subscriber; or set key: null",
+                f"key ({self._settings.key}) gives no key for this event",
+                (
+                    "correct key, so that the expression gives a text or a whole number for every "
+                    "event of this subscriber, or set key: null"
+                ),
             )
         return _encoded("key", found)
 
@@ -111,7 +117,8 @@ def _encoded(what: str, text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as exc:
         raise _Unfit(
-            f"{what} is a text that UTF-8 can't hold", "change the field or text that it is taken from"
+            f"{what} is a text that can't be encoded in UTF-8",
+            "correct the field or the text from which this value comes",
         ) from exc
 
 

@@ -41,60 +41,77 @@ class KafkaSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
-    bootstrap_servers: BootstrapServers = Field(description="host:port, several separated by commas")
+    bootstrap_servers: BootstrapServers = Field(
+        description="addresses of the brokers, as host:port, separated by commas"
+    )
     security: KafkaSecurity = Field(
         default=KafkaSecurity(), description="encryption and authentication, as in log.kafka.security"
     )
     allow_plaintext: bool = Field(
-        default=False, description="allow brokers on hosts other than loopback without encryption"
+        default=False,
+        description="true: allow connections without encryption also to brokers that are not on loopback",
     )
     topic: PlaceholderText = Field(
         min_length=1,
         examples=["crm.orders", "crm.{entity}"],
-        description="the topic, which must exist; it can contain placeholders of the event, such as "
+        description="name of an existing topic; the name can contain placeholders of the event, such as "
         "crm.{entity} or crm.{body.region}",
     )
     key: Expression | None = Field(
         default="key",
-        description="JMESPath over the event; its value is the record's key. Default: the event's own key, "
-        "which keeps the events of a record in order. null: records without a key",
+        description="JMESPath expression over the event that gives the key of the Kafka record. The "
+        "default is the event's own key, which keeps the events of a Salesforce record in order. null: "
+        "records without a key",
     )
     content_mode: ContentMode = Field(
         default="binary",
-        description="binary: CloudEvents attributes in headers; structured: a CloudEvent with body as its "
-        "data; plain: only body",
+        description="format of a record; binary: body as the value, with the CloudEvents attributes in "
+        "headers; structured: a CloudEvent with body as its data; plain: only body",
     )
     headers: dict[str, Expression] = Field(
-        default_factory=dict, description="further headers: JMESPath over the event, by header name"
+        default_factory=dict,
+        description="additional headers: a JMESPath expression over the event for each name of a header",
     )
     deletions: Literal["write", "tombstone", "skip"] = Field(
         default="write",
-        description="for a deletion: write: a record as for other events; tombstone: a record without a "
-        "value, which removes its key from a compacted topic; skip: no record",
+        description="record for a deletion; write: the same record as for other events; tombstone: a record "
+        "without a value, after which a compacted topic drops the key; skip: no record",
     )
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
-        default="lz4", description="compression of the records; every reader must support it"
+        default="lz4", description="compression of the records; every consumer must support this compression"
     )
     timeout_s: float = Field(
         default=10.0,
         ge=0.1,
         le=300,
-        description="time within which the brokers must accept a record; less than deliver_timeout_s",
+        description=(
+            "longest time until the brokers must have accepted a record; must be less than deliver_timeout_s"
+        ),
     )
-    batch_size: int = Field(default=200, ge=1, le=10_000, description="most events that are written together")
+    batch_size: int = Field(
+        default=200, ge=1, le=10_000, description="maximum number of events that Streamer writes together"
+    )
     batch_wait_s: float = Field(
-        default=0.01, ge=0, le=1, description="longest time that the first of them waits for others"
+        default=0.01,
+        ge=0,
+        le=1,
+        description="longest time for which the first event of a batch waits for more events",
     )
     options: dict[str, str | int | float | bool] = Field(
         default_factory=dict,
-        description="any librdkafka setting of a producer by its own name, except those that other keys set",
+        description=(
+            "settings of librdkafka's producer, by their librdkafka names, except settings that "
+            "other keys of this section set"
+        ),
     )
 
     @field_validator("topic")
     @classmethod
     def _is_a_topic(cls, topic: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9._-]*", "".join(Template(topic).literals)):
-            raise ValueError("must be letters, digits, '.', '_' and '-', with placeholders such as {entity}")
+            raise ValueError(
+                "must consist of letters, digits, '.', '_' and '-', and of placeholders such as {entity}"
+            )
         return topic
 
     @field_validator("headers")
@@ -113,7 +130,9 @@ class KafkaSettings(BaseModel):
             if name in CODE_OPTIONS:
                 raise ValueError(f"must not set {name}: a configuration must not load code")
             if name in _PROMISED:
-                raise ValueError(f"must not set {name}: order and durability depend on it")
+                raise ValueError(
+                    f"must not set {name}: the order and the durability of records depend on this option"
+                )
         return options
 
     @model_validator(mode="after")
@@ -123,7 +142,8 @@ class KafkaSettings(BaseModel):
         host = plaintext_host(self.bootstrap_servers, self.security)
         if host is not None and not self.allow_plaintext:
             raise ValueError(
-                f"security.protocol is {self.security.protocol}, and anyone on the way to {host} could read "
-                "the events: use SSL or SASL_SSL, or set allow_plaintext if that network is trusted"
+                f"security.protocol is {self.security.protocol}, so others in the network on the way "
+                f"to {host} could read the events: use SSL or SASL_SSL, or set allow_plaintext if you "
+                "trust this network"
             )
         return self

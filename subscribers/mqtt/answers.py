@@ -45,7 +45,7 @@ _NAMES: Mapping[int, str] = MappingProxyType(
     }
 )
 
-_RIGHTS = "check username, password and client_certificate, and the user's rights on the topic"
+_RIGHTS = "check username, password and client_certificate, and the user's permissions for the topic"
 
 # An operator must act, and nothing can be delivered until then.
 _HELD = {
@@ -55,7 +55,10 @@ _HELD = {
     0x87: _RIGHTS,
     0x8A: _RIGHTS,
     0x8C: _RIGHTS,
-    0x8E: "another client uses the same client_id: give each process its own, such as streamer-${HOSTNAME}",
+    0x8E: (
+        "another client uses the same client_id: set a different client_id in each process, such as "
+        "streamer-${HOSTNAME}"
+    ),
     0x9A: "set retain: false",
     0x9B: "set a lower qos",
     0x9C: "set url to the broker's new address",

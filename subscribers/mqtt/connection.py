@@ -166,7 +166,7 @@ class BrokerConnection:
         except TimeoutError as exc:
             # A broker acknowledges in order, so no later message gets its answer either.
             lost = BrokerUnreached(
-                f"{self._broker} acknowledged nothing within {self._broker.timeout_s:g} s",
+                f"{self._broker} did not acknowledge the message within {self._broker.timeout_s:g} s",
                 failure=FailureClass.TIMEOUT,
             )
             self._end(lost)
@@ -197,10 +197,10 @@ class BrokerConnection:
         self._writer.write(self._broker.connect.encoded(self._broker.version))
         kind, content = await self._next()
         if kind != PacketType.CONNACK:
-            raise MalformedPacketError("it does not answer like an MQTT broker")
+            raise MalformedPacketError("the server does not answer like an MQTT broker")
         self._limits = Connack.decoded(self._broker.version, content)
         if self._limits.answer.is_refusal:
-            raise BrokerRefused(f"{self._broker} refuses the connection", answer=self._limits.answer)
+            raise BrokerRefused(f"{self._broker} refused the connection", answer=self._limits.answer)
         self._window = asyncio.Semaphore(self._limits.receive_maximum)
         self._tasks = (
             asyncio.create_task(self._receive(), name=f"mqtt {self._broker}: receive"),
@@ -268,11 +268,11 @@ class BrokerConnection:
         """Raise an error for a message for which the broker would disconnect, such as a large message."""
         if message.qos > self._limits.maximum_qos:
             raise BrokerRefused(
-                f"{self._broker} can't take the message", answer=BrokerAnswer(code=_QOS_NOT_SUPPORTED)
+                f"{self._broker} can't accept the message", answer=BrokerAnswer(code=_QOS_NOT_SUPPORTED)
             )
         if message.retain and not self._limits.retains:
             raise BrokerRefused(
-                f"{self._broker} can't take the message", answer=BrokerAnswer(code=_RETAIN_NOT_SUPPORTED)
+                f"{self._broker} can't accept the message", answer=BrokerAnswer(code=_RETAIN_NOT_SUPPORTED)
             )
 
     async def _receive(self) -> None:
@@ -301,7 +301,7 @@ class BrokerConnection:
                     raise EOFError
                 rest -= len(read)
         if rest > LARGEST_ANSWER:
-            raise MalformedPacketError(f"it sent a packet of {rest:,} bytes")
+            raise MalformedPacketError(f"the server sent a packet of {rest:,} bytes, which is too large")
         return kind, await self._reader.readexactly(rest)
 
     async def _length(self) -> int:
@@ -311,7 +311,7 @@ class BrokerConnection:
             length |= (byte & 0x7F) << 7 * position
             if byte < 0x80:  # noqa: PLR2004 - the highest bit means that another byte follows
                 return length
-        raise MalformedPacketError("it does not answer like an MQTT broker")
+        raise MalformedPacketError("the server does not answer like an MQTT broker")
 
     def _take(self, kind: int, content: bytes) -> None:
         match kind:
@@ -369,7 +369,11 @@ class BrokerConnection:
             self._writer.write(PINGREQ)
             await self._clock.sleep(min(interval_s, self._broker.timeout_s))
             if self._heard == heard:
-                self._end(BrokerUnreached(f"{self._broker} is silent", failure=FailureClass.TIMEOUT))
+                self._end(
+                    BrokerUnreached(
+                        f"{self._broker} did not answer a keep-alive", failure=FailureClass.TIMEOUT
+                    )
+                )
 
 
 def _unreached(broker: Broker, exc: BaseException) -> BrokerUnreached:
@@ -378,7 +382,7 @@ def _unreached(broker: Broker, exc: BaseException) -> BrokerUnreached:
         case ssl.SSLCertVerificationError():
             reason = f"the certificate of {broker} is not trusted ({exc.verify_message}): check ca_file"
         case ssl.SSLError():
-            reason = f"TLS with {broker} fails ({exc.reason}): check url and client_certificate"
+            reason = f"TLS with {broker} failed ({exc.reason}): check url and client_certificate"
         case socket.gaierror():
             reason = f"the name {broker.host} can't be resolved"
         case TimeoutError():

@@ -134,7 +134,7 @@ class Mqtt:
         except Unfilled as missing:
             return Reject(
                 reason=f"topic: {missing}",
-                hint="topic must contain only placeholders that every event of this subscriber has",
+                hint="use only placeholders in topic that every event of this subscriber has",
                 sent=False,
             )
         clears = delivery.event.is_deletion and settings.deletions == "clear"

@@ -100,7 +100,7 @@ class PacketReader:
         """Return the next `count` bytes."""
         taken = self._content[self._at : self._at + count]
         if len(taken) < count:
-            raise MalformedPacketError("a packet ends too soon")
+            raise MalformedPacketError("a packet is incomplete")
         self._at += count
         return taken
 
@@ -116,7 +116,7 @@ class PacketReader:
             number |= (byte & 0x7F) << 7 * position
             if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
                 return number
-        raise MalformedPacketError("a length is too long")
+        raise MalformedPacketError("a length has too many bytes")
 
     def text(self) -> str:
         """Return a text; bytes that are not UTF-8 are replaced."""
@@ -139,7 +139,7 @@ class PacketReader:
     def _value(self, identifier: int) -> Any:
         read = _READ.get(identifier)
         if read is None:
-            raise MalformedPacketError(f"the property {identifier:#x} is not one of MQTT 5")
+            raise MalformedPacketError(f"the property {identifier:#x} does not exist in MQTT 5")
         return read(self)
 
 

@@ -44,57 +44,63 @@ class MqttSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     url: str = Field(description="address of the broker, such as mqtts://broker.example.com:8883")
-    allow_plaintext: bool = Field(default=False, description="allow mqtt:// to hosts other than loopback")
+    allow_plaintext: bool = Field(
+        default=False, description="true: allow mqtt:// also for hosts that are not loopback"
+    )
     allow_private: AllowedPrivate = False
     ca_file: Path | None = Field(
-        default=None, description="certificate authorities, PEM; default: the system's authorities"
+        default=None,
+        description="file with the trusted certificate authorities, in PEM; default: the system's "
+        "authorities",
     )
-    client_certificate: ClientCertificate | None = Field(default=None, description="for mutual TLS")
+    client_certificate: ClientCertificate | None = Field(
+        default=None, description="client certificate for mutual TLS"
+    )
     username: str | None = Field(default=None, description="the user, if the broker requires one")
     password: SecretStr | None = Field(default=None, description="the user's password")
     version: Annotated[
         MqttVersion, BeforeValidator(_version, json_schema_input_type=Literal["5", "3.1.1", 5])
     ] = Field(
         default=MqttVersion.V5,
-        description="version of MQTT; with 3.1.1, a broker can't refuse a message",
+        description="version of MQTT; with 3.1.1, a broker can't report that it refuses a message",
     )
     client_id: str | None = Field(
         default=None,
         min_length=1,
         max_length=_LONGEST_TEXT,
-        description="id under which the broker keeps the session across restarts; each process needs its "
-        "own, such as streamer-${HOSTNAME}; default: a new id for each start, without a "
-        "session",
+        description="id under which the broker keeps the session over a restart; each process needs "
+        "another id, such as streamer-${HOSTNAME}; default: a new id at each start, without a session",
     )
     session_expiry_s: int = Field(
         default=_HOUR_S,
         ge=0,
         le=0xFFFFFFFF,
-        description="time for which the broker keeps the session of client_id after the connection; "
-        "0: no session, as always with qos 2; with 3.1.1, the broker keeps it without a time limit",
+        description="time for which the broker keeps the session of client_id after the connection has "
+        "ended; 0: no session. With qos 2, there is never a session. With version 3.1.1, the broker "
+        "keeps the session without a time limit",
     )
     topic: PlaceholderText = Field(
-        description="topic of a message, such as salesforce/{entity}/{record_id}; characters that MQTT "
-        "forbids in the value of a placeholder are quoted as in a URL"
+        description="topic of a message, such as salesforce/{entity}/{record_id}; if the value of a "
+        "placeholder contains characters that MQTT forbids in topics, Streamer quotes them as in a URL"
     )
     qos: Literal[0, 1, 2] = Field(
         default=1,
-        description="1 and 2: an event is delivered when the broker has acknowledged it; 0: when it was "
-        "sent, so it can be lost",
+        description="quality of service; 1 and 2: an event counts as delivered when the broker has "
+        "acknowledged the message; 0: when Streamer has sent the message, which can then be lost",
     )
     retain: bool = Field(
         default=False, description="true: the broker keeps the last message of each topic for new consumers"
     )
     deletions: Literal["publish", "clear"] = Field(
         default="publish",
-        description="for a deleted record: publish: a message as for other events; clear: an empty "
-        "message, which removes the topic's retained message",
+        description="message for a deleted record; publish: the same message as for other events; clear: an "
+        "empty message, which removes the topic's retained message",
     )
     content_mode: ContentMode | None = Field(
         default=None,
-        description="binary: the payload is body, and user properties contain the event's attributes; "
-        "structured: the payload is the CloudEvent with body as its data; plain: only body, without "
-        "attributes; default: binary, or with 3.1.1 structured",
+        description="format of a message; binary: the payload is body, and user properties contain the "
+        "event's attributes; structured: the payload is a CloudEvent with body as its data; plain: the "
+        "payload is only body; default: binary, or structured with version 3.1.1",
     )
     expiry_s: int | None = Field(
         default=None,
@@ -106,19 +112,27 @@ class MqttSettings(BaseModel):
     max_packet_bytes: int | None = Field(
         default=None,
         ge=128,
-        description="largest message with its topic and properties; default: the broker's limit",
+        description=(
+            "largest size of a message, including the topic and the properties; default: the broker's limit"
+        ),
     )
     batch_size: int = Field(
-        default=100, ge=1, le=10_000, description="most events that are published together"
+        default=100, ge=1, le=10_000, description="maximum number of events that Streamer publishes together"
     )
     batch_wait_s: float = Field(
-        default=0.01, ge=0, le=1, description="longest time that the first of them waits for others"
+        default=0.01,
+        ge=0,
+        le=1,
+        description="longest time for which the first event of a batch waits for more events",
     )
     keep_alive_s: int = Field(
         default=30, ge=2, le=_LONGEST_TEXT, description="time after which a silent connection counts as lost"
     )
     timeout_s: float = Field(
-        default=10.0, gt=0, le=300, description="time for opening a connection, and for an acknowledgement"
+        default=10.0,
+        gt=0,
+        le=300,
+        description="longest time for opening a connection, and longest time for an acknowledgement",
     )
 
     @field_validator("topic")
@@ -127,7 +141,10 @@ class MqttSettings(BaseModel):
         if not topic:
             raise ValueError("is empty")
         if re.search(r"[+#\0]", topic):
-            raise ValueError("must not contain +, # or NUL, which a message's topic can't contain")
+            raise ValueError(
+                "must not contain +, # or NUL, because MQTT forbids these characters in the topic of "
+                "a message"
+            )
         if topic.startswith("$"):
             raise ValueError("must not begin with $, which is reserved for the broker's own topics")
         if len(topic.encode()) > _LONGEST_TEXT:
@@ -158,9 +175,9 @@ class MqttSettings(BaseModel):
                     f"{name} is longer than 65,535 bytes, is not UTF-8, or contains a NUL character"
                 )
         if self.version is MqttVersion.V311 and self.content_mode == "binary":
-            raise ValueError("content_mode: binary needs version 5: use structured or plain")
+            raise ValueError("content_mode: binary needs version 5: set content_mode to structured or plain")
         if self.version is MqttVersion.V311 and self.expiry_s is not None:
-            raise ValueError("expiry_s needs version 5")
+            raise ValueError("expiry_s needs version 5: remove expiry_s, or set version: 5")
         if self.deletions == "clear" and not self.retain:
             raise ValueError(
                 "deletions: clear needs retain: true, because only retained messages can be cleared"

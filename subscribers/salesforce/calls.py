@@ -122,7 +122,7 @@ def call_of(settings: SalesforceSettings, delivery: Delivery) -> ApexRestCall | 
         value = fields.pop(name, None)
         if not _is_scalar(value) or str(value) in {"", ".", ".."}:
             return Reject(
-                reason=f"the body has no {name} that fits into the path",
+                reason=f"the body has no member {name} with a value that fits into the path",
                 hint=f"map {name} in body to a text or a number",
                 sent=False,
             )

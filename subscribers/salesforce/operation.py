@@ -46,5 +46,5 @@ def fields_of(fields: object, *, hint: str) -> JsonObject | Reject | Skip:
     if not isinstance(fields, dict):
         return Reject(reason="the body is not an object", hint=hint, sent=False)
     if not fields:
-        return Skip(reason="the event carries no field that body sends", sent=False)
+        return Skip(reason="the event has none of the fields that the subscriber's body uses", sent=False)
     return dict(fields)

@@ -134,7 +134,7 @@ def outcome_of_call(result: CallResult, named: str, *, again_s: float | None) ->
 
 
 def _refused(refused: WriteRefused, named: str, *, again_s: float | None) -> Outcome:
-    reason = f"{named} is refused: {_said(refused)}"
+    reason = f"Salesforce refused {named}: {_said(refused)}"
     if refused.code in _LIMITS | _AWAY:
         is_limit = refused.code in _LIMITS
         return Hold(
@@ -147,7 +147,10 @@ def _refused(refused: WriteRefused, named: str, *, again_s: float | None) -> Out
         return Retry(reason=reason, answer=refused.answer)
     if refused.is_general or refused.code in _OF_THE_ORG:
         return Hold(
-            reason=f"{reason}: check its name in the settings, and the user's permissions",
+            reason=(
+                f"{reason}: check the name of the object or method in the settings, and the user's "
+                "permissions"
+            ),
             after_s=RECHECK_S,
             answer=refused.answer,
             alert=True,
@@ -159,7 +162,10 @@ def _refused(refused: WriteRefused, named: str, *, again_s: float | None) -> Out
         return Retry(reason=reason, after_s=again_s, answer=refused.answer, failure=FailureClass.REJECTED)
     return Reject(
         reason=reason,
-        hint="compare body with what Salesforce expects, correct one of them, then redrive",
+        hint=(
+            "compare body with what Salesforce expects, and correct body or the org's settings. Then "
+            "redrive the dead letter"
+        ),
         answer=refused.answer,
         sent=refused.sent,
     )
@@ -179,7 +185,7 @@ def _receipt(result: Published, event: str) -> JsonObject:
 
 
 def _unpublished(result: Unpublished, event: str, *, again_s: float | None) -> Outcome:
-    reason = f"{event} is not published: {result.reason}"
+    reason = f"the platform event {event} was not published: {result.reason}"
     if result.is_transient and result.code == _LIMIT:
         return Hold(reason=reason, after_s=RECHECK_S, failure=FailureClass.RATE_LIMITED)
     if result.is_transient or (result.sent and again_s is not None):
@@ -187,7 +193,10 @@ def _unpublished(result: Unpublished, event: str, *, again_s: float | None) -> O
         return Retry(reason=reason, after_s=after_s, failure=FailureClass.REJECTED)
     return Reject(
         reason=reason,
-        hint="compare body with the fields of the platform event, correct one of them, then redrive",
+        hint=(
+            "compare body with the fields of the platform event, and correct body or the event's "
+            "fields. Then redrive the dead letter"
+        ),
         sent=result.sent,
     )
 

@@ -91,7 +91,10 @@ class Salesforce:
             except StreamerError as error:
                 return TargetReport(is_well=False, found=str(error))
         known = f" as user {user}" if user else ""
-        found = f"the login to {self._org.login_url} works{known}; {self._settings.operation} was not tried"
+        found = (
+            f"the login to {self._org.login_url} works{known}; the operation "
+            f"{self._settings.operation} was not tried"
+        )
         return TargetReport(is_well=True, found=found)
 
     async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
@@ -155,7 +158,7 @@ class Salesforce:
     def _own_change(self, delivery: Delivery, user: str) -> Skip | None:
         if not self._is_own(delivery.event, user):
             return None
-        return Skip(reason="this deployment made the change itself", sent=False)
+        return Skip(reason="this deployment of Streamer caused the change", sent=False)
 
     def _is_own(self, event: Event, user: str) -> bool:
         match self._own_changes:
@@ -172,7 +175,9 @@ def _org(settings: SalesforceSettings, context: PluginContext) -> Org:
         _check_login(settings.org, now=context.clock.now())
         return OrgAccess(settings=settings.org, clock=context.clock, logins=Logins(context.clock))
     if context.org is None:
-        raise ConfigurationError("org is missing: the plugin was not given the daemon's org")
+        raise ConfigurationError(
+            "org is missing, and the daemon has no org: set org in the subscriber's settings"
+        )
     return context.org
 
 
@@ -189,11 +194,13 @@ def _own_changes(settings: SalesforceSettings, context: PluginContext, org: Org)
         chosen = OwnChanges.CLIENT if writes and _is_same_org(settings, context) else OwnChanges.DELIVER
     if chosen is OwnChanges.CLIENT and not org.client_name:
         raise ConfigurationError(
-            "client_name is missing in org: give this deployment its own name, such as acme-erp-bus, by "
-            "which Salesforce marks its changes; without it, a change can cause the next (or set own_changes)"
+            "org.client_name is missing: set a name for this deployment, such as acme-erp-bus. "
+            "Salesforce marks the deployment's changes with this name, so that Streamer can skip "
+            "them; without the name, each change could cause another change. Or set own_changes to "
+            "user or deliver"
         )
     if chosen is OwnChanges.USER and settings.event is not None:
-        raise ConfigurationError("own_changes: user needs an operation that writes; use client with event")
+        raise ConfigurationError("own_changes: user does not work with event: set own_changes to client")
     return chosen
 
 
@@ -211,6 +218,7 @@ def _check_loop(settings: SalesforceSettings, context: PluginContext) -> None:
         and context.receives(f"salesforce.event.{settings.event}")
     ):
         raise ConfigurationError(
-            f"event is {settings.event}, which the daemon reads and this subscriber's on selects, so "
-            "each delivery would cause the next: narrow on, or set allow_loop: true and end the loop by when"
+            f"the subscriber publishes {settings.event} and also receives this event through `on`, so "
+            "each delivery would cause another delivery: exclude the event from `on`, or set "
+            "allow_loop: true and stop the loop with `when`"
         )

@@ -50,7 +50,7 @@ class RecordMapping:
         if _taken_id(fields) is not None:
             return Reject(
                 reason=f"the body has an Id, which {self.operation.kind} does not accept",
-                hint="leave Id out of body, or use update",
+                hint="remove Id from body, or use update",
                 sent=False,
             )
         return self._identified(delivery, fields)
@@ -61,15 +61,15 @@ class RecordMapping:
         if not isinstance(record_id, str) or _RECORD_ID.fullmatch(record_id) is None:
             return Reject(
                 reason=f"the body has no valid Id of a record of {self.operation.sobject}",
-                hint="map Id in body to the record's id, of 15 or 18 characters, such as subject",
+                hint="map Id in body to the record's id of 15 or 18 characters, for example to subject",
                 sent=False,
             )
         if self.operation.kind is WriteKind.DELETE:
             return {"Id": record_id}
         if delivery.event.is_deletion and record_id == delivery.event.subject:
-            return Skip(reason="the record is deleted", sent=False)
+            return Skip(reason="the record was deleted", sent=False)
         if not fields:
-            return Skip(reason="the event carries no field that body sends", sent=False)
+            return Skip(reason="the event has none of the fields that the subscriber's body uses", sent=False)
         self._add_key(delivery, fields)
         return {**fields, "Id": record_id}
 
@@ -79,7 +79,10 @@ class RecordMapping:
             value = fields.get(self.operation.external_id)
             if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal) or value == "":
                 return Reject(
-                    reason=f"the body has no {self.operation.external_id}, which identifies the record",
+                    reason=(
+                        f"the body has no value for {self.operation.external_id}, the external id of "
+                        "the record"
+                    ),
                     hint=f"map {self.operation.external_id} in body to the external id",
                     sent=False,
                 )

@@ -43,7 +43,7 @@ class UpsertSettings(_Section):
     external_id: str = Field(
         pattern=_FIELD,
         examples=["Number__c"],
-        description="external id field of the object; its value in body identifies the record",
+        description="external id field of the object; the value of this field in body identifies the record",
     )
 
 
@@ -53,23 +53,26 @@ class CallSettings(_Section):
     rest: str | None = Field(
         default=None,
         examples=["/invoices/{Id}"],
-        description="path after /services/apexrest; {Id} is replaced by the member Id of body",
+        description="path after /services/apexrest; Streamer replaces {Id} with the member Id of body",
     )
     soap: str | None = Field(
         default=None,
         pattern=r"^(?:[A-Za-z][A-Za-z0-9_]*/)?[A-Za-z][A-Za-z0-9_]*$",
         examples=["InvoiceService"],
-        description="Apex class with webservice methods; with its namespace: acme/InvoiceService",
+        description="name of an Apex class with webservice methods; with a namespace: acme/InvoiceService",
     )
     method: str = Field(
         default="POST",
         pattern=_FIELD,
-        description="with rest: GET, POST, PUT, PATCH or DELETE; with soap: the name of the method",
+        description=(
+            "with rest: the HTTP method, which is GET, POST, PUT, PATCH or DELETE; with soap: the "
+            "name of the Apex method"
+        ),
     )
     wait: bool = Field(
         default=True,
-        description="false: an event is delivered when its call has been sent; the method's answer, even "
-        "a failure, is only logged",
+        description="false: an event counts as delivered when Streamer has sent the call; Streamer then only "
+        "logs the method's answer, even a failure",
     )
 
     @field_validator("rest")
@@ -84,13 +87,13 @@ class CallSettings(_Section):
     @model_validator(mode="after")
     def _is_one_method(self) -> Self:
         if (self.rest is None) == (self.soap is None):
-            raise ValueError("must have one of rest and soap")
+            raise ValueError("must have either rest or soap")
         if self.rest is not None and self.method not in {*_WITH_BODY, "GET", "DELETE"}:
             raise ValueError("method must be GET, POST, PUT, PATCH or DELETE with rest")
         if self.soap is not None and "method" not in self.model_fields_set:
             raise ValueError("method is missing: soap needs the name of the Apex method")
         if self.rest is not None and not self.wait and self.method not in _WITH_BODY:
-            raise ValueError("wait: false needs a method with a body: POST, PUT or PATCH")
+            raise ValueError("wait: false needs a method with a body: set method to POST, PUT or PATCH")
         return self
 
     @property
@@ -118,29 +121,33 @@ class SalesforceSettings(_Section):
         default=None,
         pattern=_SOBJECT,
         examples=["Opportunity"],
-        description="API name of the object whose records are updated; body must contain the Id",
+        description="API name of the object whose records Streamer updates; body must contain the record's "
+        "Id",
     )
     upsert: UpsertSettings | None = Field(
-        default=None, description="update or create records by an external id"
+        default=None, description="settings for updating or creating records by an external id"
     )
     create: str | None = Field(
         default=None,
         pattern=_SOBJECT,
         examples=["Task"],
-        description="API name of the object whose records are created; with id_field, a retry creates no "
-        "duplicate",
+        description="API name of the object whose records Streamer creates; with id_field, a retry creates "
+        "no duplicate",
     )
     delete: str | None = Field(
         default=None,
         pattern=_SOBJECT,
         examples=["Quote__c"],
-        description="API name of the object whose records are deleted; body must contain the Id",
+        description="API name of the object whose records Streamer deletes; body must contain the record's "
+        "Id",
     )
-    call: CallSettings | None = Field(default=None, description="call an Apex method of the org")
+    call: CallSettings | None = Field(
+        default=None, description="settings for calling an Apex method of the org"
+    )
     transport: PublishTransport = Field(
         default=PublishTransport.PUBSUB,
-        description="with event: pubsub: by the Pub/Sub API; rest: by the REST API, without an id by which "
-        "consumers recognise a repetition",
+        description="API that publishes event; pubsub: the Pub/Sub API; rest: the REST API, whose events "
+        "have no id by which consumers could recognise a repetition",
     )
     org: OrgSettings | None = Field(
         default=None, description="address and credentials of another org; default: the daemon's org"
@@ -149,35 +156,46 @@ class SalesforceSettings(_Section):
         default=None,
         pattern=_FIELD,
         examples=["Delivery_Key__c"],
-        description="text field or argument that gets the delivery's key; with create, an external id field",
+        description=(
+            "text field, or argument of the method, in which Streamer stores the delivery's key; "
+            "with create: an external id field"
+        ),
     )
-    timeout_s: float = Field(default=10.0, gt=0, le=300, description="time for one request with its answer")
+    timeout_s: float = Field(
+        default=10.0, gt=0, le=300, description="longest time for one request and its answer"
+    )
     refusal_tries: int = Field(
         default=5,
         ge=1,
         le=100,
-        description="attempts at an event that Salesforce refuses without a known reason, "
-        "before it becomes a dead letter",
+        description="number of attempts after which an event becomes a dead letter, if Salesforce refuses "
+        "the event without a known reason",
     )
     batch_size: int = Field(
         default=200,
         ge=1,
         le=200,
-        description="most events in one call; an Apex method is called for each event",
+        description="maximum number of events in one call; an Apex method always gets one event per call",
     )
     batch_wait_s: float = Field(
-        default=0.02, ge=0, le=1, description="longest time that an event waits for others in the same call"
+        default=0.02,
+        ge=0,
+        le=1,
+        description="longest time for which an event waits for more events of the same call",
     )
     own_changes: OwnChanges | None = Field(
         default=None,
-        description="change events that this deployment has caused: client: skip events with the org's "
-        "client_name in their origin; user: skip events of the subscriber's user; deliver: skip "
-        "no events; default: client if records are written or methods called in the daemon's org, "
-        "otherwise deliver",
+        description="treatment of change events that this deployment has caused; client: skip events whose "
+        "origin contains the org's client_name; user: skip events of the subscriber's user; deliver: "
+        "skip no events; default: client if the operation writes records or calls methods in the "
+        "daemon's org, otherwise deliver",
     )
     allow_loop: bool = Field(
         default=False,
-        description="true: allow that on selects the published event; when must then end the loop",
+        description=(
+            "true: `on` can select the event that this subscriber publishes; the expression `when` "
+            "must then stop the loop"
+        ),
     )
 
     @field_validator("event")
@@ -190,7 +208,7 @@ class SalesforceSettings(_Section):
         chosen = [name for name in _OPERATIONS if getattr(self, name) is not None]
         if len(chosen) != 1:
             found = " and ".join(chosen) or "none"
-            raise ValueError(f"must have one of {', '.join(_OPERATIONS)}; found {found}")
+            raise ValueError(f"must have exactly one of {', '.join(_OPERATIONS)}; found {found}")
         return self
 
     @property

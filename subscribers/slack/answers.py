@@ -20,29 +20,29 @@ _PASSING = frozenset(
 )
 
 _WRONG_MESSAGE = {
-    "cannot_reply_to_message": "thread_ts is a message that can't have replies",
-    "invalid_attachments": "the attachments of the mapping are not what Slack expects",
-    "invalid_blocks": "the blocks of the mapping are not what Slack expects: try the Block Kit Builder",
-    "invalid_blocks_format": "the blocks of the mapping are not a list of objects",
-    "invalid_arguments": "the mapping sets members that chat.postMessage does not know",
-    "invalid_metadata_format": "the metadata of the mapping is not what Slack expects",
-    "invalid_payload": "the mapping sets members that the webhook does not accept",
-    "markdown_text_conflict": "the mapping must not set markdown_text together with text or blocks",
-    "msg_blocks_too_long": "shorten the blocks of the mapping",
-    "msg_too_long": "shorten the text",
-    "no_text": "the message is empty: set text or blocks",
-    "too_many_attachments": "Slack takes at most 100 attachments",
+    "cannot_reply_to_message": "set thread_ts to a message that can have replies",
+    "invalid_attachments": "correct the format of attachments in body",
+    "invalid_blocks": "correct the format of blocks in body, for example with Slack's Block Kit Builder",
+    "invalid_blocks_format": "correct blocks in body: blocks must be a list of objects",
+    "invalid_arguments": "remove members from body that chat.postMessage does not know",
+    "invalid_metadata_format": "correct the format of metadata in body",
+    "invalid_payload": "remove members from body that the webhook does not accept",
+    "markdown_text_conflict": "set either markdown_text in body, or text and blocks",
+    "msg_blocks_too_long": "shorten blocks in body",
+    "msg_too_long": "shorten text in body",
+    "no_text": "the message is empty: set text or blocks in body",
+    "too_many_attachments": "send at most 100 attachments in a message",
 }
 
 _CHANNEL = "set channel to the id of an existing channel"
-_ARCHIVED = "unarchive the channel or set another one"
-_ALLOW = "let this app post in the channel, or ask Slack's administrators to"
+_ARCHIVED = "unarchive the channel, or set another channel"
+_ALLOW = "allow this app to post in the channel, or ask Slack's administrators to allow it"
 _WEBHOOK = "create a new webhook and set webhook_url to its address"
-_TOKEN = "set token to a valid one with the scope chat:write"  # noqa: S105 - advice, not a token
-_WORKSPACE = "the workspace is not reachable for this app: ask Slack's administrators"
+_TOKEN = "set token to a valid token with the scope chat:write"  # noqa: S105 - advice, not a token
+_WORKSPACE = "this app can't reach the workspace: ask Slack's administrators"
 
 _WRONG_CHANNEL = {
-    "channel_not_found": f"{_CHANNEL}, and invite the app to it if it is private",
+    "channel_not_found": f"{_CHANNEL}, and invite the app if the channel is private",
     "channel_is_archived": _ARCHIVED,
     "is_archived": _ARCHIVED,
     "not_in_channel": "invite the app to the channel, or give it the scope chat:write.public",

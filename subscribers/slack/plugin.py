@@ -44,7 +44,7 @@ class Slack(RequestSubscriber):
         queue_s = await self._channel_rate.acquire(str(channel))
         if queue_s is not None:
             return Hold(
-                reason="Slack accepts one message a second in a channel",
+                reason="the channel's limit of one message a second (interval_s) is reached",
                 after_s=queue_s,
                 failure=FailureClass.RATE_LIMITED,
             )
@@ -64,7 +64,9 @@ class Slack(RequestSubscriber):
             answer = await self._http.send(request)
         outcome = self._outcome(answer, own_channel=False) if isinstance(answer, Answer) else answer
         if isinstance(outcome, Delivered):
-            return TargetReport(is_well=True, found="Slack accepts the token; the channel was not tried")
+            return TargetReport(
+                is_well=True, found="Slack accepts the token; posting to the channel was not tried"
+            )
         return TargetReport(is_well=False, found=outcome.reason)
 
     def request(self, delivery: Delivery, /) -> Request | Outcome:
@@ -72,7 +74,7 @@ class Slack(RequestSubscriber):
         if delivery.body is not None and not isinstance(delivery.body, dict):
             return Reject(
                 reason="the body is not an object",
-                hint="map body to members of a Slack message, or remove it",
+                hint="map body to members of a Slack message, or remove body",
                 sent=False,
             )
         return Request(

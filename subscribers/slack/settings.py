@@ -12,22 +12,27 @@ class SlackSettings(HttpSettings):
     """Settings of a channel: either `webhook_url`, or `token` and `channel`."""
 
     webhook_url: SecretStr | None = Field(
-        default=None, description="address of an incoming webhook, which posts to one channel"
+        default=None, description="address of an incoming webhook; a webhook posts to one fixed channel"
     )
     token: SecretStr | None = Field(
         default=None, description="token of an app with the scope chat:write (xoxb-…)"
     )
     channel: str | None = Field(default=None, description="the channel's id, or its name with #")
     api_url: str = Field(default="https://slack.com/api", description="address of Slack's Web API")
-    blocks: bool = Field(default=True, description="false: plain text only")
+    blocks: bool = Field(
+        default=True, description="true: messages with blocks; false: messages with plain text only"
+    )
     record_url: str | None = Field(
-        default=None, description="link to a record: https://acme.lightning.force.com/{id}"
+        default=None,
+        description=(
+            "address of a record, for the link in a message, such as https://acme.lightning.force.com/{id}"
+        ),
     )
     interval_s: float = Field(
         default=1.0,
         ge=0,
         le=60,
-        description="time between two messages to a channel; Slack allows one a second",
+        description="shortest time between two messages to a channel; Slack allows one message a second",
     )
 
     @model_validator(mode="after")
@@ -35,9 +40,12 @@ class SlackSettings(HttpSettings):
         if (self.webhook_url is None) == (self.token is None):
             raise ValueError("set either webhook_url, or token and channel")
         if self.token is not None and not self.channel:
-            raise ValueError("channel is missing: chat.postMessage needs it")
+            raise ValueError("channel is missing: a token needs a channel")
         if self.webhook_url is not None and self.channel:
-            raise ValueError("channel has no effect with webhook_url: the webhook has its own channel")
+            raise ValueError(
+                "channel has no effect with webhook_url, because the webhook has a fixed channel: "
+                "remove channel"
+            )
         return self
 
     @model_validator(mode="after")

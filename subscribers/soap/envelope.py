@@ -75,7 +75,7 @@ class Envelopes:
     def _made(self, delivery: Delivery, operation: str, security: SecurityHeader) -> str:
         body = data_of(delivery)
         if not isinstance(body, dict):
-            raise UnfitForXml("it is not an object with members for elements")
+            raise UnfitForXml("the body is not an object")
         if self._settings.key_element is not None:
             body = {self._settings.key_element: delivery.key, **body}
         content = self._operation(operation, ELEMENTS.elements(body))
@@ -100,9 +100,9 @@ def _checked(text: str) -> bytes:
         content = text.strip().encode()
         root = parse_xml(content)
     except UnicodeEncodeError:
-        raise UnfitForXml("it contains an incomplete character") from None
+        raise UnfitForXml("the envelope contains an incomplete character") from None
     except MalformedXml as exc:
-        raise UnfitForXml(f"its envelope is {exc}") from None
+        raise UnfitForXml(f"the envelope is invalid ({exc})") from None
     if root.name != "Envelope" or root.child("Body") is None:
         raise UnfitForXml("the template does not create an envelope with a body")
     return content

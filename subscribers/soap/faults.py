@@ -91,17 +91,23 @@ class FaultRule(BaseModel):
         default=None,
         pattern=_CODE,
         examples=["Client.Duplicate"],
-        description="code or subcode; Client and Duplicate match Client.Duplicate too, "
-        "and Sender is the same as Client",
+        description="code or subcode of the fault; both Client and Duplicate match the code "
+        "Client.Duplicate; Sender is the same as Client",
     )
     text: _Pattern | None = Field(
-        default=None, description="regular expression that must match a part of the fault's text"
+        default=None, description="regular expression that must match a part of the fault's text, if set"
     )
     detail: _Pattern | None = Field(
         default=None,
-        description="regular expression that must match a part of the names and texts in the fault's detail",
+        description=(
+            "regular expression that must match a part of an element's name or text in the fault's "
+            "detail, if set"
+        ),
     )
-    then: OutcomeKind = Field(description="delivered, retry, hold, reject, skip or disable")
+    then: OutcomeKind = Field(
+        description="outcome of a fault that the rule matches: delivered, retry, hold, reject, skip or "
+        "disable"
+    )
 
     @model_validator(mode="after")
     def _matches_something(self) -> Self:

@@ -25,17 +25,23 @@ class UsernameToken(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
-    username: str = Field(min_length=1, description="the user")
+    username: str = Field(min_length=1, description="name of the user")
     password: SecretStr = Field(description="the user's password")
     password_type: Literal["text", "digest"] = Field(
         default="text",
-        description="text: send the password; digest: send a hash of the password, a nonce and the time",
+        description=(
+            "form of the password in the envelope; text: the password as it is; digest: a hash of "
+            "the password, a nonce and the time"
+        ),
     )
     timestamp_s: float | None = Field(
         default=None,
         gt=0,
         le=3600,
-        description="time after which an envelope expires, sent as a Timestamp; default: no Timestamp",
+        description=(
+            "time after which an envelope expires; Streamer sends this time as a Timestamp; default: "
+            "no Timestamp"
+        ),
     )
     must_understand: bool = Field(
         default=True, description="false: a service that does not know WS-Security can ignore the header"

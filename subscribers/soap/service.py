@@ -40,8 +40,11 @@ class SoapService:
         """Return the request that calls the operation, or a rejection if no envelope can be created."""
         if delivery.content is not None:
             return Reject(
-                reason="content has no effect with soap",
-                hint="write the envelope as soap.envelope in the subscriber's settings, then redrive",
+                reason="the subscriber has content, which can't be used with soap",
+                hint=(
+                    "write the envelope in soap.envelope in the subscriber's settings, and remove "
+                    "content. Then redrive the dead letter"
+                ),
                 sent=False,
             )
         envelope = self._envelope(delivery, deletes=deletes)
@@ -63,13 +66,16 @@ class SoapService:
         except UnfitForXml as exc:
             return Reject(
                 reason=f"the body can't be written as XML: {exc}",
-                hint="change the subscriber's body, or soap.envelope in its settings, then redrive",
+                hint=(
+                    "correct body, or soap.envelope in the subscriber's settings. Then redrive the "
+                    "dead letter"
+                ),
                 sent=False,
             )
         except Exception as exc:  # noqa: BLE001 - a template is an operator's code and can raise any error
             return Reject(
                 reason=f"soap.envelope fails on this event: {type(exc).__name__}: {exc}",
-                hint="correct soap.envelope in the subscriber's settings, then redrive",
+                hint="correct soap.envelope in the subscriber's settings. Then redrive the dead letter",
                 sent=False,
                 failure=FailureClass.BROKEN_ROUTE,
             )
@@ -102,7 +108,9 @@ class SoapService:
     def _refused(self, answer: Answer, fault: ReceivedFault, said: str) -> Hold:
         if not fault.is_of_security:
             return replace(self._held(answer, f"{said}: check soap in the settings"), alert=True)
-        held = self._held(answer, f"{said}: check soap.security in the settings, and the clock")
+        held = self._held(
+            answer, f"{said}: check soap.security in the settings, and the clock of this machine"
+        )
         return replace(held, alert=True, failure=FailureClass.REFUSED_CREDENTIALS)
 
     def _of_kind(self, kind: OutcomeKind, answer: Answer, found: SoapAnswer, said: str) -> Outcome:
@@ -110,9 +118,9 @@ class SoapService:
             case OutcomeKind.DELIVERED:
                 return Delivered(answer=found.receipt(self._settings.result))
             case OutcomeKind.SKIP:
-                return Skip(reason=f"{said}, and soap.faults says skip")
+                return Skip(reason=f"{said}, and soap.faults maps this fault to skip")
             case OutcomeKind.DISABLE:
-                return Disable(reason=f"{said}: it wants no more events", answer=answer.excerpt)
+                return Disable(reason=f"{said}: the service wants no more events", answer=answer.excerpt)
             case OutcomeKind.HOLD:
                 return self._held(answer, f"{said}: fix the problem, or change soap.faults")
             case OutcomeKind.RETRY:

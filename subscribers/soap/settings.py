@@ -31,7 +31,7 @@ def _template(source: str) -> str:
     for name, line in names_in(source).items():
         if name not in NAMES:
             known = ", ".join(sorted(NAMES))
-            raise ValueError(f"uses the unknown name {name} in line {line}; known: {known}")
+            raise ValueError(f"uses the unknown name {name} in line {line}; known names: {known}")
     return source
 
 
@@ -47,53 +47,59 @@ class SoapSettings(BaseModel):
         default=None,
         pattern=_NAME,
         examples=["CreateInvoice"],
-        description="element that wraps the subscriber's body in the SOAP body; "
-        "required unless envelope is set",
+        description="name of the element that wraps the subscriber's body in the SOAP body; required unless "
+        "envelope is set",
     )
     namespace: str | None = Field(
-        default=None, pattern=_URI, examples=["urn:acme:erp"], description="namespace of the operation"
+        default=None, pattern=_URI, examples=["urn:acme:erp"], description="XML namespace of the operation"
     )
     qualified: bool = Field(
         default=True,
-        description="false: only the operation's element has the namespace (elementFormDefault of the "
-        "schema)",
+        description="true: all elements have the namespace; false: only the operation's element has the "
+        "namespace (as elementFormDefault in the service's schema says)",
     )
     action: str = Field(
         default="",
         pattern=_ACTION,
         examples=["urn:acme:erp/CreateInvoice"],
-        description="SOAPAction, or the parameter action of SOAP 1.2",
+        description="value of the header SOAPAction, or of the parameter action in SOAP 1.2",
     )
     delete_operation: str | None = Field(
         default=None,
         pattern=_NAME,
         examples=["CancelInvoice"],
-        description="operation for a deleted record, with deletions: delete",
+        description="name of the operation's element for a deleted record, with deletions: delete",
     )
     delete_action: str = Field(
         default="",
         pattern=_ACTION,
         examples=["urn:acme:erp/CancelInvoice"],
-        description="action of delete_operation",
+        description="value of the header SOAPAction, or of the parameter action, for delete_operation",
     )
     key_element: str | None = Field(
         default=None,
         pattern=_NAME,
         examples=["RequestId"],
-        description="name of an element that contains the delivery's key, first in the operation",
+        description=(
+            "name of an element that contains the delivery's key; the element comes first in the operation"
+        ),
     )
     envelope: Annotated[str, AfterValidator(_template)] | None = Field(
-        default=None, description="Jinja2 template of the whole envelope; values in it are escaped"
+        default=None, description="Jinja2 template of the whole envelope; Streamer escapes the values for XML"
     )
-    security: UsernameToken | None = Field(default=None, description="WS-Security header; default: none")
+    security: UsernameToken | None = Field(
+        default=None, description="settings of the WS-Security header; default: no such header"
+    )
     faults: tuple[FaultRule, ...] = Field(
         default=(),
-        description="outcomes of faults that differ from the default; the first matching rule decides",
+        description=(
+            "rules for outcomes of faults that differ from the default; the first rule that matches decides"
+        ),
     )
     result: Mapping[str, Annotated[str, Field(pattern=_PATH, examples=["Invoice/Number"])]] = Field(
         default_factory=dict,
-        description="values of the answer that the receipt keeps: paths by name, such as "
-        "{number: InvoiceNumber, state: Invoice/@state}; default: the members of the answer's first element",
+        description="values that the receipt keeps from the answer: a path for each name, such as {number: "
+        "InvoiceNumber, state: Invoice/@state}; default: the members of the answer's first element",
     )
 
     @model_validator(mode="after")
@@ -103,9 +109,13 @@ class SoapSettings(BaseModel):
                 raise ValueError("set operation or envelope")
             return self
         if self.key_element is not None:
-            raise ValueError("key_element has no effect with envelope: use {{ delivery_key }} in it")
+            raise ValueError(
+                "key_element has no effect with envelope: use {{ delivery_key }} in the envelope"
+            )
         if self.security is not None and "security" not in names_in(self.envelope):
-            raise ValueError("the envelope must contain {{ security }} in its header, as security is set")
+            raise ValueError(
+                "envelope must contain {{ security }} in the SOAP header, because security is set"
+            )
         return self
 
     @property

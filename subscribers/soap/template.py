@@ -37,5 +37,5 @@ def names_in(source: str) -> Mapping[str, int]:
 
 def _marked_elements(value: Any, prefix: str = "") -> Markup:
     if not isinstance(value, dict):
-        raise UnfitForXml("elements needs an object")
+        raise UnfitForXml("the filter elements needs an object")
     return Markup(ELEMENTS.elements(value, prefix))  # noqa: S704 - all values in it are escaped

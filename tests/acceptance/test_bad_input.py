@@ -84,7 +84,7 @@ async def test_unknown_channel_is_named_by_readyz_while_the_others_go_on(
         async def says_why() -> bool:
             status, body = await daemon.probe("readyz")
             sentence = "/data/Acounts__chn: Salesforce refused"
-            return status == 503 and sentence in str(body) and "check its name" in str(body)
+            return status == 503 and sentence in str(body) and "check the channel's name" in str(body)
 
         await until(says_why)
         _change(sandbox, 10)

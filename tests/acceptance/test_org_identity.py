@@ -39,7 +39,7 @@ async def test_refreshed_org_is_read_once_it_is_named(
         second = sandbox_configuration(refreshed.url, log=log)
         async with Daemon.running(written(tmp_path, second)) as daemon:
             assert await daemon.ended() == 1
-        assert f"logs in to the org {_REFRESHED}, and the log was read from 00DSb" in daemon.output
+        assert f"logs in to the org {_REFRESHED}, but the events in the log come from 00DSb" in daemon.output
         assert f"set org.id to {_REFRESHED}" in daemon.output
 
         second["org"]["id"] = _REFRESHED

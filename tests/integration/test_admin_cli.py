@@ -201,7 +201,10 @@ async def test_letters_of_ingest_are_read_again(world: World) -> None:
     assert "after newer events of the same records" in " ".join(counted.output.split())
     assert (redriven.status, "2 events redriven" in redriven.output) == (0, True), redriven.error
     assert "1 dead letter still can't be read or stored" in " ".join(redriven.output.split())
-    assert (left["id"], "It still can't be read: not JSON" in left["error"]) == ("torn", True)
+    assert (left["id"], "The dead letter still can't be read: the message is not JSON" in left["error"]) == (
+        "torn",
+        True,
+    )
     assert what == ["redrive.ordered", "redrive.ended"]
 
 

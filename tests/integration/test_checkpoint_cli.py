@@ -134,7 +134,7 @@ async def test_refused_replay_id_fails_the_command(tmp_path: Path, transport: st
 
             assert (mistaken.exit_code, "replay_id: must be" in mistaken.output) == (1, True)
             assert refused.exit_code == 1, refused.output
-            assert "Salesforce refused it: the position stays as it was." in refused.output
+            assert "Salesforce refused that id, so the position is unchanged." in refused.output
             assert holes(file) == [("position_refused", "full")]
             await until(lambda: audit(file) == ["position.ordered", "position.refused"])
             with sandbox.org.transaction() as transaction:

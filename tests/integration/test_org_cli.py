@@ -74,7 +74,7 @@ async def test_selection_is_listed(desk: Desk) -> None:
 async def test_plan_is_shown_and_nothing_is_changed_without_an_answer(desk: Desk) -> None:
     """Nobody is there to say yes: an error says what to do."""
     refused = await desk("cdc", "enable", "Lead", "Account", status=2)
-    assert "Account is selected for ChangeEvents already." in refused.stdout
+    assert "Account is already selected for ChangeEvents." in refused.stdout
     assert "Afterwards 3 entities are selected" in refused.stdout
     assert "add --yes" in refused.stderr
     await desk("cdc", "enable", "Lead", "--dry-run")
@@ -86,7 +86,7 @@ async def test_entity_is_enabled_and_disabled(desk: Desk) -> None:
     made = await desk("cdc", "enable", "Lead", "--yes")
     assert "made: select Lead for ChangeEvents" in made.stdout
     again = await desk("cdc", "enable", "Lead", "--yes")
-    assert again.stdout == "Lead is selected for ChangeEvents already.\n"
+    assert again.stdout == "Lead is already selected for ChangeEvents.\n"
     await desk("cdc", "disable", "Lead", "--yes")
     assert (await desk("cdc", "disable", "Lead")).stdout == "Lead is not selected for ChangeEvents.\n"
 
@@ -123,7 +123,7 @@ async def test_more_than_the_allocation_is_warned_of(desk: Desk) -> None:
     failed = await desk("cdc", "enable", "Lead", "Case", "Order", "Task", "--yes", status=1)
     assert "Without an add-on, Salesforce refuses more than 5 entities." in failed.stdout
     assert "streamer: 3 of 4 changes were made:" in failed.stderr
-    assert "the org's allocation is used up" in failed.stderr
+    assert "the org has reached a limit" in failed.stderr
 
 
 async def test_custom_channel_is_made_filled_and_deleted(desk: Desk) -> None:
@@ -162,7 +162,11 @@ async def test_deletion_tells_what_goes_with_the_channel(desk: Desk) -> None:
         (("cdc", "enable", "Order_Placed__e"), 2, "is a platform event"),
         (("cdc", "enable", "a b"), 2, "is not the name of an entity"),
         (("channels", "create", "Erp"), 2, "is not the name of a custom channel"),
-        (("channels", "create", "Erp__chn", "--type", "event"), 1, "type data, which can't be changed"),
+        (
+            ("channels", "create", "Erp__chn", "--type", "event"),
+            1,
+            "type data, and the type of a channel can't be changed",
+        ),
         (("channels", "add", "Nope__chn", "Account"), 1, "There is no channel Nope__chn"),
         (("channels", "delete", "ChangeEvents"), 2, "always exists"),
     ],

@@ -94,7 +94,7 @@ async def test_every_line_is_published_or_named(world: World, transport: str) ->
     assert answer.out == f"3 events published to {EVENT}, 2 refused.\n"
     malformed, refused = answer.err.splitlines()
     assert malformed == "line 3: is not JSON: expecting value at column 11"
-    assert refused.startswith("line 4: Salesforce refused it: ")
+    assert refused.startswith("line 4: Salesforce refused the event: ")
     assert world.numbers == [1, 2, 3]
 
 

@@ -347,7 +347,7 @@ class HalfAsynchronous(Blocking):
 
 def test_plugin_of_which_only_one_method_blocks_is_refused() -> None:
     """Its call would hold the loop up."""
-    with pytest.raises(ConfigurationError, match="both be asynchronous, or neither"):
+    with pytest.raises(ConfigurationError, match="both asynchronous or both blocking"):
         on_threads(HalfAsynchronous(), name=NAME, threads=1)
 
 
@@ -358,7 +358,7 @@ def test_bounds_of_a_batch_that_cannot_be_are_refused(size: object, wait_s: obje
     """Before anything is delivered."""
     plugin: Any = BlockingBatch()
     plugin.batch_size, plugin.batch_wait_s = size, wait_s
-    with pytest.raises(ConfigurationError, match="its batch_"):
+    with pytest.raises(ConfigurationError, match="the plugin's batch_"):
         Batching.of(plugin)
 
 

@@ -105,7 +105,7 @@ class Verdicts:
                 return RouteVerdict(
                     subscriber=name,
                     matches=False,
-                    why="; ".join(["the condition in when is false", *_shown(fields or {})]),
+                    why="; ".join(["the condition `when` is not true for this event", *_shown(fields or {})]),
                     fields=fields,
                     names=names if reads_any(when, route.more) else None,
                 )

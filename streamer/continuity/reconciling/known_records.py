@@ -187,7 +187,7 @@ class ComparedWindow:
         """Return the window for a log that begins at `begins_at`."""
         if begins_at is None or begins_at <= self.since:
             return self
-        note = f"the log holds no events before {shown(begins_at)}: compared from there"
+        note = f"the log holds no events before {shown(begins_at)}, so the comparison begins at that time"
         return window(begins_at, self.until, (*self.notes, note))
 
 
@@ -206,9 +206,15 @@ def window_of(since: float, until: float | None, checkpoint: Checkpoint, now: fl
         is_behind = checkpoint.verified_at < now - 2 * DELIVERY_S
         if is_behind:
             read = shown(checkpoint.verified_at)
-            notes = (f"the channel was read up to {read} and no further: check that its daemon runs",)
+            notes = (f"the daemon has read the channel only up to {read}: check that the daemon runs",)
         if until is not None:
-            notes = (*notes, f"events of changes after {shown(last)} can still arrive: compared up to there")
+            notes = (
+                *notes,
+                (
+                    f"events of changes after {shown(last)} can still arrive, so the comparison ends at "
+                    "that time"
+                ),
+            )
         until = last
     return window(since, until, notes)
 
@@ -219,7 +225,8 @@ def window(since: float, until: float, notes: tuple[str, ...]) -> ComparedWindow
         said = "".join(f" ({each})" for each in notes)
         raise ConfigurationError(
             f"nothing can be compared from {shown(since)} to {shown(until)}{said}: choose an earlier "
-            f"--since; a change is compared once it is {(TRANSACTION_S + DELIVERY_S) / 60:g} minutes old"
+            "--since; a change can be compared when it is at least "
+            f"{(TRANSACTION_S + DELIVERY_S) / 60:g} minutes old"
         )
     return ComparedWindow(since=since, until=until, notes=notes)
 
@@ -244,8 +251,8 @@ def checkpoint_for(
             return known[each]
     listed = ", ".join(sorted(known)) or "none"
     raise ConfigurationError(
-        f"the log has no channel {' and no channel '.join(wanted)} with the changes of {entity}: name a "
-        f"channel with --channel; channels of this org with changes: {listed}"
+        f"the log has no channel {' and no channel '.join(wanted)} with the changes of {entity}: name "
+        f"a channel with --channel; the log has these change channels of the org: {listed}"
     )
 
 

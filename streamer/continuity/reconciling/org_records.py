@@ -80,7 +80,10 @@ class OrgRecords:
         fields = {each["name"] for each in describe["fields"] if isinstance(each.get("name"), str)}
         stamp = next((each for each in _STAMPS if each in fields), None)
         if stamp is None:
-            reason = f"{name} has neither a SystemModstamp nor a LastModifiedDate to compare"
+            reason = (
+                f"records of {name} can't be compared, because they have neither SystemModstamp nor "
+                "LastModifiedDate"
+            )
             raise RecordsRefused(reason, code="")
         found = str(describe.get("name") or name)
         return ReconciledEntity(name=found, stamp=stamp, has_modified=_STAMPS[1] in fields)

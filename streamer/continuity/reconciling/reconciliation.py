@@ -24,9 +24,9 @@ from streamer.ports import EventHistory
 
 # Salesforce stamps records in whole seconds, and events in milliseconds.
 _STAMPS_DIFFER_S = 1.0
-_INVISIBLE = "the org has no such record for this user, and reports no deletion"
-_SYSTEM_ONLY = "no user's change: its LastModifiedDate is not newer"
-_SAYS_DELETED = "the log says that it was deleted"
+_INVISIBLE = "the user of org.auth can't find the record in the org, and the org reports no deletion"
+_SYSTEM_ONLY = "only the system changed the record: LastModifiedDate is not newer"
+_SAYS_DELETED = "the record's last event in the log is a deletion"
 
 
 class Phase(StrEnum):
@@ -152,7 +152,10 @@ class Reconciliation:
         later = await self.records.deleted(entity, window.until, now)
         if later.until < now:
             return (
-                f"the org reports no deletions after {shown(later.until)} yet: absent records are not listed",
+                (
+                    f"the org does not report deletions after {shown(later.until)} yet, so records "
+                    "that are absent from the org are not listed"
+                ),
             )
         for each in absent:
             if each not in later.times:
@@ -214,6 +217,12 @@ def _is_deleted(known: KnownRecords, record_id: str) -> bool:
 
 def _lacks(deleted: Deleted, window: ComparedWindow) -> Iterator[str]:
     if deleted.since > window.since:
-        yield f"the org reports no deletions before {shown(deleted.since)}: earlier ones are not compared"
+        yield (
+            f"the org no longer reports deletions before {shown(deleted.since)}, so earlier deletions "
+            "are not compared"
+        )
     if deleted.until < window.until:
-        yield f"the org reports no deletions after {shown(deleted.until)} yet: later ones are not compared"
+        yield (
+            f"the org does not report deletions after {shown(deleted.until)} yet, so later deletions "
+            "are not compared"
+        )

@@ -125,8 +125,8 @@ class FloodGuard:
             return None
         self._has_reported = True
         return (
-            f"{flood} became dead letters, so {self._subscriber} is paused; nothing is lost. See with "
-            "`streamer deadletters list` what they have in common, fix it, then run "
+            f"{flood} became dead letters, so Streamer paused {self._subscriber}. No event is lost. "
+            "List the dead letters with `streamer deadletters list`, fix the common cause, then run "
             f"`streamer subscribers resume {self._subscriber}`."
         )
 
@@ -217,7 +217,7 @@ class Admission:
     def hindrance(self) -> str:
         """Reason why no attempt can begin at the moment; empty while attempts can begin."""
         if self.rate is not None and self.rate.opens_at is not None:
-            return "the configured rate is used up"
+            return "the subscriber's rate limit is reached"
         return self._hold
 
     @property

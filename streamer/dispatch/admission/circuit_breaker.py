@@ -251,8 +251,9 @@ class CircuitBreaker(Generic[LaneT]):
     def _open(self) -> Mapping[LaneT, int]:
         failed = sum(each.failed for each in self._window)
         self._reason = (
-            f"{failed} of the last {len(self._window)} attempts failed; the target is tried with one event "
-            "at a time until it accepts one, and no attempt counts until then."
+            f"{failed} of the last {len(self._window)} attempts failed. Streamer now tries one event "
+            "at a time until the target accepts an event. Attempts in this time do not count towards "
+            "the attempt limit of an event."
         )
         failures = self._failures()
         self._window.clear()

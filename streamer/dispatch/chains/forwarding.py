@@ -107,13 +107,13 @@ class Upstream:
     def exclusion(self, event: Event) -> str:
         """Return why `event`, which can be a half, is not for the subscriber; otherwise empty."""
         if not self.takes(event.type):
-            return "not every upstream subscriber takes its type"
+            return "not every upstream subscriber takes events of this type"
         if self.joins and self.missing(event):
             return ""
         for name in self.names:
             outcome = _receipt_of(event, name).get("outcome")
             if outcome == SKIPPED or (outcome == REJECTED and not self.runs_rejected):
-                return f"{name} has {outcome} it"
+                return f"the upstream subscriber {name} has {outcome} the event"
         return ""
 
     def repeats(self, event: Event) -> bool:

@@ -18,8 +18,8 @@ _IN_MEMORY_S = 10.0
 # If all halves of an event are dead letters, they are redriven one after another, so each half
 # waits for the others.
 _AFTER_REDRIVE_S = 60.0
-_LATE_HINT = "Look at the receipts in the event, and send it to the target by hand."
-_LOST_HINT = "Find out why the event was not forwarded, then redrive."
+_LATE_HINT = "Look at the receipts in the event, and send the event to the target by hand."
+_LOST_HINT = "Find out why the upstream subscriber did not forward the event, then redrive the dead letter."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Joining:
         missing = self.upstream.missing(event)
         if missing and not self.upstream.is_late(head.event) and self._left_s(lane) > 0:
             # Operators see this text in the list of parked keys.
-            lane.retries.last_error = f"waits for {' and '.join(missing)}"
+            lane.retries.last_error = f"waits until {' and '.join(missing)} forwards the event"
             return self._waits(lane)
         if lane.entries and lane.entries[0] is head:
             whole = Entry(partition=head.partition, offset=head.offset, event=event, size=head.size)
@@ -77,10 +77,12 @@ class Joining:
             return SETTLE
         missing = " and ".join(absent)
         if self.upstream.is_late(event):
-            reason = f"it came by a redrive, but the halves from {missing} were settled without it"
+            reason = (
+                f"the event was redriven after the halves from {missing} had been settled without this half"
+            )
             failure = Reject(reason=reason, hint=_LATE_HINT, sent=False)
         else:
-            reason = f"{missing} has not forwarded it within {self.limit_s:g} s"
+            reason = f"{missing} has not forwarded the event within {self.limit_s:g} s"
             failure = Reject(reason=reason, hint=_LOST_HINT, sent=False)
         return SetHeadAside(failure=failure, reason="incomplete")
 

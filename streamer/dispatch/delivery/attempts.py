@@ -42,7 +42,7 @@ _log = structlog.get_logger()
 
 _STOPPED_S = 60.0
 _NOTHING_MORE: JsonObject = {}
-_HINT = "Look at the error and the target's answer, fix the cause, then redrive."
+_HINT = "Read the error and the target's answer, fix the cause, then redrive the dead letter."
 
 
 class DispatchObserver(Protocol):
@@ -293,7 +293,10 @@ class Attempts:
 def _broken(error: BrokenRoute) -> Reject:
     return Reject(
         reason=masked(str(error)),
-        hint="Fix the subscriber's when, body, content or text, then redrive.",
+        hint=(
+            "Fix `when`, `body`, `content` or `text` in the subscriber's configuration, then redrive the "
+            "dead letter."
+        ),
         sent=False,
         failure=FailureClass.BROKEN_ROUTE,
     )
@@ -303,7 +306,10 @@ def _refused(error: RecordsRefused) -> Reject:
     what = f"the field {error.field}" if error.field else "the record"
     return Reject(
         reason=masked(f"{what} can't be looked up: {error}"),
-        hint="Correct `enrich` of the subscriber, or let the Salesforce user read the record; then redrive.",
+        hint=(
+            "Correct `enrich` in the subscriber's configuration, or let the user of org.auth read "
+            "the record. Then redrive the dead letter."
+        ),
         sent=False,
         failure=FailureClass.LOOKUP,
     )

@@ -80,7 +80,7 @@ class Lookup:
         record_id = record_id_of(value) if self.service is None else service_id_of(value)
         if record_id is None:
             shown = str(value)[:_LONGEST_SHOWN]
-            raise BrokenRoute(f"enrich.{self.name}.id gives {shown}, which is not an id of a record")
+            raise BrokenRoute(f"enrich.{self.name}.id results in {shown}, which is not a record id")
         return self.sobject or "", record_id
 
 
@@ -148,7 +148,7 @@ class Enrichment:
                     for wanted in chain((first,), unknown):
                         await self._read(wanted, naming, ahead)
             except TimeoutError:
-                what = f"the look-ups were not answered within {self.timeout_s:g} s"
+                what = f"the look-ups got no answer within {self.timeout_s:g} s"
                 raise RetryLater(what) from None
         return {**naming.found, LOOKUPS: naming.states}
 

@@ -23,7 +23,7 @@ def named(error: BaseException) -> str:
     try:
         said = f"{name}: {error}"
     except BaseException:  # noqa: BLE001 - a foreign __str__ can raise anything
-        said = f"{name}, whose text can't be read"
+        said = f"{name} (the error's text can't be read)"
     return masked(said)
 
 
@@ -65,9 +65,9 @@ def _shown(value: object) -> str:
     try:
         return str.__str__(repr(value))
     except RecursionError:
-        return "It is nested too deeply to be kept."
+        return "The value is nested too deeply to be shown."
     except BaseException:  # noqa: BLE001 - a foreign __repr__ can raise anything
-        return f"A {type(value).__name__} that can't be shown."
+        return f"The value, a {type(value).__name__}, can't be shown."
 
 
 def mapping_of(answer: object) -> Mapping[str, Any]:

@@ -146,7 +146,7 @@ def outcomes_of(returned: object, number: int) -> Sequence[Outcome]:
     if len(found) == number:
         return [outcome_of(each) for each in found]
     count = f"{len(found)} outcomes" if len(found) < number else "too many outcomes"
-    what = f"the plugin returned {count} for {number} deliveries, as {type(returned).__name__}"
+    what = f"the plugin returned {count} for {number} deliveries, in a {type(returned).__name__}"
     return [Retry(reason=bounded(what), failure=FailureClass.PLUGIN_ERROR)] * number
 
 
@@ -163,8 +163,8 @@ def _failure(kind: type[Any], returned: object) -> Outcome:
     if kind is Retry and asked is None:
         return Retry(reason=reason, answer=answer, failure=failure)
     if (after_s := _seconds(asked)) is None:
-        what = f"a {kind.__name__} whose after_s is not a number ({type(asked).__name__})"
-        reason = bounded(f"the plugin returned {what}, which is not an outcome")
+        what = f"a {kind.__name__} whose after_s is a {type(asked).__name__} and not a number"
+        reason = bounded(f"the plugin returned {what}")
         return Retry(reason=reason, answer=answer, failure=FailureClass.PLUGIN_ERROR)
     if kind is Retry:
         return Retry(reason=reason, after_s=after_s, answer=answer, failure=failure)
@@ -182,7 +182,7 @@ def _field(returned: object, name: str) -> object:
     try:
         return getattr(returned, name)
     except BaseException:  # noqa: BLE001 - a subclass can define the field as a property
-        return f"its {name} can't be read"
+        return f"the outcome's {name} can't be read"
 
 
 def _was_sent(returned: object) -> bool:
@@ -288,7 +288,9 @@ class PluginCalls:
             async with self.clock.timeout(self.timeout_s):
                 return await call(given)
         except TimeoutError:
-            return Retry(reason=f"no answer within {self.timeout_s:g} s", failure=FailureClass.TIMEOUT)
+            return Retry(
+                reason=f"the plugin did not return within {self.timeout_s:g} s", failure=FailureClass.TIMEOUT
+            )
         except asyncio.CancelledError:
             if self.ending.is_set():
                 raise

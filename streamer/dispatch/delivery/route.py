@@ -23,7 +23,7 @@ from streamer.expressions.templates import compile_content, compile_template, se
 EVENT_NAMES = ("data", "id", "source", "subject", "time", "type")
 """Names at the top level of every event's document."""
 
-EXCLUDED = "the condition in when is false"
+EXCLUDED = "the condition `when` is not true for this event"
 """Reason for skipping an event that a subscriber's `when` does not select."""
 
 _NOTHING: JsonObject = {}

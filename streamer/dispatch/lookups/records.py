@@ -217,7 +217,9 @@ class RecordLookups:
             batch.answer = error
         except Exception as error:  # noqa: BLE001 - an unexpected answer causes only a retry of its look-ups
             _log.exception("lookups.failed", sobject=batch.sobject)
-            self._failed(batch, RetryLater(f"the answer could not be used: {type(error).__name__}"))
+            self._failed(
+                batch, RetryLater(f"the answer to the look-up can't be used: {type(error).__name__}")
+            )
         finally:
             self._leave(batch)
             self._observer.held(entries=len(self._cache), size=self._cache.size, waits=self._allowance.waits)

@@ -76,7 +76,7 @@ class _Named:
         hint = f"did you mean {close[0]}? " if close else ""
         known = ", ".join(sorted(self._values)) or "none"
         raise UnfitArgument(
-            f"must be a {self._what} of {self._setting}, found {shown(name)}; {hint}known: {known}"
+            f"must name a {self._what} from {self._setting}, found {shown(name)}; {hint}known names: {known}"
         )
 
     def looked_up(self, name: str, key: str, default: Any = _MISSING) -> Any:
@@ -84,7 +84,8 @@ class _Named:
         found = self._values[name].get(key, default)
         if found is _MISSING:
             raise UnfitArgument(
-                f"the table {name} has no {shown(key)}: add it, or give a default as the third argument"
+                f"the table {name} has no key {shown(key)}: add the key, or pass a default as the "
+                "third argument"
             )
         return found
 

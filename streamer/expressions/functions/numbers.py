@@ -67,7 +67,9 @@ def a_decimal(value: Any) -> Decimal:
         # Python also raises ValueError when a very large int must be converted to text.
         pass
     found = shown(value) if isinstance(value, str) else kind_of(value)
-    raise UnfitArgument(f"must be a number of at most {_DIGITS} digits, also as a text, found {found}")
+    raise UnfitArgument(
+        f"must be a number of at most {_DIGITS} digits, or a text with such a number, found {found}"
+    )
 
 
 def number(value: Decimal) -> int | float | Decimal:
@@ -143,7 +145,7 @@ def _decimals(value: Any) -> list[Decimal]:
 
 def _plain_number(value: Any) -> Decimal:
     if isinstance(value, str):
-        raise UnfitArgument("must be an array of numbers, found a text in it")
+        raise UnfitArgument("must be an array of numbers, found an array that contains a text")
     return a_decimal(value)
 
 

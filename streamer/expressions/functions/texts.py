@@ -56,7 +56,7 @@ def _template(value: Any) -> list[str]:
         elif part in {"{{", "}}"}:
             pieces[-1] += part[0]
         elif "{" in part or "}" in part:
-            raise UnfitArgument("must have {} for each value, and {{ and }} for literal braces")
+            raise UnfitArgument("must contain {} for each value, and must double literal braces: {{ and }}")
         else:
             pieces[-1] += part
     return pieces

@@ -116,7 +116,7 @@ def _parse_time(text: str, format_: str, zone: tzinfo = UTC) -> str:
     except ValueError:
         raise UnfitArgument(f"{shown(text)} does not have the format {shown(format_)}") from None
     except Exception:  # noqa: BLE001 - strptime compiles a format into a regular expression, which can fail in any way
-        raise UnfitArgument(f"{shown(format_)} is not a format that can be parsed") from None
+        raise UnfitArgument(f"{shown(format_)} is not a valid format for parsing") from None
     return _text_of(parsed if parsed.tzinfo else parsed.replace(tzinfo=zone))
 
 
@@ -153,7 +153,7 @@ def _date_after(day: date, amount: Decimal, unit: str) -> date:
         return _months_after(day, _whole_months(amount, unit))
     days = amount * _SECONDS[unit] / _SECONDS["days"]
     if days % 1:
-        raise UnfitArgument("to a date, whole days can be added")
+        raise UnfitArgument("only whole days can be added to a date")
     return day + timedelta(days=int(days))
 
 
@@ -169,7 +169,7 @@ def _moment_after(moment: datetime, amount: Decimal, unit: str, zone: tzinfo | N
 
 def _whole_months(amount: Decimal, unit: str) -> int:
     if amount % 1:
-        raise UnfitArgument(f"whole {unit} can be added")
+        raise UnfitArgument(f"only whole {unit} can be added")
     return int(amount) * _MONTHS[unit]
 
 

@@ -86,8 +86,8 @@ class MissingField(jinja2.StrictUndefined):
         name = self._undefined_name
         shown = name if isinstance(name, str) else repr(name)[:_LONGEST_NAME]
         return (
-            f"the event does not carry {shown}, and strict is true: write {{% if … is defined %}} around it, "
-            "give it a value by | default('…'), or set strict: false"
+            f"the event does not have {shown}, and strict is true: put {{% if … is defined %}} around "
+            "the expression, add | default('…') to the expression, or set strict: false"
         )
 
 

@@ -45,7 +45,7 @@ def _power(_budget: Budget, base: Any, exponent: Any) -> None:
     """Raise `LimitExceeded` if `base ** exponent` is too large."""
     is_number = isinstance(exponent, int | float | Decimal)
     if is_number and not abs(exponent) <= _LARGEST_EXPONENT:
-        raise LimitExceeded(f"an exponent is at most {_LARGEST_EXPONENT:,}")
+        raise LimitExceeded(f"an exponent must be at most {_LARGEST_EXPONENT:,}")
     if isinstance(base, int) and isinstance(exponent, int):
         fitting_number(base.bit_length() * abs(exponent))
 
@@ -65,7 +65,7 @@ def check_formatting(budget: Budget, template: Any, values: Any) -> None:
     codes = [match.groups() for match in _CODE.finditer(template)]
     widths = [each for code in codes for each in code if each]
     if "*" in widths:
-        raise LimitExceeded("a width in a format is a number, not *")
+        raise LimitExceeded("a width in a format must be a number, not *")
     for width in widths:
         check_width_of_format(width)
     single = values
@@ -136,13 +136,13 @@ def _urlize(budget: Budget, value: Any, *options: Any, **named: Any) -> None:
 
 def _tojson(budget: Budget, value: Any, indent: Any = None) -> None:
     if indent is not None and not (isinstance(indent, int) and 0 <= indent <= _DEEPEST_INDENT):
-        raise LimitExceeded(f"an indent is a number from 0 to {_DEEPEST_INDENT}")
+        raise LimitExceeded(f"an indent must be a number from 0 to {_DEEPEST_INDENT}")
     budget.extent(value)
 
 
 def _round(_budget: Budget, _value: Any, precision: Any = 0, method: Any = None) -> None:  # noqa: ARG001 - as the filter has it
     if isinstance(precision, int) and abs(precision) > _MOST_PLACES:
-        raise LimitExceeded(f"a number is rounded to at most {_MOST_PLACES:,} places")
+        raise LimitExceeded(f"a number can be rounded to at most {_MOST_PLACES:,} decimal places")
 
 
 def _batch(_budget: Budget, _value: Any, linecount: Any, fill_with: Any = None) -> None:  # noqa: ARG001 - as the filter has it
@@ -155,7 +155,7 @@ def _slice(_budget: Budget, _value: Any, slices: Any, fill_with: Any = None) -> 
 
 def _sum(_budget: Budget, _value: Any, attribute: Any = None, start: Any = 0) -> None:  # noqa: ARG001 - as the filter has it
     if isinstance(start, list | tuple):
-        raise LimitExceeded("sum adds numbers, not lists")
+        raise LimitExceeded("sum can add only numbers, not lists")
 
 
 def _written(budget: Budget, value: Any, *_arguments: Any, **_named: Any) -> None:
@@ -218,4 +218,4 @@ def fitting_number(bits: int) -> None:
 def fitting_width(width: Any) -> None:
     """Raise `LimitExceeded` if `width` is a number and too large for a width."""
     if isinstance(width, int | float | Decimal) and not -WIDEST <= width <= WIDEST:
-        raise LimitExceeded(f"a width is at most {WIDEST:,}")
+        raise LimitExceeded(f"a width must be at most {WIDEST:,}")

@@ -80,7 +80,7 @@ def mistaken_calls(source: str, functions: Functions) -> Iterator[tuple[str, int
 def sentence_of(error: jinja2.TemplateSyntaxError) -> str:
     """Return a sentence about a template that can't be compiled."""
     is_bound = isinstance(error.__cause__, LimitExceeded)
-    return "exceeds a limit for every event" if is_bound else "is not a Jinja2 template"
+    return "exceeds a limit of templates for every event" if is_bound else "is not a Jinja2 template"
 
 
 def check_constants(environment: TemplateSandbox, template: nodes.Template) -> None:

@@ -79,7 +79,7 @@ def compile_content(
     def render(document: JsonObject) -> str:
         content = rendered(document)
         if len(content) > _CONTENT_LIMIT:
-            raise ValueError(f"it has more than {_CONTENT_LIMIT:,} characters")
+            raise ValueError(f"the content has more than {_CONTENT_LIMIT:,} characters")
         return content
 
     return render
@@ -190,7 +190,9 @@ def _single(value: Any) -> Any:
     if isinstance(value, float | Decimal):
         return f"{Decimal(str(value)):f}"
     if isinstance(value, dict | list):
-        raise TypeError("an object or a list is not a text: name a part of it, loop over it, or use tojson")
+        raise TypeError(
+            "the value is an object or a list, not a text: name a member, use a loop, or use tojson"
+        )
     return value
 
 
@@ -204,11 +206,11 @@ def _in_markup(value: Any) -> Any:
 
 def _money(amount: Any) -> str:
     if not isinstance(amount, str | int | float | Decimal) or isinstance(amount, bool):
-        raise TypeError(f"money takes a number, also as a text, not {kind_of(amount)}")
+        raise TypeError(f"money takes a number, or a text with a number, not {kind_of(amount)}")
     try:
         exact = amount if isinstance(amount, Decimal) else Decimal(str(amount))
     except DecimalException:
-        raise ValueError("money takes a number, also as a text") from None
+        raise ValueError("money takes a number, or a text with a number") from None
     if not exact.is_finite() or abs(exact.adjusted()) > _MOST_MONEY:
         raise ValueError(f"money takes a number of at most {_MOST_MONEY} digits")
     # Half a cent is rounded up, as people expect. A conversion to float would lose digits.

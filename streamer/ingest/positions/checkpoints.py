@@ -217,7 +217,8 @@ class OrderedPositions:
         if self._current is not None:
             self._current = None
             raise RetryLater(
-                "the order for another position was withdrawn: reading continues at the old position"
+                "an operator's order to set the position was withdrawn, so reading continues at the old "
+                "position"
             )
         waiting = [each for name, each in self._orders.items() if name not in self._known]
         found = await self.log.holes([each.id for each in waiting])
@@ -272,7 +273,7 @@ def source_position(channel: Channel, start: ChannelStart) -> Checkpoint | Start
 def tell_position(channel: Channel, checkpoint: Checkpoint | None, start: ChannelStart, now: float) -> None:
     """Log where reading of `channel` resumes, and the age of this position at `now` if its time is known."""
     if checkpoint is None:
-        reason = "there is no checkpoint"
+        reason = "the log has no checkpoint of the channel"
         _log.info("channel.positioned", channel=str(channel), at=str(start), reason=reason)
         return
     known = verified_at(checkpoint)

@@ -61,7 +61,7 @@ def refused_hole(
         id=_refused_id(channel, checkpoint),
         channel=channel,
         cause=HoleCause.REPLAY_ID_REFUSED,
-        detail=f"Salesforce refused the replay id; reading continues at {resumes_at}",
+        detail=f"Salesforce refused the replay id; reading continues at the {resumes_at} event",
         recorded_at=now,
         state=Repair.FULL if is_earliest and is_retained and is_aged else Repair.NONE,
         after=checkpoint.replay_id if checkpoint else None,
@@ -77,7 +77,7 @@ def without_place(hole: ContinuityRecord) -> ContinuityRecord:
     return replace(
         hole,
         state=Repair.NONE,
-        detail=f"{hole.detail}; Salesforce no longer retains the last event in the log",
+        detail=f"{hole.detail}; Salesforce no longer retains the last event that is in the log",
     )
 
 
@@ -92,7 +92,10 @@ def lost_place(channel: Channel, checkpoint: Checkpoint, now: float) -> Continui
         id=_bounded(f"place:{channel}:{last}:{checkpoint.verified_at:.3f}"),
         channel=channel,
         cause=HoleCause.PLACE_LOST,
-        detail="Salesforce no longer retains the last event in the log; reading continues at the earliest",
+        detail=(
+            "Salesforce no longer retains the last event that is in the log; reading continues at "
+            "the earliest retained event"
+        ),
         recorded_at=now,
         state=Repair.NONE,
         after=checkpoint.open_replay_id,
@@ -124,7 +127,10 @@ def hole_before(channel: Channel, since: float, now: float) -> ContinuityRecord 
         id=_bounded(f"start:{channel}:{now:.3f}"),
         channel=channel,
         cause=HoleCause.BEFORE_RETENTION,
-        detail="The channel starts before the retention; reading begins at the earliest event",
+        detail=(
+            "The channel's start is older than Salesforce's retention; reading begins at the "
+            "earliest retained event"
+        ),
         recorded_at=now,
         state=Repair.NONE,
         verified_at=since,
@@ -143,8 +149,8 @@ def unmarked_hole(channel: Channel, since: float, until: float, now: float) -> C
         id=_bounded(f"place:{channel}::{since:.3f}"),
         channel=channel,
         cause=HoleCause.PLACE_LOST,
-        detail="No event marks the position, and the position is older than the retention; reading "
-        "continues at the earliest event",
+        detail="The log holds no event at the position, and the position is older than Salesforce's "
+        "retention; reading continues at the earliest retained event",
         recorded_at=now,
         state=Repair.NONE,
         verified_at=since,
@@ -156,7 +162,7 @@ def forgotten_too(hole: ContinuityRecord, until: float, now: float) -> Continuit
     """Return a position's record, extended by the events that Salesforce dropped before `until`."""
     detail = hole.detail
     if hole.state is Repair.FULL:
-        detail = f"{detail}; Salesforce has dropped events after that position"
+        detail = f"{detail}; Salesforce no longer retains all events after that position"
     later = max(until, hole.until or until)
     return replace(hole, state=Repair.NONE, detail=detail[:_LONGEST_DETAIL], until=later, recorded_at=now)
 
@@ -167,7 +173,7 @@ def first_snapshot(channel: Channel, now: float) -> ContinuityRecord:
         id=_bounded(f"start:{channel}:{now:.3f}"),
         channel=channel,
         cause=HoleCause.SNAPSHOT,
-        detail="The channel starts with the records of its entities",
+        detail="The channel starts with a snapshot of the records of its entities",
         recorded_at=now,
         state=Repair.NONE,
     )

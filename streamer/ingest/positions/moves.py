@@ -69,7 +69,11 @@ def move_of(
             # Only a last event that is known by its event id shows on which side of it the replay id is.
             state = Repair.FULL if is_known or verified is None else Repair.NONE
             where = f"after the replay id {replay_id_to_text(named)}"
-            unknown = "" if state is Repair.FULL else "; the log can't tell whether that id is further on"
+            unknown = (
+                ""
+                if state is Repair.FULL
+                else "; Streamer can't tell whether that id is before or after the last event in the log"
+            )
             return Move(
                 after=sought or Checkpoint(channel=channel, replay_id=named, verified_at=0.0),
                 state=state,
@@ -88,12 +92,12 @@ def position_record(
     move: Move, order: PositionOrder, channel: Channel, checkpoint: Checkpoint | None, now: float
 ) -> ContinuityRecord:
     """Return the record of an order that is executed at `now`, in epoch seconds."""
-    again = ", and events that the log already holds are repeated" if order.repeat else ""
+    again = ", and Streamer writes events again that the log already holds" if order.repeat else ""
     return ContinuityRecord(
         id=order.id,
         channel=channel,
         cause=HoleCause.POSITION_SET,
-        detail=f"{order.by} has set the position: reading continues {move.detail}{again}"[:_LONGEST_DETAIL],
+        detail=f"{order.by} set the position: reading continues {move.detail}{again}"[:_LONGEST_DETAIL],
         recorded_at=now,
         state=move.state,
         after=checkpoint.replay_id if checkpoint else None,
@@ -138,8 +142,7 @@ def refused_move(
 def skipped_to_id(record: ContinuityRecord) -> ContinuityRecord:
     """Return the record of an order whose replay id proved to be after the log's last event."""
     detail = (
-        f"{record.detail}; that id is further on than the last event in the log, so the events between "
-        "are skipped"
+        f"{record.detail}; that id is after the last event in the log, so the events in between are skipped"
     )
     return replace(record, state=Repair.NONE, detail=detail[:_LONGEST_DETAIL])
 
@@ -153,8 +156,8 @@ def unchanged_record(record: ContinuityRecord, order: PositionOrder, said: str) 
     """Return the record of an `order` whose replay id Salesforce refused; the position is unchanged."""
     named = optional_replay_text(order.replay_id)
     detail = (
-        f"{order.by} has ordered to read after the replay id {named}, and Salesforce refused it: the "
-        f"position stays as it was. {said}"
+        f"{order.by} ordered to read after the replay id {named}, but Salesforce refused that id, so "
+        f"the position is unchanged. {said}"
     )
     return replace(
         record,

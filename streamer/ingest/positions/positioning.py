@@ -284,8 +284,8 @@ def _with_way_out(refused: ReplayIdRefused) -> ReplayIdRefused:
     command = f"streamer checkpoint set {shlex.quote(refused.path)}"
     said = str(refused).rstrip(".")
     return ReplayIdRefused(
-        f"{said}. on_refused_replay_id is fail, so an operator decides: `{command} --earliest` reads all "
-        f"events that Salesforce still retains, and `{command} --latest` only new events; or set "
-        "on_refused_replay_id to repair, earliest or latest",
+        f"{said}. The channel stops, because on_refused_replay_id is set to fail. Run `{command} "
+        f"--earliest` to read all events that Salesforce still retains, or `{command} --latest` to "
+        "read only new events; or set on_refused_replay_id to repair, earliest or latest",
         path=refused.path,
     )

@@ -127,11 +127,13 @@ class ChannelProtection:
             return letter.raw
         key = self.protection.settings.key
         if key is None:
-            raise UnreadableEvent("its bytes are encrypted, and there is no protection.key")
+            raise UnreadableEvent("the bytes of the dead letter are encrypted: set protection.key")
         try:
             return unsealed(letter.raw, key.get_secret_value())
         except WrongKey:
-            raise UnreadableEvent("its bytes are encrypted with another protection.key") from None
+            raise UnreadableEvent(
+                "the bytes of the dead letter are encrypted with another key: set protection.key to that key"
+            ) from None
 
     def _digest_without_key(self, piece: Unreadable) -> str:
         """Return a digest of `piece` that reveals only its size.
@@ -317,7 +319,7 @@ class BatchReader:
                     if not self._is_left:
                         # A part of the source was cancelled: report it, or the caller would wait for ever.
                         self._error = SalesforceUnavailable(
-                            "reading was cancelled from within: it begins again"
+                            "a part of the transport was cancelled, so reading begins again"
                         )
                         self._come()
                     raise

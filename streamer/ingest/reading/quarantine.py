@@ -29,21 +29,22 @@ class SecretBytes:
 
     def error(self, piece: Unreadable) -> str:
         """Return the error of `piece` without any text from the bytes of `piece`."""
-        summary, size = piece.summary or "It can't be decoded", len(piece.raw)
+        summary, size = piece.summary or "The message can't be decoded", len(piece.raw)
         what = "are encrypted" if self.kept else "are withheld"
-        return f"{summary}; its {size} bytes can hold protected fields and {what}"
+        return f"{summary}; the {size} bytes of the message can hold protected fields and {what}"
 
     def hint(self, channel: Channel) -> str:
         """Return advice for an operator about a message of `channel`."""
         if self.kept:
             return (
-                "The raw bytes are encrypted with protection.key: docs/protection.md says how to read them."
+                "The raw bytes are encrypted with protection.key; docs/protection.md says how to "
+                "read such bytes."
             )
         hours = channel.retention_s / 3600
         return (
-            "Because of protect, the log has no part of the message. Salesforce retains it for "
-            f"{hours:.0f} hours. With protection.unreadable: encrypt, the next such message is kept and "
-            "encrypted."
+            "Because `protect` is set, the log holds no part of the message. Salesforce retains the "
+            f"message for {hours:.0f} hours. Set protection.unreadable: encrypt to keep further "
+            "messages that can't be read, in encrypted form."
         )
 
 
@@ -70,8 +71,8 @@ class Quarantine:
         if secret is None:
             digest = hashlib.sha256(piece.raw).hexdigest()
             hint = (
-                "Look at the raw bytes; if their form is new, update Streamer, then "
-                f"`streamer deadletters redrive --channel {quote(channel.path)}`."
+                "Look at the raw bytes. If this version of Streamer does not know the format, update "
+                f"Streamer, then run `streamer deadletters redrive --channel {quote(channel.path)}`."
             )
         else:
             digest, hint = secret.digest, secret.hint(channel)
@@ -113,8 +114,9 @@ class Quarantine:
         self._unreadable += unreadable
         if self._unreadable * 2 > self._read >= _ENOUGH:
             raise MostlyUnreadable(
-                f"{self._unreadable} of the last {self._read} messages could not be read: the channel sends "
-                "a form that this version does not know. No message was skipped: update, then restart."
+                f"{self._unreadable} of the last {self._read} messages could not be read, so the "
+                "channel probably sends a format that this version of Streamer does not know. No "
+                "message was skipped. Update Streamer, then restart."
             )
 
     def refused(self, refused: EventsRefused) -> list[DeadLetter]:
@@ -138,7 +140,7 @@ class Quarantine:
             channel=event.channel,
             reason="refused_by_log",
             error=str(refused),
-            hint="Raise the size limit of the topic (max.message.bytes) and of the broker, then "
+            hint="Raise the size limit of the topic (max.message.bytes) and of the broker, then run "
             f"`streamer deadletters redrive --channel {quote(event.channel)}`.",
             failed_at=now,
             first_failed_at=now,

@@ -118,7 +118,7 @@ class Rereading:
                 # let a late request end by itself.
                 answer = await asyncio.shield(reading)
         except TimeoutError:
-            self._failed(_ALL, entity, f"there was no answer in {limit_s:.0f} s")
+            self._failed(_ALL, entity, f"the org did not answer in {limit_s:.0f} s")
         except RetryLater as error:
             self._failed(_ALL, entity, str(error), at_least_s=error.after_s or 0.0)
         except Stop as error:

@@ -159,7 +159,7 @@ class KafkaLog:
         partition ends. This takes at most as long as an append can last.
         """
         if self._membership is not None:
-            raise LogMisconfigured("the channels are shared already: follow their ownership once")
+            raise LogMisconfigured("owned() was called twice: call owned() only once")
         placed = {channel: self._checkpoints.partition_of(channel) for channel in channels}
         grace_s = self._clients.settings.append_deadline_s
         self._has_left = False

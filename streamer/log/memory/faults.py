@@ -25,7 +25,7 @@ class MemoryFaults:
     def check_up(self) -> None:
         """Raise `LogUnavailable` while the log is down."""
         if self.down:
-            raise LogUnavailable("the log is down, because the test has set it down")
+            raise LogUnavailable("the log is down, because the test has set down = True")
 
     def check_answered(self) -> None:
         """Raise `LogUnavailable` once if the log is to fail after a commit."""

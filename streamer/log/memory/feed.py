@@ -102,7 +102,7 @@ class MemoryFeed:
             if self._assignments.get(partition) == settlement.assignment
         }
         if len(valid) < len(settlement.progress) and not settlement.is_plain:
-            raise Fenced(f"{self.subscriber} settled partitions that were revoked")
+            raise Fenced(f"the subscriber {self.subscriber} settled events of partitions that were revoked")
         return self._log.settle(self.subscriber, replace(settlement, progress=valid))
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:

@@ -76,14 +76,14 @@ def _state(fields: JsonObject) -> Repair:
 
 def _text(value: Any) -> str:
     if type(value) is not str:
-        raise ValueError("a text has another type")
+        raise ValueError("a value that must be a text has another type")
     return value
 
 
 def _time(value: Any) -> float:
     # Times above this limit can't be shown as a date.
     if not 0 <= value < _YEAR_10000:
-        raise ValueError("a time is outside of 1970 to 9999")
+        raise ValueError("a time is outside of the years 1970 to 9999")
     return float(value)
 
 

@@ -194,7 +194,7 @@ def _snapshot_order(fields: JsonObject) -> SnapshotOrder:
     )
     texts = (order.id, order.channel, order.entity, order.where, order.by, *order.fields)
     if not all(type(each) is str for each in texts):
-        raise ValueError("a text has another type")
+        raise ValueError("a value that must be a text has another type")
     return order
 
 
@@ -211,7 +211,7 @@ def _position_order(fields: JsonObject) -> PositionOrder:
         ended_at=optional_float(fields.get("ended_at")),
     )
     if not all(type(each) is str for each in (order.id, order.channel, order.by)):
-        raise ValueError("a text has another type")
+        raise ValueError("a value that must be a text has another type")
     return order
 
 

@@ -69,7 +69,8 @@ def decode_letter_head(raw: bytes | str) -> LetterHead:
 def _cut(letter: DeadLetter, content: bytes) -> DeadLetter:
     """Return `letter` with only the beginning of `content`, which is its encoded event or its raw bytes."""
     told = (
-        f"Only the first {_KEPT // 1024} KiB of its {len(content)} bytes are kept, so it can't be redriven."
+        f"The dead letter holds only the first {_KEPT // 1024} KiB of {len(content)} bytes, so it "
+        "can't be redriven."
     )
     return replace(
         letter,

@@ -50,8 +50,8 @@ def decode(
         fields = exact_value(raw)
         if fields["v"] > version:
             raise LogMisconfigured(
-                f"the log holds {what} of version {fields['v']}, and this Streamer reads up to {version}: "
-                "run the newer Streamer that wrote it"
+                f"the log holds {what} of version {fields['v']}, but this version of Streamer reads "
+                f"only up to {version}: run the newer version of Streamer that wrote the record"
             )
         return make(fields)
     except (LookupError, TypeError, ValueError, AttributeError, binascii.Error) as exc:

@@ -165,7 +165,7 @@ class Collector:
 LONGEST_CURSOR = 6_000
 """Most characters of a cursor; a longer cursor would not fit into the URL of a request."""
 _MOST_CURSOR_BYTES = 1024 * 1024
-_FOREIGN_CURSOR = "the cursor belongs to a search with other options: begin without a cursor"
+_FOREIGN_CURSOR = "the cursor belongs to a search with other options: search again without a cursor"
 
 
 def encode_cursor(left: Mapping[Partition, Span], *, oldest_first: bool) -> str:
@@ -199,7 +199,7 @@ def _inflated(packed: bytes) -> bytes:
     inflate = zlib.decompressobj()
     body = inflate.decompress(packed, _MOST_CURSOR_BYTES)
     if not inflate.eof:
-        raise ValueError("the cursor is cut off, or too large")
+        raise ValueError("the cursor is incomplete or too large")
     return body
 
 

@@ -194,7 +194,10 @@ class SqliteFeed:
         """
         if self._closed or settlement.assignment != _ASSIGNMENT:
             if not settlement.is_plain:
-                raise Fenced(f"{self.subscription.subscriber} settled partitions that it no longer holds")
+                raise Fenced(
+                    f"the subscriber {self.subscription.subscriber} settled events of partitions that "
+                    "it no longer owns"
+                )
             return Recorded()
         await self._settler.settle(settlement)
         return Recorded(partitions=frozenset(settlement.progress))

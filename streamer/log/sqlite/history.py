@@ -70,8 +70,8 @@ class SqliteHistory:
         path = settings.path
         if not path.is_file():
             raise LogMisconfigured(
-                f"{path.absolute()} is not a file: run this command on the machine, in the container, and in "
-                "the folder of the daemon, or correct log.sqlite.path"
+                f"there is no file {path.absolute()}: run this command where the daemon runs (the "
+                "same machine, container and folder), or correct log.sqlite.path"
             )
         async with Worker.sharing(path, pulses=Pulses(clock)) as reader:
             yield cls(reader, clock)

@@ -79,7 +79,9 @@ class SqliteAppend:
                 self._rows.append(row)
                 self.size += row[2]
         if refused:
-            raise EventsRefused(f"{len(refused)} events have data that JSON can't hold", events=refused)
+            raise EventsRefused(
+                f"{len(refused)} events have data that can't be written as JSON", events=refused
+            )
 
     async def commit(
         self,
@@ -223,7 +225,9 @@ class SqliteLog:
         """Open a subscriber's feed; raises `LogMisconfigured` if the subscriber has an open feed."""
         name = subscription.subscriber
         if name in self._feeds:
-            raise LogMisconfigured(f"subscriber {name} is followed twice: name each subscriber once")
+            raise LogMisconfigured(
+                f"subscriber {name} has two feeds: configure each subscriber name only once"
+            )
         place = await self._writer.submit(lambda connection: find_place(connection, subscription))
         if place.expired:
             _log.error("subscriber.events_expired", subscriber=name, offsets=place.expired)
@@ -262,7 +266,11 @@ class SqliteLog:
                     "subscriber.parked_events_kept",
                     subscriber=name,
                     events=events,
-                    hint="parked events take room until they are delivered: configure the subscriber again",
+                    hint=(
+                        "this subscriber is no longer configured, and its parked events take space "
+                        "in the log until their delivery: configure the subscriber again to deliver "
+                        "these events"
+                    ),
                 )
         self._room.freed.set()
 

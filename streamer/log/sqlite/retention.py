@@ -80,9 +80,9 @@ class Retention:
         if not self._is_waiting:
             return ""
         return (
-            f"{self._settings.path} has reached log.sqlite.max_bytes, and all its events are unsettled, "
-            "parked or set aside: fix the subscribers that are behind, redrive or discard dead letters, or "
-            "raise the limit."
+            f"{self._settings.path} has reached log.sqlite.max_bytes, and Streamer can delete none of "
+            "the events, because they are unsettled, parked or dead letters: fix the subscribers "
+            "that are behind, redrive or discard dead letters, or raise log.sqlite.max_bytes."
         )
 
     async def wait(self) -> None:
@@ -107,7 +107,7 @@ class Retention:
             limit = int(full * _RESUME_SHARE)
             await self.freed.wait()
             if self._closed:
-                raise LogUnavailable(f"{self._settings.path} stayed full until it was closed")
+                raise LogUnavailable(f"the log {self._settings.path} was closed while it was still full")
         if limit < full:
             _log.info("log.has_room", path=str(self._settings.path), used_bytes=self._used_bytes)
 
@@ -165,7 +165,9 @@ class Retention:
                 "log.receipts_expired_early",
                 path=str(self._settings.path),
                 receipts=self._early_receipts,
-                hint="raise log.sqlite.max_bytes to keep receipts for as long as log.sqlite.retention_h says",
+                hint=(
+                    "raise log.sqlite.max_bytes, so that receipts stay for the whole log.sqlite.retention_h"
+                ),
             )
             self._early_receipts = 0
 

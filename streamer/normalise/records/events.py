@@ -100,7 +100,8 @@ def recovered_event(gap: Event, record: OrgRecord | None, *, read_at: float) -> 
     change = gap.data["change"].removeprefix(_GAP)
     if not gap.is_gap or change == gap.data["change"] or change not in _KIND:
         raise ValueError(
-            f"{gap.data['change']} is not a gap in the changes of one record: read its type's records again"
+            f"{gap.data['change']} is not a gap in the changes of one record: read all records of "
+            "the object again"
         )
     if record is None or record.is_deleted:
         change = "DELETE"

@@ -106,7 +106,7 @@ class RecordShape:
         """
         record_id = row.get(_RECORD_ID)
         if type(record_id) is not str or not _ID.fullmatch(record_id):
-            raise UnreadableEvent(f"A row of {self.entity} has no record id in the column Id")
+            raise UnreadableEvent(f"A row of the query of {self.entity} has no record id in the column Id")
         where = f"{self.entity} {record_id}"
         return OrgRecord(
             entity=self.entity,
@@ -211,4 +211,4 @@ def _read(value: FieldValue, row: Mapping[str, Any], name: str, where: str) -> A
     try:
         return value(row.get(name))
     except ValueError as error:
-        raise UnreadableEvent(f"{where}: its {name} is {error}") from None
+        raise UnreadableEvent(f"{where}: {name} is {error}") from None

@@ -87,8 +87,8 @@ def _assertion(auth: JwtAuth, *, login_url: str, now: float) -> str:
     except (ValueError, TypeError, jwt.PyJWTError):
         # The parser's message can quote the key.
         raise ConfigurationError(
-            "org.auth.key is not an RSA private key in PEM: point it at the file that begins with "
-            "-----BEGIN PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----"
+            "org.auth.key is not an RSA private key in PEM: set org.auth.key to the content of the "
+            "file that begins with -----BEGIN PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----"
         ) from None
 
 
@@ -114,8 +114,8 @@ def safe_address(url: str, *, named: str, allow_http: bool) -> str:
     scheme, host = _address_parts(url, named)
     if scheme == "http" and not (allow_http or is_loopback(host)):
         raise ConfigurationError(
-            f"{named} is http://{host}, and others in the network could read the token: "
-            "use https, or set org.allow_http if the network is trusted"
+            f"{named} is http://{host}, so others in the network could read the token: use https, or "
+            "set org.allow_http if you trust the network"
         )
     return url.rstrip("/")
 
@@ -131,8 +131,8 @@ def check_instance(instance_url: str, *, login_url: str, allowed: Collection[str
     if host in allowed or _site(host) == _site(login) or (is_loopback(host) and is_loopback(login)):
         return
     raise ConfigurationError(
-        f"{login} directs requests to {host}, which is another site: "
-        f"if {host} is right, add it to org.instance_hosts"
+        f"the login at {login} names {host}, which belongs to another site, as the address of the "
+        f"org: if {host} is right, add {host} to org.instance_hosts"
     )
 
 
@@ -225,23 +225,32 @@ _ADVICE = (
         "audience validation",
         "set org.auth.audience to https://login.salesforce.com, or to https://test.salesforce.com",
     ),
-    ("approved this consumer", "pre-authorise the app for this user by profile or permission set"),
+    ("approved this consumer", "pre-authorise the app for this user, by a profile or a permission set"),
     ("expired access/refresh token", "issue a new refresh token and set org.auth.refresh_token"),
     ("expired authorization code", "issue a new refresh token and set org.auth.refresh_token"),
-    ("no client credentials user", "set a run-as user in the app's client credentials flow"),
+    (
+        "no client credentials user",
+        "set the run-as user of the client credentials flow in the app's settings",
+    ),
     ("not supported on this domain", "set org.login_url to the org's My Domain address"),
     (
         "assertion",
         "check org.auth.client_id, org.auth.username, the app's certificate and this machine's time",
     ),
-    ("restricted", "allow this network and hour for the user, or relax the app's IP rules"),
-    ("authentication failure", "check the user name, the password and the security token appended to it"),
+    (
+        "restricted",
+        ("allow the user to log in from this network and at this hour, or relax the app's IP restrictions"),
+    ),
+    (
+        "authentication failure",
+        "check the user name, the password, and the security token at the end of the password",
+    ),
     ("inactive", "activate the user or the org"),
 )
 _ADVICE_BY_CODE = {
     "invalid_client": "check org.auth.client_id and org.auth.client_secret",
     "invalid_client_id": "check org.auth.client_id",
-    "invalid_app_access": "allow the user to use the app by profile or permission set",
+    "invalid_app_access": "allow the user to use the app, by a profile or a permission set",
     "inactive_user": "activate the user",
     "inactive_org": "activate the org",
     "unsupported_grant_type": "enable this flow in the app's OAuth settings, or choose another org.auth.flow",
@@ -256,7 +265,7 @@ def refusal(code: str, description: str, *, login_url: str) -> StreamerError:
     """
     said = f"{code}: {description}" if description else code
     if code in _TRANSIENT_CODES or any(word in description.lower() for word in _TRANSIENT_WORDS):
-        return SalesforceUnavailable(f"Salesforce can't log us in at the moment ({said})")
+        return SalesforceUnavailable(f"Salesforce can't process the login at the moment ({said})")
     return CredentialsRefused(f"{login_url} refused the login ({said}): {_advice(code, description)}")
 
 
@@ -265,4 +274,4 @@ def _advice(code: str, description: str) -> str:
     for fragment, advice in _ADVICE:
         if fragment in lowered:
             return advice
-    return _ADVICE_BY_CODE.get(code, "check org.auth against the app's settings in the org")
+    return _ADVICE_BY_CODE.get(code, "check that org.auth matches the app's settings in the org")

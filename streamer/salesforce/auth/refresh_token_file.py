@@ -89,7 +89,7 @@ class RefreshTokenFile:
                 if self.clock.monotonic() > until:
                     raise SalesforceUnavailable(
                         f"another process has held the lock of {self.path} for {_WAIT_S:.0f} s, so no "
-                        "login is possible: look for a process that hangs"
+                        "login is possible: look for a Streamer process that hangs"
                     ) from error
                 await self.clock.sleep(_LOOK_S)
             else:

@@ -166,10 +166,11 @@ class Tokens:
             answer = await self._granted(auth)
             if _text(answer, "refresh_token") not in {"", former}:
                 raise ConfigurationError(
-                    "Salesforce has replaced the refresh token, as orgs with rotation do at each login, and "
-                    "Streamer has no file for the new token: issue another token, and set "
-                    "org.auth.token_file to a file on storage that all processes share, or use flow jwt or "
-                    "client_credentials, which need no refresh token"
+                    "Salesforce replaced the refresh token at this login (the org rotates refresh "
+                    "tokens), and Streamer has no file in which to keep the new token: issue another "
+                    "refresh token, and set org.auth.token_file to a file on storage that all "
+                    "processes share; or use the flow jwt or client_credentials, which needs no "
+                    "refresh token"
                 )
             return answer
         kept = RefreshTokenFile(path=auth.token_file, configured=former, clock=self._clock)
@@ -193,8 +194,8 @@ class Tokens:
             org, user = await self._identity_of_user(access_token, instance_url)
         if self._token is not None and self._token.org != org:
             raise ConfigurationError(
-                f"{self._url} now logs in to org {org} instead of {self._token.org}: "
-                "replay ids of one org are not valid in another, so restart with a separate log"
+                f"{self._url} now logs in to org {org} instead of {self._token.org}: restart with a "
+                "separate log, because replay ids of one org are not valid in another"
             )
         return org, user
 
@@ -204,7 +205,9 @@ class Tokens:
         status, about = await self._ask("GET", url, headers=headers)
         org, user = _text(about, "organization_id"), _text(about, "user_id")
         if status != HTTPStatus.OK or not _ORG_ID.fullmatch(org):
-            raise CredentialsRefused(f"{url} did not name the org: give the app the scope 'openid' or 'id'")
+            raise CredentialsRefused(
+                f"the answer of {url} does not name the org: give the app the scope 'openid' or 'id'"
+            )
         return OrgId(org), user if _USER_ID.fullmatch(user) else ""
 
     def _proxy(self, url: str) -> Proxy | None:

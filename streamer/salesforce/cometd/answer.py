@@ -206,7 +206,7 @@ class BayeuxResponse:
             if named is not None:
                 found[named].append(piece)
             else:
-                error = f"{piece.error}; it names no channel that we read"
+                error = f"{piece.error}; the piece names no channel that Streamer reads"
                 found[paths[0]].append(replace(piece, error=error))
         return found
 
@@ -228,7 +228,7 @@ def _genuine(answer: BayeuxResponse) -> BayeuxResponse:
 
 def _check_number(found: int, most: int, what: str) -> None:
     if found > most:
-        raise Oversized(f"an answer with {found} {what}")
+        raise Oversized(f"the answer has too many parts: {found} {what}")
 
 
 def _set_aside(frame: Frame, strays: Sequence[object]) -> tuple[Unreadable, ...]:

@@ -225,7 +225,7 @@ class Feeds:
     def open(self, channel: Channel, after: Checkpoint | Start) -> ChannelFeed:
         """Add a feed. Raises `RuntimeError` if the channel already has a consumer."""
         if channel.path in self._feeds:
-            raise RuntimeError(f"{channel} already has a consumer")
+            raise RuntimeError(f"the channel {channel} already has a consumer in this process")
         feed = ChannelFeed(channel=channel, position=ReplayPosition.after(after))
         self._feeds[channel.path] = feed
         self.changed.set()

@@ -218,13 +218,16 @@ def _elements(array: bytes) -> Iterator[tuple[int, int]]:
         if depth == 0 or mark == b'"' or depth > _DEEPEST:
             break
     if depth or end < max(len(array), 1):
-        raise TornBody(f"a body of {len(array)} bytes does not end where JSON should")
+        raise TornBody(f"the body of {len(array)} bytes is incomplete JSON")
 
 
 def _piecemeal(body: bytes, *, is_part: bool) -> Frame:
     marks = sum(body.count(mark) for mark in (b"{", b"[", b",", b'"'))
     if marks > _MOST_TOKENS:
-        raise Oversized(f"a body of {len(body)} bytes with {marks} pieces, and not JSON as a whole")
+        raise Oversized(
+            f"the body of {len(body)} bytes is not valid JSON, and has too many pieces ({marks}) to "
+            "read them one by one"
+        )
     messages: list[Any] = []
     unreadable: list[Unreadable] = []
     for piece in split(body) if is_part else _pieces(body):
@@ -233,9 +236,9 @@ def _piecemeal(body: bytes, *, is_part: bool) -> Frame:
         except orjson.JSONDecodeError as exc:
             if len(unreadable) == _MOST_UNREADABLE:
                 raise Oversized(
-                    f"an answer with more than {_MOST_UNREADABLE} pieces that are not JSON"
+                    f"the answer has more than {_MOST_UNREADABLE} pieces that are not JSON"
                 ) from exc
-            told = f"not JSON: {exc}"
+            told = f"a piece of the answer is not JSON: {exc}"
             unreadable.append(
                 Unreadable(
                     raw=piece,

@@ -47,7 +47,11 @@ class SessionLost(Exception):
         """Return the error for the unsuccessful `reply`."""
         reaction = protocol.reaction(reply)
         detail = "; ".join(protocol.causes(reply))[:500] or "no cause given"
-        return cls(reaction.name.lower(), f"{reply.get('channel')} failed with {detail}", reaction=reaction)
+        return cls(
+            reaction.name.lower(),
+            f"the request to {reply.get('channel')} failed: {detail}",
+            reaction=reaction,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +192,7 @@ class BayeuxSession:
         """
         replies = answer.replies.get(channel)
         if not replies:
-            raise _without_reply(answer.status, f"an answer without {channel}")
+            raise _without_reply(answer.status, f"the answer has no reply to {channel}")
         self.advice = self.advice.updated(replies[-1])
         return replies[-1]
 
@@ -219,7 +223,7 @@ class BayeuxSession:
         except TimeoutError as exc:
             raise SessionLost(
                 "overdue",
-                f"no complete answer in {timeout_s:g} s{through(self._proxy)}",
+                f"Salesforce sent no complete answer in {timeout_s:g} s{through(self._proxy)}",
                 reaction=Reaction.TRY_AGAIN,
             ) from exc
         except ProxyFailed as exc:

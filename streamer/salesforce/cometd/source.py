@@ -215,7 +215,7 @@ class CometdSource:
                 raise SessionLost.by(reply)
             await self._clock.sleep(self._delays.usual.next_s())
         elif not again:
-            detail = f"the server advises {session.advice.reconnect}"
+            detail = f"the server's advice is reconnect={session.advice.reconnect}"
             raise SessionLost("advised", detail, reaction=Reaction.HANDSHAKE)
         else:
             self._delays.admitted()
@@ -232,7 +232,9 @@ class CometdSource:
             self._overdue += 1
             self._observer.overdue()
         if lost.reaction is Reaction.GIVE_UP:
-            raise ConfigurationError(f"Salesforce can't serve this client ({lost}): check org.api_version")
+            raise ConfigurationError(
+                f"Salesforce's CometD API does not serve Streamer ({lost}): check org.api_version"
+            )
         if lost.reaction is Reaction.RENEW_TOKEN:
             await self._tokens.refreshed(token)
         # If this process ended the session, no delay is needed.

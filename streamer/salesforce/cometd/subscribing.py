@@ -66,7 +66,9 @@ class Subscribing:
         if again:
             # Events of the earlier subscription can still arrive. They would be
             # ahead of the position of the new subscription.
-            detail = f"{', '.join(again)} must be read from another position"
+            detail = (
+                f"the session must end, because Streamer must read {', '.join(again)} from another position"
+            )
             raise SessionLost("subscribed_again", detail, reaction=Reaction.HANDSHAKE, polite=True)
         if wanted:
             await self._subscribe(session, wanted, held=held)
@@ -88,7 +90,9 @@ class Subscribing:
         self._observer.answered(answer.count, answer.size)
         if held and answer.count:
             # The held connect can return earlier or later events.
-            detail = "events arrived during a held connect, and their order is not known"
+            detail = (
+                "events arrived while a connect request was waiting, so the order of the events is not known"
+            )
             raise SessionLost("overtaken", detail, reaction=Reaction.HANDSHAKE, polite=True)
         await self._feeds.hand_over(answer, confirmed=False, org_time=session.org_time)
 
@@ -154,6 +158,9 @@ class Subscribing:
 
 def _refusal(feed: ChannelFeed, said: str) -> SubscriptionRefused:
     return SubscriptionRefused(
-        f"Salesforce refused {feed.path} ({said}): check its name and the user's permissions",
+        (
+            f"Salesforce refused the channel {feed.path} ({said}): check the channel's name and the "
+            "user's permissions"
+        ),
         path=feed.path,
     )

@@ -39,7 +39,7 @@ _PARSED_IN_THREAD_FROM = 64 * 1024
 _PARSED_AT_ONCE = 4
 # Bodies can arrive slowly and side by side, so their total size is bounded.
 _MOST_HELD_BYTES = 64 * 1024 * 1024
-_TRY_AGAIN = "Not accepted: send the envelope again."
+_TRY_AGAIN = "Streamer did not accept the envelope: send the envelope again."
 
 
 class EndpointObserver(Protocol):
@@ -148,12 +148,12 @@ class Endpoint:
                 body += chunk
                 self._held_bytes += len(chunk)
                 if len(body) > most:
-                    reason = f"larger than {most} bytes: raise outbound.max_body_bytes"
+                    reason = f"the envelope is larger than {most} bytes: raise outbound.max_body_bytes"
                     raise _Refusal(
                         EndpointOutcome.TOO_LARGE, 413, "The envelope is too large.", reason=reason
                     )
                 if self._held_bytes > _MOST_HELD_BYTES:
-                    reason = "too many bytes of other envelopes are arriving"
+                    reason = "the envelopes that are arriving have too many bytes together"
                     raise _Refusal(EndpointOutcome.UNAVAILABLE, 503, _TRY_AGAIN, reason=reason)
             yield bytes(body)
         finally:
@@ -163,7 +163,7 @@ class Endpoint:
         try:
             return await request.content.readany()
         except (web.RequestPayloadError, ConnectionError):
-            raise _Refusal(EndpointOutcome.BROKEN_OFF, 400, "The body does not match its headers.") from None
+            raise _Refusal(EndpointOutcome.BROKEN_OFF, 400, "The body does not match the headers.") from None
 
     async def _arrival(self, body: bytes, org: str, *, is_known: bool) -> Arrival:
         try:
@@ -186,14 +186,17 @@ class Endpoint:
         given = request.match_info.get("secret", "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(given, secret.encode()) or message is None:
             # An unknown name and a wrong secret get the same answer.
-            raise _Refusal(EndpointOutcome.UNKNOWN_ADDRESS, 404, "There is nothing at this address.")
+            raise _Refusal(EndpointOutcome.UNKNOWN_ADDRESS, 404, "No channel has this address.")
         tls = self.settings.tls
         if tls is not None and tls.client_subject is not None and tls.client_subject not in _names(request):
             raise _Refusal(
                 EndpointOutcome.REFUSED_CLIENT,
                 403,
                 "The client certificate belongs to another client.",
-                reason="the client's certificate does not have the name outbound.tls.client_subject",
+                reason=(
+                    "the client's certificate does not have the name that "
+                    "outbound.tls.client_subject requires"
+                ),
             )
 
     def _is_known(self, message: OutboundMessageSettings | None) -> bool:
@@ -249,7 +252,10 @@ def _check_organization(envelope: NotificationsEnvelope, org: str) -> None:
             EndpointOutcome.WRONG_ORGANIZATION,
             403,
             "The envelope comes from another organisation.",
-            reason="the envelope comes from another organisation than the org of org.auth",
+            reason=(
+                "the envelope comes from an organisation that is not the org of org.auth: check the "
+                "org's outbound message"
+            ),
         )
 
 

@@ -94,8 +94,8 @@ class RecentNotifications:
                 "outbound.ids_forgotten",
                 channel=str(self._slots[oldest].channel),
                 age_s=round(now - _time(self._slots[oldest])),
-                hint="more than 200,000 notifications in a day: if Salesforce repeats one late, it can be "
-                "in the log twice",
+                hint="the channel got more than 200,000 notifications in a day, so Streamer forgot old "
+                "ids; a notification that Salesforce repeats late can be in the log twice",
             )
         return oldest
 

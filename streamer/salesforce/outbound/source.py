@@ -80,7 +80,7 @@ class Inbox:
     async def deliver(self, arrival: Arrival) -> None:
         """Return when the log holds all notifications of `arrival`. Raises `NotTaken`."""
         if self._bytes + arrival.size > _MOST_WAITING_BYTES:
-            raise NotTaken("too many notifications wait for the log")
+            raise NotTaken("too many notifications are waiting to be written to the log")
         waiting = _Waiting(arrival=arrival, answer=asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._bytes += arrival.size
@@ -166,7 +166,9 @@ class OutboundSource:
             async with self._clock.timeout(_ANSWERED_WITHIN_S):
                 await inbox.deliver(arrival)
         except TimeoutError:
-            raise NotTaken(f"the log did not accept them within {_ANSWERED_WITHIN_S:.0f} s") from None
+            raise NotTaken(
+                f"the log did not accept the notifications within {_ANSWERED_WITHIN_S:.0f} s"
+            ) from None
 
     async def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:  # noqa: ARG002 - Salesforce knows which messages need repeating
         """Yield the arrivals for `channel` that are not in `recent`: see `streamer.ports.Source`."""
@@ -187,7 +189,7 @@ class OutboundSource:
                         )
                     group.settle()
                 finally:
-                    group.refuse("the log did not accept them")
+                    group.refuse("the log did not accept the notifications")
         finally:
             if self._inboxes.get(channel.path) is inbox:
                 del self._inboxes[channel.path]

@@ -63,5 +63,5 @@ def too_large(size: int) -> Unpublished | None:
     """Return the result for an event of `size` bytes, or `None` if Salesforce accepts that size."""
     if size <= LARGEST_EVENT:
         return None
-    reason = f"it has {size:,} bytes; Salesforce accepts 1 MB at most: send less data in it"
+    reason = f"the event has {size:,} bytes, but Salesforce accepts at most 1 MB: send less data in the event"
     return Unpublished(code="too_large", reason=reason, sent=False)

@@ -29,7 +29,7 @@ def call_failure(topic: str, ended: CallEnded) -> StreamerError:
             return unserved(ended)
         case Reaction.RENEW_TOKEN:
             return CredentialsRefused(
-                f"{said}, although the token was new: check the user's and the app's access"
+                f"{said}, although the access token was new: check the access of the user and of the app"
             )
         case Reaction.REFUSE_CHANNEL | Reaction.RETRY_CHANNEL:
             return refused_topic(topic, ended.detail)
@@ -42,8 +42,8 @@ def call_failure(topic: str, ended: CallEnded) -> StreamerError:
 def refused_topic(topic: str, detail: str) -> PublishingRefused:
     """Return the error for a topic to which we can't publish."""
     return PublishingRefused(
-        f"Salesforce accepts no {topic} from us ({detail[:_LONGEST]}): check that the org has this platform "
-        "event, and that the user can create it"
+        f"Salesforce does not let Streamer publish {topic} ({detail[:_LONGEST]}): check that the org "
+        "has this platform event, and that the user can create such events"
     )
 
 
@@ -53,5 +53,5 @@ def refused_event(code: str, message: str) -> Unpublished:
     word = re.sub(r"\W+", "_", known[0] if known else code).strip("_").lower()[:_LONGEST_CODE]
     said = " ".join(message.split())[:_LONGEST] or "no reason given"
     return Unpublished(
-        code=word or "refused", reason=f"Salesforce refused it: {said}", is_transient=known is not None
+        code=word or "refused", reason=f"Salesforce refused the event: {said}", is_transient=known is not None
     )

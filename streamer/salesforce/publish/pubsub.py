@@ -95,8 +95,8 @@ class PubSubPublisher:
             return failure
         if len(response.results) != len(request):
             return SalesforceUnavailable(
-                f"Salesforce answered {len(request)} events of {topic.path} "
-                f"with {len(response.results)} results"
+                f"Salesforce returned {len(response.results)} results for {len(request)} events of "
+                f"{topic.path}"
             )
         for (number, event), answer in zip(request, response.results, strict=True):
             results[number] = _result(event, answer)

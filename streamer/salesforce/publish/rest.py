@@ -111,7 +111,7 @@ def json_body(event: OutgoingEvent) -> bytes | Unpublished:
     try:
         body = exact_json(dict(event.fields))
     except (TypeError, ValueError) as error:
-        reason = f"its fields can't be sent as JSON: {error}"
+        reason = f"the event's fields can't be written as JSON: {error}"
         return Unpublished(code="field_refused", reason=reason, sent=False)
     return too_large(len(body)) or body
 
@@ -134,7 +134,11 @@ def _without_references(request: Sequence[_Body]) -> Sequence[Sequence[_Body]]:
 
 def _subresult(topic: str, answer: Any) -> PublishResult:
     if not isinstance(answer, dict) or not isinstance(status := answer.get("httpStatusCode"), int):
-        return Unanswered(error=SalesforceUnavailable(f"{topic}: a part of the composite call has no status"))
+        return Unanswered(
+            error=SalesforceUnavailable(
+                f"{topic}: a result in the answer to the composite call has no status"
+            )
+        )
     return _result(topic, status, answer.get("body"))
 
 
@@ -144,7 +148,9 @@ def _result(topic: str, status: int, body: Any) -> PublishResult:
     errors = body.get("errors") if isinstance(body, dict) else body
     first = errors[0] if isinstance(errors, list) and errors else None
     if not isinstance(first, dict):
-        return Unanswered(error=SalesforceUnavailable(f"{topic}: an answer with HTTP {status} has no result"))
+        return Unanswered(
+            error=SalesforceUnavailable(f"{topic}: the answer with HTTP {status} contains no result")
+        )
     code = first.get("statusCode") or first.get("errorCode") or ""
     return _refusal(topic, status, str(code), f"{code}: {first.get('message')}")
 

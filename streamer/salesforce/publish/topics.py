@@ -74,7 +74,7 @@ class TopicCache:
         path = f"/event/{name}"
         info = await self._calls.ask(GET_TOPIC, TopicRequest(topic_name=path), topic=path)
         if not info.can_publish:
-            raise refused_topic(path, "the user can't publish it")
+            raise refused_topic(path, "the user can't publish this event")
         if former is not None and former.schema_id == info.schema_id:
             encoder = former.encoder
         else:
@@ -83,10 +83,10 @@ class TopicCache:
 
     async def _encoder(self, path: str, schema_id: str) -> DatumEncoder:
         if not schema_id:
-            raise refused_topic(path, "it has no schema of its own: name a platform event, not a channel")
+            raise refused_topic(path, "this topic has no schema: name a platform event, not a channel")
         info = await self._calls.ask(GET_SCHEMA, SchemaRequest(schema_id=schema_id), topic=path)
         try:
             # Compiling a large schema takes some tenths of a second.
             return await asyncio.to_thread(DatumEncoder, schema_id, info.schema_json)
         except UnusableSchema as error:
-            raise refused_topic(path, f"its schema can't be used: {error}") from error
+            raise refused_topic(path, f"the event's schema can't be used: {error}") from error

@@ -103,7 +103,7 @@ class PubSubConnection:
                     raw = await ask(request, metadata=_metadata(token))
                 return call.response.FromString(raw)
             except TimeoutError as exc:
-                detail = f"no answer in {self._options.request_timeout_s:g} s"
+                detail = f"Salesforce did not answer in {self._options.request_timeout_s:g} s"
                 raise CallEnded("overdue", detail, reaction=Reaction.TRY_AGAIN) from exc
             except grpc.aio.AioRpcError as exc:
                 raise CallEnded.by(exc, secret=token.access_token) from exc

@@ -42,14 +42,23 @@ _TABLE: tuple[tuple[str, Reaction], ...] = (
 _CONNECTION: tuple[tuple[str, str], ...] = (
     (
         "WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG",
-        "it does not speak TLS: check that org.pubsub.endpoint begins with http://, as for a sandbox",
+        "the server does not use TLS: check that org.pubsub.endpoint begins with http://, as for a sandbox",
     ),
     (
         "CERTIFICATE_VERIFY_FAILED",
-        "its certificate has an unknown authority or another name: check org.pubsub.ca_file",
+        (
+            "the server's certificate has an unknown authority, or does not have the server's name: "
+            "check org.pubsub.ca_file"
+        ),
     ),
-    ("Connection refused", "nothing listens there (connection refused): check org.pubsub.endpoint"),
-    ("(?i)resolving|lookup failed|name not found", "its name can't be resolved: check org.pubsub.endpoint"),
+    (
+        "Connection refused",
+        "no server listens at this address (connection refused): check org.pubsub.endpoint",
+    ),
+    (
+        "(?i)resolving|lookup failed|name not found",
+        "the server's name can't be resolved: check org.pubsub.endpoint",
+    ),
 )
 
 # Salesforce does not document most statuses of its codes, so a status counts only without a known code.
@@ -90,7 +99,7 @@ class CallEnded(Exception):
         """Return the end of a call for `error`; the message is shortened and never contains `secret`."""
         code, status = _code(error).replace(secret, "***"), error.code()
         if not code and _TOO_LARGE in (error.details() or ""):
-            detail = "an answer with more bytes than the client accepts"
+            detail = "the answer has more bytes than Streamer accepts"
             return cls(TOO_LARGE, detail, reaction=Reaction.TRY_AGAIN, status=status)
         details = (error.details() or "no details").replace(secret, "***")
         if status is StatusCode.UNAVAILABLE and not code:
@@ -120,8 +129,8 @@ def _of_connection(details: str) -> str:
 def unserved(ended: CallEnded) -> ConfigurationError:
     """Return the error for a client that the Pub/Sub API refuses to serve."""
     return ConfigurationError(
-        f"The Pub/Sub API does not serve this client ({ended}): check org.pubsub.endpoint, and that the org "
-        "and the user have access to the API"
+        f"The Pub/Sub API does not serve Streamer ({ended}): check org.pubsub.endpoint, and that the "
+        "org and the user have access to the API"
     )
 
 

@@ -31,7 +31,11 @@ def authorities(ca_file: Path | None) -> bytes | None:
     except (OSError, ValueError) as exc:
         # An SSLError is also an OSError, but its message does not help an operator.
         is_missing = not isinstance(exc, ssl.SSLError) and isinstance(exc, OSError)
-        reason = exc.strerror if isinstance(exc, OSError) and is_missing else "no certificates in PEM"
+        reason = (
+            exc.strerror
+            if isinstance(exc, OSError) and is_missing
+            else "the file contains no certificates in PEM"
+        )
         raise ConfigurationError(f"org.pubsub.ca_file: {ca_file} can't be used: {reason}") from exc
     return pem
 
@@ -79,9 +83,9 @@ class PubSubOptions:
         """
         if org.pubsub.endpoint == PubSubSettings().endpoint and _is_local(org.login_url):
             raise ConfigurationError(
-                f"org.pubsub.endpoint is Salesforce's, but org.login_url is {org.login_url}: set "
-                "the endpoint of that org (for `streamer sandbox`: http://localhost:7443), or set "
-                "org.transport to cometd"
+                f"org.login_url is {org.login_url}, but org.pubsub.endpoint is the address of "
+                "Salesforce: set org.pubsub.endpoint to the address of the same org (for `streamer "
+                "sandbox`: http://localhost:7443), or set org.transport to cometd"
             )
         address = safe_address(org.pubsub.url, named="org.pubsub.endpoint", allow_http=org.allow_http)
         setting = org.proxy.get_secret_value() if org.proxy else None
@@ -89,7 +93,7 @@ class PubSubOptions:
         proxy = proxy_for(endpoint, setting=setting, key="org.proxy")
         if proxy is not None and proxy.url.scheme != "http":
             raise ConfigurationError(
-                f"{proxy.named_by}: the Pub/Sub API can't be reached through an https proxy: "
+                f"{proxy.named_by}: the Pub/Sub API can't be reached through a proxy with https://: "
                 "set a proxy with http://"
             )
         trusted = authorities(org.pubsub.ca_file) if endpoint.scheme == "https" else None

@@ -194,7 +194,7 @@ class ChannelReader:
         return self.session.options.deadline_s if self._append_began is None else _PAUSE_S
 
     def _overdue(self) -> CallEnded:
-        detail = f"no event and no keep-alive for {self.session.options.deadline_s:g} s"
+        detail = f"Salesforce sent no event and no keep-alive for {self.session.options.deadline_s:g} s"
         return CallEnded("overdue", detail, reaction=Reaction.TRY_AGAIN)
 
     async def _recover(self, ended: CallEnded) -> None:
@@ -216,8 +216,8 @@ class ChannelReader:
                 return ReplayIdRefused(f"{self.path}: {ended.detail}", path=self.path)
             case Reaction.REFUSE_REPLAY_ID | Reaction.REFUSE_CHANNEL:
                 return SubscriptionRefused(
-                    f"Salesforce refused {self.path} ({ended.detail}): check its name and the user's "
-                    "permissions",
+                    f"Salesforce refused the channel {self.path} ({ended.detail}): check the "
+                    "channel's name and the user's permissions",
                     path=self.path,
                 )
             case Reaction.GIVE_UP:

@@ -211,7 +211,7 @@ class Messages:
     async def _schema(self, schema_id: str) -> "_Schema":
         # Salesforce would refuse any longer id.
         if not 0 < len(schema_id) <= LONGEST_SCHEMA_ID:
-            return _missing(f"{schema_id[:LONGEST_SCHEMA_ID]!r} is not an id of a schema")
+            return _missing(f"{schema_id[:LONGEST_SCHEMA_ID]!r} is not a schema id")
         try:
             schema = await self._schemas.get(schema_id)
         except UnusableSchema as error:

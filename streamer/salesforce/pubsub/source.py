@@ -84,7 +84,7 @@ class PubSubSource:
     async def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
         """Yield the batches of `channel` after `after`, first old, then new: see `streamer.ports.Source`."""
         if channel.path in self._readers:
-            raise RuntimeError(f"{channel} already has a consumer")
+            raise RuntimeError(f"the channel {channel} already has a consumer in this process")
         reader = self._readers[channel.path] = ChannelReader(
             channel=channel,
             position=Position.after(after),

@@ -76,7 +76,7 @@ def check_event_count(raw: bytes, most: int) -> None:
         else:
             others += 1
             if others > _MOST_OTHERS:
-                raise DecodeError("a FetchResponse with many fields other than events")
+                raise DecodeError("the FetchResponse has too many fields that are not events")
         at = _end_of_field(raw, at, tag & 7)
 
 
@@ -88,7 +88,7 @@ def _end_of_field(raw: bytes, at: int, wire_type: int) -> int:
         return _varint(raw, at)[1]
     if wire_type in {_FIXED32, _FIXED64}:
         return at + (4 if wire_type == _FIXED32 else 8)
-    raise DecodeError("a FetchResponse with a group")
+    raise DecodeError("the FetchResponse contains a protobuf group")
 
 
 def _varint(raw: bytes, at: int) -> tuple[int, int]:
@@ -97,7 +97,7 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << 7 * number
         if byte < 0x80:  # noqa: PLR2004 - the last byte of a varint
             return value, at + number + 1
-    raise DecodeError("a number without an end")
+    raise DecodeError("the FetchResponse contains an incomplete number")
 
 
 # On an idle topic, an accepted subscription can have no answer for minutes; a refusal arrives at once.
@@ -216,7 +216,7 @@ class SubscribeStream:
         except grpc.aio.AioRpcError as error:
             self._end = CallEnded.by(error, secret=self._secret)
         except TooManyEvents:
-            detail = f"an answer with more events than the {self._outstanding} that were still requested"
+            detail = f"the answer has more events than Streamer had requested ({self._outstanding})"
             self._end = CallEnded("beyond_credit", detail, reaction=Reaction.TRY_AGAIN)
         except DecodeError:
             self._end = CallEnded(

@@ -37,7 +37,7 @@ class BulkJob:
         """Return the job that `text` names. Raises `RecordsRefused` if it names no job."""
         found = _JOB_TEXT.fullmatch(text)
         if found is None:
-            raise RecordsRefused(f"{text[:80]!r} names no query job: begin another", code="NOT_FOUND")
+            raise RecordsRefused(f"{text[:80]!r} is not a query job: begin a new query job", code="NOT_FOUND")
         return cls(version=found[1], asked_ms=int(found[2]), id=found[3])
 
     def __str__(self) -> str:
@@ -78,10 +78,10 @@ def rows_of(body: bytes, columns: Sequence[str]) -> Iterator[Row]:
             if not cells:
                 blank += 1
                 if blank > _MOST_BLANK:
-                    raise ValueError(f"more than {_MOST_BLANK} of its lines are blank")
+                    raise ValueError(f"more than {_MOST_BLANK} lines are blank")
                 continue
             if len(cells) != len(names):
-                raise ValueError(f"row {number} has {len(cells)} cells, where the header has {len(names)}")
+                raise ValueError(f"row {number} has {len(cells)} cells, but the header has {len(names)}")
             yield {name: cell or None for name, cell in zip(names, cells, strict=True)}
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num} is not CSV ({error})") from None
@@ -95,7 +95,7 @@ def _named_columns(header: Sequence[str], columns: Sequence[str]) -> list[str]:
     found = [asked.get(each.lower()) for each in header]
     if len(found) != len(columns) or set(found) != set(columns):
         missing = [each for each in columns if each not in found]
-        lacking = f": it lacks {', '.join(missing[:3])}" if missing else ""
+        lacking = f": these fields are missing: {', '.join(missing[:3])}" if missing else ""
         is_of_records = "id" in map(str.lower, header) and all(map(_COLUMN_NAME.fullmatch, header))
         error = OtherFields if is_of_records else ValueError
         raise error(f"the header does not match the query's {len(columns)} fields{lacking}")
@@ -132,11 +132,11 @@ class BulkQueries:
             answer = await self._rest.post("jobs/query", body)
         except RequestRefused as error:
             if error.code == "LIMIT_EXCEEDED":
-                raise RetryLater(f"{error}: the org has used up its query jobs of the day") from error
+                raise RetryLater(f"{error}: the org has reached the daily limit of query jobs") from error
             raise
         job_id = answer.get("id") if isinstance(answer, dict) else None
         if not is_id(job_id):
-            raise SalesforceUnavailable("the answer to POST jobs/query names no job")
+            raise SalesforceUnavailable("the answer to POST jobs/query contains no job id")
         return BulkJob(version=self._rest.api_version, asked_ms=asked_ms, id=str(job_id))
 
     async def is_complete(self, job: BulkJob) -> bool:
@@ -167,7 +167,7 @@ class BulkQueries:
         except OtherFields as error:
             raise RecordsRefused(f"{request}: {error}", code="INVALID_FIELD") from None
         except ValueError as error:
-            raise SalesforceUnavailable(f"the answer to {request} is not a whole page: {error}") from None
+            raise SalesforceUnavailable(f"the answer to {request} is not a complete page: {error}") from None
         return RecordPage(rows=found, following=following, read_at=job.asked_ms / 1000)
 
     async def delete(self, job: BulkJob) -> None:
@@ -183,28 +183,30 @@ class BulkQueries:
     async def _rows(self, answer: RestResponse, query: RecordQuery, most: int) -> list[Row]:
         told = answer.headers.get("Sforce-NumberOfRecords", "")
         if not _is_number(told):
-            raise ValueError("it does not give its number of records (Sforce-NumberOfRecords)")
+            raise ValueError("the number of records is missing (header Sforce-NumberOfRecords)")
         promised = int(told)
         found: list[Row] = []
         for row in rows_of(answer.body, query.fields):
             found.append(row)
             if len(found) > min(most, promised):
-                raise ValueError(f"it has more than the {promised} records announced or the {most} requested")
+                raise ValueError(
+                    f"the page has more records than announced ({promised}) or requested ({most})"
+                )
             if len(found) % _ROWS_AT_ONCE == 0:
                 await self._clock.sleep(0)
         if len(found) != promised:
-            raise ValueError(f"it has {len(found)} of {promised} records")
+            raise ValueError(f"the page has {len(found)} records, but the header announces {promised}")
         return found
 
 
 def _following(answer: RestResponse, locator: str | None) -> str | None:
     if answer.status != HTTPStatus.OK:
-        raise ValueError(f"its status is {answer.status}")
+        raise ValueError(f"the status of the answer is {answer.status}")
     following = answer.headers.get("Sforce-Locator", "")
     if following == _LAST:
         return None
     if not 0 < len(following) <= _LONGEST_LOCATOR or not following.isprintable() or following == locator:
-        raise ValueError("it does not name the next page (Sforce-Locator)")
+        raise ValueError("the next page is not named (header Sforce-Locator)")
     return following
 
 

@@ -64,7 +64,7 @@ class RestQueries:
         answer = await self._asked(query, count_of(query))
         found = answer.get("totalSize")
         if type(found) is not int or not 0 <= found <= _MOST_RECORDS:
-            raise SalesforceUnavailable(f"the answer to a count of {query.entity} has no number")
+            raise SalesforceUnavailable(f"the answer to the count of {query.entity} contains no number")
         return found
 
     async def begin(self, query: RecordQuery, /, *, in_bulk: bool) -> str:
@@ -132,20 +132,18 @@ class RestQueries:
         answer = await self._asked(query, page_of(query, after, rows))
         found = _rows(answer, query, after)
         if len(found) > rows:
-            raise SalesforceUnavailable(
-                f"a page of {query.entity} has more than the {rows} records requested"
-            )
+            raise SalesforceUnavailable(f"a page of {query.entity} has more records than requested ({rows})")
         # Salesforce can end an answer before the requested limit.
         is_last = answer.get("done") is True and len(found) < rows
         if not found and not is_last:
-            raise SalesforceUnavailable(f"a page of {query.entity} has no record, but is not the last")
+            raise SalesforceUnavailable(f"a page of {query.entity} has no record, but is not the last page")
         return RecordPage(rows=found, following=None if is_last else found[-1]["Id"], read_at=read_at)
 
     async def _asked(self, query: RecordQuery, soql: str) -> JsonObject:
         if not fits_address(soql):
             raise RecordsRefused(
-                f"a query of {query.entity} is too long for a request over REST: read it in bulk, or shorten "
-                "its condition or its fields",
+                f"the query of {query.entity} is too long for the REST API: shorten the condition or "
+                "the list of fields, or use the Bulk API",
                 code="URI_TOO_LONG",
             )
         resource = "queryAll" if query.with_deleted else "query"
@@ -171,7 +169,7 @@ def _rows(answer: JsonObject, query: RecordQuery, after: str | None) -> list[dic
     if not isinstance(records, list) or not all(_is_record(each) for each in records):
         raise SalesforceUnavailable(f"the answer to a query of {query.entity} has no records")
     if any(each["Id"] == after for each in records):
-        raise SalesforceUnavailable(f"a page of {query.entity} repeats the record before the page")
+        raise SalesforceUnavailable(f"a page of {query.entity} repeats the last record of the previous page")
     asked = {each.lower(): each for each in query.fields}
     return [
         {asked[name.lower()]: value for name, value in record.items() if name.lower() in asked}

@@ -107,11 +107,11 @@ def creating(setup: ChannelSetup, name: str, kind: str, label: str | None) -> Ch
     found = setup.channel(name)
     if found is not None and found.kind != kind:
         raise SetupRefused(
-            f"{found.name} exists with the type {found.kind}, which can't be changed: choose another name, "
-            "or delete it first"
+            f"the channel {found.name} already exists with the type {found.kind}, and the type of a "
+            "channel can't be changed: choose another name, or delete the channel first"
         )
     if found is not None:
-        return ChangePlan(before=setup, already=(f"The channel {found.name} exists already.",))
+        return ChangePlan(before=setup, already=(f"The channel {found.name} already exists.",))
     channel = CustomChannel(id="", name=name, kind=kind, label=label or name.removesuffix("__chn"))
     return ChangePlan(before=setup, changes=(SetupChange(action=Action.CREATE, subject=channel),))
 
@@ -123,7 +123,7 @@ def adding(setup: ChannelSetup, channel: str, entity: str, options: MemberOption
     """
     name, kind = _known(setup, channel)
     if kind == "event" and options.enriched:
-        raise ConfigurationError("--enrich is for changes: platform events can't be enriched")
+        raise ConfigurationError("--enrich works only for change events: platform events can't be enriched")
     return _adding(setup, name, event_name(entity) if kind == "event" else change_event(entity), options)
 
 
@@ -159,8 +159,8 @@ def _known(setup: ChannelSetup, channel: str) -> tuple[str, str]:
     kind = setup.kind(name)
     if kind is None:
         raise SetupRefused(
-            f"There is no channel {name}: `streamer org channels list` shows the channels, and "
-            f"`streamer org channels create {name}` creates it"
+            f"There is no channel {name}: run `streamer org channels list` to see the channels, or "
+            f"create this channel with `streamer org channels create {name}`"
         )
     return (found.name if found else name), kind
 
@@ -178,7 +178,7 @@ def _adding(setup: ChannelSetup, channel: str, selected: str, options: MemberOpt
     if options.enriched is not None:
         wanted = replace(wanted, enriched=tuple(sorted(options.enriched)))
     if wanted == found:
-        sentence = f"{wanted.entity} is selected for {channel} already{_described(found)}."
+        sentence = f"{wanted.entity} is already selected for {channel}{_described(found)}."
         return ChangePlan(before=setup, already=(sentence,))
     return ChangePlan(before=setup, changes=(SetupChange(action=action, subject=wanted),))
 

@@ -39,7 +39,7 @@ class Tooling:
         self._rest = rest
         self._version = float(api_version)
         if self._version < _SINCE:
-            raise ConfigurationError(_too_old("channels can be managed", self._version, _SINCE))
+            raise ConfigurationError(_too_old("Streamer can manage channels", self._version, _SINCE))
 
     async def setup(self) -> ChannelSetup:
         """Return the custom channels, and the members of all channels."""
@@ -116,7 +116,9 @@ class Tooling:
             async for row in rows:
                 count += 1
                 if count > _MOST_ROWS:
-                    raise SetupRefused(f"The org returns more than {_MOST_ROWS:,} rows for a query: {soql}")
+                    raise SetupRefused(
+                        f"The org returned more than {_MOST_ROWS:,} rows for the query: {soql}"
+                    )
                 yield row
 
     async def _make_channel(self, action: Action, channel: CustomChannel) -> None:
@@ -202,4 +204,4 @@ def _text(row: JsonObject, key: str) -> str:
 
 
 def _too_old(what: str, version: float, since: float) -> str:
-    return f"org.api_version is {version}, but {what} only since version {since}: set a later version"
+    return f"org.api_version is {version}, but {what} only since version {since}: raise org.api_version"

@@ -41,7 +41,7 @@ def refused_reading(error: RequestRefused) -> SetupRefused:
         )
     else:
         advice = "check org.api_version, and the user that org.auth logs in as"
-    return SetupRefused(f"The org does not show its channels: {advice} ({error})", is_final=True)
+    return SetupRefused(f"The channels of the org can't be read: {advice} ({error})", is_final=True)
 
 
 def refused_change(what: str, error: RequestRefused) -> SetupRefused:
@@ -50,13 +50,14 @@ def refused_change(what: str, error: RequestRefused) -> SetupRefused:
         advice = f"give the user of org.auth the permission {_CUSTOMIZE}"
         return SetupRefused(f"can't {what}: {advice} ({error})", is_final=True)
     if error.code.startswith("DUPLICATE"):
-        return SetupRefused(f"can't {what}: it exists already ({error})", found=True)
+        return SetupRefused(f"can't {what}: the object already exists ({error})", found=True)
     if error.status == HTTPStatus.NOT_FOUND or error.code == "ENTITY_IS_DELETED":
-        return SetupRefused(f"can't {what}: it does not exist ({error})", missing=True)
+        return SetupRefused(f"can't {what}: the object does not exist ({error})", missing=True)
     if "LIMIT" in error.code or any(word in str(error).lower() for word in _LIMIT_WORDS):
         advice = (
-            "the org's allocation is used up. Without an add-on, an org can select 5 entities on all its "
-            "channels, and have 100 custom channels of each type. Remove one first, or get the add-on"
+            "the org has reached a limit. Without an add-on, an org can select at most 5 entities on "
+            "all channels together, and have at most 100 custom channels of each type. Remove an "
+            "entity or a channel first, or get the add-on"
         )
         return SetupRefused(f"can't {what}: {advice} ({error})")
     advice = "check the names of the entity, the channel and the fields, and the filter"

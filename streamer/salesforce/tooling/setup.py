@@ -26,8 +26,8 @@ def change_event(entity: str) -> str:
     """
     if entity.endswith("__e"):
         raise ConfigurationError(
-            f"{entity} is a platform event, which needs no selection: `streamer org channels add` puts it on "
-            "a custom channel of type event"
+            f"{entity} is a platform event, which needs no selection: use `streamer org channels add` "
+            "to put the event on a custom channel of type event"
         )
     if _NAME.fullmatch(entity) is None or entity.endswith("__chn"):
         raise ConfigurationError(f"{entity!r} is not the name of an entity, such as Account or Invoice__c")
@@ -50,8 +50,8 @@ def event_name(name: str) -> str:
     """Return the name of a platform event. Raises `ConfigurationError` if `name` can't be one."""
     if _NAME.fullmatch(name) is None or name.endswith(("__c", "__chn")) or is_change_event(name):
         raise ConfigurationError(
-            f"{name!r} is not the name of a platform event, such as Order_Placed__e; "
-            "a channel of type event carries no changes"
+            f"{name!r} is not the name of a platform event, such as Order_Placed__e; a channel of "
+            "type event carries only platform events"
         )
     return name
 
@@ -73,8 +73,8 @@ def check_is_ours(name: str) -> None:
     """Raise `ConfigurationError` for the channel through which Data 360 reads the org (CDC guide)."""
     if _OF_DATA_360.fullmatch(name):
         raise ConfigurationError(
-            f"{name} is the channel of Data 360, which must not be changed: choose another channel, or "
-            "change the data streams in Data 360"
+            f"{name} belongs to Data 360, so Streamer does not change this channel: choose another "
+            "channel, or change the data streams in Data 360"
         )
 
 

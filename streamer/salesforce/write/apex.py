@@ -42,7 +42,7 @@ class ApexCaller:
         except (UnfitForXml, TypeError) as error:
             return unwritable(error)
         except TimeoutError as error:
-            late = SalesforceUnavailable(f"{named} did not answer in {self._timeout_s:g} s")
+            late = SalesforceUnavailable(f"{named} got no answer in {self._timeout_s:g} s")
             late.__cause__ = error
             return Unanswered(error=late)
         except StreamerError as error:
@@ -101,7 +101,9 @@ def soap_request(call: ApexSoapCall, arguments: str, *, session_id: str, client:
 
 def unwritable(error: UnfitForXml | TypeError) -> WriteRefused:
     """Return the result of a call whose body can't be sent because of `error`."""
-    return WriteRefused(code="UNWRITABLE", message=f"the body can't be sent: {error}", sent=False)
+    return WriteRefused(
+        code="UNWRITABLE", message=f"the body of the call can't be written: {error}", sent=False
+    )
 
 
 def _soap_path(call: ApexSoapCall) -> str:

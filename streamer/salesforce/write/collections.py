@@ -96,7 +96,9 @@ class Collections:
                 raise _unexpected(operation, "without a result for each record")
             return _Found([_result(operation, *each) for each in zip(part, answer, strict=True)])
         except TimeoutError as error:
-            late = SalesforceUnavailable(f"{operation.sobject}: no answer in {self._timeout_s:g} s")
+            late = SalesforceUnavailable(
+                f"{operation.sobject}: Salesforce did not answer in {self._timeout_s:g} s"
+            )
             late.__cause__ = error
             return _Found([Unanswered(error=late)] * len(part))
         except RequestRefused as refused:
@@ -217,6 +219,6 @@ def _result(operation: WriteOperation, item: _Item, answer: Any) -> WriteResult:
 
 
 def _unexpected(operation: WriteOperation, how: str) -> SalesforceUnavailable:
-    error = SalesforceUnavailable(f"{operation.kind} {operation.sobject}: the call was answered {how}")
+    error = SalesforceUnavailable(f"{operation.kind} {operation.sobject}: Salesforce sent an answer {how}")
     error.__cause__ = ValueError(how)
     return error

@@ -66,13 +66,16 @@ class User(BaseModel):
             if not (type_name and dot and field):
                 raise ValueError(f"{name!r} must name a type and a field, such as Account.Phone")
             if field in READ_ONLY:
-                raise ValueError(f"{name!r} is a system field, which everyone can read and no one can write")
+                raise ValueError(
+                    f"{name!r} is a system field: every user can read system fields, and no "
+                    "user can write them"
+                )
         return names
 
     @model_validator(mode="after")
     def _client_is_whole(self) -> Self:
         if (self.client_id is None) != (self.client_secret is None):
-            raise ValueError("client_id and client_secret go together")
+            raise ValueError("set both client_id and client_secret, or neither")
         return self
 
     @property

@@ -33,7 +33,9 @@ class Users:
         for _, other in self:
             others_client = other.client_id if other.username.lower() != user.username.lower() else None
             if others_client is not None and others_client == user.client_id:
-                raise ValueError(f"{user.username}: client_id {others_client!r} belongs to {other.username}")
+                raise ValueError(
+                    f"{user.username}: the user {other.username} already has the client_id {others_client!r}"
+                )
         user_id = self.id_of(user.username) or self._org.add_user(user.username, user.name)
         self._users[user_id] = user
         return user_id

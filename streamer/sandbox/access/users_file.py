@@ -20,7 +20,9 @@ def read_users(path: Path) -> tuple[User, ...]:
     clients = [user.client_id for user in users if user.client_id is not None]
     twice = next((client for client in clients if clients.count(client) > 1), None)
     if twice is not None:
-        raise ValueError(f"{path}: two users have the client_id {twice!r}; give each its own.")
+        raise ValueError(
+            f"{path}: two users have the client_id {twice!r}: give each user a different client_id."
+        )
     return users
 
 
@@ -29,9 +31,9 @@ def _mapping(path: Path) -> dict[Any, Any]:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as error:
         place = f"line {error.problem_mark.line + 1}" if error.problem_mark else "the file"
-        raise ValueError(f"{path}: {place} is not YAML: {error.problem}.") from None
+        raise ValueError(f"{path}: {place} is not valid YAML: {error.problem}.") from None
     except (yaml.YAMLError, UnicodeDecodeError):
-        raise ValueError(f"{path} is not YAML in UTF-8.") from None
+        raise ValueError(f"{path} is not a YAML file in UTF-8.") from None
     if isinstance(found, dict):
         return found
     raise ValueError(f"{path} must map user names to their permissions, such as `reader@acme.example: {{}}`.")
@@ -39,7 +41,7 @@ def _mapping(path: Path) -> dict[Any, Any]:
 
 def _user(path: Path, name: str, entry: Any) -> User:
     if entry is not None and not isinstance(entry, dict):
-        raise ValueError(f"{path}: {name} must hold keys such as `objects` and `hidden_fields`.")
+        raise ValueError(f"{path}: {name} must be a mapping with keys such as `objects` and `hidden_fields`.")
     try:
         return User.model_validate({**(entry or {}), "username": name})
     except ValidationError as error:

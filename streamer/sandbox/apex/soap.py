@@ -53,7 +53,7 @@ class ApexSoap:
         try:
             root = fromstring(envelope)
         except (ParseError, DefusedXmlException, ValueError) as error:
-            raise _Fault("soapenv:Client", f"the envelope is no XML: {error}") from error
+            raise _Fault("soapenv:Client", f"the envelope is not XML: {error}") from error
         session_id = root.findtext(f".//{namespace}SessionHeader/{namespace}sessionId")
         session = self._tokens.session(session_id) if session_id else None
         if session is None:

@@ -137,7 +137,8 @@ class Authorization:
         asked = self._pages.take(form.get("ticket", ""))
         if asked is None:
             description = (
-                "This page was answered already, or is too old. Begin the login again at the client."
+                "The answer to this page was already sent, or the page is too old. Begin the login again "
+                "in the client."
             )
             return authorization_page.problem("invalid_request", description)
         user_id = form.get("user", "")

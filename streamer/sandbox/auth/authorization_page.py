@@ -51,7 +51,7 @@ def question(
     return _page(
         "Allow access?",
         f"<p>The client <strong>{escape(client)}</strong> asks for access to this sandbox. "
-        f"The answer leads back to <strong>{escape(target)}</strong>.</p>"
+        f"After your answer, the browser goes to <strong>{escape(target)}</strong>.</p>"
         f"<h2>Scopes</h2><ul>{asked}</ul>"
         f'<form method="post" action="{escape(action)}">'
         f'<input type="hidden" name="ticket" value="{escape(ticket)}">{buttons}'
@@ -62,7 +62,7 @@ def question(
 def problem(error: str, description: str, *, status: int = 400) -> web.Response:
     """Return the page of a request that leads back to no client."""
     sentence = f"<p><code>error={escape(error)}</code></p><p>{escape(description)}</p>"
-    return _page("The login cannot go on", sentence, status=status)
+    return _page("The login can't continue", sentence, status=status)
 
 
 def _page(title: str, body: str, *, status: int = 200) -> web.Response:

@@ -54,7 +54,7 @@ class ConnectedApp:
         else:
             key = load_pem_public_key(self.jwt_key)
         if not isinstance(key, RSAPublicKey):
-            raise TypeError("The JWT key must be an RSA public key or a certificate with one.")
+            raise TypeError("The JWT key must be an RSA public key, or a certificate with an RSA public key.")
         return key
 
 

@@ -157,7 +157,10 @@ class ControlApi:
     async def _turn(self, request: web.Request) -> web.Response:
         turn = _Turn.model_validate(await json_object(request))
         if not isinstance(self._clock, TurnedClock):
-            message = "This sandbox runs on the machine's clock: start it with a clock that can be turned."
+            message = (
+                "The time of this sandbox can't be changed, because the sandbox uses the machine's "
+                "clock: start the sandbox with a clock of its own."
+            )
             return answer({"error": message}, status=409)
         await self._clock.turn(turn.turn_s)
         return answer({"now": self._clock.now()})

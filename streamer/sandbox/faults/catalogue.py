@@ -92,7 +92,9 @@ class Faults(StreamFaults, OutboundFaults, RestFaults, HistoryFaults):
     def arm(self, name: str, parameters: Mapping[str, Any]) -> None:
         """Call the fault `name` with JSON parameters; raises `ValueError` for wrong ones."""
         if name not in self.NAMES:
-            raise ValueError(f"There is no fault {name!r}; there are {', '.join(sorted(self.NAMES))}.")
+            raise ValueError(
+                f"There is no fault {name!r}. These faults exist: {', '.join(sorted(self.NAMES))}."
+            )
         fault: Callable[..., None] = getattr(self, name)
         validate_call(fault)(**parameters)
 
@@ -265,7 +267,7 @@ class Faults(StreamFaults, OutboundFaults, RestFaults, HistoryFaults):
         """Publish the newest message of `path` again: the same `EventUuid`, a new replay id."""
         tip = self._bus.newest_replay_id(path)
         if tip is None:
-            raise ValueError(f"There is no message on {path} to repeat.")
+            raise ValueError(f"The sandbox has no message on {path} that could be repeated.")
         newest = self._bus.after(path, tip - 1)[-1]
         self._bus.publish([path], orjson.loads(newest.data))
         self.struck["repeat_last"] += 1

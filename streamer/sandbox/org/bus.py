@@ -176,7 +176,9 @@ class EventBus:
         if wanted is None:
             return self._last_id + 1 + (self._last_sequence - self._ids_began_at) % 4
         if wanted < self._last_id:
-            raise ValueError(f"Replay id {wanted} is below {self._last_id}, the latest one.")
+            raise ValueError(
+                f"The replay id {wanted} must not be lower than the latest replay id, {self._last_id}."
+            )
         return wanted
 
     def _store(self, paths: Sequence[str], replay_id: int, data: bytes) -> None:

@@ -205,7 +205,7 @@ class SandboxOrg:
         new_id = self._ids.issue("00D") if org_id is None else normal_id(org_id)
         if new_id is None or not new_id.startswith("00D"):
             raise ValueError(
-                f"{org_id!r} is not an id of an org: it has 15 or 18 characters and begins with 00D."
+                f"{org_id!r} is not an org id: an org id has 15 or 18 characters and begins with 00D."
             )
         organization = self.schema.entity("Organization")
         record = self.records.get(organization, self.settings.org_id) or {}

@@ -60,10 +60,12 @@ class CallAdmission:
         given = {key: value for key, value in metadata if isinstance(value, str)}
         token, url, org_id = (given.get(name, "").strip() for name in _HEADERS)
         if not (token and org_id and url.startswith(("https://", "http://"))):
-            raise unauthenticated(HEADERS_INVALID, f"The metadata needs {', '.join(_HEADERS)}.")
+            raise unauthenticated(
+                HEADERS_INVALID, f"The metadata of the call must contain {', '.join(_HEADERS)}."
+            )
         own_id = self._org.settings.org_id
         if org_id not in {own_id, own_id[:_SHORT_ID]}:
-            raise unauthenticated(AUTH_ERROR, "The tenantid is not that of the access token.")
+            raise unauthenticated(AUTH_ERROR, "The tenantid does not match the access token.")
         await self.strike(token, InjectionPoint(on=on))
         user_id = self._user_of(token)
         assert user_id is not None  # noqa: S101 - the token has just been checked

@@ -85,7 +85,7 @@ class EventPublishing:
                     return request
         except TimeoutError:
             pass
-        message = "The stream had no event for too long."
+        message = "The client sent no event for too long."
         raise CallAborted(StatusCode.DEADLINE_EXCEEDED, PUBLISH_STREAM_IDLE, message)
 
     def _result(self, definition: PlatformEvent, event: ProducerEvent, user_id: str) -> PublishResult:

@@ -102,14 +102,14 @@ class EventStream:
     def add_credit(self, request: FetchRequest) -> None:
         """Add the events that a request asks for; raises `CallAborted` for a request that is wrong."""
         if request.topic_name not in {"", self.path}:
-            raise invalid(TOPIC_MISMATCH, f"The stream is subscribed to {self.path}.")
+            raise invalid(TOPIC_MISMATCH, f"The topic of this stream is {self.path}, and can't be changed.")
         if request.num_requested <= 0:
             raise invalid(REQUESTED_EVENTS_INVALID, "The number of requested events must be above 0.")
         limits = self._context.limits
         asked = self._pending + request.num_requested
         if limits.refuse_excess and asked > limits.credit:
             raise invalid(
-                FETCH_OVERFLOW, f"{asked} events are requested, which is more than {limits.credit}."
+                FETCH_OVERFLOW, f"The client requested {asked} events, but the limit is {limits.credit}."
             )
         if not self._pending:
             self._quiet_since = self._context.clock.monotonic()
@@ -140,7 +140,7 @@ class EventStream:
             except CallAborted as error:
                 self._failure = error
             except DecodeError:
-                self._failure = CallAborted(StatusCode.INTERNAL, None, "The request is no FetchRequest.")
+                self._failure = CallAborted(StatusCode.INTERNAL, None, "The request is not a FetchRequest.")
             self.wake()
 
     async def _turn(self) -> bool:
@@ -172,7 +172,7 @@ class EventStream:
             return True
         status = StatusCode[fault.settings["status"]]
         if status is not StatusCode.OK:
-            raise CallAborted(status, fault.settings["error_code"], "The server ends the stream.")
+            raise CallAborted(status, fault.settings["error_code"], "The server ended the stream.")
         return False
 
     def _due(self) -> list[ConsumerEvent]:

@@ -35,7 +35,7 @@ class RestStreamingChannels:
     def _push(self, call: RestCall) -> SandboxResponse:
         path, events = self._path(call), call.json_object().get("pushEvents")
         if not isinstance(events, list) or not events:
-            raise Refused("INVALID_FIELD", "pushEvents is a list of events", fields=["pushEvents"])
+            raise Refused("INVALID_FIELD", "pushEvents must be a list of events", fields=["pushEvents"])
         checked = [(_payload(each), _user_ids(each)) for each in events]
         return SandboxResponse(body=[self._pushed(path, payload, user_ids) for payload, user_ids in checked])
 
@@ -52,7 +52,7 @@ class RestStreamingChannels:
 def _payload(event: Any) -> str:
     payload = event.get("payload") if isinstance(event, dict) else None
     if not isinstance(payload, str):
-        raise Refused("JSON_PARSER_ERROR", "payload is a text", fields=["payload"])
+        raise Refused("JSON_PARSER_ERROR", "payload must be a text", fields=["payload"])
     if len(payload) > LONGEST_PAYLOAD:
         message = f"payload: data value too large (max length={LONGEST_PAYLOAD})"
         raise Refused("STRING_TOO_LONG", message, fields=["payload"])
@@ -64,5 +64,5 @@ def _user_ids(event: dict[str, Any]) -> list[str]:
     listed = given if isinstance(given, list) else [given]
     found = [user_id for each in listed if isinstance(each, str) and (user_id := normal_id(each))]
     if not isinstance(given, list) or len(found) < len(given):
-        raise Refused("MALFORMED_ID", "userIds is a list of the ids of users", fields=["userIds"])
+        raise Refused("MALFORMED_ID", "userIds must be a list of user ids", fields=["userIds"])
     return found

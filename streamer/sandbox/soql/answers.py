@@ -171,7 +171,7 @@ class _Children:
 
     def __init__(self, query: SelectQuery, child: Child, run: RunChildren) -> None:
         if query.counts or query.is_aggregate:
-            message = "A subquery in a SELECT takes fields and no aggregates"
+            message = "A subquery in a SELECT can select only fields, not aggregates"
             raise malformed(query.text, query.source.offset, message)
         self.name = str(child.name)
         self.run = run(query, child.entity)

@@ -150,7 +150,7 @@ class QueryRun:
         if isinstance(operand, Path):
             return OperandReader(name=column.name, known=column.known, read=read)
         if operand.is_aggregate:
-            message = "Aggregates can't be sorted by where nothing is grouped or aggregated"
+            message = "ORDER BY can use aggregates only in a query that groups or aggregates"
             raise malformed(self._query.text, operand.offset, message)
         function = operand.function
         if column.known is not None and column.known.type not in _TIMES:
@@ -169,7 +169,7 @@ class QueryRun:
         if run.entity.name == self._entity.name:
             problem = "The inner and outer selects should not be on the same object type"
         elif query.is_aggregate or query.order or query.limit is not None or len(query.selected) != 1:
-            problem = "A semi join sub-select takes one field and conditions"
+            problem = "A semi join sub-select can only select one field by conditions"
         elif not isinstance(query.selected[0].item, Path) or not run.selects_ids():
             problem = "semi join sub-selects can only query id fields"
         if problem is not None:

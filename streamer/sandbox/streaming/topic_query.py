@@ -59,10 +59,10 @@ def _check(query: SelectQuery) -> None:
     for each in query.selected:
         plain = plain and isinstance(each.item, Path) and each.alias is None and "." not in each.item.text
     if query.has_more_than_conditions or not plain:
-        message = "a PushTopic selects fields of one object, by conditions alone"
+        message = "the query of a PushTopic can only select fields of one object by conditions"
         raise malformed(query.text, query.source.offset, message)
     if any(each.subquery is not None for each in comparisons(query.where)):
-        message = "a PushTopic has no subquery"
+        message = "the query of a PushTopic can't contain a subquery"
         raise malformed(query.text, query.source.offset, message)
 
 

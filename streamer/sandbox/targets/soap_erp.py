@@ -107,11 +107,13 @@ class SoapErpReceiver(Receiver):
                 self._done.popitem(last=False)
             return done
         if known[0] != asked:
-            raise SoapFault("Client", "the RequestId belongs to another request", subcode="RequestIdReused")
+            raise SoapFault(
+                "Client", "another request has already used the RequestId", subcode="RequestIdReused"
+            )
         if self.refuses_duplicates:
             raise SoapFault(
                 "Client",
-                "the request was processed before",
+                "the service has already processed the request",
                 subcode="DuplicateRequest",
                 detail=_written("DuplicateRequest", known[1]),
             )
@@ -146,7 +148,7 @@ def _operation(element: Element, action: str) -> str:
     if namespace != INVOICES or name not in _ORDER:
         raise SoapFault("Client", "the service has no such operation")
     if action not in {"", f"{INVOICES}/{name}"}:
-        raise SoapFault("Client", "the action does not fit the operation")
+        raise SoapFault("Client", "the action does not match the operation")
     return name
 
 
@@ -157,12 +159,12 @@ def _values(element: Element, operation: str) -> JsonObject:
     for child in element:
         name = child.tag.removeprefix(f"{{{INVOICES}}}")
         if name not in _ORDER[operation][place:]:
-            raise _invalid(f"the element {name} is not expected there")
+            raise _invalid(f"the element {name} is not allowed at this place")
         place = _ORDER[operation].index(name)
         if name == "Line":
             found.setdefault(name, []).append(_texts(child))
         elif name in found:
-            raise _invalid(f"the element {name} is there twice")
+            raise _invalid(f"the element {name} appears twice")
         else:
             found[name] = None if child.get(_NIL) in {"true", "1"} else child.text or ""
     for name in _REQUIRED[operation]:

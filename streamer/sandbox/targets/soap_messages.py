@@ -86,10 +86,10 @@ def read_request(request: web.Request, content: bytes) -> SoapRequest:
     if namespace not in _TYPES or name != "Envelope":
         raise SoapFault("VersionMismatch", "the namespace of the envelope is unknown")
     if namespace != expected:
-        raise SoapFault("Client", "the type of the content belongs to another version of SOAP")
+        raise SoapFault("Client", "the content type belongs to another version of SOAP than the envelope")
     body = root.find(f"{{{namespace}}}Body")
     if body is None or len(body) != 1:
-        raise SoapFault("Client", "the body must hold one operation")
+        raise SoapFault("Client", "the SOAP body must contain exactly one operation")
     header = root.find(f"{{{namespace}}}Header")
     headers = tuple(header) if header is not None else ()
     _check_understood(headers, namespace)
@@ -119,7 +119,9 @@ def _check_understood(headers: tuple[Element, ...], namespace: str) -> None:
     for block in headers:
         must = block.get(f"{{{namespace}}}mustUnderstand") in {"1", "true"}
         if must and block.tag != f"{{{SECURITY}}}Security":
-            raise SoapFault("MustUnderstand", "a header block is not understood")
+            raise SoapFault(
+                "MustUnderstand", "the service does not understand a header block that must be understood"
+            )
 
 
 def _action(request: web.Request, namespace: str) -> str:

@@ -34,7 +34,7 @@ class UsernameTokens:
         security = next((each for each in headers if each.tag == f"{_WSSE}Security"), None)
         token = security.find(f"{_WSSE}UsernameToken") if security is not None else None
         if security is None or token is None:
-            raise SecurityFault("InvalidSecurity", "the WS-Security header holds no UsernameToken")
+            raise SecurityFault("InvalidSecurity", "the WS-Security header contains no UsernameToken")
         self._check_timestamp(security)
         password = token.find(f"{_WSSE}Password")
         shown = (password.text or "") if password is not None else ""
@@ -52,15 +52,17 @@ class UsernameTokens:
         if _time(timestamp.findtext(f"{_WSU}Expires", "")) <= now:
             raise SecurityFault("MessageExpired", "the message has expired")
         if _time(timestamp.findtext(f"{_WSU}Created", "")) > now + _SKEW_S:
-            raise SecurityFault("InvalidSecurity", "the message was made in the future")
+            raise SecurityFault("InvalidSecurity", "the creation time of the message is in the future")
 
     def _digest(self, token: Element) -> str:
         created = token.findtext(f"{_WSU}Created", "")
         nonce = _bytes(token.findtext(f"{_WSSE}Nonce", ""))
         if abs(_time(created) - self._clock.now()) > _FRESH_S:
-            raise SecurityFault("MessageExpired", "the token is too old, or of the future")
+            raise SecurityFault(
+                "MessageExpired", "the creation time of the token is too old, or in the future"
+            )
         if not nonce or nonce in self._nonces:
-            raise SecurityFault("FailedAuthentication", "the nonce is missing, or was used before")
+            raise SecurityFault("FailedAuthentication", "the nonce is missing, or was already used")
         self._nonces[nonce] = None
         if len(self._nonces) > _MOST_NONCES:
             self._nonces.popitem(last=False)

@@ -74,7 +74,8 @@ class AnswerChecks(HttpHarness):
             expect(Hold, outcome, when=f"the target {what}")
             if isinstance(outcome, Hold) and abs(outcome.after_s - _PAUSE_S) > 1:
                 raise ContractBrokenError(
-                    f"the target {what}, by context.clock, and was held for {outcome.after_s:g} s"
+                    f"the target {what}, but the outcome holds the target for {outcome.after_s:g} "
+                    "s: read Retry-After, and compare a date with context.clock"
                 )
 
     @check
@@ -100,7 +101,10 @@ class AnswerChecks(HttpHarness):
         """A receipt or a dead letter holds only an excerpt of an answer."""
         large = b'{"ok": true, "n": "' + b"9" * 4_000_000 + b'"}'
         await self.outcomes_for(
-            {f"answered {status} at length": Reply(status=status, body=large) for status in (200, 500)}
+            {
+                f"answered {status} with a very long body": Reply(status=status, body=large)
+                for status in (200, 500)
+            }
         )
 
     @check
@@ -112,7 +116,8 @@ class AnswerChecks(HttpHarness):
             proofs = [request.headers.get("Authorization", "").split(" ") for request in target.requests]
             if any(proof[-1] and proof[-1] in repr(outcome) for proof in proofs):
                 raise ContractBrokenError(
-                    "an outcome contains the Authorization header: remove the header from answers"
+                    "an outcome contains the Authorization header that the plugin sent: remove "
+                    "the header's value from the answers that outcomes quote"
                 )
 
     async def _answers_with(self, *statuses: int) -> None:

@@ -24,7 +24,9 @@ class ConnectionChecks(HttpHarness):
                 target.then(Reply(status=status, headers={"Location": f"{target.url}/elsewhere"}))
                 outcome = await trial.outcome(self.delivery(1))
             if any(request.path == "/elsewhere" for request in target.requests):
-                raise ContractBrokenError(f"a {status} was followed: set allow_redirects=False")
+                raise ContractBrokenError(
+                    f"the plugin followed a redirect (status {status}): set allow_redirects=False"
+                )
             expect(self.outcomes[status], outcome, when=f"the target answered {status}")
 
     @check
@@ -59,7 +61,9 @@ class ConnectionChecks(HttpHarness):
             attempt.cancel()
             await asyncio.wait([attempt], timeout=self.attempt_limit_s)
             if not attempt.cancelled():
-                raise ContractBrokenError("a cancelled deliver did not end: let CancelledError pass")
+                raise ContractBrokenError(
+                    "a cancelled call of deliver did not end: do not catch CancelledError"
+                )
             await trial.expect(Delivered, self.delivery(2), when="the previous attempt was cancelled")
 
     @check
@@ -75,4 +79,7 @@ async def _disconnected(target: ScriptedTarget) -> None:
         if not target.connections:
             return
         await SystemClock().sleep(_ROUND_S)
-    raise ContractBrokenError(f"{target.connections} connections stay open: close the session in __aexit__")
+    raise ContractBrokenError(
+        f"{target.connections} connections are still open after closing the plugin: close the session "
+        "in __aexit__"
+    )

@@ -75,5 +75,5 @@ class HttpHarness(SubscriberContract):
                 await target.received(1)
         except TimeoutError:
             raise ContractBrokenError(
-                "no request arrives at the target: deliver to the given address"
+                "no request arrives at the target: send requests to the address that the settings contain"
             ) from None

@@ -27,16 +27,20 @@ class KeyChecks(HttpHarness):
             other = await self._keys(target, self.delivery(2))
             elsewhere = await self._keys(target, replace(self.delivery(1), key="1:another-subscriber"))
         if len(once) != 1 or None in once:
-            raise ContractBrokenError(f"{self.key_header} must hold the delivery's key: found {once}")
+            raise ContractBrokenError(
+                f"the header {self.key_header} must contain the delivery's key: found {once}"
+            )
         if once != again or once == other:
             raise ContractBrokenError(
-                f"{self.key_header} must be the same on each attempt, and different for another event: "
-                f"found {once}, then {again}, and {other} for the other event"
+                f"the header {self.key_header} must have the same value in each attempt for an event, "
+                f"and another value for another event: found {once} and {again} for one event, and "
+                f"{other} for another event"
             )
         if once == elsewhere:
             raise ContractBrokenError(
-                f"{self.key_header} must hold the delivery's key, and not the event's id, because another "
-                f"subscriber can send the same event: found {once} for both"
+                f"the header {self.key_header} must contain the delivery's key and not the event's "
+                f"id, because two subscribers can send the same event: found {once} for both "
+                "subscribers"
             )
 
     @check
@@ -45,7 +49,7 @@ class KeyChecks(HttpHarness):
         async with self.connected() as (target, trial):
             await trial.outcome(replace(self.delivery(1), key="a\r\nX-Added: 1\x00 ü 😀 %"))
         if any("X-Added" in request.headers for request in target.requests):
-            raise ContractBrokenError("a key with a line break added a header: quote the key")
+            raise ContractBrokenError("a key with a line break added a header to the request: quote the key")
 
     @check
     async def test_failures_stay_with_their_deliveries(self) -> None:
@@ -59,8 +63,8 @@ class KeyChecks(HttpHarness):
         delivered = sum(isinstance(outcome, Delivered) for outcome in outcomes)
         if delivered != _HALF:
             raise ContractBrokenError(
-                f"the target accepted {_HALF} of {2 * _HALF} deliveries, but {delivered} were Delivered: "
-                "store no data of a delivery in self"
+                f"the target accepted {_HALF} of {2 * _HALF} deliveries, but the plugin returned "
+                f"Delivered for {delivered}: keep no data of a delivery in self"
             )
 
     async def _keys(self, target: ScriptedTarget, delivery: Delivery) -> set[str | None]:

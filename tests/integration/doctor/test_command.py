@@ -81,7 +81,7 @@ async def test_grpc_writes_no_lines_of_its_own(tmp_path: Path) -> None:
         status, output, errors = await doctor(written(tmp_path, configuration), "--only", "channels")
 
     assert (status, errors) == (1, "")
-    assert "it does not speak TLS" in output
+    assert "the server does not use TLS" in output
 
 
 @pytest.mark.parametrize(

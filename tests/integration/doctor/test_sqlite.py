@@ -128,4 +128,6 @@ async def test_log_of_another_org_is_one_line(tmp_path: Path) -> None:
         configuration["org"]["login_url"] = sandbox.url
         found = the_fault(await examined(tmp_path, configuration, Area.ORG))
 
-    assert re.search(f"failed identity: .*the log was read from {ORG} -> correct org.login_url", found), found
+    assert re.search(
+        f"failed identity: .*the events in the log come from {ORG} -> correct org.login_url", found
+    ), found

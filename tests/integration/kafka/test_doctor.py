@@ -122,7 +122,9 @@ async def test_event_topic_with_a_short_memory_is_one_line(kafka: str, tmp_path:
 
     found = the_fault(await log_of(tmp_path, settings))
 
-    assert re.search("warning Kafka topics: .*keep events for less than.*-> set retention.ms", found), found
+    assert re.search(
+        "warning Kafka topics: the retention of topic .* is shorter.*-> set retention.ms", found
+    ), found
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ async def test_topic_of_a_target_that_is_missing_is_one_line(kafka: str, tmp_pat
 
     found = the_fault(await examined(tmp_path, configuration, Area.SUBSCRIBERS))
 
-    assert re.search(f"failed away: the cluster has no topic {settings.prefix}.away -> create it", found), (
-        found
-    )
+    assert re.search(
+        f"failed away: the cluster has no topic {settings.prefix}.away -> create the topic", found
+    ), found
     assert topics(kafka, settings) == {f"{settings.prefix}.there"}

@@ -185,7 +185,7 @@ async def test_append_behind_a_checkpoint_that_somebody_moved_is_refused(
     with pytest.raises(Fenced):
         await append_to(log, an_append(an_event("second"), at=2))
 
-    with pytest.raises(LogUnavailable, match="another process has moved the checkpoint"):
+    with pytest.raises(LogUnavailable, match="another process has changed the checkpoint"):
         await append_to(log, an_append(an_event("second"), at=2))
 
     assert await log.checkpoint(CHANGES) == a_checkpoint(2)

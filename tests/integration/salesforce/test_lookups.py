@@ -92,7 +92,7 @@ async def test_object_that_the_user_must_not_read_is_refused() -> None:
 @pytest.mark.parametrize(
     ("arm", "said"),
     [
-        (lambda desk: desk.sandbox.faults.use_up_requests(), "the org's requests are used up"),
+        (lambda desk: desk.sandbox.faults.use_up_requests(), "the org has reached its limit of API requests"),
         (lambda desk: desk.sandbox.faults.refuse_call(status=503, code="SERVER_UNAVAILABLE"), "HTTP 503"),
     ],
 )

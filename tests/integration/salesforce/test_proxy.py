@@ -137,10 +137,20 @@ async def test_direct_setting_uses_no_proxy(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("scheme", "user", "refusal", "said"),
     [
-        ("http", "", None, "requires a user and password (HTTP 407): check both in org.proxy"),
-        ("https", "", None, "requires a user and password (HTTP 407): check both in org.proxy"),
-        ("http", "ann:wr0ng@", None, "refused our user and password (HTTP 407): check both in org.proxy"),
-        ("https", "ann:wr0ng@", None, "refused our user and password (HTTP 407): check both in org.proxy"),
+        ("http", "", None, "requires a user and password (HTTP 407): check user and password in org.proxy"),
+        ("https", "", None, "requires a user and password (HTTP 407): check user and password in org.proxy"),
+        (
+            "http",
+            "ann:wr0ng@",
+            None,
+            "refused the configured user and password (HTTP 407): check user and password in org.proxy",
+        ),
+        (
+            "https",
+            "ann:wr0ng@",
+            None,
+            "refused the configured user and password (HTTP 407): check user and password in org.proxy",
+        ),
         # In plain HTTP, such an answer can be the server's own.
         ("https", "ann:s3same@", 403, "did not connect to localhost (HTTP 403): check that the proxy allows"),
     ],
@@ -167,7 +177,7 @@ async def test_proxy_that_does_not_answer_is_named(scheme: str) -> None:
     async with tokens_at(f"{scheme}://localhost:1", proxy=f"http://ann:s3same@{nowhere}") as tokens:
         with pytest.raises(SalesforceUnavailable, match=f"the proxy {nowhere} can't be reached") as refused:
             await tokens.token()
-    assert "check that it runs, and its address in org.proxy" in str(refused.value)
+    assert "check that the proxy runs, and the proxy's address in org.proxy" in str(refused.value)
     assert "s3same" not in str(refused.value)
 
 

@@ -227,7 +227,7 @@ async def test_refused_event_is_told_in_salesforces_words(world: World, publish:
     refused, published = await publish(PUBSUB, order(1), order(2))
 
     assert refused == Unpublished(
-        code="publish", reason="Salesforce refused it: The event can't be published now."
+        code="publish", reason="Salesforce refused the event: The event can't be published now."
     )
     assert isinstance(published, Published)
     assert world.numbers == ["2"]

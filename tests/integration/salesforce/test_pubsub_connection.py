@@ -111,7 +111,8 @@ async def test_server_with_a_certificate_of_another_host_gets_no_token(files: Ce
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "No such file or directory"), ("no PEM", "no certificates in PEM")]
+    ("content", "said"),
+    [(None, "No such file or directory"), ("no PEM", "the file contains no certificates in PEM")],
 )
 def test_file_without_authorities_is_refused(tmp_path: Path, content: str | None, said: str) -> None:
     """By the key that names it."""

@@ -133,7 +133,7 @@ async def test_records_that_are_too_large_together_are_read_in_parts(most: int) 
 async def test_more_records_than_were_asked_for_are_no_page(job: str, body: Any) -> None:
     """Their number keeps a page within its memory."""
     async with queries(fixed(body, headers=TOLD)) as reader:
-        with pytest.raises(SalesforceUnavailable, match="more than"):
+        with pytest.raises(SalesforceUnavailable, match="more records than"):
             await reader.page(QUERY, job, None, most=1)
 
 
@@ -217,7 +217,7 @@ async def test_text_of_no_job_is_refused(job: str) -> None:
     """No request is sent, and ending it does not fail."""
     async with queries(fixed({"state": "JobComplete"})) as reader:
         for asked in (reader.is_ready(job), reader.page(QUERY, job, None, most=9)):
-            with pytest.raises(RecordsRefused, match="begin another"):
+            with pytest.raises(RecordsRefused, match="begin a new query job"):
                 await asked
         await reader.end(job)
 
@@ -234,7 +234,7 @@ async def test_used_up_jobs_are_waited_for() -> None:
     """Other clients use some of the day's jobs."""
     refused = [{"errorCode": "LIMIT_EXCEEDED", "message": "Max bulk v2 query jobs (10000) per 24 hrs"}]
     async with queries(fixed(refused, status=400)) as reader:
-        with pytest.raises(RetryLater, match="used up"):
+        with pytest.raises(RetryLater, match="daily limit of query jobs"):
             await reader.begin(QUERY, in_bulk=True)
 
 
@@ -243,7 +243,7 @@ async def test_query_that_is_too_long_for_an_address_is_read_in_bulk() -> None:
     async with queries(fixed({"id": JOB_ID})) as reader:
         assert (await reader.begin(WIDE, in_bulk=False)).endswith(JOB_ID)
         assert await reader.begin(QUERY, in_bulk=False) == "rest"
-        with pytest.raises(RecordsRefused, match="read it in bulk"):
+        with pytest.raises(RecordsRefused, match="use the Bulk API"):
             await reader.page(WIDE, "rest", None, most=9)
 
 

@@ -138,7 +138,7 @@ async def test_server_that_can_not_now_is_asked_later(
 async def test_new_token_that_is_refused_too_is_the_users_trouble() -> None:
     """A second 401 does not become a storm of logins."""
     async with answering(401, [{"errorCode": "INVALID_SESSION_ID", "message": "m"}], {}) as rest:
-        with pytest.raises(CredentialsRefused, match="although the token was new"):
+        with pytest.raises(CredentialsRefused, match="although the access token was new"):
             await rest.get("limits")
 
 

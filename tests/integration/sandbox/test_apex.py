@@ -76,7 +76,7 @@ async def soap(client: Client, body: str, *, session_id: str | None = None) -> t
         ("<confirm><number>7</number></confirm>", 200, "<result><number>7</number></result>"),
         ("<throw/>", 500, "<faultstring>System.NullPointerException"),
         ("<unknown/>", 500, "No operation available for request unknown"),
-        ("<confirm>", 500, "the envelope is no XML"),
+        ("<confirm>", 500, "the envelope is not XML"),
     ],
 )
 async def test_soap_method_answers(client: Client, body: str, status: int, text: str) -> None:

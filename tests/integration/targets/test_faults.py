@@ -75,7 +75,7 @@ async def test_proxy_that_is_not_there_is_named(
 
     assert isinstance(outcome, Retry)
     assert outcome.reason.startswith("the proxy localhost:1 can't be reached")
-    assert outcome.reason.endswith("check that it runs, and its address in HTTP_PROXY")
+    assert outcome.reason.endswith("check that the proxy runs, and the proxy's address in HTTP_PROXY")
 
 
 async def test_target_without_a_name_is_tried_again(clock: TurnedClock) -> None:

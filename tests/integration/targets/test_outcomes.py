@@ -153,4 +153,4 @@ async def test_token_endpoint_that_is_not_there_holds_the_target(clock: TurnedCl
         outcome = await plugin.deliver(delivery())
 
     assert isinstance(outcome, Hold)
-    assert outcome.reason.startswith("no token: can't connect to localhost:1")
+    assert outcome.reason.startswith("Streamer got no access token: can't connect to localhost:1")

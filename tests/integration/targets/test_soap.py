@@ -253,8 +253,8 @@ async def test_token_is_new_in_each_envelope(erp: SoapErpReceiver, clock: Turned
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("a text", "it is not an object"),
-        ({"a b": 1}, "'a b' is not a name of an element"),
+        ("a text", "the body is not an object"),
+        ({"a b": 1}, "'a b' is not a valid name of an element"),
         ({"Amount": Decimal("NaN")}, "Amount is a Decimal, but must be a text or a number"),
         ({"Line": {"#text": {}}}, "#text is a dict, but must be a text or a number"),
         ({"Line": [[1]]}, "Line is a list, but must be a text"),
@@ -306,9 +306,9 @@ async def test_content_is_no_envelope(erp: SoapErpReceiver) -> None:
 @pytest.mark.parametrize(
     ("template", "reason"),
     [
-        ("<a>", "its envelope is not well-formed XML at line 1"),
+        ("<a>", "the envelope is invalid (not well-formed XML at line 1"),
         ("<a/>", "not create an envelope with a body"),
-        ("{{ body | elements }}", "elements needs an object"),
+        ("{{ body | elements }}", "the filter elements needs an object"),
         ("{{ 1 // 0 }}", "soap.envelope fails on this event: ZeroDivisionError"),
     ],
 )

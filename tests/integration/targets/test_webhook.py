@@ -165,8 +165,11 @@ async def test_outcomes_say_what_a_status_means() -> None:
         ({"url": "https://{entity}.e.com/"}, "url must name one host"),
         ({"url": "https://e.com/{city}"}, "{city} is not a placeholder"),
         ({"url": "http://e.com/{entity}"}, "url is plain http"),
-        ({"headers": {"a b": "c"}}, "is not the name of a header"),
-        ({"headers": {"Authorization": "hunter22"}}, "Authorization is set by Streamer: use auth"),
+        ({"headers": {"a b": "c"}}, "is not a valid name of a header"),
+        (
+            {"headers": {"Authorization": "hunter22"}},
+            "Streamer itself sets the header Authorization: use auth",
+        ),
         ({"headers": {"ce-id": "hunter22"}}, "ce-id is set by Streamer"),
         ({"headers": {"X-A": "hunter22\n"}}, "headers.X-A contains a line feed"),
         ({"headers": {"X-A": "hunter22ü"}}, "headers.X-A must be ASCII"),

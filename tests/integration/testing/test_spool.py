@@ -92,7 +92,7 @@ def test_mistake_is_found() -> None:
 
         plugin = Forgetful
 
-    with pytest.raises(ContractBrokenError, match="there is no target: Delivered"):
+    with pytest.raises(ContractBrokenError, match="there is no target: the outcome is Delivered"):
         Mistaken().test_missing_target_is_tried_again()
 
 
@@ -195,10 +195,22 @@ class Hopeful(Together):
     ("mistaken", "check", "words"),
     [
         (AnswersOne, TestSpool.test_takes_batches_of_any_size, "returned 1 for 3 deliveries"),
-        (Shuffles, TestSpool.test_batch_has_the_outcomes_of_its_events, "whose outcome alone is Skip"),
-        (AllOrNothing, TestSpool.test_batch_has_the_outcomes_of_its_events, "whose outcome alone is Skip"),
-        (Boundless, TestSpool.test_delivers, "its batch_size must be a whole number"),
-        (Hopeful, TestSpool.test_missing_target_fails_a_batch, "there is no target: Delivered"),
+        (
+            Shuffles,
+            TestSpool.test_batch_has_the_outcomes_of_its_events,
+            "delivered alone, has the outcome Skip",
+        ),
+        (
+            AllOrNothing,
+            TestSpool.test_batch_has_the_outcomes_of_its_events,
+            "delivered alone, has the outcome Skip",
+        ),
+        (Boundless, TestSpool.test_delivers, "the plugin's batch_size must be a whole number"),
+        (
+            Hopeful,
+            TestSpool.test_missing_target_fails_a_batch,
+            "there is no target: the outcome is Delivered",
+        ),
     ],
 )
 def test_mistake_in_batches_is_found(

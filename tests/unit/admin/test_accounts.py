@@ -17,7 +17,9 @@ NAME = SubscriberName("shipment")
 PLACE = Partition(topic="log", number=0)
 MATCHES = RouteVerdict(subscriber=NAME, matches=True)
 EXCLUDED = RouteVerdict(
-    subscriber=NAME, matches=False, why='the condition in when is false; data.fields.Stage is "Open"'
+    subscriber=NAME,
+    matches=False,
+    why='the condition `when` is not true for this event; data.fields.Stage is "Open"',
 )
 LETTER = replace(
     a_dead_letter("1:shipment", stage=Stage.DISPATCH, error="the target answered 422"),
@@ -87,7 +89,7 @@ AMONG = {
     "later, and then not": (
         evidence(progress=SettledOffsets(next_offset=2), verdict=EXCLUDED),
         AccountState.WAITING,
-        "The subscriber will filter out the event: the condition in when is false",
+        "The subscriber will filter out the event: the condition `when` is not true for this event",
     ),
     "silent": (evidence(), AccountState.SETTLED, "keeps no receipts"),
     "without a receipt": (evidence(keeps_receipts=True), AccountState.SETTLED, "the log has no receipt"),

@@ -133,7 +133,7 @@ async def test_log_that_is_away_is_told(world: World, ask: Asking) -> None:
     """Nothing was done, and trying again helps."""
     world.log.faults.down = True
     for status, body in (await ask.post(PAUSE), await ask.get("/dead-letters"), await ask.get("/audit")):
-        assert (status, body["error"]) == (503, "the log is down, because the test has set it down")
+        assert (status, body["error"]) == (503, "the log is down, because the test has set down = True")
     sent, _ = await ask.post(f"/subscribers/{TARGET}/test")
     assert (sent, world.tried.deliveries) == (503, [])
 

@@ -25,7 +25,7 @@ FORMER = ContinuityRecord(
     id="snapshot:0",
     channel=CHANGES,
     cause=HoleCause.SNAPSHOT,
-    detail="otto asked for Contact",
+    detail="otto ordered a snapshot of Contact",
     recorded_at=100.0,
     state=Repair.FULL,
     entity="Contact",
@@ -102,8 +102,8 @@ async def test_forecast_tells_records_way_and_cost(ask: Asking) -> None:
         "way": "bulk",
         "requests": 31,
         "bulk_jobs": 1,
-        "cost": "about 31 requests (6.2% of the 500 that are left of the day's 1,000) and 1 Bulk query job "
-        "with 7 pages of results; none of the day's delivered events",
+        "cost": "about 31 requests (6.2% of the 500 that are left of the daily limit of 1,000) and 1 Bulk "
+        "query job with 7 pages of results; the daily limit of delivered events is not affected",
         "seconds": None,
         "waits": "",
         "unknown": "",
@@ -128,7 +128,8 @@ async def test_forecast_tells_that_not_all_can_be_read_today(org: Org, ask: Aski
     """By the share that is kept."""
     org.queries.counted = 1_000_000
     assert (await forecast(ask))["waits"] == (
-        "50.0% of the org's daily requests are left, 524 more would be used, and 20% are reserved for others"
+        "only 50.0% of the org's daily requests are left, Streamer needs 524 of them, and 20% of "
+        "the limit are reserved for other clients"
     )
 
 
@@ -159,7 +160,7 @@ def test_rate_is_the_middle_one_of_the_latest_whole_snapshots() -> None:
     ("asked", "sentence"),
     [
         ({"entity": "Kontakt"}, "Salesforce refuses this snapshot: the object Kontakt: "),
-        ({"entity": "Kontakt"}, "check its API name, and that the user of org.auth can see it."),
+        ({"entity": "Kontakt"}, "check the object's API name, and let the user of org.auth read the object."),
         ({"fields": ["Fone"]}, "the fields: Contact has no field Fone that can be selected: correct them"),
         ({"where": "Nome = 1"}, "the condition: unexpected token: Nome = 1: correct it."),
         ({"since": "2030-01-01T00:00:00Z"}, "since: must be a time since 1970 that is not in the future."),

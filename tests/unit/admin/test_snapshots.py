@@ -31,7 +31,7 @@ RECORD = ContinuityRecord(
     id=ORDER.id,
     channel=CHANGES,
     cause=HoleCause.SNAPSHOT,
-    detail="otto asked for Contact",
+    detail="otto ordered a snapshot of Contact",
     recorded_at=1.0,
     state=Repair.OPEN,
     entity="Contact",
@@ -123,7 +123,7 @@ async def test_order_is_written_with_its_audit(world: World, ask: Asking) -> Non
             {"entity": "Lead", "where": "Name = 'x"},
             "Streamer can't make this snapshot: the condition has a text",
         ),
-        ({"entity": "Lead; x"}, "is not a name of an object or a field"),
+        ({"entity": "Lead; x"}, "is not the name of an object or of a field"),
         ({"entity": "Lead", "fields": ["Name", "name"]}, "a field is named twice"),
         ({}, "entity: "),
     ],
@@ -247,7 +247,8 @@ async def test_watch_tells_rows_rate_and_time_left(
     ]
     ends = {
         True: "is complete: 2,000 rows published.",
-        False: "has ended with 2,000 rows published: otto asked for Contact; cancelled by [b]anna",
+        False: "has ended with 2,000 rows published: otto ordered a snapshot of Contact; "
+        "cancelled by [b]anna",
     }
     assert lines[2:] == [f"Snapshot {ORDER.id} {ends[is_full]}"]
 

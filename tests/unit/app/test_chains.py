@@ -309,7 +309,7 @@ async def test_half_waits_parked_for_a_day_and_over_a_restart(join: World) -> No
         await join.turn(30)
         [lane] = join.log.parked(SHIPMENT, forwarded_to(SHIPMENT))
         assert len(lane.offsets) == 2
-        assert lane.setback.last_error == "waits for credit"
+        assert lane.setback.last_error == "waits until credit forwards the event"
     async with join.running():
         for _ in range(3):
             await join.clock.turn(3600)
@@ -373,7 +373,7 @@ async def test_half_that_never_comes_becomes_a_dead_letter(join: World) -> None:
         await join.quiet()
         [first, second] = join.log.letters
 
-    assert (first.reason, first.error) == ("incomplete", "credit has not forwarded it within 259200 s")
+    assert (first.reason, first.error) == ("incomplete", "credit has not forwarded the event within 259200 s")
     assert second.event is not None
     assert second.event.id == "2"
     assert not join.log.parked(SHIPMENT, forwarded_to(SHIPMENT))
@@ -391,7 +391,10 @@ async def test_late_half_of_what_was_settled_without_it_holds_up_nothing(join: W
     assert join.passed("3")[-1] == SHIPMENT
     [letter] = join.log.letters
     assert letter.subscriber == SHIPMENT
-    assert letter.error == "it came by a redrive, but the halves from invoice were settled without it"
+    assert (
+        letter.error
+        == "the event was redriven after the halves from invoice had been settled without this half"
+    )
 
 
 async def test_redrive_is_in_time_for_a_join_that_still_waits(join: World) -> None:

@@ -143,7 +143,7 @@ class SpoiltLog(MemoryLog):
     async def follow(self, subscription: Subscription) -> AsyncIterator[MemoryFeed]:
         """Fail for that subscriber."""
         if subscription.subscriber == ONE:
-            raise ForeignRecord("a record is not Streamer's own: topic parked.one, partition 0, offset 5")
+            raise ForeignRecord("Streamer did not write a record: topic parked.one, partition 0, offset 5")
         async with MemoryLog.follow(self, subscription) as feed:
             yield feed
 

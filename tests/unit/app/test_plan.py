@@ -253,7 +253,7 @@ def test_kafka_settings_that_no_client_takes_are_refused(tmp_path: Path) -> None
     kafka = "log: {kafka: {bootstrap_servers: localhost, session_timeout_s: 5000}}"
     (line,) = lines_of(tmp_path, f"{kafka}\n{GOOD}")
 
-    assert line.startswith("streamer.yaml:1: log.kafka: librdkafka refuses these settings: ")
+    assert line.startswith("streamer.yaml:1: log.kafka: librdkafka refuses the settings: ")
 
 
 def test_librdkafka_takes_the_defaults() -> None:

@@ -244,8 +244,8 @@ def test_plugin_with_impossible_batches_is_a_mistake(tmp_path: Path, monkeypatch
     monkeypatch.setattr(plugins, "entry_points", endless)
 
     assert error_of(tmp_path, "odd", "{}") == (
-        "streamer.yaml:3: subscribers.crm.uses: this plugin has a mistake: its batch_size must be a whole "
-        "number from 1 to 10000"
+        "streamer.yaml:3: subscribers.crm.uses: this plugin has a mistake: the plugin's batch_size "
+        "must be a whole number from 1 to 10000"
     )
 
 

@@ -142,5 +142,5 @@ def test_embedded_log_has_no_topics(tmp_path: Path) -> None:
     """The error says what to set."""
     text = EVERYTHING.partition("log:\n")[0] + "log: {sqlite: {path: log.db}}\n"
 
-    with pytest.raises(ConfigurationError, match=r"log: the log is an embedded file.*set log\.kafka"):
+    with pytest.raises(ConfigurationError, match=r"log: .*a SQLite log has no topics: set log\.kafka"):
         document_of(text, tmp_path)

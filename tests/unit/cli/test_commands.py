@@ -322,7 +322,7 @@ async def test_port_in_use_is_one_sentence(config: Path, section: str) -> None:
     said = list(map(json.loads, answer.error.splitlines()))
     assert answer.status == 2
     assert [each["reason"] for each in said if each["event"] == "daemon.failed"] == [
-        f"{told} or {section}.host; port 0 takes a free one."
+        f"{told} or {section}.host; with port 0, the system chooses a free port."
     ]
 
 

@@ -129,4 +129,4 @@ def test_log_that_is_not_here_is_a_sentence(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "streamer.yaml").write_text(CONFIGURATION)
     answer = CliRunner().invoke(app, ["reconcile", "Account", "--since", "2h", "-c", "streamer.yaml"])
     assert answer.exit_code == 1
-    assert "is not a file: run this command on the machine" in answer.stderr
+    assert "run this command where the daemon runs" in answer.stderr

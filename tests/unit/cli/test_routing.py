@@ -102,7 +102,10 @@ def test_explain_says_who_gets_an_event_and_why_not(invoke: Invoke) -> None:
     assert invoice.split(maxsplit=2) == [
         "invoice",
         "no",
-        'the condition in when is false; data.fields.StageName is "Open"; data.fields.Amount is 12.5',
+        (
+            'the condition `when` is not true for this event; data.fields.StageName is "Open"; '
+            "data.fields.Amount is 12.5"
+        ),
     ]
     assert "on matches only these types: salesforce.event.Order_Placed__e" in order
     assert "this subscriber waits for invoice, which does not get this event" in number
@@ -116,13 +119,16 @@ def test_explain_tells_an_absent_field_from_null(invoke: Invoke) -> None:
         (
             False,
             (
-                'the condition in when is false; data.fields.StageName is "Closed Won"; '
+                'the condition `when` is not true for this event; data.fields.StageName is "Closed Won"; '
                 "data.fields.Amount is null"
             ),
         ),
         (
             False,
-            "the condition in when is false; data.fields.StageName is absent; data.fields.Amount is absent",
+            (
+                "the condition `when` is not true for this event; data.fields.StageName is absent; "
+                "data.fields.Amount is absent"
+            ),
         ),
     ]
 
@@ -190,7 +196,10 @@ def test_lines_are_explained_one_by_one(invoke: Invoke) -> None:
         ({"receipts": {"invoice": {"outcome": "delivered"}}}, (True, "")),
         ({"receipts": {"invoice": {"outcome": "rejected"}}}, (True, "")),
         ({"receipts": {"invoice": {"outcome": "skipped"}}}, (False, "invoice has skipped it")),
-        ({"account": None}, (False, 'the condition in when is false; lookups.account is "missing"')),
+        (
+            {"account": None},
+            (False, 'the condition `when` is not true for this event; lookups.account is "missing"'),
+        ),
     ],
 )
 def test_explain_knows_the_receipts_and_the_records_of_the_file(
@@ -281,7 +290,7 @@ def test_render_says_when_the_subscriber_does_not_get_the_event(invoke: Invoke) 
 
     assert answer.exit_code == 0
     assert answer.stderr == (
-        "streamer: invoice does not get this event: the condition in when is false; "
+        "streamer: invoice does not get this event: the condition `when` is not true for this event; "
         'data.fields.StageName is "Open"; '
         "data.fields.Amount is 12.5\n"
     )

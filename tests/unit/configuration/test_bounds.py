@@ -63,7 +63,7 @@ def test_pipe_or_device_is_no_secret(tmp_path: Path, kind: str) -> None:
     document = load_document([_written(tmp_path, "org: {id: {file: secret}}")], {})
 
     [mistake] = document.mistakes.values()
-    assert "secret: not a file, but a pipe or a device" in mistake
+    assert "secret: not a regular file, but a pipe or a device" in mistake
 
 
 def test_links_of_kubernetes_are_followed(tmp_path: Path) -> None:

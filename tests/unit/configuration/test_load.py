@@ -192,7 +192,7 @@ def test_secret_never_appears_in_an_error(write: Write, at: tuple[str | int, ...
         (
             "org:",
             "org:\n  api_version: 62.0",
-            "org.api_version: found 62.0; must be a text: put it in quotes",
+            "org.api_version: found 62.0; must be a text: put the value in quotes",
         ),
         ("org:", "org:\n  api_version: '62'", "org.api_version: found '62'; must look like \"64.0\""),
         (

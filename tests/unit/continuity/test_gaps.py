@@ -268,7 +268,7 @@ async def test_progress_that_cannot_be_read_ends_the_repair() -> None:
     assert await world.read(batch()) == []
 
     assert world.log.continuity[-1].state is Repair.NONE
-    assert "the log holds no gap event that can be read" in world.log.continuity[-1].detail
+    assert "the gap event in the log can't be read" in world.log.continuity[-1].detail
 
 
 async def test_refused_describe_is_no_failure_of_the_channel() -> None:

@@ -243,7 +243,7 @@ async def test_what_still_cannot_be_read_stays_and_says_why() -> None:
     assert world.names == ["of 6"]
     [kept] = world.log.letters
     assert (kept.id, kept.raw, kept.attempts) == (broken.id, broken.raw, 1)
-    assert kept.error == "It still can't be read: Not a change event: KeyError: 'payload'"
+    assert kept.error == "The dead letter still can't be read: Not a change event: KeyError: 'payload'"
     assert (kept.first_error, kept.first_failed_at) == (broken.error, broken.first_failed_at)
     assert kept.failed_at >= NOW + 1_000
 
@@ -252,10 +252,13 @@ async def test_what_still_cannot_be_read_stays_and_says_why() -> None:
     ("kept", "why"),
     [
         (letter(5, b"{torn"), "not JSON"),
-        (letter(5, b"[1]"), "not a message of a channel"),
-        (letter(5, {"data": {}, "channel": "/event/Other__e"}), "does not belong to /data/ChangeEvents"),
-        (letter(5, b"\2\4", replay_id=ReplayId(b"\0\1"), schema_id=""), "schema of its payload is unknown"),
-        (letter(5, sealed(b"x", "another key", "2026")), "another protection.key"),
+        (letter(5, b"[1]"), "not a message of a Salesforce channel"),
+        (
+            letter(5, {"data": {}, "channel": "/event/Other__e"}),
+            "does not belong to the channel /data/ChangeEvents",
+        ),
+        (letter(5, b"\2\4", replay_id=ReplayId(b"\0\1"), schema_id=""), "schema is unknown"),
+        (letter(5, sealed(b"x", "another key", "2026")), "encrypted with another key"),
     ],
 )
 async def test_letter_that_nothing_can_read_is_kept(kept: DeadLetter, why: str) -> None:

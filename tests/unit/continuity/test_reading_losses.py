@@ -90,7 +90,7 @@ async def test_many_overflows_of_an_entity_are_read_once() -> None:
     last = {each.id: each for each in world.states}
     assert {each.state for each in last.values()} == {Repair.FULL}
     held = [last[each].detail.partition("; ")[2] for each in ("gap:0", "gap:49", "earlier", "later")]
-    assert held == ["", "repaired with gap:0", "", "repaired with earlier"]
+    assert held == ["", "repaired together with gap:0", "", "repaired together with earlier"]
     assert world.queries.requests.count("begin") == 2
 
 

@@ -272,8 +272,9 @@ async def test_requests_are_left_to_others() -> None:
     world.queries.requests_left = 0.19
     assert await world.step() == 300.0
     assert world.queries.requests == []
-    left = "19.0% of the org's daily requests are left"
-    reason = f"{left}, 2 more would be used, and 20% are reserved for others"
+    left = "only 19.0% of the org's daily requests are left"
+    reserved = "20% of the limit are reserved for other clients"
+    reason = f"{left}, Streamer needs 2 of them, and {reserved}"
     assert reason_of(world.states[-1].progress) == reason
     world.queries.requests_left = 1.0
     await world.until(lambda: world.log)
@@ -401,7 +402,7 @@ async def test_refused_replay_id_reads_all_entities_of_the_channel() -> None:
 
     ended = await world.finish()
     assert ended.state is Repair.NONE
-    assert f"; the org names no entity of {CHANGES.path}: select some with" in ended.detail
+    assert f"; the org has selected no entity for {CHANGES.path}: select entities with" in ended.detail
 
 
 async def test_hole_that_no_reading_repairs_stays_as_it_is() -> None:
@@ -420,4 +421,4 @@ async def test_progress_that_cannot_be_read_ends_the_reading() -> None:
     ended = await world.finish()
 
     assert ended.state is Repair.NONE
-    assert "its progress can't be read" in ended.detail
+    assert "the stored progress of the repair can't be read" in ended.detail

@@ -213,8 +213,8 @@ async def test_restored_record_without_an_event_is_missing(world: World) -> None
     await world.tells(2, 12, "deleted")
     found = await world.compared()
     assert [(each.kind, each.record_id, each.detail) for each in found.drift] == [
-        (DriftKind.MISSING, id_of(1), "the log says that it was deleted"),
-        (DriftKind.MISSING, id_of(2), "the log says that it was deleted"),
+        (DriftKind.MISSING, id_of(1), "the record's last event in the log is a deletion"),
+        (DriftKind.MISSING, id_of(2), "the record's last event in the log is a deletion"),
     ]
 
 
@@ -256,7 +256,7 @@ async def test_what_the_daemon_has_not_read_is_not_reported(world: World) -> Non
     found = await world.compared()
     assert [each.record_id for each in found.drift] == [id_of(1)]
     assert found.notes == (
-        "the channel was read up to 2025-01-01T20:00:00.000Z and no further: check that its daemon runs",
+        "the daemon has read the channel only up to 2025-01-01T20:00:00.000Z: check that the daemon runs",
     )
 
 
@@ -278,7 +278,7 @@ async def test_change_of_the_system_is_told_as_such(world: World) -> None:
     world.holds(2, 13, modified=12)
     found = await world.compared()
     assert [each.detail for each in found.drift] == [
-        "no user's change: its LastModifiedDate is not newer",
+        "only the system changed the record: LastModifiedDate is not newer",
         "",
     ]
 
@@ -343,7 +343,10 @@ async def test_deletions_of_which_the_org_no_longer_tells_are_noted(world: World
     world.queries.deleted = since_noon  # type: ignore[method-assign] # the twin tells of all
     found = await world.compared()
     assert found.notes == (
-        "the org reports no deletions before 2025-01-01T12:00:00.000Z: earlier ones are not compared",
+        (
+            "the org no longer reports deletions before 2025-01-01T12:00:00.000Z, so earlier "
+            "deletions are not compared"
+        ),
     )
 
 

@@ -163,7 +163,7 @@ async def test_order_is_read_once_and_removed(world: World) -> None:
     assert (first.cause, first.state, first.entity) == (HoleCause.SNAPSHOT, Repair.OPEN, "Contact")
     [hole] = world.holes.values()
     assert (hole.state, hole.found, hole.published) == (Repair.FULL, 5, 5)
-    assert hole.detail == "anna asked for Contact where Phone != ''"
+    assert hole.detail == "anna ordered a snapshot of Contact where Phone != ''"
     assert world.queries.where == ["Phone != ''"]
     assert await world.ordered() == set()
     audit = (await world.log.controls.audit(last=1))[0]
@@ -185,7 +185,9 @@ async def test_snapshot_since_a_time_tells_deletions_too(world: World) -> None:
     assert world.log.events[-1].is_deletion
     [hole] = world.holes.values()
     assert hole.state is Repair.FULL
-    assert hole.detail == "anna asked for Contact where Phone != '' since 2024-12-31T23:00:00.000Z"
+    assert (
+        hole.detail == "anna ordered a snapshot of Contact where Phone != '' since 2024-12-31T23:00:00.000Z"
+    )
 
 
 async def test_snapshot_goes_on_after_a_crash(world: World) -> None:
@@ -402,7 +404,7 @@ async def test_changes_that_are_known_are_not_forgotten_while_a_page_is_read(wor
     ("change", "reason"),
     [
         ({"where": "Name = 'x"}, "the condition has a text that begins at character 8 and has no end"),
-        ({"entity": "Contact; x"}, "'Contact; x' is not a name of an object or a field"),
+        ({"entity": "Contact; x"}, "'Contact; x' is not the name of an object or of a field"),
         ({"fields": ("Name", "name")}, "a field is named twice"),
         ({"fields": ("Nonsense",)}, "Contact has no field Nonsense"),
     ],

@@ -242,7 +242,7 @@ async def test_rate_is_shared_by_all_keys_and_is_no_hold(world: World) -> None:
     async with world.running() as dispatcher:
         assert len(world.target.delivered) == 3
         status = dispatcher.status
-        assert (status.hindrance, status.is_held) == ("the configured rate is used up", False)
+        assert (status.hindrance, status.is_held) == ("the subscriber's rate limit is reached", False)
         assert dispatcher.stalled_since is None
         await world.turn(3.01)
         assert len(world.target.delivered) == 9

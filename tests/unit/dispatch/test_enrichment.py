@@ -263,7 +263,7 @@ async def test_id_that_is_none_is_a_dead_letter(desk: Desk, given: Any) -> None:
     async with desk.world.running():
         await desk.append(a_deal(1, {"AccountId": given}))
     [letter] = desk.world.letters
-    assert letter.error == f"enrich.account.id gives {given}, which is not an id of a record"
+    assert letter.error == f"enrich.account.id results in {given}, which is not a record id"
     assert desk.org.records.requests == []
 
 

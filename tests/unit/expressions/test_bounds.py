@@ -34,21 +34,21 @@ _DOUBLING = "{%% set ns = namespace(s='x') %%}{%% for i in range(21) %%}%s{%% en
     [
         ("{{ 'x' * data.n }}", "the text would have more than 1,000,000 characters"),
         ("{{ data.n * [1] }}", "a list would have more than 100,000 items"),
-        ("{{ 10 ** data.n }}", "an exponent is at most 1,000"),
+        ("{{ 10 ** data.n }}", "an exponent must be at most 1,000"),
         ("{{ (data.n ** 900) * (data.n ** 900) }}", "a number would have more than 2,000 bits"),
-        ("{{ 'x' | center(data.n) }}", "a width is at most 10,000"),
-        ("{{ 'x' | center(width=data.n) }}", "a width is at most 10,000"),
-        ("{{ 'x'.zfill(data.n) }}", "a width is at most 10,000"),
-        ("{{ ('x' | attr('ljust'))(data.n) }}", "a width is at most 10,000"),
-        ("{{ data.code % 1 }}", "a width is at most 10,000"),
-        ("{{ '%*d' | format(data.n, 1) }}", "a width in a format is a number"),
-        ("{{ '{:{w}}'.format(1, w=data.n) }}", "a width is at most 10,000"),
-        ("{{ '{x:{w}}'.format_map({'x': 1, 'w': data.n}) }}", "a width is at most 10,000"),
-        ("{{ [1] | batch(data.n, 0) | list | length }}", "a width is at most 10,000"),
-        ("{{ [1] | slice(data.n) | list | length }}", "a width is at most 10,000"),
-        ("{{ 'a' | indent(data.n, true) }}", "a width is at most 10,000"),
-        ("{{ 5 | round(data.negative) }}", "a number is rounded to at most 1,000 places"),
-        ("{{ data | tojson(data.n) }}", "an indent is a number from 0 to 16"),
+        ("{{ 'x' | center(data.n) }}", "a width must be at most 10,000"),
+        ("{{ 'x' | center(width=data.n) }}", "a width must be at most 10,000"),
+        ("{{ 'x'.zfill(data.n) }}", "a width must be at most 10,000"),
+        ("{{ ('x' | attr('ljust'))(data.n) }}", "a width must be at most 10,000"),
+        ("{{ data.code % 1 }}", "a width must be at most 10,000"),
+        ("{{ '%*d' | format(data.n, 1) }}", "a width in a format must be a number"),
+        ("{{ '{:{w}}'.format(1, w=data.n) }}", "a width must be at most 10,000"),
+        ("{{ '{x:{w}}'.format_map({'x': 1, 'w': data.n}) }}", "a width must be at most 10,000"),
+        ("{{ [1] | batch(data.n, 0) | list | length }}", "a width must be at most 10,000"),
+        ("{{ [1] | slice(data.n) | list | length }}", "a width must be at most 10,000"),
+        ("{{ 'a' | indent(data.n, true) }}", "a width must be at most 10,000"),
+        ("{{ 5 | round(data.negative) }}", "a number can be rounded to at most 1,000 decimal places"),
+        ("{{ data | tojson(data.n) }}", "an indent must be a number from 0 to 16"),
         ("{{ data.text | replace('a', data.text) }}", "the text would have more than"),
         ("{{ data.text.replace('a', data.text) }}", "the text would have more than"),
         ("{{ data['items'] | join(data.text) }}", "the text would have more than"),
@@ -202,7 +202,7 @@ def test_each_evaluation_has_a_budget_of_its_own() -> None:
 
 def test_expression_that_multiplies_an_event_is_refused() -> None:
     """Each pipe doubles what it is given."""
-    with pytest.raises(ConfigurationError, match="it copies the event too often"):
+    with pytest.raises(ConfigurationError, match="the expression copies the event too often"):
         made_by(" | ".join(["[@, @]"] * 11), {})
 
 
@@ -216,7 +216,9 @@ def test_error_of_a_template_names_its_place() -> None:
 
 def test_constant_beyond_a_bound_is_a_mistake_of_the_configuration() -> None:
     """It names the place, and does not call the template invalid."""
-    with pytest.raises(ConfigurationError, match=r"text.*exceeds a limit for every event: line 2: the text"):
+    with pytest.raises(
+        ConfigurationError, match=r"text.*exceeds a limit of templates for every event: line 2: the text"
+    ):
         compile_route(TARGET, RouteSource(text="a\n{{ 'x' * 2000000 }}"), mistake=mistaken)
 
 

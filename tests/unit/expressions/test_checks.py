@@ -101,7 +101,7 @@ def test_expression_that_some_event_can_have_passes(expression: str) -> None:
         ),
         (
             'data.fields.StageName == "Closed Won"',
-            "an event has no member with this name: Closed Won; write a text in single quotes: 'Closed Won'",
+            "an event has no member with this name: Closed Won; put a text in single quotes: 'Closed Won'",
             25,
         ),
         ("[subject, {a: Amount}]", "an event has no member with this name: Amount", 14),

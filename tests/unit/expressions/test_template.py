@@ -125,7 +125,7 @@ def test_content_is_written_for_programs(source: str, made: str) -> None:
 @pytest.mark.parametrize(
     ("source", "error"),
     [
-        ("{{ data.fields.Lines }}", "an object or a list is not a text"),
+        ("{{ data.fields.Lines }}", "the value is an object or a list, not a text"),
         ("{{ upper(data.fields.Won) }}", "upper\\(\\): argument 1"),
         ("{% for a in range(9000) %}{{ pad_left('x', 9000) }}{% endfor %}", "more than 1,000,000 characters"),
     ],
@@ -151,8 +151,8 @@ def test_dead_letter_of_an_absent_field_names_part_line_field_and_remedy() -> No
     with pytest.raises(BrokenRoute) as broken:
         compiled.delivery(event(data={"fields": {}}), attempt=1)
     assert str(broken.value).startswith(
-        "text fails on this event: line 2 of its template: the event does not carry Missing, and strict is "
-        "true: write {% if … is defined %} around it"
+        "text fails on this event: line 2 of its template: the event does not have Missing, and strict is "
+        "true: put {% if … is defined %} around the expression"
     )
 
 

@@ -30,8 +30,8 @@ def test_org_that_the_log_does_not_know_is_refused_with_both_ways_on() -> None:
     with pytest.raises(OrgChanged) as refused:
         check_org(_ORG, expected=None, known={_OTHER})
 
-    assert f"logs in to the org {_ORG}, and the log was read from {_OTHER}" in str(refused.value)
-    assert "correct org.login_url and org.auth or" in str(refused.value)
+    assert f"logs in to the org {_ORG}, but the events in the log come from {_OTHER}" in str(refused.value)
+    assert "correct org.login_url and org.auth; or" in str(refused.value)
     assert f"set org.id to {_ORG}" in str(refused.value)
 
 

@@ -133,7 +133,7 @@ async def test_position_further_back_repeats_nothing(order: PositionOrder) -> No
     assert world.records == ["001A", "001B", "001C", "001D"]
     assert [(each[0], each[1]) for each in world.told] == [(HoleCause.POSITION_SET, Repair.FULL)]
     assert world.ended == [order.id]
-    assert world.log.continuity[0].detail.startswith("ada has set the position: reading continues ")
+    assert world.log.continuity[0].detail.startswith("ada set the position: reading continues ")
 
 
 @pytest.mark.parametrize("place", [ChannelPosition.EARLIEST, ChannelPosition.SINCE])
@@ -178,7 +178,7 @@ async def test_replay_id_further_on_is_a_hole() -> None:
 
     assert world.records[3:] == ["001F"]
     assert [each[1] for each in world.told] == [Repair.NONE]
-    assert "further on than the last event in the log" in world.log.continuity[0].detail
+    assert "that id is after the last event in the log" in world.log.continuity[0].detail
 
 
 async def test_replay_id_further_on_is_not_repaired() -> None:
@@ -276,8 +276,8 @@ async def test_refused_replay_id_leaves_the_position_as_it_was() -> None:
     assert (world.records, world.ended) == (["001A", "001B", "001C"], [ORDER.id])
     assert [each[:2] for each in world.told] == [(HoleCause.POSITION_REFUSED, Repair.FULL)]
     assert world.log.continuity[0].detail == (
-        "ada has ordered to read after the replay id 7, and Salesforce refused it: the position stays as "
-        "it was. 400::The replayId {7} you provided was invalid."
+        "ada ordered to read after the replay id 7, but Salesforce refused that id, so the position "
+        "is unchanged. 400::The replayId {7} you provided was invalid."
     )
 
 

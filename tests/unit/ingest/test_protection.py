@@ -165,8 +165,8 @@ async def test_unreadable_message_leaves_none_of_its_bytes(settings: ProtectionS
 
     (letter,) = world.log.letters
     assert MAIL.encode() not in world.stored
-    assert letter.error.startswith("Not a change event: ValueError; its ")
-    assert letter.error.endswith(" bytes can hold protected fields and are withheld")
+    assert letter.error.startswith("Not a change event: ValueError; the ")
+    assert letter.error.endswith(" bytes of the message can hold protected fields and are withheld")
     assert "protection.unreadable: encrypt" in letter.hint
 
 
@@ -213,7 +213,7 @@ async def test_torn_piece_leaves_none_of_its_bytes_on_any_channel() -> None:
     await world.run(replace(batch(channel=orders), unreadable=[piece]))
 
     assert MAIL.encode() not in world.stored
-    assert world.log.letters[0].error.startswith("It can't be decoded; its ")
+    assert world.log.letters[0].error.startswith("The message can't be decoded; the ")
 
 
 async def test_unreadable_message_of_a_channel_without_rules_is_kept() -> None:
@@ -245,7 +245,7 @@ async def test_unreadable_message_can_be_kept_and_stay_secret() -> None:
     (letter,) = world.log.letters
     assert MAIL.encode() not in world.stored
     assert letter.raw.startswith(b"encrypted:k1:")
-    assert letter.error.endswith(" bytes can hold protected fields and are encrypted")
+    assert letter.error.endswith(" bytes of the message can hold protected fields and are encrypted")
     assert MAIL.encode() in unsealed(letter.raw, KEY)
     with pytest.raises(WrongKey):
         unsealed(letter.raw, KEY[::-1])

@@ -148,7 +148,7 @@ async def test_start_tells_that_there_is_no_checkpoint() -> None:
     with capture_logs() as lines:
         await world().run()
 
-    assert positions(lines) == [{"at": "earliest", "reason": "there is no checkpoint"}]
+    assert positions(lines) == [{"at": "earliest", "reason": "the log has no checkpoint of the channel"}]
 
 
 async def test_start_tells_the_position_and_its_age() -> None:

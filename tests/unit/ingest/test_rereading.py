@@ -92,7 +92,7 @@ async def test_failure_ends_reading_for_a_while(error: StreamerError) -> None:
 async def test_org_says_how_long_to_wait() -> None:
     """A limit of requests lasts longer than our own pause."""
     world = World()
-    world.records.error = RetryLater("the org's requests are used up", after_s=600.0)
+    world.records.error = RetryLater("the org has reached its limit of API requests", after_s=600.0)
     await world.rereading.read(ACCOUNT)
     await world.clock.turn(599.0)
     await world.rereading.read(ACCOUNT)

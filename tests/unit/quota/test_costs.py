@@ -40,18 +40,18 @@ def test_a_sentence_tells_what_is_left() -> None:
     }
     cost = bulk_job(1_000_000) + collections(300)
     assert cost_sentence(cost, LimitsReading(limits=limits, at=0.0, read_at=0.0)) == (
-        "about 44 requests (less than 0.1% of the 99,000 that are left of the day's 100,000) and 1 Bulk "
-        "query job (less than 0.1% of the 9,990 that are left of the day's 10,000) with 20 pages of results; "
-        "none of the day's delivered events"
+        "about 44 requests (less than 0.1% of the 99,000 that are left of the daily limit of "
+        "100,000) and 1 Bulk query job (less than 0.1% of the 9,990 that are left of the daily limit "
+        "of 10,000) with 20 pages of results; the daily limit of delivered events is not affected"
     )
 
 
 @pytest.mark.parametrize(
     ("remaining", "said"),
     [
-        (150, "(33.3% of the 150 that are left of the day's 1,000)"),
-        (10, "(more than all of the 10 that are left of the day's 1,000)"),
-        (0, "(none of the day's 1,000 are left)"),
+        (150, "(33.3% of the 150 that are left of the daily limit of 1,000)"),
+        (10, "(more than all of the 10 that are left of the daily limit of 1,000)"),
+        (0, "(nothing is left of the daily limit of 1,000)"),
     ],
 )
 def test_a_sentence_tells_the_share(remaining: int, said: str) -> None:
@@ -62,4 +62,7 @@ def test_a_sentence_tells_the_share(remaining: int, said: str) -> None:
 
 def test_a_sentence_does_without_the_limits() -> None:
     """And without jobs."""
-    assert cost_sentence(query(1), None) == "about 1 request; none of the day's delivered events"
+    assert (
+        cost_sentence(query(1), None)
+        == "about 1 request; the daily limit of delivered events is not affected"
+    )

@@ -21,7 +21,8 @@ def test_a_fifth_of_the_requests_is_kept() -> None:
     """The last of the others can be used."""
     assert governor(requests=201).reason_to_wait() == ""
     assert governor(requests=200).reason_to_wait() == (
-        "20.0% of the org's daily requests are left, 1 more would be used, and 20% are reserved for others"
+        "only 20.0% of the org's daily requests are left, Streamer needs 1 of them, and 20% of "
+        "the limit are reserved for other clients"
     )
 
 
@@ -53,7 +54,9 @@ def test_bulk_jobs_are_kept_for_others_too() -> None:
 
 def test_an_org_without_bulk_jobs_takes_none() -> None:
     """A share of nothing is nothing."""
-    assert governor(jobs=0, most=0).reason_to_wait(JobCost(bulk_jobs=1)) == "the org has no Bulk query jobs"
+    assert governor(jobs=0, most=0).reason_to_wait(JobCost(bulk_jobs=1)) == (
+        "the org's daily limit of Bulk query jobs is 0"
+    )
 
 
 @pytest.mark.parametrize(("most", "has"), [(0, False), (10, True), (None, True)])

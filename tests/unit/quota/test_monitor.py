@@ -121,7 +121,7 @@ async def test_failures_back_off_to_an_hour() -> None:
         pauses = [after - before for before, after in zip(world.asked_at, world.asked_at[1:], strict=False)]
         assert pauses[:4] == [60, 120, 240, 480]
         assert pauses[-1] == 3600
-        world.answer = RetryLater("the org's requests are used up", after_s=5_000)
+        world.answer = RetryLater("the org has reached its limit of API requests", after_s=5_000)
         await world.clock.turn(3600 + 5_000)
         assert world.asked_at[-1] - world.asked_at[-2] == 5_000
         world.remains(5)

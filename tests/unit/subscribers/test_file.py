@@ -100,7 +100,7 @@ def test_file_of_another_kind_is_left_alone(tmp_path: Path) -> None:
         outcome = plugin.deliver(order(1))
 
     assert isinstance(outcome, Hold)
-    assert "does not end like a file of JSON Lines" in outcome.reason
+    assert "the end of the file is not JSON Lines" in outcome.reason
     assert path.read_bytes() == b"\x7fELF and more"
 
 
@@ -281,17 +281,17 @@ def test_two_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
         outcome = second.deliver(order(2))
 
     assert isinstance(outcome, Retry)
-    assert "give each its own path" in outcome.reason
+    assert "give each process and each subscriber a path of its own" in outcome.reason
     assert written(tmp_path / "a") == [1]
 
 
 @pytest.mark.parametrize(
     ("path", "kind", "sentence"),
     [
-        ("missing/a", Hold, "create its folder"),
-        ("missing/{entity}", Hold, "create its folder"),
-        (".", Hold, "set path to a separate regular file"),
-        ("{data.fields.City}", Reject, "{data.fields.City} finds no text"),
+        ("missing/a", Hold, "create the folder of this path"),
+        ("missing/{entity}", Hold, "create the folder of this path"),
+        (".", Hold, "set path to a regular file that nothing else writes to"),
+        ("{data.fields.City}", Reject, "no whole number for {data.fields.City}"),
         ("x" * 300, Reject, "too long"),
     ],
 )

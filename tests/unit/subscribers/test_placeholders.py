@@ -42,7 +42,7 @@ def test_values_are_escaped_and_the_text_around_them_is_not() -> None:
 @pytest.mark.parametrize("value", [None, "", ".", "..", True, 1.5, {}, []])
 def test_value_that_names_nothing_is_told(value: object) -> None:
     """The placeholder without a value is named."""
-    with pytest.raises(Unfilled, match=r"\{data.fields.City\} finds no text"):
+    with pytest.raises(Unfilled, match=r"no whole number for \{data.fields.City\}"):
         Template("{data.fields.City}").filled(delivery(event(data={"fields": {"City": value}})), str)
 
 
@@ -55,7 +55,7 @@ def test_change_is_absent_from_events_about_no_record() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a/{city}", "{city} is not a placeholder: between braces write entity"),
+        ("a/{city}", "{city} is not a placeholder: write entity"),
         ("a/{data}", "{data} is not a placeholder"),
         ("a/{data.fields[0]}", "is not a placeholder"),
         ("a/{}", "{} is not a placeholder"),

@@ -47,14 +47,14 @@ def soap(**settings: Any) -> dict[str, Any]:
         (
             Erp.Settings,
             {"url": "https://e.com", "allow_private": ["10.1.2.3/8"]},
-            "10.1.2.3/8: its host bits are not zero; write networks such as 10.20.0.0/16",
+            "10.1.2.3/8 has host bits that are not zero: write networks such as 10.20.0.0/16",
         ),
-        (Erp.Settings, {"url": "https://e.com", "allow_private": ["erp"]}, "erp: it is not a network"),
+        (Erp.Settings, {"url": "https://e.com", "allow_private": ["erp"]}, "erp is not a network"),
         (Erp.Settings, {"url": "https://e.com", "allow_private": "yes"}, "must be true, false, or a list of"),
         (
             Erp.Settings,
             {"url": "https://e.com", "auth": {"kind": "api_key", "key": "k", "header": "A", "query": "b"}},
-            "set either header or query",
+            "set only one of header and query",
         ),
         (Erp.Settings, {"url": "https://a:b@erp.example.com"}, "must not contain a user or password"),
         (Erp.Settings, {"url": "https://e.com", "method": "GET"}, "'PUT', 'PATCH' or 'POST'"),
@@ -72,7 +72,7 @@ def soap(**settings: Any) -> dict[str, Any]:
         (
             Erp.Settings,
             {"url": "https://e.com", "external_id": "a."},
-            "is not a JMESPath expression: it ends too soon",
+            "is not a JMESPath expression: the expression is incomplete",
         ),
         (
             Erp.Settings,
@@ -82,9 +82,9 @@ def soap(**settings: Any) -> dict[str, Any]:
         (Erp.Settings, {"url": "https://e.com", "auth": {"kind": "basic"}}, "Field required"),
         (Erp.Settings, {"url": "https://e.com", "auth": {"kind": "bearer", "token": ""}}, "token is empty"),
         (Erp.Settings, {"url": "https://e.com", "timeout": 3}, "Extra inputs are not permitted"),
-        (Erp.Settings, {"url": "https://e.com", "outcomes": {"40": "skip"}}, "is not a status from 200"),
+        (Erp.Settings, {"url": "https://e.com", "outcomes": {"40": "skip"}}, "is neither a status from 200"),
         (Erp.Settings, {"url": "https://e.com", "outcomes": {"4XX": "skip"}}, "such as 4xx"),
-        (Erp.Settings, {"url": "https://e.com", "outcomes": {"604": "skip"}}, "is not a status from 200"),
+        (Erp.Settings, {"url": "https://e.com", "outcomes": {"604": "skip"}}, "is neither a status from 200"),
         (Erp.Settings, {"url": "https://e.com", "outcomes": {404: "drop"}}, "'delivered', 'retry', 'hold'"),
         (Erp.Settings, {"url": "https://e.com", "signing": {}}, "Field required"),
         (Erp.Settings, {"url": "https://e.com", "signing": {"secrets": []}}, "must be a list of one to 10"),
@@ -104,13 +104,13 @@ def soap(**settings: Any) -> dict[str, Any]:
         (
             Erp.Settings,
             soap(envelope="{{ fields.Name }}"),
-            "uses the unknown name fields in line 1; known: body,",
+            "uses the unknown name fields in line 1; known names: body,",
         ),
         (Erp.Settings, soap(envelope="<a/>", key_element="A"), "key_element has no effect with envelope"),
         (
             Erp.Settings,
             soap(envelope="<a/>", security={"username": "u", "password": "p"}),
-            "the envelope must contain {{ security }}",
+            "envelope must contain {{ security }}",
         ),
         (
             Erp.Settings,

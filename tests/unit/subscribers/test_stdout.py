@@ -99,7 +99,9 @@ def test_reader_that_has_gone_holds_the_target(pipe: tuple[int, int]) -> None:
     outcome = plugin().deliver(delivery())
 
     assert isinstance(outcome, Hold)
-    assert outcome.reason == "the standard output: broken pipe: start the daemon with a reader"
+    assert outcome.reason == (
+        "the standard output: broken pipe: start the daemon together with a program that reads the output"
+    )
 
 
 def test_line_begins_anew_after_a_part_of_another_subscribers(out: Path) -> None:

@@ -110,7 +110,7 @@ def test_networks_allow_what_is_in_them(network: str, inside: str, outside: str)
 @pytest.mark.parametrize("text", ["erp.acme.com", "127.1", "0x7f.0.0.1", "2852039166", ""])
 def test_what_is_no_address_is_refused(text: str) -> None:
     """Resolvers read some numbers as addresses."""
-    assert ALL_PRIVATE.refusal(text) == "no IP address"
+    assert ALL_PRIVATE.refusal(text) == "not an IP address"
 
 
 async def test_resolver_leaves_out_what_is_refused() -> None:

@@ -40,7 +40,7 @@ async def test_server_without_tls_is_told_apart_from_a_broken_one() -> None:
     async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         assert await _reason(f"https://127.0.0.1:{port}") == (
-            f"127.0.0.1:{port} does not speak TLS, so its address begins with http://"
+            f"127.0.0.1:{port} does not use TLS: use http:// instead of https:// in the address"
         )
 
 

@@ -64,10 +64,10 @@ def test_prefix_stands_on_each_name() -> None:
 @pytest.mark.parametrize(
     ("value", "refused"),
     [
-        ({"a b": 1}, "'a b' is not a name"),
-        ({"x><y": 1}, "is not a name"),
-        ({"@a": 1}, "'@a' is not a name"),
-        ({"a": {"#text": 1}}, "'#text' is not a name"),
+        ({"a b": 1}, "'a b' is not a valid name"),
+        ({"x><y": 1}, "is not a valid name"),
+        ({"@a": 1}, "'@a' is not a valid name"),
+        ({"a": {"#text": 1}}, "'#text' is not a valid name"),
         ({"a": "\x00"}, r"a contains the character U\+0000"),
         ({"a": [{"b": "\ud800"}]}, r"b contains the character U\+D800"),
         ({"a": [[1]]}, "a is a list"),

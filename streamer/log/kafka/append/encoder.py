@@ -49,7 +49,9 @@ class CommittedCheckpoints:
         if checkpoint is not None:
             self.by_channel[checkpoint.channel] = checkpoint
         elif message.value() is not None:
-            self.foreign[message.key() or b""] = foreign(message, ValueError("it is not a checkpoint"))
+            self.foreign[message.key() or b""] = foreign(
+                message, ValueError("the record is not a checkpoint")
+            )
 
     def of(self, channel: Channel) -> Checkpoint | None:
         """Return the checkpoint of `channel`.
@@ -303,13 +305,15 @@ class KafkaAppend:
                 continue
             length = len(record.value)
             if length + len(record.key) > largest:
-                refused.append((event, f"it has {length} bytes, and the log takes at most {largest}"))
+                refused.append(
+                    (event, f"the event has {length} bytes, but the log accepts at most {largest}")
+                )
                 continue
             size += length
             records.append(record)
         self.size = size
         if refused:
-            sentence = f"{len(refused)} events can't be kept in Kafka: {refused[0][1]}"
+            sentence = f"{len(refused)} events can't be written to Kafka: {refused[0][1]}"
             raise EventsRefused(sentence, events=[event for event, _ in refused])
 
     async def commit(
@@ -329,5 +333,5 @@ class KafkaAppend:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, orjson.JSONEncodeError):
-        return "its data are not valid JSON"
-    return "an attribute is not valid Unicode, or the time is invalid"
+        return "the event's data can't be written as JSON"
+    return "an attribute of the event is not valid Unicode, or the event's time is invalid"

@@ -101,7 +101,8 @@ class Membership:
             return answer.result(_ANSWER_S)
         except TimeoutError as exc:
             raise LogUnavailable(
-                f"the group {self._names.ingest_group} does not say who owns the channels"
+                f"the consumer group {self._names.ingest_group} has not reported in time which "
+                "process owns the channels"
             ) from exc
 
     async def close(self) -> None:

@@ -120,7 +120,7 @@ class PartitionSession:
         self.close()
         self._open(deadline)
         if self._committed.by_channel != before:
-            raise LogUnavailable(f"another process has written to partition {self._partition}")
+            raise LogUnavailable(f"another process has written checkpoints to partition {self._partition}")
 
     def _open(self, deadline: float) -> None:
         if self._is_open:
@@ -154,14 +154,17 @@ class PartitionSession:
         `LogUnavailable` when the group does not answer.
         """
         if not self._mine(self._partition):
-            return Fenced(f"another process owns partition {self._partition} of {self._names.checkpoints}")
-        reason = f"the transaction was ended by the broker: {error.str()}"
+            return Fenced(
+                f"another process owns partition {self._partition} of topic {self._names.checkpoints}"
+            )
+        reason = f"the broker ended the transaction: {error.str()}"
         return LogUnavailable(reason, after_s=self._pauses.next_s())
 
     def _check_ownership(self) -> None:
         if self._mine(self._partition) is False:
             raise Fenced(
-                f"partition {self._partition} of {self._names.checkpoints} now belongs to another process"
+                f"partition {self._partition} of topic {self._names.checkpoints} now belongs to "
+                "another process"
             )
 
     def _check_expected(self, channels: Iterable[Channel]) -> None:
@@ -169,7 +172,7 @@ class PartitionSession:
         # append that continues an older checkpoint would repeat these events.
         for channel in channels:
             if self._committed.by_channel.get(channel) != self._expected.get(channel):
-                raise LogUnavailable(f"another process has moved the checkpoint of {channel}")
+                raise LogUnavailable(f"another process has changed the checkpoint of the channel {channel}")
 
     def _deadline(self) -> float:
         return self._clients.clock.monotonic() + self._clients.settings.append_deadline_s

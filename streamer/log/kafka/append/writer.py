@@ -134,7 +134,7 @@ class PartitionWriter:
         if self._failure is not None:
             raise self._failure
         if self._closed:
-            raise LogUnavailable(f"the channel {request.channel} was let go of")
+            raise LogUnavailable(f"this process no longer writes the channel {request.channel}")
         request.answer = self._loop.create_future()
         self._open.add(request.answer)
         request.answer.add_done_callback(self._open.discard)
@@ -219,7 +219,9 @@ class PartitionWriter:
             if append.failures == self._seen[append.channel]:
                 good.append(append)
             else:
-                self._fail([append], LogUnavailable(f"an earlier append of {append.channel} failed"))
+                self._fail(
+                    [append], LogUnavailable(f"an earlier append to the channel {append.channel} failed")
+                )
         return good
 
     def _without_refused(
@@ -228,7 +230,10 @@ class PartitionWriter:
         guilty = {append: events for append in group if (events := append.drop(refusal.refused))}
         if not guilty:
             topics = ", ".join(sorted({str(topic) for topic, _, _ in refusal.refused}))
-            sentence = f"Kafka refuses a record of {topics}, raise its max.message.bytes: {refusal.reason}"
+            sentence = (
+                f"Kafka refuses a record for topic {topics}: raise the topic's max.message.bytes "
+                f"({refusal.reason})"
+            )
             self._find_misconfigured(group, LogMisconfigured(sentence))
             return []
         for append, events in guilty.items():

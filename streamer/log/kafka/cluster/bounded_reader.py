@@ -141,7 +141,8 @@ def poll_many(consumer: Consumer, count: int, timeout_s: float) -> list[Message]
 def undecided(topic: str, partition: int) -> LogUnavailable:
     """Return the error for a partition in which a transaction is still open."""
     return LogUnavailable(
-        f"a transaction is open in partition {partition} of topic {topic}: it ends by its time limit, or, if "
-        "the brokers lost track of it, run `kafka-transactions.sh abort` in every partition that "
-        "`kafka-transactions.sh find-hanging` names"
+        f"a transaction is open in partition {partition} of topic {topic}: wait until the brokers end "
+        "the transaction after its time limit; if the transaction stays open, run "
+        "`kafka-transactions.sh find-hanging`, and then `kafka-transactions.sh abort` for every "
+        "partition that the output names"
     )

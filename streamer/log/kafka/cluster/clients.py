@@ -38,7 +38,7 @@ def reserved_options(options: Mapping[str, object]) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-_EXACTLY_ONCE = "exactly-once delivery depends on it"
+_EXACTLY_ONCE = "exactly-once delivery depends on this option"
 _SECURITY = "set log.kafka.security instead"
 _RESERVED: Mapping[str, str] = {
     **dict.fromkeys(BROKER_OPTIONS, "set log.kafka.bootstrap_servers instead"),
@@ -47,7 +47,7 @@ _RESERVED: Mapping[str, str] = {
     **dict.fromkeys(DURABILITY_OPTIONS, _EXACTLY_ONCE),
     "allow.auto.create.topics": "set log.kafka.create_topics instead",
     "auto.commit.enable": _EXACTLY_ONCE,
-    "auto.offset.reset": "set start of a channel or a subscriber instead",
+    "auto.offset.reset": "set start in a channel or a subscriber instead",
     "batch.size": _EXACTLY_ONCE,
     "enable.auto.commit": _EXACTLY_ONCE,
     "enable.auto.offset.store": _EXACTLY_ONCE,
@@ -55,12 +55,12 @@ _RESERVED: Mapping[str, str] = {
     "enable.ssl.certificate.verification": "Streamer verifies every broker; set log.kafka.security.ca_file "
     "instead",
     "group.id": "set log.kafka.prefix instead",
-    "group.instance.id": "the processes of one prefix share the work as dynamic members",
-    "group.protocol": "a takeover within seconds depends on it",
+    "group.instance.id": "processes with the same prefix share the work as dynamic members of a group",
+    "group.protocol": "the takeover by another process within seconds depends on this option",
     "heartbeat.interval.ms": "set log.kafka.session_timeout_s instead",
     "isolation.level": _EXACTLY_ONCE,
     "partition.assignment.strategy": _EXACTLY_ONCE,
-    "partitioner": "Java clients must find a key in the same partition",
+    "partitioner": "Streamer and Java clients must choose the same partition for a key",
     "security.protocol": "set log.kafka.security.protocol instead",
     "session.timeout.ms": "set log.kafka.session_timeout_s instead",
     "transaction.timeout.ms": "set log.kafka.transaction_timeout_s instead",
@@ -209,7 +209,7 @@ class Clients:
         try:
             return client(merged | {"error_cb": errors.note}, logger=LibraryLogger())
         except (KafkaException, TypeError, ValueError) as exc:
-            raise LogMisconfigured(f"log.kafka: librdkafka refuses these settings: {_reason(exc)}") from exc
+            raise LogMisconfigured(f"log.kafka: librdkafka refuses the settings: {_reason(exc)}") from exc
 
     def _common(self) -> dict[str, Any]:
         brokers = {"bootstrap.servers": self.settings.bootstrap_servers} if self.connects else {}

@@ -44,8 +44,8 @@ _ADVICE = {
     KafkaError.INVALID_TRANSACTION_TIMEOUT: (
         ": lower log.kafka.transaction_timeout_s to the brokers' transaction.max.timeout.ms"
     ),
-    KafkaError.UNSUPPORTED_VERSION: ": Streamer needs brokers with transactions",
-    KafkaError._UNSUPPORTED_FEATURE: ": Streamer needs brokers with transactions",
+    KafkaError.UNSUPPORTED_VERSION: ": Streamer needs brokers that support transactions",
+    KafkaError._UNSUPPORTED_FEATURE: ": Streamer needs brokers that support transactions",
 }
 
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
@@ -150,11 +150,11 @@ class KafkaErrors:
             raise self.explain(kafka_error(exc), doing=doing, subject=subject) from exc
 
     def _not_allowed(self, error: KafkaError, doing: str, subject: str) -> StreamerError:
-        needed = f"Kafka does not allow {self._principal} what {doing} needs"
+        failed = f"{doing} {subject} failed, because Kafka does not allow this action for {self._principal}"
         if error.code() in _BY_PREFIX:
             granted = f"{_BY_PREFIX[error.code()]} that begin with '{self._settings.prefix}.'"
-            return LogMisconfigured(f"{needed}: grant {granted} ({error.name()})")
-        return LogMisconfigured(f"{needed} on {subject}: grant it ({error.name()}: {error.str()})")
+            return LogMisconfigured(f"{failed}: grant {granted} ({error.name()})")
+        return LogMisconfigured(f"{failed}: grant the permission ({error.name()}: {error.str()})")
 
     @property
     def _where(self) -> str:
@@ -167,8 +167,8 @@ class KafkaErrors:
     def _credentials_refused(self) -> CredentialsRefused:
         mechanism = self._settings.security.mechanism or self._settings.security.protocol
         return CredentialsRefused(
-            f"Kafka at {self._where} refused {self._principal} by {mechanism}: check username, password and "
-            "mechanism in log.kafka.security"
+            f"Kafka at {self._where} refused the login of {self._principal} by {mechanism}: check "
+            "username, password and mechanism in log.kafka.security"
         )
 
 

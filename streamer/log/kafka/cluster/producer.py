@@ -63,8 +63,8 @@ def place_of(message: Message) -> str:
 def foreign(message: Message, reason: Exception) -> ForeignRecord:
     """Return the error for a record that Streamer did not write."""
     return ForeignRecord(
-        f"a record is not Streamer's own ({reason}): {place_of(message)}. Remove it by a tombstone with its "
-        "key, and let only Streamer write to this topic"
+        f"Streamer did not write a record ({reason}): {place_of(message)}. Remove the record by a "
+        "tombstone with the record's key, and let only Streamer write to this topic"
     )
 
 
@@ -130,7 +130,9 @@ def enqueue(
     except KafkaException as exc:
         raise RecordNotTaken(kafka_error(exc), record) from exc
     except UnicodeEncodeError as exc:
-        raise RecordNotTaken(KafkaError(KafkaError.INVALID_RECORD, "not Unicode text"), record) from exc
+        raise RecordNotTaken(
+            KafkaError(KafkaError.INVALID_RECORD, "a text of the record is not valid Unicode"), record
+        ) from exc
     finally:
         # Otherwise, a traceback would refer to this method, and the method would keep the
         # producer alive.

@@ -159,7 +159,7 @@ class Transactions:
         a successful `begin`, and otherwise `NothingWritten` or `Undecided`.
         """
         if not self._is_ready:
-            raise ProducerDiscarded("the producer was discarded: begin again")
+            raise ProducerDiscarded("the producer was discarded: open the session again")
         self._failed.clear()
         self._noted = {}
         try:
@@ -207,7 +207,7 @@ class Transactions:
     @property
     def _held(self) -> DisposableProducer:
         if self._producer is None:
-            raise ProducerDiscarded("the producer was discarded: begin again")
+            raise ProducerDiscarded("the producer was discarded: open the session again")
         return self._producer
 
     @property

@@ -227,8 +227,8 @@ def _first_place(log_context: LogContext, subscription: Subscription) -> Initial
         forwarded = [*subscription.downstream]
     if not expressions:
         raise LogMisconfigured(
-            f"subscriber {name} asks for {', '.join(subscription.patterns)}, but no event "
-            "has such a type: types look like salesforce.cdc.Account.updated"
+            f"`on` of subscriber {name} is {', '.join(subscription.patterns)}, but no type of event "
+            "matches: use types such as salesforce.cdc.Account.updated"
         )
 
     def ensure(*, has_begun: bool) -> None:

@@ -133,7 +133,7 @@ def dead_letter(
         channel=channel.decode("utf-8", "replace") if isinstance(channel, bytes) else "",
         reason="unreadable",
         error=f"{error} (at {place})",
-        hint="find out which program wrote the record; it could be a newer Streamer",
+        hint="find out which program wrote the record; the program can be a newer version of Streamer",
         failed_at=now,
         first_failed_at=now,
         raw=message.value() or b"",

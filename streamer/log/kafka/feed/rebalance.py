@@ -74,7 +74,8 @@ class InitialOffsets:
             if not _is_busy(exc):
                 raise
             raise LogUnavailable(
-                "the first offsets of a subscriber could not be committed: its group is busy, try again"
+                "the first offsets of a subscriber could not be committed, because the "
+                "subscriber's consumer group is busy: try again"
             ) from exc
 
     def _settle(self, consumer: Consumer, commits: Commits, retry: RetryPolicy) -> None:

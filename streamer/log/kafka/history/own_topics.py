@@ -89,7 +89,7 @@ def _look_at_parked(message: Message) -> None:
     if key.offset is None:
         decode_setback(value)
     elif key.chunk == 0 and not value.startswith(RECORD_START):
-        raise ValueError("its value is not an event")
+        raise ValueError("the record's value is not an event")
 
 
 _MOST_SCANNED = 500_000

@@ -307,4 +307,4 @@ class ParkedFetch:
 
 
 def _moved(topic: str) -> LogUnavailable:
-    return LogUnavailable(f"a parked event has moved in topic {topic}: try again")
+    return LogUnavailable(f"a parked event is no longer at the known offset in topic {topic}: try again")

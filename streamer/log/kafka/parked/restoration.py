@@ -26,8 +26,12 @@ _LOST = Setback(
     attempts=1,
     first_failed_at=0.0,
     due_at=0.0,
-    first_error="a foreign record has replaced the record of this key's failures",
-    last_error="a foreign record has replaced the record of this key's failures",
+    first_error=(
+        "the earlier failures of this key are unknown, because another program has overwritten their record"
+    ),
+    last_error=(
+        "the earlier failures of this key are unknown, because another program has overwritten their record"
+    ),
 )
 
 
@@ -165,7 +169,7 @@ def _apply(lane: _Lane, key: ParkedRecordKey, message: Message) -> bool:
     if key.offset is None:
         _apply_setback(lane, value)
     elif value is not None and key.chunk == 0 and not value.startswith(RECORD_START):
-        raise ValueError("its value is not an event")
+        raise ValueError("the record's value is not an event")
     elif offsets := _chunk_offsets(lane.locations.get(key.offset, ()), key, message):
         lane.locations[key.offset] = offsets
     else:

@@ -169,8 +169,8 @@ def _identity(offsets: Sequence[TopicPartition]) -> frozenset[tuple[str, int, in
 # While an open transaction hides the offsets, librdkafka asks again, and then reports a time-out.
 _HIDDEN = frozenset({KafkaError._TIMED_OUT, KafkaError.UNSTABLE_OFFSET_COMMIT})
 _REMEDY = (
-    "If the brokers are up, a transaction that never ended hides the group's offsets: "
-    "`kafka-transactions.sh find-hanging` shows it, in __consumer_offsets"
+    "If the brokers are up, a transaction that never ended hides the group's offsets: run "
+    "`kafka-transactions.sh find-hanging`, and look for the topic __consumer_offsets in the output"
 )
 
 

@@ -94,7 +94,7 @@ def decode(offset: int, metadata: str | None) -> SettledOffsets:
         body = base64.b64decode(encoded, validate=True)
         above = frozenset(_offsets(offset, body))
     except ValueError as exc:
-        raise ValueError(f"the commit metadata are not from Streamer: {exc}") from exc
+        raise ValueError(f"Streamer did not write the commit metadata: {exc}") from exc
     return SettledOffsets(next_offset=offset, settled_above=above)
 
 
@@ -118,7 +118,7 @@ def _offsets(offset: int, body: bytes) -> Iterator[int]:
     for gap, length in zip(numbers, numbers, strict=True):
         total += length
         if total > MAX_SETTLED_ABOVE:
-            raise ValueError("too many offsets")
+            raise ValueError("the metadata contain too many offsets")
         yield from range(offset + gap, offset + gap + length)
         offset += gap + length
 

@@ -186,7 +186,12 @@ class KafkaSettler:
             return
         covered = [] if self._must_begin_anew else list(_covered(settlement, assigned))
         if not settlement.is_plain and len(covered) < len(settlement.progress):
-            done(Fenced(f"{self._subscriber} can't settle events of partitions that it no longer owns"))
+            done(
+                Fenced(
+                    "this process can't settle events of partitions that it no longer owns for the "
+                    f"subscriber {self._subscriber}"
+                )
+            )
         elif settlement.is_plain and not covered:
             done(Recorded())
         elif self.receipts or not settlement.is_plain or any(part.unreadable for part in covered):
@@ -230,7 +235,7 @@ class KafkaSettler:
     def _member(self) -> bytes:
         """Return the group metadata to record with; raises `NotYet` if there is no metadata yet."""
         if self._generation is None:
-            raise NotYet(f"{self._subscriber} does not know its membership in its group yet")
+            raise NotYet(f"the subscriber {self._subscriber} has not joined its consumer group yet")
         return self._generation
 
     def _found(
@@ -261,7 +266,9 @@ class KafkaSettler:
     def _conclude(self, transaction: _Transaction) -> Recorded:
         if not transaction.parking.is_placed(transaction.written):
             self._must_begin_anew = True
-            raise LogUnavailable("no broker has reported the offsets of the events that were parked last")
+            raise LogUnavailable(
+                "the brokers have not reported the offsets of the events that were parked last"
+            )
         transaction.parking.conclude(transaction.written)
         return _settled(transaction.covered)
 
@@ -291,7 +298,7 @@ class KafkaSettler:
         # the partitions that this process keeps through a rebalance. The lost partitions are
         # revoked by then.
         return self._errors.explain(
-            error, doing="recording progress", subject=f"subscriber {self._subscriber}"
+            error, doing="recording the progress of", subject=f"subscriber {self._subscriber}"
         )
 
 

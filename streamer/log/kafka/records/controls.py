@@ -126,7 +126,10 @@ def _unread(subscriber: SubscriberName) -> Control:
         switch=Switch.PAUSED,
         by="streamer",
         at=0.0,
-        reason="the last control can't be read: look for record.set_aside in the log output, then resume",
+        reason=(
+            "the stored state (paused or running) can't be read, so the subscriber stays paused: "
+            "look for record.set_aside in the log output, then resume the subscriber"
+        ),
     )
 
 

@@ -64,7 +64,7 @@ def letter_chunk(key: bytes | None) -> tuple[bytes, int]:
     """
     id_, _, number = (key or b"").rpartition(b"#")
     if not 0 <= int(number) < _MAX_CHUNKS:
-        raise ValueError(f"its key has the part number {int(number)}")
+        raise ValueError(f"the record's key has the invalid part number {int(number)}")
     return id_, int(number)
 
 
@@ -73,7 +73,7 @@ def chunk_count(headers: Headers | None) -> int:
     chunks = int(dict(headers or ())[_PARTS])
     # A header must not decide how much memory Streamer allocates.
     if not 1 <= chunks <= _MAX_CHUNKS:
-        raise ValueError(f"its header claims {chunks} parts")
+        raise ValueError(f"the record's header has the invalid number of parts {chunks}")
     return chunks
 
 

@@ -122,7 +122,9 @@ def decode(key: bytes | None, value: bytes | None, headers: Headers | None) -> E
             return _from_document(exact_value(value or b""), key)
         return _from_headers(attributes, key, value)
     except (LookupError, TypeError, ValueError, AttributeError) as exc:
-        raise UnreadableEvent("a record of an event topic is not a CloudEvent that Streamer wrote") from exc
+        raise UnreadableEvent(
+            "the record in the event topic is not a CloudEvent that Streamer wrote"
+        ) from exc
 
 
 # The result is cached, because the events of a transaction have the same time, and consecutive

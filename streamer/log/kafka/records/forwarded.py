@@ -33,7 +33,7 @@ def decode_forwarded(key: bytes | None, value: bytes | None, headers: Headers | 
     try:
         return decode_event(value or b"")
     except LogMisconfigured as exc:
-        raise UnreadableEvent("a record in the forwarded-events topic was not written by Streamer") from exc
+        raise UnreadableEvent("Streamer did not write the record in the topic of forwarded events") from exc
 
 
 def _too_large(forwarded: Forwarded, limit: int) -> DeadLetter:
@@ -43,8 +43,13 @@ def _too_large(forwarded: Forwarded, limit: int) -> DeadLetter:
         stage=Stage.DISPATCH,
         channel=event.channel,
         reason="too_large",
-        error=f"The event and the receipts of its upstream subscribers take more than {limit} bytes.",
-        hint="It can't be forwarded: send it to the target by hand, then discard this dead letter.",
+        error=(
+            f"The event and the receipts of the upstream subscribers have more than {limit} bytes together."
+        ),
+        hint=(
+            "Streamer can't forward the event: send the event to the target by hand, then discard "
+            "this dead letter."
+        ),
         failed_at=forwarded.at,
         first_failed_at=forwarded.at,
         replay_id=event.replay_id,

@@ -48,7 +48,7 @@ class ParkedRecordKey(NamedTuple):
         """Return the key that `encode` wrote; raises `ValueError` for any other bytes."""
         fields = orjson.loads(key or b"")
         if not isinstance(fields, list) or not _LEAST_FIELDS <= len(fields) <= _MOST_FIELDS:
-            raise ValueError("its key is not a list of three to five fields")
+            raise ValueError("the record's key is not a list of three to five fields")
         found = cls(*fields)
         if not (
             (isinstance(found.topic, str) and isinstance(found.lane, str))
@@ -56,7 +56,7 @@ class ParkedRecordKey(NamedTuple):
             and (found.offset is None or type(found.offset) is int)
             and 0 <= found.chunk < _MOST_CHUNKS
         ):
-            raise ValueError("a field of its key has another type")
+            raise ValueError("a field of the record's key has a wrong type")
         return found
 
 
@@ -119,5 +119,5 @@ def chunk_count(headers: Headers | None) -> int:
     """
     chunks = int(dict(headers or ()).get(_PARTS, b"1"))
     if not 1 <= chunks <= _MOST_CHUNKS:
-        raise ValueError(f"its header claims {chunks} parts")
+        raise ValueError(f"the record's header has the invalid number of parts {chunks}")
     return chunks

@@ -31,7 +31,10 @@ _REQUIRED_OPERATIONS = ("READ", "WRITE", "DESCRIBE_CONFIGS")
 # Default of the brokers. Streamer writes no larger batch, and splits larger values into chunks.
 _DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 _LIMITS = ("retention.ms", "retention.bytes")
-_EVENT_OPERATIONS = {"WRITE": "no event can be appended to it", "READ": "no subscriber can read it"}
+_EVENT_OPERATIONS = {
+    "WRITE": "this process can append no event to the topic",
+    "READ": "no subscriber in this process can read the topic",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +98,8 @@ class TopicChecks:
                 )
         elif "delete" in policy and any(state.settings.get(name) != "-1" for name in _LIMITS):
             yield (
-                f"topic {state.name} deletes records by age or size, but its records must stay: set its "
-                f"{' and '.join(_LIMITS)} to -1"
+                f"topic {state.name} deletes records by age or size, but the records must stay: set "
+                f"the topic's {' and '.join(_LIMITS)} to -1"
             )
 
     def _size(self, state: TopicState) -> Iterator[str]:
@@ -104,14 +107,15 @@ class TopicChecks:
         if self._names.is_forwarded(state.name):
             if limit < self._largest_record:
                 yield (
-                    f"topic {state.name} accepts at most {limit} bytes in a batch, but an event with its "
-                    f"receipts takes up to {self._largest_record}: set the topic's max.message.bytes to "
-                    "this size, or set log.kafka.options.message.max.bytes to less"
+                    f"topic {state.name} accepts at most {limit} bytes in a batch, but an event with "
+                    f"its receipts takes up to {self._largest_record}: set the topic's "
+                    "max.message.bytes to this size, or lower log.kafka.options.message.max.bytes"
                 )
         elif limit < _DEFAULT_MAX_MESSAGE_BYTES:
             yield (
-                f"topic {state.name} accepts at most {limit} bytes in a batch, but Streamer writes up to a "
-                f"megabyte: set its max.message.bytes to {_DEFAULT_MAX_MESSAGE_BYTES} or more"
+                f"topic {state.name} accepts at most {limit} bytes in a batch, but Streamer writes up "
+                f"to a megabyte: set the topic's max.message.bytes to {_DEFAULT_MAX_MESSAGE_BYTES} or "
+                "more"
             )
 
     def _placement(self, state: TopicState) -> Iterator[str]:
@@ -134,8 +138,9 @@ class TopicChecks:
             yield TopicWarning(
                 event="log.unsafe_topics",
                 topics=tuple(single),
-                sentence=f"{_topics(single)} have one copy on {brokers} brokers, and are lost with that "
-                f"broker: give them {_SAFE_REPLICAS} copies with kafka-reassign-partitions.sh",
+                sentence=f"only one broker holds {_topics(single)}, although the cluster has {brokers} "
+                "brokers, so the loss of that broker loses all records: give each topic "
+                f"{_SAFE_REPLICAS} copies with kafka-reassign-partitions.sh",
             )
         unsafe = [
             state.name
@@ -146,8 +151,9 @@ class TopicChecks:
             yield TopicWarning(
                 event="log.unsafe_topics",
                 topics=tuple(unsafe),
-                sentence=f"{_topics(unsafe)} acknowledge writes that a single broker holds and can lose: "
-                f"set min.insync.replicas={SAFE_MINIMUM}, with {_SAFE_REPLICAS} copies",
+                sentence=f"a single broker can acknowledge a write to {_topics(unsafe)}, so the loss of that "
+                f"broker can lose records: set min.insync.replicas={SAFE_MINIMUM} and "
+                f"{_SAFE_REPLICAS} copies",
             )
 
     def _event_permissions(self, events: Collection[TopicState]) -> Iterator[TopicWarning]:
@@ -157,8 +163,8 @@ class TopicChecks:
                 yield TopicWarning(
                     event="log.permission_missing",
                     topics=tuple(names),
-                    sentence=f"Kafka does not allow {self._principal} to {operation} {_topics(names)}, so "
-                    f"{consequence} from this process: grant this permission, if the process needs it",
+                    sentence=f"Kafka does not grant {self._principal} the operation {operation} on "
+                    f"{_topics(names)}, so {consequence}: grant the operation if this process needs it",
                 )
 
 
@@ -195,8 +201,9 @@ def _retention(events: Collection[TopicState]) -> Iterator[TopicWarning]:
         yield TopicWarning(
             event="log.retention_short",
             topics=tuple(short),
-            sentence=f"{_topics(short)} keep events for less than the {_SALESFORCE_KEEPS_H} h of Salesforce, "
-            f"so a subscriber that is down for longer loses events: set retention.ms to {limit_ms} or more",
+            sentence=f"the retention of {_topics(short)} is shorter than the {_SALESFORCE_KEEPS_H} h of "
+            "Salesforce's retention, so a subscriber that is down for longer than the topic's "
+            f"retention loses events: set retention.ms to {limit_ms} or more",
         )
 
 
@@ -296,8 +303,9 @@ class TopicInspector:
             minimum = int(state.settings.get(_IN_SYNC, 1))
             if not state.is_hidden and minimum > state.replicas:
                 yield (
-                    f"topic {state.name} has {_copies(state.replicas)} and {_IN_SYNC}={minimum}, so no "
-                    f"write to it succeeds: set its {_IN_SYNC} to {state.replicas}, or give it more copies"
+                    f"topic {state.name} has {_copies(state.replicas)} and {_IN_SYNC}={minimum}, so "
+                    f"no write to the topic succeeds: set the topic's {_IN_SYNC} to {state.replicas}, "
+                    "or give the topic more copies"
                 )
         broker = self._admin.broker_settings(next(iter(cluster.brokers)), self._timeout_s)
         copies = self._settings.replication_factor
@@ -307,13 +315,13 @@ class TopicInspector:
         if copies > brokers:
             yield (
                 f"a new topic would have {_copies(copies)}, but only {brokers} of the brokers answer: "
-                "set log.kafka.replication_factor to less, or start more brokers"
+                "lower log.kafka.replication_factor, or start more brokers"
             )
         minimum = int(broker.get(_IN_SYNC, 1))
         if minimum > copies:
             yield (
-                f"a new topic would have {_copies(copies)}, but the brokers' {_IN_SYNC} is {minimum}, so "
-                "no write to it succeeds: set log.kafka.replication_factor to more"
+                f"a new topic would have {_copies(copies)}, but the brokers' {_IN_SYNC} is {minimum}, "
+                "so no write to the topic would succeed: raise log.kafka.replication_factor"
             )
 
     def coordinator_refusals(self) -> Sequence[StreamerError]:

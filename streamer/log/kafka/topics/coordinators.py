@@ -141,8 +141,9 @@ class Coordinators:
                 f"{brokers} of the brokers answer: start more brokers, or lower the setting on every broker"
             )
         return LogUnavailable(
-            f"the brokers answer, but no coordinator for {coordinator.subject} does: if this lasts, check "
-            f"that topic {coordinator.topic} has leaders, and {setting} on the brokers"
+            f"the brokers answer, but the coordinator for {coordinator.subject} does not: if this "
+            f"lasts, check that each partition of topic {coordinator.topic} has a leader, and check "
+            f"{setting} on the brokers"
         )
 
     def _remaining(self, deadline: float) -> float:

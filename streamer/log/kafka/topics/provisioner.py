@@ -108,9 +108,9 @@ class TopicProvisioner:
             states = self._admin.states([topic.topic])
         if not states and has_begun:
             raise LogMisconfigured(
-                f"topic {topic.topic} is missing although subscriber {subscriber} has started before, so "
-                "its parked events are lost: restore the topic, or accept the loss by creating "
-                f"{described(topic)}"
+                f"topic {topic.topic} is missing, although subscriber {subscriber} has started "
+                "before, so the subscriber's parked events are lost: restore the topic, or, to "
+                f"accept the loss, create {described(topic)}"
             )
         if not states:
             self._create({topic.topic: topic})
@@ -142,7 +142,9 @@ class TopicProvisioner:
     def _exclusive(self, timeout_s: float) -> Iterator[None]:
         """Admit one thread at a time; a thread that waits too long gets `LogUnavailable`."""
         if not self._lock.acquire(timeout=timeout_s):
-            raise LogUnavailable("another channel is still waiting for a broker's list of topics")
+            raise LogUnavailable(
+                "another channel of this process is still waiting until a broker lists the topics"
+            )
         try:
             yield
         finally:
@@ -170,7 +172,7 @@ class TopicProvisioner:
             states = self._admin.states(topics, self._remaining(deadline))
             if len(states) < len(topics):
                 raise LogUnavailable(
-                    f"topics {', '.join(topics)} were created, but not every broker knows them yet"
+                    f"topics {', '.join(topics)} were created, but some brokers do not know these topics yet"
                 )
             return states
 

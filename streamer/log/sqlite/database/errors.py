@@ -8,16 +8,20 @@ from streamer.errors import LogMisconfigured, LogUnavailable
 _PRIMARY_CODE = 0xFF
 
 _WAIT = {
-    sqlite3.SQLITE_FULL: "the disk that holds {path} is full: free some space",
+    sqlite3.SQLITE_FULL: "the disk with {path} is full: free some space",
     sqlite3.SQLITE_BUSY: "another program has locked {path}: close the program that has the file open",
     sqlite3.SQLITE_IOERR: "{path} can't be read or written: check the disk ({error})",
 }
 _STOP = {
     sqlite3.SQLITE_NOTADB: "{path} is not a SQLite file: name another path for the log",
-    sqlite3.SQLITE_CORRUPT: "{path} is damaged: restore it from a backup, or move it away to begin a new log",
-    sqlite3.SQLITE_CANTOPEN: "{path} can't be opened: check the folder and the rights of this user",
-    sqlite3.SQLITE_READONLY: "{path} can't be written: give this user the right to write it and its folder",
-    sqlite3.SQLITE_PERM: "{path} can't be opened: give this user the right to read and write it",
+    sqlite3.SQLITE_CORRUPT: (
+        "{path} is damaged: restore the file from a backup, or move the file away to begin a new log"
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "{path} can't be opened: check that the folder exists and that this user can write there"
+    ),
+    sqlite3.SQLITE_READONLY: "{path} can't be written: let this user write the file and the file's folder",
+    sqlite3.SQLITE_PERM: "{path} can't be opened: let this user read and write the file",
 }
 
 

@@ -25,8 +25,8 @@ def locked(path: Path) -> Iterator[None]:
         descriptor = _opened(lock_path)
     except OSError as exc:
         raise LogMisconfigured(
-            f"{lock_path} can't be created ({exc.strerror}): check the folder and the rights of this user, "
-            "or name another path for the log"
+            f"{lock_path} can't be created ({exc.strerror}): check that the folder exists and that "
+            "this user can write there, or name another path for the log"
         ) from exc
     try:
         _acquire(descriptor, path)
@@ -106,8 +106,8 @@ def check_local(path: Path) -> None:
     kind = file_system_type(path.absolute(), mounts)
     if kind.startswith(_NETWORKED):
         raise LogMisconfigured(
-            f"{path} is on a network file system ({kind}), which SQLite can't rely on: "
-            "name a path on a local disk, or use the Kafka log"
+            f"{path} is on a network file system ({kind}), on which SQLite's locks do not work: name "
+            "a path on a local disk, or use the Kafka log"
         )
 
 

@@ -256,8 +256,8 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> int:
         raise LogMisconfigured(f"{path} is another program's database: name another path for the log")
     if version > VERSION:
         raise LogMisconfigured(
-            f"{path} was written by a newer Streamer (schema {version}, this one knows {VERSION}): "
-            "run the newer Streamer, or name another path"
+            f"a newer version of Streamer wrote {path} (schema {version}; this version knows up to "
+            f"{VERSION}): run the newer version, or name another path"
         )
     return int(version)
 
@@ -266,6 +266,6 @@ def _check_current(connection: sqlite3.Connection, path: Path) -> None:
     version = _check_ours(connection, path)
     if version < VERSION:
         raise LogMisconfigured(
-            f"{path} was written by an older Streamer (schema {version}, this one knows {VERSION}): start "
-            "the daemon of this Streamer first, which upgrades the file"
+            f"an older version of Streamer wrote {path} (schema {version}; this version needs "
+            f"{VERSION}): start the daemon of this version, which upgrades the file"
         )

@@ -119,4 +119,4 @@ def read_checkpoint(connection: sqlite3.Connection, channel: Channel) -> Checkpo
         return None if row is None else decode_checkpoint(row[0])
     except ForeignRecord as exc:
         # A channel that started without its checkpoint would silently miss events.
-        raise ForeignRecord(f"{exc}: it is row {channel} of the table checkpoints") from exc
+        raise ForeignRecord(f"{exc} (row {channel} of the table checkpoints)") from exc

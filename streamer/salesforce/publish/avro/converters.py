@@ -61,7 +61,9 @@ def record_converter(record: AvroRecord) -> Converter:
             raise UnfitValue(f"found {found(value)}; must be an object")
         if unknown := value.keys() - converters.keys():
             names = ", ".join(converters)
-            raise UnfitValue(f"{min(map(str, unknown))[:80]}: is not a member of the object; known: {names}")
+            raise UnfitValue(
+                f"{min(map(str, unknown))[:80]}: is not a member of the object; known members: {names}"
+            )
         return {name: _within(name, each, value.get(name)) for name, each in converters.items()}
 
     return convert
@@ -184,12 +186,12 @@ def _boolean(value: Any) -> bool:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise UnfitValue(
-            f"found {found(value)}; must be a text: put it in quotes, or in to_string() in a body"
+            f"found {found(value)}; must be a text: put the value in quotes, or use to_string() in a body"
         )
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise UnfitValue("found a text with half a character; send valid Unicode") from error
+        raise UnfitValue("found a text with an incomplete character; send valid Unicode") from error
     return value
 
 
@@ -204,7 +206,7 @@ def _bytes(value: Any) -> bytes:
 
 def _sized(value: bytes, size: int) -> bytes:
     if len(value) != size:
-        raise UnfitValue(f"found {len(value)} bytes; must be {size} in base64")
+        raise UnfitValue(f"found {len(value)} bytes; must be {size} bytes, in base64")
     return value
 
 
@@ -244,7 +246,7 @@ class DatumEncoder:
             self._schema: Any = fastavro.parse_schema(orjson.loads(schema_json))
         except Exception as error:
             # fastavro can raise any exception.
-            raise UnusableSchema(f"fastavro can't use it: {type(error).__name__}") from error
+            raise UnusableSchema(f"fastavro can't use the schema: {type(error).__name__}") from error
 
     def encode(self, fields: Mapping[str, Any]) -> bytes:
         """Return the datum of an event whose `fields` are JSON values; missing fields are null.
@@ -265,7 +267,7 @@ class DatumEncoder:
     def _converted(self, name: str, fields: Mapping[str, Any]) -> Any:
         value = fields.get(name)
         if value is None and name in self._required:
-            raise FieldRefused(f"{name}: is missing; the event needs it")
+            raise FieldRefused(f"{name}: is missing; the event needs this field")
         try:
             return self._converters[name](value)
         except UnfitValue as unfit:
@@ -275,7 +277,7 @@ class DatumEncoder:
         close = difflib.get_close_matches(name, self._converters, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         known = ", ".join([*self._converters][:_MOST_NAMES])
-        return f"{name[:_LONGEST_NAME]}: {self.name} has no such field; {hint}known: {known}"
+        return f"{name[:_LONGEST_NAME]}: {self.name} has no such field; {hint}known fields: {known}"
 
     def _unwritable(self, values: Mapping[str, Any]) -> str:
         """Return the name of the first field that fastavro can't write."""

@@ -43,9 +43,9 @@ def as_whole(value: Any, *, bits: int) -> int:
     if isinstance(number, Decimal) and number.adjusted() < _MOST_DIGITS and number == int(number):
         number = int(number)
     if isinstance(number, Decimal):
-        raise UnfitValue("found a number with decimals, or one that is too large; must be a whole number")
+        raise UnfitValue("found a number with decimals or a number that is too large; must be a whole number")
     if not -(2 ** (bits - 1)) <= number < 2 ** (bits - 1):
-        raise UnfitValue(f"found a number that does not fit into {bits} bits; send a smaller one")
+        raise UnfitValue(f"found a number that does not fit into {bits} bits; send a smaller number")
     return number
 
 
@@ -57,11 +57,11 @@ def as_double(value: Any) -> float:
     except OverflowError:
         double = math.inf
     if math.isinf(double):
-        raise UnfitValue("found a number that is too large; send a smaller one")
+        raise UnfitValue("found a number that is too large; send a smaller number")
     if Decimal(repr(double)) != number:
         raise UnfitValue(
-            "found a number with more digits than the field can hold; round it to 15 digits, "
-            "or send it in a text field"
+            "found a number with more digits than the field can hold; round the number to 15 digits, "
+            "or use a text field"
         )
     return double
 
@@ -94,7 +94,7 @@ _DAY_MS = 86_400_000
 _MS = timedelta(milliseconds=1)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?.*", re.ASCII)
-_WANTED = "must be a date-time with its offset, such as 2025-01-31T12:00:00Z"
+_WANTED = "must be a date-time with an offset from UTC, such as 2025-01-31T12:00:00Z"
 _WANTED_DATE = "must be a date, such as 2025-01-31"
 
 
@@ -112,7 +112,7 @@ def ms_of_date_time(value: Any) -> int:
     except ValueError as error:
         raise UnfitValue(f"found a text that is not a date-time; {_WANTED}") from error
     if moment.tzinfo is None:
-        raise UnfitValue(f"found a date-time without an offset; {_WANTED}")
+        raise UnfitValue(f"found a date-time without an offset from UTC; {_WANTED}")
     # A difference of two times with offsets can't leave the calendar; a conversion to UTC can.
     return (moment - _EPOCH) // _MS
 
@@ -124,7 +124,7 @@ def ms_of_date(value: Any) -> int:
     """
     if type(value) is int:
         if value % _DAY_MS:
-            raise UnfitValue(f"found a number of milliseconds that is not a midnight in UTC; {_WANTED_DATE}")
+            raise UnfitValue(f"found a number of milliseconds that is not midnight in UTC; {_WANTED_DATE}")
         return _within_calendar(value)
     if not isinstance(value, str) or not _DATE.fullmatch(value):
         raise UnfitValue(f"found {found(value)}; {_WANTED_DATE}")

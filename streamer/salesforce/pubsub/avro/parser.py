@@ -45,14 +45,14 @@ def parse_record(text: str) -> AvroRecord:
     deep.
     """
     if len(text) > _LARGEST_TEXT:
-        raise UnusableSchema(f"it has {len(text)} characters, more than {_LARGEST_TEXT}")
+        raise UnusableSchema(f"the schema has {len(text)} characters, but the limit is {_LARGEST_TEXT}")
     try:
         given = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise UnusableSchema(f"it is not JSON: {error}") from error
+        raise UnusableSchema(f"the schema is not JSON: {error}") from error
     parsed = _Parser().parsed(given, _Place())
     if not isinstance(parsed, AvroRecord):
-        raise UnusableSchema("it defines no record")
+        raise UnusableSchema("the schema does not define a record")
     return parsed
 
 
@@ -75,7 +75,7 @@ class _Place:
     def mistake(self, what: str) -> UnusableSchema:
         """Return the error for a mistake at this place."""
         path = ".".join(self.names)[:_LONGEST_PATH]
-        return UnusableSchema(f"{path or 'its record'} {what}")
+        return UnusableSchema(f"{path or 'the record of the event'} {what}")
 
 
 class _Parser:
@@ -153,10 +153,10 @@ class _Parser:
             raise place.mistake("is a record without fields")
         self._fields += len(fields)
         if self._fields > _MOST_FIELDS:
-            raise UnusableSchema(f"it has more than {_MOST_FIELDS} fields")
+            raise UnusableSchema(f"the schema has more than {_MOST_FIELDS} fields")
         found = tuple(self._field(field, place, namespace) for field in fields)
         if len({field.name for field in found}) < len(found):
-            raise place.mistake("has two fields of one name")
+            raise place.mistake("has two fields with the same name")
         record = AvroRecord(name=full_name.rpartition(".")[2], fields=found)
         self._named[full_name] = record
         return self._composed(record, [field.type for field in found])
@@ -180,11 +180,11 @@ class _Parser:
     def _count_types(self, count: int) -> None:
         self._types += count
         if self._types > _MOST_TYPES:
-            raise UnusableSchema(f"it has more than {_MOST_TYPES} types and symbols")
+            raise UnusableSchema(f"the schema has more than {_MOST_TYPES} types and symbols")
 
     def _claim(self, full_name: str, place: _Place) -> None:
         if full_name in self._named:
-            raise place.mistake(f"defines {_quoted(full_name)} again")
+            raise place.mistake(f"defines the type {_quoted(full_name)} a second time")
         self._named[full_name] = None
 
     def _referred(self, name: str, place: _Place) -> AvroType:
@@ -192,14 +192,14 @@ class _Parser:
             if candidate in self._named:
                 kind = self._named[candidate]
                 if kind is None:
-                    raise place.mistake(f"is {_quoted(name)} within itself")
+                    raise place.mistake(f"contains the type {_quoted(name)}, which contains itself")
                 return kind
-        raise place.mistake(f"is of type {_quoted(name)}, which is not defined before")
+        raise place.mistake(f"has the type {_quoted(name)}, which the schema has not defined before")
 
 
 def _check_depth(levels: int) -> None:
     if levels > _DEEPEST:
-        raise UnusableSchema(f"its types are more than {_DEEPEST} levels deep")
+        raise UnusableSchema(f"the types of the schema are nested more than {_DEEPEST} levels deep")
 
 
 def _full_name(given: dict[str, Any], place: _Place) -> tuple[str, str]:

@@ -35,7 +35,7 @@ def read_boolean(data: bytes, at: int) -> tuple[bool, int]:
     """Read a byte whose value is 0 or 1."""
     byte = data[at]
     if byte > 1:
-        raise ValueError("a checkbox that is neither true nor false")
+        raise ValueError("a boolean that is neither true nor false")
     return byte == 1, at + 1
 
 

@@ -53,7 +53,10 @@ class FieldBitmaps:
         has no field.
         """
         if len(elements) > len(self._names) + 1:
-            raise ValueError(f"{len(elements)} bitmaps for {len(self._names)} fields")
+            raise ValueError(
+                f"a list of field bitmaps has {len(elements)} elements, but the event has only "
+                f"{len(self._names)} fields"
+            )
         names: list[str] = []
         for element in elements:
             names += self._known.get(element) or self._named(element)
@@ -74,14 +77,14 @@ class FieldBitmaps:
         bitmap = _BITMAP.fullmatch(element)
         if bitmap is None:
             if element not in self._names:
-                raise ValueError(f"{element[:40]!r} is neither a bitmap nor a field")
+                raise ValueError(f"{element[:40]!r} is neither a bitmap nor the name of a field")
             return self._names[element]
         parent, digits = bitmap.groups()
         names = self._fields if parent is None else self._parts.get(int(parent), ())
         bits = int(digits, 16)
         is_header = parent is None and bits & 1
         if is_header or bits >> len(names):
-            raise ValueError(f"the bitmap {element[:40]!r} has bits without a field")
+            raise ValueError(f"the bitmap {element[:40]!r} names more fields than the event has")
         return tuple(name for index, name in enumerate(names) if bits >> index & 1)
 
 
@@ -289,17 +292,17 @@ class EventSchema:
         more than 2 MB. The limit is lower for a schema whose lists contain objects.
         """
         if len(payload) > self._largest:
-            raise self._unreadable(f"it has {len(payload)} bytes, more than {self._largest}")
+            raise self._unreadable(f"the payload has {len(payload)} bytes, but the limit is {self._largest}")
         try:
             values, end = self._read(payload, 0)
         except (IndexError, struct.error) as error:
-            raise self._unreadable("it ends too early") from error
+            raise self._unreadable("the payload is incomplete") from error
         except UnicodeDecodeError as error:
-            raise self._unreadable("it contains a text that is not UTF-8") from error
+            raise self._unreadable("the payload contains a text that is not UTF-8") from error
         except ValueError as error:
-            raise self._unreadable(f"it contains {error}") from error
+            raise self._unreadable(f"the payload contains {error}") from error
         if end < len(payload):
-            raise self._unreadable(f"{len(payload) - end} bytes follow it")
+            raise self._unreadable(f"{len(payload) - end} bytes follow the event")
         payload_object: JsonObject = values
         return payload_object
 

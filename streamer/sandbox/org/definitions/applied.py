@@ -33,7 +33,15 @@ def check_uniqueness(declared: DeclaredSchema, schema: Schema, records: RecordSt
         for name, field in each.fields.items():
             if field.unique and _has_duplicates(records, entity, name, case_sensitive=field.case_sensitive):
                 keys = ("objects", type_name, "fields", name, "unique")
-                mistakes.append(Mistake(keys, "several records have one value; change or delete all but one"))
+                mistakes.append(
+                    Mistake(
+                        keys,
+                        (
+                            "several records have the same value in this field: change "
+                            "or delete all of these records except one"
+                        ),
+                    )
+                )
     if mistakes:
         raise DeclarationError(mistakes)
 

@@ -105,38 +105,51 @@ def _prefix(keys: Keys, prefix: str | None, prefixes: dict[str, str]) -> Iterato
     name = str(keys[-1])
     if "__" in name or name in STANDARD:
         if prefix is not None:
-            yield Mistake((*keys, "prefix"), "is Salesforce's to choose for this object; leave it out")
+            yield Mistake(
+                (*keys, "prefix"),
+                "can't be set, because Salesforce chooses the prefix of this object: remove this key",
+            )
     elif prefix is None:
         yield Mistake(
-            keys, 'is not an object that the sandbox knows; give the prefix of its ids, such as "701"'
+            keys,
+            (
+                "is not an object that the sandbox knows: set a prefix for the ids of this object, such "
+                'as "701"'
+            ),
         )
     elif prefix.startswith("a"):
-        yield Mistake((*keys, "prefix"), "begins with a, as those of custom objects do; give another")
+        yield Mistake(
+            (*keys, "prefix"),
+            "begins with the letter a, which is reserved for custom objects: set another prefix",
+        )
     elif prefixes.setdefault(prefix, name) != name:
-        yield Mistake((*keys, "prefix"), f"belongs to {prefixes[prefix]}; give another")
+        yield Mistake((*keys, "prefix"), f"is already the prefix of {prefixes[prefix]}: set another prefix")
 
 
 def _field(keys: Keys, known: str | None, field: DeclaredField) -> Iterator[Mistake]:
     """Return the mistakes of one field, whose type is `known` where it is a standard one."""
     type_name, name = str(keys[1]), str(keys[3])
     if name in READ_ONLY:
-        yield Mistake(keys, "is a field that every object has; leave it out")
+        yield Mistake(keys, "is a field that every object has: remove this field")
         return
     if known is None and "__" in type_name and "__" not in name:
-        yield Mistake(keys, f"is not a field of a custom object; name it {name}__c")
+        yield Mistake(keys, f"can't be a field of a custom object: name the field {name}__c")
     elif known is None:
         pattern = _FIELD if "__" in name else _STANDARD_NAME
         yield from _name(keys, pattern, "a field", "Phone or Number__c")
     if known is not None and field.type not in {None, known}:
-        yield Mistake((*keys, "type"), f"is {known} in Salesforce; leave it out")
+        yield Mistake(
+            (*keys, "type"),
+            f"can't be set, because this field has the type {known} in Salesforce: remove this key",
+        )
         return
     kind = known or field.type
     if kind is None:
-        yield Mistake(keys, "needs a type, such as string")
+        yield Mistake(keys, "needs the key type, for example `type: string`")
         return
     yield from field_mistakes(keys, kind, field)
     if kind == "reference" and known is None and not field.to:
-        yield Mistake(keys, "needs the object to which it points, such as `to: Account`")
+        yield Mistake(keys, "needs the object to which the field refers, for example `to: Account`")
 
 
 def _relationships(schema: DeclaredSchema, names: DeclaredNames) -> Iterator[Mistake]:
@@ -147,7 +160,8 @@ def _relationships(schema: DeclaredSchema, names: DeclaredNames) -> Iterator[Mis
             for target in field.to:
                 if not names.is_object(target):
                     yield Mistake(
-                        (*keys, "to"), f"names {target}, which is not an object; declare it under objects"
+                        (*keys, "to"),
+                        f"names {target}, which is not an object: declare {target} under objects",
                     )
             name = field.child_relationship or f"{type_name.removesuffix('__c')}__r"
             if not field_name.endswith("__c"):
@@ -157,7 +171,10 @@ def _relationships(schema: DeclaredSchema, names: DeclaredNames) -> Iterator[Mis
             for target in field.to:
                 owner = taken.setdefault((target, name.lower()), f"{type_name}.{field_name}")
                 if owner != f"{type_name}.{field_name}":
-                    sentence = f"{name} of {target} belongs to {owner}; give child_relationship another name"
+                    sentence = (
+                        f"the relationship {name} of {target} already belongs to {owner}: set "
+                        "child_relationship to another name"
+                    )
                     yield Mistake(keys, sentence)
 
 
@@ -166,22 +183,24 @@ def _channel(names: DeclaredNames, channel: str, members: Mapping[str, tuple[str
     if channel != CHANGES:
         yield from _name(keys, _CHANNEL, "a channel", f"{CHANGES} or Erp__chn")
         if not members:
-            yield Mistake(keys, "needs a member, such as `Account: []`")
+            yield Mistake(keys, "needs a member, for example `Account: []`")
     for member, enriched in members.items():
         here = (*keys, member)
         if is_event_name(member):
             yield from _event_member(names, here, enriched)
         elif not names.is_object(member):
             yield Mistake(
-                here, "is neither an object nor a platform event; declare it under objects or events"
+                here, "is neither an object nor a platform event: declare this name under objects or events"
             )
         else:
             for field in enriched:
                 if not names.is_field(member, field):
-                    yield Mistake(here, f"has no field {field}; declare it under objects.{member}.fields")
+                    yield Mistake(
+                        here, f"has no field {field}: declare the field under objects.{member}.fields"
+                    )
     kinds = {is_event_name(member) for member in members}
     if channel != CHANGES and len(kinds) > 1:
-        yield Mistake(keys, "has objects and platform events; make a channel for each kind")
+        yield Mistake(keys, "has both objects and platform events: declare one channel for each kind")
 
 
 def is_event_name(member: str) -> bool:
@@ -191,11 +210,13 @@ def is_event_name(member: str) -> bool:
 
 def _event_member(names: DeclaredNames, keys: Keys, enriched: Iterable[str]) -> Iterator[Mistake]:
     if keys[1] == CHANGES:
-        yield Mistake(keys, "is a platform event, which this channel does not carry; name objects")
+        yield Mistake(
+            keys, "is a platform event, but this channel carries only changes of objects: name an object"
+        )
     elif not names.is_event(str(keys[2])):
-        yield Mistake(keys, "is not a platform event; declare it under events")
+        yield Mistake(keys, "is not a platform event: declare the event under events")
     if enriched:
-        yield Mistake(keys, "is a platform event, which can't be enriched; give it no fields")
+        yield Mistake(keys, "is a platform event, which can't be enriched: remove the fields")
 
 
 def _name(keys: Keys, pattern: re.Pattern[str], of: str, example: str) -> Iterator[Mistake]:
@@ -207,7 +228,7 @@ def _spelling(keys: Keys, known: Iterable[str]) -> Iterator[Mistake]:
     """Return the mistake of a name that differs from a known one in letter case alone."""
     proper = {name.lower(): name for name in known}.get(str(keys[-1]).lower(), keys[-1])
     if proper != keys[-1]:
-        yield Mistake(keys, f"is {proper} in Salesforce; spell it so")
+        yield Mistake(keys, f"has the spelling {proper} in Salesforce: use this spelling")
 
 
 def _twice(keys: Keys, declared: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -217,4 +238,7 @@ def _twice(keys: Keys, declared: Mapping[str, Any]) -> Iterator[Mistake]:
         same[name.lower()].append(name)
     for first, *others in same.values():
         for other in others:
-            yield Mistake((*keys, other), f"is the same name as {first}; leave one of them out")
+            yield Mistake(
+                (*keys, other),
+                f"is the same name as {first}, because Salesforce ignores case: remove one of the two",
+            )

@@ -35,7 +35,7 @@ def custom_field(entity: Entity, name: str) -> Field:
     if known is None:
         raise no_such_column(name, entity.name)
     if not known.endswith("__c"):
-        raise ValueError(f"{known} is a standard field: only a custom one (X__c) can get another type.")
+        raise ValueError(f"{known} is a standard field: only a custom field (X__c) can get another type.")
     return entity.fields[known]
 
 

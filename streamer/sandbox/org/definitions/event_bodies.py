@@ -40,7 +40,9 @@ def open_body(given: Mapping[str, Any]) -> dict[str, Any]:
         if name in READ_ONLY or _FIELD_NAME.fullmatch(name) is None:
             raise Refused("INVALID_FIELD", f"{name[:80]!r} is not a field of an event", fields=[name[:80]])
         if not (value is None or isinstance(value, str | int | float)):
-            raise Refused("JSON_PARSER_ERROR", f"{name} takes text, a number or a checkbox", fields=[name])
+            raise Refused(
+                "JSON_PARSER_ERROR", f"{name} must be a text, a number or a checkbox", fields=[name]
+            )
     return dict(given)
 
 

@@ -28,14 +28,30 @@ def field_mistakes(keys: Keys, kind: str, field: DeclaredField | DeclaredEventFi
     """Return the mistakes among the keys of a field of a type."""
     for key, kinds in _TAKEN_BY.items():
         if key in field.model_fields_set and kind not in kinds:
-            yield Mistake((*keys, key), f"is for {', '.join(sorted(kinds))}; leave it out of a {kind}")
+            yield Mistake(
+                (*keys, key),
+                (
+                    f"is allowed only for the types {', '.join(sorted(kinds))}: remove "
+                    f"this key from a field of type {kind}"
+                ),
+            )
     if field.precision is not None and field.scale is not None and field.scale > field.precision:
-        yield Mistake((*keys, "scale"), f"is more than the precision, {field.precision} digits; give less")
+        yield Mistake(
+            (*keys, "scale"), f"is larger than the precision ({field.precision} digits): set a smaller scale"
+        )
     if isinstance(field, DeclaredField):
         if field.case_sensitive and not field.unique:
-            yield Mistake((*keys, "case_sensitive"), "is for unique fields; add `unique: true`")
+            yield Mistake((*keys, "case_sensitive"), "is allowed only for unique fields: add `unique: true`")
         twice = {value for value in field.values if field.values.count(value) > 1}
         if twice:
-            yield Mistake((*keys, "values"), f"has {', '.join(sorted(twice))} twice; leave one out")
+            yield Mistake(
+                (*keys, "values"), f"contains {', '.join(sorted(twice))} twice: remove one of the two"
+            )
         if kind == "multipicklist" and any(";" in value for value in field.values):
-            yield Mistake((*keys, "values"), "has a semicolon, which separates chosen values; leave it out")
+            yield Mistake(
+                (*keys, "values"),
+                (
+                    "contains a value with a semicolon, which separates the "
+                    "chosen values: remove the semicolon"
+                ),
+            )

@@ -74,7 +74,7 @@ def _mistake(error: ErrorDetails) -> Mistake:
     keys = tuple(key for key in error["loc"] if key != "[key]")
     if error["type"] == "extra_forbidden":
         model = _MODELS.get((str(keys[0]), len(keys) - 1), DeclaredSchema)
-        return Mistake(keys, f"is not a key here; there are {_keys_of(model)}")
+        return Mistake(keys, f"is not a known key here: use {_keys_of(model)}")
     if error["type"] == "string_pattern_mismatch":
         return Mistake(keys, 'must be three letters or digits, such as "701"')
     return Mistake(keys, sentence(error, error["input"]))

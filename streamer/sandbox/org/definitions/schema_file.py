@@ -50,9 +50,9 @@ class _Places:
             return yaml.safe_load(text)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise ValueError(f"{self._path}:{line}: is not YAML: {error.problem}") from None
+            raise ValueError(f"{self._path}:{line}: this line is not valid YAML: {error.problem}") from None
         except (yaml.YAMLError, UnicodeDecodeError):
-            raise ValueError(f"{self._path} is not YAML in UTF-8.") from None
+            raise ValueError(f"{self._path} is not a YAML file in UTF-8.") from None
         except RecursionError:
             raise ValueError(f"{self._path} is nested too deeply.") from None
 
@@ -68,7 +68,7 @@ class _Places:
         for key, key_node, value in _children(node):
             here = (*keys, key)
             if here in self._lines and isinstance(node, yaml.MappingNode):
-                mistake = Mistake(here, "is given twice; leave one of them out")
+                mistake = Mistake(here, "is a key that appears twice: remove one of the two")
                 self.mistakes.append((key_node.start_mark.line + 1, mistake))
                 continue
             self._lines[here] = key_node.start_mark.line + 1

@@ -188,7 +188,10 @@ class Schema:
 
     def _create(self, name: str) -> None:
         if not _CUSTOM_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is not the name of a custom object (X__c) or platform event (X__e).")
+            raise ValueError(
+                f"{name!r} is neither the name of a custom object (X__c) nor the name of a "
+                "platform event (X__e)."
+            )
         self.changed_at = self._now()
         if name.endswith("__e"):
             self._platform_events.add(name)

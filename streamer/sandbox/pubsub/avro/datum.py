@@ -89,7 +89,7 @@ class _Record:
 def _optional(kinds: list[Any], named: dict[str, Encode]) -> Encode:
     null, kind = kinds
     if null != "null":
-        raise ValueError(f"a union must be of null and one type, and not of {kinds}")
+        raise ValueError(f"a union must consist of null and one other type, but consists of {kinds}")
     encode = _encoder(kind, named)
 
     def optional(value: Any) -> bytes:
@@ -117,7 +117,7 @@ def _long(value: Any) -> bytes:
             raise NotEncodable("not a whole number")
         value = int(value)
     if not -(2**63) <= value < 2**63:
-        raise NotEncodable("more than 64 bits")
+        raise NotEncodable("a number of more than 64 bits")
     zigzag: int = (value << 1) ^ (value >> 63)
     if zigzag < len(_ONE_BYTE):
         return _ONE_BYTE[zigzag]

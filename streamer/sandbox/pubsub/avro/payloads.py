@@ -81,4 +81,4 @@ def _text_of_time(event: PlatformEvent, name: str, value: Any) -> Any:
             return timestamp(value / _MS_PER_S)
         return f"{datetime.fromtimestamp(value / _MS_PER_S, UTC):%Y-%m-%d}"
     except (ValueError, OverflowError, OSError) as error:
-        raise Unpublishable(f"{name}: {value} is not a time in milliseconds.") from error
+        raise Unpublishable(f"{name}: {value} is not a valid time in milliseconds.") from error

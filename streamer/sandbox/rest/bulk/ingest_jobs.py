@@ -142,7 +142,7 @@ class IngestJobs:
     def upload(self, job: IngestJob, content: bytes) -> None:
         """Take the rows of an open job, once; raises `Refused` otherwise."""
         if job.state is not IngestState.OPEN or job.content is not None:
-            raise Refused("INVALIDJOBSTATE", f"The job takes no upload in the state {job.state}")
+            raise Refused("INVALIDJOBSTATE", f"A job in the state {job.state} accepts no upload")
         job.content = content
 
     def complete(self, job: IngestJob) -> None:

@@ -114,9 +114,9 @@ def _list(call: RestCall) -> SandboxResponse:
 
 def _check_limits(parts: Sequence[Subrequest]) -> None:
     if len(parts) > _MAX_PARTS:
-        raise Refused("LIMIT_EXCEEDED", f"A composite call takes up to {_MAX_PARTS} subrequests")
+        raise Refused("LIMIT_EXCEEDED", f"A composite call can have at most {_MAX_PARTS} subrequests")
     if sum(part.path.startswith(_QUERIES) for part in parts) > _MAX_QUERIES:
-        message = f"Up to {_MAX_QUERIES} subrequests can be queries or collections"
+        message = f"At most {_MAX_QUERIES} subrequests of a call can be queries or collections"
         raise Refused("LIMIT_EXCEEDED", message)
 
 
@@ -124,7 +124,7 @@ def _batch_parts(items: object) -> list[Subrequest]:
     if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
         raise Refused("JSON_PARSER_ERROR", "batchRequests must be a list of subrequests")
     if len(items) > _MAX_PARTS:
-        raise Refused("LIMIT_EXCEEDED", f"A batch takes up to {_MAX_PARTS} subrequests")
+        raise Refused("LIMIT_EXCEEDED", f"A batch can have at most {_MAX_PARTS} subrequests")
     parts = []
     for index, item in enumerate(items):
         found = _BATCH_URL.fullmatch(str(item.get("url")))
@@ -152,7 +152,7 @@ def _parsed_graphs(items: object) -> list[tuple[str, list[Subrequest]]]:
         raise Refused("JSON_PARSER_ERROR", message)
     nodes = [part for _, parts in graphs for part in parts]
     if len(graphs) > _MAX_GRAPHS or len(nodes) > _MAX_NODES:
-        message = f"A call takes up to {_MAX_GRAPHS} graphs and {_MAX_NODES} nodes"
+        message = f"A call can have at most {_MAX_GRAPHS} graphs and {_MAX_NODES} nodes"
         raise Refused("LIMIT_EXCEEDED", message)
     unfit = next((part for part in nodes if _NODE.fullmatch(part.path) is None), None)
     if unfit is not None:

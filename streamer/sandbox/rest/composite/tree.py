@@ -69,7 +69,7 @@ def _nodes(
     call: RestCall, collection: Mapping[str, Any], *, depth: int, parent: str | None = None, field: str = ""
 ) -> Iterator[_Node]:
     if depth > _MAX_DEPTH:
-        raise Refused("LIMIT_EXCEEDED", f"A tree has up to {_MAX_DEPTH} levels")
+        raise Refused("LIMIT_EXCEEDED", f"A tree can have at most {_MAX_DEPTH} levels")
     for record in _records(collection):
         reference = _reference(record)
         entity = call.schema.entity(record_type(record))
@@ -117,7 +117,7 @@ def _check(nodes: Iterable[_Node], root_type: str) -> None:
     if len(set(references)) < len(references):
         raise Refused("JSON_PARSER_ERROR", "Each referenceId must be unique")
     if len(nodes) > _MAX_RECORDS or len({node.type_name for node in nodes}) > _MAX_TYPES:
-        message = f"A call takes up to {_MAX_RECORDS} records of up to {_MAX_TYPES} types"
+        message = f"A call can have at most {_MAX_RECORDS} records of at most {_MAX_TYPES} types"
         raise Refused("LIMIT_EXCEEDED", message)
     if any(node.type_name != root_type for node in nodes if node.depth == 1):
         raise Refused("INVALID_TYPE", f"The root of each tree must be of type {root_type}")

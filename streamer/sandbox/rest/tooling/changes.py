@@ -63,7 +63,7 @@ class ChannelChanges:
                 raise _invalid(message, "eventType")
         channels = self._setup.channels()
         if any(each.name.lower() == name.lower() for each in channels):
-            raise _duplicate(f"There is a channel {name} already")
+            raise _duplicate(f"The channel {name} already exists")
         if sum(each.kind == metadata.channel_type for each in channels) >= MOST_CHANNELS:
             raise _limit(f"An org has at most {MOST_CHANNELS} custom channels of a type")
         return self._setup.create_channel(name, metadata.channel_type, metadata.label)
@@ -90,10 +90,10 @@ class ChannelChanges:
         self._check_entity(kind, metadata.selected_entity)
         members = self._setup.members()
         if any(each.full_name.lower() == name.lower() for each in members):
-            raise _duplicate(f"There is a member {name} already")
+            raise _duplicate(f"The member {name} already exists")
         place = (metadata.event_channel, metadata.selected_entity)
         if any((each.channel, each.selected) == place for each in members):
-            raise _duplicate(f"{metadata.selected_entity} is on {metadata.event_channel} already")
+            raise _duplicate(f"{metadata.selected_entity} is already on the channel {metadata.event_channel}")
         if kind == "data":
             self._check_limit(members, metadata.selected_entity)
         return self._put(name, kind, metadata)
@@ -176,12 +176,15 @@ class ChannelChanges:
     def _check_entity(self, kind: str, selected: str) -> None:
         if kind == "event":
             if not self._org.channels.is_event(selected):
-                message = f"There is no platform event {selected}, and this channel carries no change events"
+                message = (
+                    f"The platform event {selected} does not exist, and this channel carries only "
+                    "platform events"
+                )
                 raise _invalid(message, "selectedEntity")
             return
         entity = entity_of(selected)
         if entity == selected:
-            message = f"{selected} is not the name of change events, such as AccountChangeEvent"
+            message = f"{selected} is not the name of a change event, such as AccountChangeEvent"
             raise _invalid(message, "selectedEntity")
         known = self._org.schema.existing(entity)
         if not self._org.schema.knows(entity):
@@ -199,7 +202,7 @@ class ChannelChanges:
 
     def _check_version(self, key: str, since: float) -> None:
         if self._version < since:
-            raise _invalid(f"{key} needs version {since} of the API", key)
+            raise _invalid(f"{key} needs at least version {since} of the API", key)
 
 
 def _has_id(known: str, asked: str) -> bool:

@@ -44,7 +44,7 @@ def payload_filter(text: str, known: KnownField) -> PayloadFilter:
         raise _refused(f"must have at most {_MOST_CHARACTERS:,} characters")
     query = parse(f"SELECT Id FROM Event WHERE {text}")  # noqa: S608 - parsed, and nothing but conditions
     if query.where is None or query.has_more_than_conditions:
-        raise _refused("must be conditions alone")
+        raise _refused("must consist only of conditions")
     names = dict.fromkeys(_names(query.where))
     if len(names) > _MOST_FIELDS:
         raise _refused(f"must name at most {_MOST_FIELDS} fields")
@@ -64,7 +64,7 @@ def _reader(name: str, known: KnownField) -> OperandReader:
     top, _, part = name.partition(".")
     if top == _HEADER:
         if not part or part in _LISTS:
-            raise _refused(f"can't compare {name}")
+            raise _refused(f"can't use the field {name} in a comparison")
         return OperandReader(name=name, known=None, read=lambda payload: _within(payload, name))
     return OperandReader(name=name, known=known(name), read=lambda payload: _within(payload, name))
 
@@ -83,7 +83,7 @@ def _names(condition: Condition) -> Iterator[str]:
         if each.sign not in _SIGNS or not isinstance(each.operand, Path):
             raise _refused("must compare fields with =, !=, <, <=, >, >= or LIKE")
         if any(literal.kind is LiteralKind.SPAN for literal in each.literals):
-            raise _refused("must compare dates with dates, and not with a date literal")
+            raise _refused("must compare dates with dates, not with date literals")
         yield each.operand.text
 
 

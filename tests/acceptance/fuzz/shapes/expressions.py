@@ -100,7 +100,7 @@ def _named_file(kind: str) -> Shape:
         try:
             assert await besieged.reloads(hostile) == "configuration.refused"
             refused = besieged.daemon.logged("configuration.refused")[-1]
-            assert f"{named}: not a file, but a pipe or a device" in refused["reason"]
+            assert f"{named}: not a regular file, but a pipe or a device" in refused["reason"]
             await besieged.carries()
         finally:
             await besieged.reloads(sound)

@@ -196,10 +196,10 @@ async def test_halves_that_came_become_one_dead_letter(world: World) -> None:
         await forward(world, CREDIT, "0")
         await world.turn(20)
         [lane] = world.log.parked(TARGET, HALVES)
-        assert lane.setback.last_error == "waits for stock"
+        assert lane.setback.last_error == "waits until stock forwards the event"
         await world.turn(86_400)
         [letter] = world.log.letters
-        assert letter.error == "stock has not forwarded it within 86400 s"
+        assert letter.error == "stock has not forwarded the event within 86400 s"
         assert letter.event is not None
         assert set(letter.event.receipts or {}) == {INVOICE, CREDIT}
         assert not world.log.parked(TARGET, HALVES)
@@ -289,7 +289,10 @@ async def test_redrive_on_one_way_alone_comes_too_late(world: World) -> None:
         await world.turn(1)
 
     [letter] = world.log.letters
-    assert letter.error == "it came by a redrive, but the halves from credit were settled without it"
+    assert (
+        letter.error
+        == "the event was redriven after the halves from credit had been settled without this half"
+    )
 
 
 @pytest.mark.parametrize("outcome", ["rejected", "skipped"])

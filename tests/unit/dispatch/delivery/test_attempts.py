@@ -141,10 +141,10 @@ def test_usual_delivery_is_not_copied() -> None:
         (Reject(reason="x", failure=ANY), Reject(reason="x")),
         (Disable(reason=410), Disable(reason="410")),  # type: ignore[arg-type] # a plugin's mistake
         (Skip(reason=Word.BUSY), Skip(reason="busy")),
-        (Skip(reason=Unreadable()), Skip(reason="A Unreadable that can't be shown.")),  # type: ignore[arg-type] # a plugin's mistake
-        (Skip(reason=Illegible()), Skip(reason="A Illegible that can't be shown.")),  # type: ignore[arg-type] # a plugin's mistake
-        (Hostile(reason="x"), Skip(reason="its reason can't be read")),
-        (object.__new__(Skip), Skip(reason="its reason can't be read")),
+        (Skip(reason=Unreadable()), Skip(reason="The value, a Unreadable, can't be shown.")),  # type: ignore[arg-type] # a plugin's mistake
+        (Skip(reason=Illegible()), Skip(reason="The value, a Illegible, can't be shown.")),  # type: ignore[arg-type] # a plugin's mistake
+        (Hostile(reason="x"), Skip(reason="the outcome's reason can't be read")),
+        (object.__new__(Skip), Skip(reason="the outcome's reason can't be read")),
         (Delivered(answer=[1]), Delivered(answer={"text": "[1]"})),  # type: ignore[arg-type] # a plugin's mistake
         (Delivered(answer=ANY), Delivered(answer={"text": "None"})),
     ],
@@ -167,8 +167,8 @@ def test_pause_that_is_no_number_makes_a_retry_that_says_so(kind: Any, after_s: 
     assert isinstance(outcome, Retry)
     assert (outcome.after_s, outcome.answer) == (None, "slowly")
     if not (kind is Retry and after_s is None):
-        what = f"a {kind.__name__} whose after_s is not a number ({type(after_s).__name__})"
-        assert outcome.reason == f"the plugin returned {what}, which is not an outcome"
+        what = f"a {kind.__name__} whose after_s is a {type(after_s).__name__} and not a number"
+        assert outcome.reason == f"the plugin returned {what}"
 
 
 @pytest.mark.parametrize(
@@ -256,5 +256,5 @@ async def test_secret_in_what_opening_raises_is_not_told(world: World, text: str
 
 def test_answer_that_ends_the_process_when_it_is_shown_is_kept_as_what_it_is() -> None:
     """Its receipt says which kind of value it was."""
-    assert kept({"a": Illegible()}) == {"text": "A dict that can't be shown."}
+    assert kept({"a": Illegible()}) == {"text": "The value, a dict, can't be shown."}
     assert all(isinstance(each, Retry) for each in outcomes_of(Illegible(), 2))

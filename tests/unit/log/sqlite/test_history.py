@@ -78,7 +78,7 @@ async def test_file_of_a_dead_owner_is_read_and_left_alone(log_file: LogFile) ->
 
 async def test_file_that_is_missing_is_not_made(log_file: LogFile) -> None:
     """The sentence says where it was looked for."""
-    assert "is not a file: run this command on the machine" in await refusal(log_file)
+    assert "run this command where the daemon runs" in await refusal(log_file)
     assert not log_file.settings.path.parent.exists()
 
 
@@ -89,4 +89,4 @@ async def test_file_of_another_schema_is_refused(log_file: LogFile) -> None:
     with closing(sqlite3.connect(log_file.settings.path)) as connection:
         connection.execute("PRAGMA user_version = 1")
         connection.commit()
-    assert "was written by an older Streamer (schema 1" in await refusal(log_file)
+    assert "an older version of Streamer wrote" in await refusal(log_file)

@@ -99,7 +99,7 @@ def test_public_client_sends_no_secret_with_its_refresh_token() -> None:
         ("invalid_grant", "expired access/refresh token", "new refresh token"),
         ("invalid_grant", "Audience validation failed", "org.auth.audience"),
         ("invalid_grant", "user hasn't approved this consumer", "pre-authorise"),
-        ("invalid_grant", "something new", "check org.auth"),
+        ("invalid_grant", "something new", "check that org.auth"),
         ("invalid_client", "invalid client credentials", "client_secret"),
         ("invalid_client_id", "client identifier invalid", "client_id"),
         ("unsupported_grant_type", "grant type not supported", "enable this flow"),

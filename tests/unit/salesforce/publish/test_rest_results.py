@@ -26,7 +26,9 @@ def error(code: str) -> list[dict[str, Any]]:
             201,
             {"success": False, "errors": [{"statusCode": "LIMIT_EXCEEDED", "message": "m"}]},
             Unpublished(
-                code="limit_exceeded", reason="Salesforce refused it: LIMIT_EXCEEDED: m", is_transient=True
+                code="limit_exceeded",
+                reason="Salesforce refused the event: LIMIT_EXCEEDED: m",
+                is_transient=True,
             ),
         ),
         (
@@ -34,7 +36,7 @@ def error(code: str) -> list[dict[str, Any]]:
             error("REQUIRED_FIELD_MISSING"),
             Unpublished(
                 code="required_field_missing",
-                reason="Salesforce refused it: REQUIRED_FIELD_MISSING: said by Salesforce",
+                reason="Salesforce refused the event: REQUIRED_FIELD_MISSING: said by Salesforce",
             ),
         ),
     ],

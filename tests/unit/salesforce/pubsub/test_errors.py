@@ -71,7 +71,7 @@ def test_status_decides_without_a_known_code(code: str, status: StatusCode, expe
         ),
         (
             "last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused",
-            "nothing listens there",
+            "no server listens at this address",
         ),
         (
             "errors resolving a.invalid:7443: [field:hostname lookup error:Domain name not found]",

@@ -168,7 +168,7 @@ async def test_unusable_schema_is_refused_for_a_minute(salesforce: Salesforce, c
     salesforce.text = "<html></html>"
     schemas = Schemas(salesforce.fetch, clock=clock)
     for _ in range(3):
-        with pytest.raises(UnusableSchema, match="'A' can't be used: it is not JSON"):
+        with pytest.raises(UnusableSchema, match="'A' can't be used: the schema is not JSON"):
             await schemas.get("A")
     assert salesforce.asked == ["A"]
     assert schemas.known("A") is None

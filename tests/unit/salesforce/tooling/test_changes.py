@@ -29,7 +29,7 @@ def test_enabling_selects_what_is_not_selected() -> None:
     """Once, however often and in whatever case it is named."""
     plan = enabling(SETUP, ["Account", "Invoice__c", "invoice__c", "accountChangeEvent"])
     assert said(plan) == ["select Invoice__c for ChangeEvents"]
-    assert plan.already == ("Account is selected for ChangeEvents already.",)
+    assert plan.already == ("Account is already selected for ChangeEvents.",)
     assert plan.after.entities == {"Account", "Contact", "Invoice__c"}
 
 
@@ -88,8 +88,8 @@ def test_channel_that_is_missing_is_told() -> None:
 def test_creation_is_idempotent_but_keeps_the_kind() -> None:
     """An existing channel of another type can't be taken."""
     assert said(creating(SETUP, "New__chn", "event", None)) == ["create the channel New__chn"]
-    assert creating(SETUP, "erp__chn", "data", None).already == ("The channel Erp__chn exists already.",)
-    with pytest.raises(SetupRefused, match="type data, which can't be changed"):
+    assert creating(SETUP, "erp__chn", "data", None).already == ("The channel Erp__chn already exists.",)
+    with pytest.raises(SetupRefused, match="type data, and the type of a channel can't be changed"):
         creating(SETUP, "Erp__chn", "event", None)
 
 

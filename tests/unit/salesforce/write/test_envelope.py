@@ -52,9 +52,9 @@ def test_arguments_become_elements_of_the_class() -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ({"n:a": 1}, "'n:a' is not a name"),
-        ({"\u00e4": 1}, "is not a name"),
-        ({"a": {"@b": 1}}, "'@b' is not a name"),
+        ({"n:a": 1}, "'n:a' is not a valid name"),
+        ({"\u00e4": 1}, "is not a valid name"),
+        ({"a": {"@b": 1}}, "'@b' is not a valid name"),
         ({"a": "\x00"}, r"a contains the character U\+0000"),
         ({"a": [[1]]}, "a is a list"),
     ],

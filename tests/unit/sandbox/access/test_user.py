@@ -57,7 +57,7 @@ def test_fields_are_hidden_or_read_only() -> None:
         ({"hidden_fields": ["Phone"]}, "must name a type and a field"),
         ({"hidden_fields": ["Account.Id"]}, "is a system field"),
         ({"objects": {"Account": ["fly"]}}, "Input should be 'read', 'create'"),
-        ({"client_id": "reader"}, "client_id and client_secret go together"),
+        ({"client_id": "reader"}, "set both client_id and client_secret, or neither"),
         ({"colour": "red"}, "Extra inputs are not permitted"),
     ],
 )

@@ -33,5 +33,7 @@ def test_a_client_id_belongs_to_one_user(world: OrgWorld) -> None:
         for name in ("ida@acme.example", "bo@acme.example")
     )
     users = Users(world.org, (ida, ida))
-    with pytest.raises(ValueError, match=r"bo@acme.example: client_id 'reader' belongs to ida@acme.example"):
+    with pytest.raises(
+        ValueError, match=r"bo@acme.example: the user ida@acme.example already has the client_id 'reader'"
+    ):
         users.put(bo)

@@ -24,9 +24,9 @@ def test_users_are_read(file: Path) -> None:
     ("text", "sentence"),
     [
         ("a: {password: hunter2, objects: {A: [fly]}}", r"a: objects\.A\.0: must be 'read', 'create'"),
-        ("a: [hunter2", "line 1 is not YAML"),
+        ("a: [hunter2", "line 1 is not valid YAML"),
         ("- hunter2", "must map user names"),
-        ("a: hunter2", "a must hold keys"),
+        ("a: hunter2", "a must be a mapping with keys"),
         ("a: &x {client_id: c, client_secret: hunter2}\nb: *x", "two users have the client_id 'c'"),
         ("a: {client_id: c, client_sekret: hunter2}", "client_sekret: no such key"),
     ],

@@ -94,7 +94,7 @@ def test_a_semi_join_selects_by_other_records(family: OrgWorld, condition: str, 
         (
             "SELECT Id FROM Account WHERE Id IN (SELECT AccountId FROM Contact LIMIT 1)",
             "MALFORMED_QUERY",
-            "A semi join sub-select takes one field and conditions",
+            "A semi join sub-select can only select one field by conditions",
         ),
         (
             "SELECT Nope.Name FROM Contact",

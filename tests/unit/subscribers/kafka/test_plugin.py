@@ -116,10 +116,13 @@ def test_topic_is_made_of_fields() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"topic": "crm.{data.fields.Region__c}"}, "topic: {data.fields.Region__c} finds no text"),
+        (
+            {"topic": "crm.{data.fields.Region__c}"},
+            "topic: the event has no text and no whole number for {data.fields.Region__c}",
+        ),
         ({"topic": "{data.fields.Long}" + "x" * 100}, "a name that Kafka does not accept"),
-        ({"key": "data.fields.Region__c"}, "has no key as its value"),
-        ({"key": "data.fields"}, "has no key as its value"),
+        ({"key": "data.fields.Region__c"}, "gives no key for this event"),
+        ({"key": "data.fields"}, "gives no key for this event"),
     ],
 )
 def test_event_that_makes_no_record_is_rejected(given: dict[str, Any], words: str) -> None:
@@ -165,7 +168,7 @@ def test_event_that_carries_nothing_of_the_body_is_skipped() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"topic": "crm orders"}, "must be letters, digits"),
+        ({"topic": "crm orders"}, "must consist of letters, digits"),
         ({"topic": "crm.{join('.', x)}"}, "is not a placeholder"),
         ({"topic": "crm.{region}"}, "is not a placeholder"),
         ({"topic": ""}, "at least 1 character"),
@@ -174,7 +177,7 @@ def test_event_that_carries_nothing_of_the_body_is_skipped() -> None:
         ({"key": None, "deletions": "tombstone"}, "needs a key"),
         ({"headers": {"CE_id": "id"}}, "content_mode sets"),
         ({"options": {"plugin.library.paths": "/tmp/x.so"}}, "must not load code"),
-        ({"options": {"acks": 1}}, "order and durability depend on it"),
+        ({"options": {"acks": 1}}, "depend on this option"),
         ({"options": {"sasl.oauthbearer.config": "x"}}, "set security instead"),
         ({"options": {"message.timeout.ms": 1}}, "set timeout_s instead"),
     ],

@@ -195,7 +195,7 @@ async def test_credentials_are_refused_in_the_older_version_too(code: str, words
     ("said", "kind", "failure", "words"),
     [
         ("e0028b00", Retry, FailureClass.CONNECTION, "server shutting down"),
-        ("e0028e00", Hold, FailureClass.CONNECTION, "give each process its own"),
+        ("e0028e00", Hold, FailureClass.CONNECTION, "set a different client_id in each process"),
         ("e0029600", Hold, FailureClass.RATE_LIMITED, "message rate too high"),
         ("e0029500", Reject, FailureClass.REJECTED, "packet too large"),
         ("e00b9d09 1c0006 6f74686572 31", Hold, FailureClass.CONNECTION, "(other1)"),
@@ -204,7 +204,7 @@ async def test_credentials_are_refused_in_the_older_version_too(code: str, words
         ("e0ff", Retry, FailureClass.UNEXPECTED_ANSWER, "check url"),
         ("ffffffffff", Retry, FailureClass.UNEXPECTED_ANSWER, "check url"),
         ("40ffffff7f", Retry, FailureClass.UNEXPECTED_ANSWER, "268,435,455 bytes"),
-        ("4001 00", Retry, FailureClass.UNEXPECTED_ANSWER, "ends too soon"),
+        ("4001 00", Retry, FailureClass.UNEXPECTED_ANSWER, "is incomplete"),
         ("e003 80 01 7e", Retry, FailureClass.UNEXPECTED_ANSWER, "0x7e"),
     ],
 )
@@ -524,9 +524,9 @@ async def test_value_stays_one_level_of_its_topic(value: str, level: str) -> Non
 @pytest.mark.parametrize(
     ("made", "kind", "words"),
     [
-        (delivery(event(data={})), Reject, "topic: {entity} finds no text"),
+        (delivery(event(data={})), Reject, "topic: the event has no text and no whole number for {entity}"),
         (delivery(event(data={"entity": "x" * 70_000})), Reject, "65,535 bytes"),
-        (delivery(body={}), Skip, "carries no field"),
+        (delivery(body={}), Skip, "none of the fields"),
         (delivery(body=2**70), Reject, "JSON"),
     ],
 )
@@ -591,7 +591,7 @@ async def test_end_of_an_idle_connection_is_told_once() -> None:
 
     assert isinstance(told, Hold)
     assert told.alert
-    assert "give each process its own" in told.reason
+    assert "set a different client_id in each process" in told.reason
     assert isinstance(again, Delivered)
 
 

@@ -36,7 +36,7 @@ URL = "mqtts://broker.example.com"
         # As an environment variable in another encoding is read.
         ({"username": "a", "password": "\udcfc"}, "password is longer than 65,535 bytes, is not UTF-8"),
         ({"version": "3.1.1", "content_mode": "binary"}, "content_mode: binary needs version 5"),
-        ({"version": "3.1.1", "expiry_s": 5}, "expiry_s needs version 5"),
+        ({"version": "3.1.1", "expiry_s": 5}, "expiry_s needs version 5: remove expiry_s, or set version: 5"),
         ({"version": "4"}, "'5' or '3.1.1'"),
         ({"deletions": "clear"}, "deletions: clear needs retain: true"),
         ({"qos": 3}, "0, 1 or 2"),

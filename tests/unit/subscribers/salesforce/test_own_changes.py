@@ -78,7 +78,7 @@ def test_name_of_the_deployment_is_needed() -> None:
     """Unless another org is written, whose changes do not come back."""
     nameless = ScriptedOrg(client_name=None)
     for settings in ({"update": "Account"}, {"call": {"rest": "/x"}}):
-        with pytest.raises(ConfigurationError, match="client_name is missing in org"):
+        with pytest.raises(ConfigurationError, match="client_name is missing"):
             plugin(nameless, **settings)
         assert plugin(nameless, **settings, own_changes="deliver")
     auth = {"flow": "client_credentials", "client_id": "app", "client_secret": "hunter22"}

@@ -183,7 +183,7 @@ async def test_event_that_stays_refused_becomes_a_dead_letter() -> None:
 def test_loop_is_refused(org: Any) -> None:
     """In the daemon's org, also where its address is written again."""
     with pytest.raises(
-        ConfigurationError, match="each delivery would cause the next: narrow on, or set allow_loop"
+        ConfigurationError, match="each delivery would cause another delivery: exclude the event from `on`"
     ):
         plugin(ScriptedOrg(), f"salesforce.event.{EVENT}", org=org)
 

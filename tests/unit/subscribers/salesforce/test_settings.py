@@ -16,12 +16,12 @@ def settings(**given: Any) -> SalesforceSettings:
 @pytest.mark.parametrize(
     ("given", "mistake"),
     [
-        ({}, "must have one of event, update, upsert, create, delete, call; found none"),
+        ({}, "must have exactly one of event, update, upsert, create, delete, call; found none"),
         ({"update": "Account", "delete": "Account"}, "found update and delete"),
         ({"update": "Account/../x"}, "String should match pattern"),
         ({"upsert": {"sobject": "Account"}}, "external_id"),
-        ({"call": {}}, "must have one of rest and soap"),
-        ({"call": {"rest": "/a", "soap": "A", "method": "POST"}}, "must have one of rest and soap"),
+        ({"call": {}}, "must have either rest or soap"),
+        ({"call": {"rest": "/a", "soap": "A", "method": "POST"}}, "must have either rest or soap"),
         ({"call": {"rest": "/a", "method": "HEAD"}}, "method must be GET, POST, PUT, PATCH or DELETE"),
         ({"call": {"rest": "/a", "method": "GET", "wait": False}}, "wait: false needs a method with a body"),
         ({"call": {"soap": "Invoices"}}, "method is missing"),

@@ -40,7 +40,7 @@ def test_setting_that_exactly_once_rests_on_is_refused() -> None:
     ("option", "instead"),
     [
         ("acks", "exactly-once"),
-        ("auto.offset.reset", "start of a channel or a subscriber"),
+        ("auto.offset.reset", "start in a channel or a subscriber"),
         ("enable.idempotence", "exactly-once"),
         ("enable.ssl.certificate.verification", "log.kafka.security.ca_file"),
         ("group.id", "log.kafka.prefix"),

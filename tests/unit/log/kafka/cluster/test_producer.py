@@ -25,7 +25,7 @@ def test_record_that_is_not_taken_is_named() -> None:
     told: list[bytes | None] = []
     taking = producer(lambda _, message: told.append(message.value()))
 
-    with pytest.raises(RecordNotTaken, match="not Unicode text") as raised:
+    with pytest.raises(RecordNotTaken, match="a text of the record is not valid Unicode") as raised:
         enqueue(taking, [RECORD, bad, RECORD], TurnedClock(), 5)
     taking.live.purge()
     taking.live.flush(5)

@@ -93,7 +93,7 @@ def test_single_copy_among_many_brokers_is_unsafe() -> None:
     """Where there are brokers enough for copies, topics must have copies."""
     (sentence,) = warnings(replace(checkpoints(), replicas=1))
 
-    assert "topic streamer.checkpoints have one copy on 3 brokers" in sentence
+    assert "only one broker holds topic streamer.checkpoints, although the cluster has 3 brokers" in sentence
     assert not warnings(replace(checkpoints(), replicas=1), brokers=2)
 
 

@@ -25,7 +25,7 @@ async def test_full_disk_is_said_and_nothing_is_half_written(log_file: LogFile) 
     async with log_file.open() as log:
         await append_to(log, an_append(an_event(1), at=1))
         await pragma(log, "max_page_count = 30")
-        with pytest.raises(LogUnavailable, match=r"disk that holds .* is full"):
+        with pytest.raises(LogUnavailable, match=r"disk with .* is full"):
             await append_to(log, an_append(an_event(2), an_event(3, data=LARGE), at=2))
 
         # The connection that failed was replaced, and with it its limit.

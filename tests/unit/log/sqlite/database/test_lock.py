@@ -73,7 +73,9 @@ def test_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with (
-        pytest.raises(LogMisconfigured, match=r"lock can't be created \(File exists\): check the folder"),
+        pytest.raises(
+            LogMisconfigured, match=r"lock can't be created \(File exists\): check that the folder exists"
+        ),
         locked(tmp_path / "file/log.db"),
     ):
         pass

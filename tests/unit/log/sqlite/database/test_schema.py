@@ -39,7 +39,7 @@ async def test_pipe_is_left_alone(log_file: LogFile) -> None:
     os.mkfifo(log_file.settings.path)
     log_file.settings.path.chmod(0o644)
 
-    assert "not a file, but a pipe or a device" in await refusal(log_file)
+    assert "not a regular file, but a pipe or a device" in await refusal(log_file)
     assert stat.S_IMODE(log_file.settings.path.stat().st_mode) == 0o644
 
 
@@ -58,7 +58,7 @@ async def test_file_of_a_newer_streamer_is_refused(log_file: LogFile) -> None:
         pass
     execute(log_file.settings.path, "PRAGMA user_version = 8")
 
-    assert "newer Streamer (schema 8, this one knows 7)" in await refusal(log_file)
+    assert "(schema 8; this version knows up to 7)" in await refusal(log_file)
 
 
 async def test_file_that_is_no_database_is_refused(log_file: LogFile) -> None:

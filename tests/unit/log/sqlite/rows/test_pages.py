@@ -71,6 +71,6 @@ async def test_far_apart_events_are_found_in_bounded_reads(log_file: LogFile) ->
 async def test_subscriber_is_followed_once(log_file: LogFile) -> None:
     """Two feeds of one subscriber would deliver everything twice."""
     async with log_file.open() as log, following(log):
-        with pytest.raises(LogMisconfigured, match="subscriber target is followed twice"):
+        with pytest.raises(LogMisconfigured, match="subscriber target has two feeds"):
             async with following(log):
                 pass

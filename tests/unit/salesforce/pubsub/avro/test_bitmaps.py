@@ -109,7 +109,7 @@ def test_absurd_bitmap_makes_the_event_unreadable(element: str) -> None:
 
 def test_more_bitmaps_than_fields_are_refused() -> None:
     """A list of them could name endless fields."""
-    with pytest.raises(ValueError, match="bitmaps for"):
+    with pytest.raises(ValueError, match="field bitmaps"):
         ACCOUNT_BITMAPS.names(["0x7FFFFE"] * 100)
 
 

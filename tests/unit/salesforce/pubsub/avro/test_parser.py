@@ -61,8 +61,8 @@ def test_text_that_defines_no_record_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("Nothing", "A__c is of type 'Nothing', which is not defined before"),
-        (["null", "Nothing"], "A__c is of type 'Nothing', which is not defined before"),
+        ("Nothing", "A__c has the type 'Nothing', which the schema has not defined before"),
+        (["null", "Nothing"], "A__c has the type 'Nothing', which the schema has not defined before"),
         ("null", "A__c is always null"),
         ({"type": "null"}, "A__c is always null"),
         ([], "A__c is a union of no types"),
@@ -86,14 +86,20 @@ def test_text_that_defines_no_record_is_refused(text: str) -> None:
         ),
         (
             {"type": "record", "name": "R", "fields": [optional("B"), optional("B")]},
-            "A__c has two fields of one name",
+            "A__c has two fields with the same name",
         ),
         (
             {"type": "record", "name": "R", "fields": [optional("B", "R")]},
-            r"A__c\.B is 'R' within itself",
+            r"A__c\.B contains the type 'R', which contains itself",
         ),
-        ({"type": "record", "name": "Order_Placed__e", "fields": [optional("B")]}, "A__c defines .* again"),
-        ({"type": "array", "items": "Order_Placed__e"}, "A__c is 'Order_Placed__e' within itself"),
+        (
+            {"type": "record", "name": "Order_Placed__e", "fields": [optional("B")]},
+            "A__c defines .* a second time",
+        ),
+        (
+            {"type": "array", "items": "Order_Placed__e"},
+            "A__c contains the type 'Order_Placed__e', which contains itself",
+        ),
     ],
 )
 def test_type_that_can_not_be_read_is_refused(kind: Any, reason: str) -> None:

@@ -48,7 +48,7 @@ def test_event_that_ends_too_early_is_refused_behind_a_whole_one() -> None:
     schema, data = parsed(ACCOUNT), written(ACCOUNT, BEGUN)
     schema.decode(data)
     for end in range(len(data)):
-        with pytest.raises(UnreadableEvent, match="ends too early"):
+        with pytest.raises(UnreadableEvent, match="is incomplete"):
             schema.decode(data[:end])
     assert schema.decode(data) == parsed(ACCOUNT).decode(data)
 

@@ -44,20 +44,20 @@ def test_every_mistake_has_its_line(file: Path) -> None:
     )
     lines = told(file, text)
     assert [line.partition(": ")[0] for line in lines] == ["4", "5", "7"]
-    assert lines[1].startswith("5: objects.Line__c.fields.Y__c: needs a type")
+    assert lines[1].startswith("5: objects.Line__c.fields.Y__c: needs the key type")
 
 
 def test_a_name_that_is_given_twice_is_a_mistake(file: Path) -> None:
     """YAML itself would take the last one."""
     text = "events:\n  Paid__e: {fields: {X__c: string}}\n  Paid__e: {fields: {Y__c: string}}\n"
-    assert told(file, text) == ["3: events.Paid__e: is given twice; leave one of them out"]
+    assert told(file, text) == ["3: events.Paid__e: is a key that appears twice: remove one of the two"]
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("objects: [", "1: is not YAML"),
-        ("objects:\n  a: b: c", "2: is not YAML"),
+        ("objects: [", "1: this line is not valid YAML"),
+        ("objects:\n  a: b: c", "2: this line is not valid YAML"),
         ("- Account", "1: the schema: must be a mapping"),
         ("objects: &x {Account: *x}", "1: an anchor contains itself."),
     ],
@@ -70,5 +70,5 @@ def test_a_file_that_cannot_be_read_is_named(file: Path, text: str, sentence: st
 def test_a_file_that_is_not_text_is_named(file: Path) -> None:
     """Without its content."""
     file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"schema\.yaml is not YAML in UTF-8"):
+    with pytest.raises(ValueError, match=r"schema\.yaml is not a YAML file in UTF-8"):
         read_schema(file)
