@@ -31,8 +31,8 @@ _OF_A_NUMBER = 24
 _OF_A_COLLECTION = 3
 _SHORT_NUMBER = 64
 _SPENT = (
-    f"the evaluation takes more than the limit of {STEPS:,} steps: use fewer items (a filter, a slice "
-    "or a shorter loop), or call fewer functions for each item"
+    f"the evaluation takes more than {STEPS:,} steps, which is the limit: use fewer items (a filter, "
+    "a slice or a shorter loop), or call fewer functions for each item"
 )
 
 

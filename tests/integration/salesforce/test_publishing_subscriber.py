@@ -114,5 +114,7 @@ async def test_loop_is_a_mistake_of_the_configuration(tmp_path: Path) -> None:
         plan(load_document([path]), SystemClock())
 
     [line] = str(refused.value).splitlines()
-    assert ": subscribers.payments.settings: event is Order_Placed__e, which the daemon reads" in line
+    assert (
+        ": subscribers.payments.settings: the subscriber publishes Order_Placed__e and also receives" in line
+    )
     assert CHANGES not in line

@@ -140,7 +140,7 @@ def test_caret_stands_in_the_line_of_a_long_expression(tmp_path: Path) -> None:
     [
         (
             "{endpoint: http://pubsub.acme.com:7443}",
-            "4: org.pubsub.endpoint: is http://pubsub.acme.com, and others in the network could read",
+            "4: org.pubsub.endpoint: is http://pubsub.acme.com, so others in the network could read",
         ),
         ("{ca_file: /nowhere/ca.pem}", "4: org.pubsub.ca_file: /nowhere/ca.pem can't be used: No such file"),
     ],

@@ -332,7 +332,7 @@ async def test_jobs_that_the_limits_do_not_count_yet_are_counted() -> None:
     await world.until(lambda: reason_of(world.states[-1].progress))
 
     assert world.queries.requests.count("begin") == 2
-    assert ", 3 more would be used" in reason_of(world.states[-1].progress)
+    assert "Streamer needs 3 of them" in reason_of(world.states[-1].progress)
     assert world.limits is not None
     world.limits = replace(world.limits, read_at=world.clock.monotonic() + 300)
     await world.finish()

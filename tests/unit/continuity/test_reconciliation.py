@@ -295,7 +295,9 @@ async def test_events_of_one_channel_can_be_asked_for(world: World) -> None:
 
 async def test_channel_that_the_log_does_not_know_is_refused(world: World) -> None:
     """The error names those that it knows."""
-    with pytest.raises(ConfigurationError, match=r"no channel /data/X__chn .* changes: /data/ChangeEvents"):
+    with pytest.raises(
+        ConfigurationError, match=r"no channel /data/X__chn .* channels of the org: /data/ChangeEvents"
+    ):
         await world.compared(channel="/data/X__chn")
 
 

@@ -403,7 +403,7 @@ async def test_changes_that_are_known_are_not_forgotten_while_a_page_is_read(wor
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"where": "Name = 'x"}, "the condition has a text that begins at character 8 and has no end"),
+        ({"where": "Name = 'x"}, "the condition has a text that begins at character 8 and does not end"),
         ({"entity": "Contact; x"}, "'Contact; x' is not the name of an object or of a field"),
         ({"fields": ("Name", "name")}, "a field is named twice"),
         ({"fields": ("Nonsense",)}, "Contact has no field Nonsense"),

@@ -91,12 +91,12 @@ def test_expression_that_some_event_can_have_passes(expression: str) -> None:
         ("data.lines[?Amount > `1`] || lines", "an event has no member with this name: lines", 29),
         (
             "data.fields.A != null",
-            "an event has no member with this name: null; write `null`, in backticks",
+            "an event has no member with this name: null; put the value null in backticks: `null`",
             17,
         ),
         (
             "data.fields.A == true",
-            "an event has no member with this name: true; write `true`, in backticks",
+            "an event has no member with this name: true; put the value true in backticks: `true`",
             17,
         ),
         (
@@ -129,9 +129,13 @@ def test_expression_that_some_event_can_have_passes(expression: str) -> None:
         ("to_zone(time, 'Europe/Berln')", "to_zone(): argument 2 (zone) must be a time zone such as", 0),
         ("add_time(time, `1`, 'fortnights')", "add_time(): argument 3 (unit) must be one of", 0),
         ("format('{} {}', 'a')", "format(): the template has 2 {}, and the number of values is 1", 0),
-        ("lookup('countris', subject)", "found 'countris'; did you mean countries? known: countries", 0),
+        (
+            "lookup('countris', subject)",
+            "found 'countris'; did you mean countries? known names: countries",
+            0,
+        ),
         ("lookup(data.table, subject)", "argument 1 (table) must be a name in quotes", 0),
-        ("hmac_sha256(subject, 'mian')", "must be a key of hash_keys, found 'mian'", 0),
+        ("hmac_sha256(subject, 'mian')", "must name a key from hash_keys, found 'mian'", 0),
     ],
 )
 def test_mistake_is_told_with_its_place(expression: str, sentence: str, position: int) -> None:

@@ -28,14 +28,14 @@ def test_a_fifth_of_the_requests_is_kept() -> None:
 
 def test_the_latest_answer_counts() -> None:
     """The limits are minutes old."""
-    assert governor(requests=1_000, header=0.1).reason_to_wait().startswith("10.0%")
+    assert governor(requests=1_000, header=0.1).reason_to_wait().startswith("only 10.0%")
     assert governor(requests=0, header=0.9).reason_to_wait() == ""
 
 
 def test_the_share_alone_decides_where_the_limits_are_unknown() -> None:
     """As for a user without View Setup."""
     assert governor(header=0.2).reason_to_wait(JobCost(requests=10**6)) == ""
-    assert governor(header=0.19).reason_to_wait(JobCost(requests=2)).startswith("19.0%")
+    assert governor(header=0.19).reason_to_wait(JobCost(requests=2)).startswith("only 19.0%")
 
 
 def test_calls_are_counted_in_advance() -> None:

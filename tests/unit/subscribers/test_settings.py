@@ -200,5 +200,5 @@ def test_signing_secret_that_a_receiver_would_read_otherwise_is_refused(secret: 
 
     [detail] = error.value.errors()
     assert detail["loc"] == ("signing", "secrets", 1)
-    assert "it must be whsec_ and 24 to 64 bytes as base64" in detail["msg"]
+    assert "write whsec_ and then 24 to 64 bytes in base64" in detail["msg"]
     assert len(secret) < 7 or secret not in str(error.value)

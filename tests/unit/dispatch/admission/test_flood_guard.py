@@ -35,7 +35,9 @@ def test_fifty_in_a_row_are_too_many(guard: FloodGuard) -> None:
     assert told(guard, "d" * 1_000 + "x" * 49) == []
 
     (sentence,) = told(guard, "x")
-    assert sentence.startswith("50 events in a row became dead letters, so erp is paused; nothing is lost.")
+    assert sentence.startswith(
+        "50 events in a row became dead letters, so Streamer paused erp. No event is lost."
+    )
 
 
 def test_operator_is_told_how_to_go_on(guard: FloodGuard) -> None:

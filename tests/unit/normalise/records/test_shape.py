@@ -135,7 +135,7 @@ def test_limited_account_still_tells_persons() -> None:
 @pytest.mark.parametrize("row", [{}, {"Id": None}, {"Id": 7}, {"Id": "x" * 4_000}, {"Id": "not an id"}])
 def test_row_without_an_id_is_refused(row: dict[str, Any]) -> None:
     """It could be any record."""
-    with pytest.raises(UnreadableEvent, match="A row of Contact has no record id"):
+    with pytest.raises(UnreadableEvent, match="A row of the query of Contact has no record id"):
         RecordShape.of(CONTACT).record(row)
 
 
@@ -143,9 +143,7 @@ def test_refusal_of_a_value_names_the_field_and_not_the_value() -> None:
     """It can be personal."""
     row = {"Id": CONTACT_ID, "LastModifiedDate": "secret"}
 
-    with pytest.raises(
-        UnreadableEvent, match=f"^Contact {CONTACT_ID}: its LastModifiedDate is not a date-time$"
-    ):
+    with pytest.raises(UnreadableEvent, match=f"^Contact {CONTACT_ID}: LastModifiedDate is not a date-time$"):
         RecordShape.of(CONTACT).record(row)
 
 

@@ -57,7 +57,7 @@ def test_condition_that_ends_where_it_ends(where: str) -> None:
         ({"where": "A = 1) LIMIT 1"}, "closing bracket without an opening bracket"),
         ({"where": "(A = 1"}, "needs 1 more closing bracket$"),
         ({"where": "((A = 1"}, "needs 2 more closing brackets"),
-        ({"where": "A = 'x"}, "begins at character 5 and has no end"),
+        ({"where": "A = 'x"}, "begins at character 5 and does not end"),
         ({"where": r"A = 'x\'"}, "no end"),
         ({"where": "A = 'x\\"}, "no end"),
         ({"where": " Where A = 1"}, "remove this word"),
