@@ -21,8 +21,8 @@ def schema(
         typer.Option(
             metavar="NAME",
             help=(
-                f"Print the schema of one kind of record ({', '.join(SchemaName)}) instead of the "
-                "configuration's schema."
+                f"Kind of record whose schema the command prints: {', '.join(SchemaName)}.  [default: the "
+                "configuration]"
             ),
         ),
     ] = None,
@@ -53,8 +53,8 @@ def asyncapi(
             "-c",
             metavar="FILE",
             help=(
-                "A YAML file; if you give several files, later files override earlier files. Without "
-                "a file, the document names no servers, and describes topics by their patterns."
+                "A YAML file; if you give several files, later files override earlier files.  [default: "
+                "none; the document then names no servers, and describes topics by patterns]"
             ),
         ),
     ] = None,

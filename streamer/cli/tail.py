@@ -41,7 +41,7 @@ async def tail(
             "--where",
             metavar="EXPRESSION",
             help=(
-                "Only events for which this JMESPath expression is true, as in a subscriber's `when`.  "
+                "Only events for which this expression is true; write it like a subscriber's `when`.  "
                 "[default: any]"
             ),
         ),

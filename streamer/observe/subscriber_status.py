@@ -64,7 +64,7 @@ class SubscriberStatus:
             said = f"{last.count} attempts failed" if last.count > 1 else "1 attempt failed"
             parts.append(f"{said}, last at {_time(last.at)} ({last.failure}): {last.error[:_ERROR_LIMIT]}")
         if parts and self.next_try_at is not None:
-            parts.append(f"the next attempt is at {_time(self.next_try_at)}")
+            parts.append(f"next attempt at {_time(self.next_try_at)}")
         return masked(", ".join(parts))
 
     @property

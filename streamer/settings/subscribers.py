@@ -311,7 +311,7 @@ class SubscriberSettings(Section):
     @classmethod
     def _replaces_body(cls, content: ContentSettings | None, info: ValidationInfo) -> ContentSettings | None:
         if content is not None and info.data.get("body") is not None:
-            raise ValueError("content replaces body: set either content or body")
+            raise ValueError("replaces body: set either content or body")
         return content
 
     def in_flight_limit(self, batch_size: int) -> int:

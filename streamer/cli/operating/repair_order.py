@@ -31,7 +31,10 @@ class RepairOrder:
         """Sentence that tells the operator the result."""
         absent = f"The repair excludes {counted(self.left, 'record')} that the org does not have."
         if self.id is None:
-            return f"No repair was ordered. {absent}"
+            return (
+                f"No repair was ordered: Streamer can't repair {counted(self.left, 'record')} that the "
+                "org does not have."
+            )
         watch = f"`streamer snapshot watch {self.id}` shows the progress."
         told = (
             f"Repair ordered: snapshot {self.id} publishes the changed and deleted records again in "

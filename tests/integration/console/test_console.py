@@ -266,7 +266,7 @@ async def test_event_is_searched_and_its_story_leads_on(tab: Tab) -> None:
     await tab.page.click("text=/^Dead letter of/")
     await tab.page.click("text=the event's story")
     assert '"Order_No__c": "1003"' in await tab.page.inner_text("pre")
-    assert "Parked: " in await tab.page.inner_text("article:has-text('warehouse')")
+    assert "The event is parked: " in await tab.page.inner_text("article:has-text('warehouse')")
     await tab.page.click("text=1003 >> nth=0")
     await tab.page.wait_for_url("**/events?record=1003")
     for path in ("", "/parked"):

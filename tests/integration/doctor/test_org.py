@@ -327,7 +327,7 @@ async def test_clock_that_is_wrong_is_one_line(tmp_path: Path) -> None:
 
     fault = the_fault(diagnosis)
     assert re.search(
-        r"failed clock: this machine's clock is 1(19|20|21) s ahead of Salesforce's.*-> let", fault
+        r"failed clock: this machine's clock is 1(19|20|21) s ahead of Salesforce's.*-> synchronise", fault
     )
 
 
@@ -355,7 +355,7 @@ async def test_mistake_of_the_configuration_is_one_line(tmp_path: Path) -> None:
             0o644,
             (
                 "warning .*secret: every user of this machine can read this file .*0644.*client_secret"
-                ".*-> chmod o-rwx"
+                ".*-> run chmod o-rwx"
             ),
         ),
         (None, "failed .*secret: org.auth.client_secret names this file, but it can't be read: No such file"),

@@ -138,7 +138,7 @@ def test_what_holds_the_subscriber_up_is_told() -> None:
     pause = Control(subscriber=NAME, switch=Switch.PAUSED, by="anna", at=0.0, reason="stocktaking")
     said = " ".join(account_of(evidence(progress=None, control=pause)).said)
 
-    assert "paused since 1970-01-01 00:00:00Z, by anna: stocktaking" in said
+    assert "anna paused the subscriber at 1970-01-01 00:00:00Z: stocktaking" in said
     assert "`streamer subscribers resume shipment`" in said
     assert "This process does not deliver to the subscriber" in said
 
@@ -147,7 +147,7 @@ def test_redrives_are_told_as_possible() -> None:
     """The audit does not keep which letters an order covered."""
     order = AuditRecord(at=0.0, what="redrive.ordered", by="anna", subscriber=NAME, detail={"id": "r1"})
     said = account_of(evidence(redrives=[order])).said
-    assert said[-1] == "Redrive r1 of 1970-01-01 00:00:00Z, by anna, possibly covered the event."
+    assert said[-1] == "Redrive r1, ordered by anna at 1970-01-01 00:00:00Z, possibly covered the event."
 
 
 def test_account_shows_no_raw_bytes() -> None:

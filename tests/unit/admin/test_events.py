@@ -94,7 +94,7 @@ async def test_story_of_a_parked_event_and_the_one_behind_it(world: World, ask: 
     assert [each["subscribers"][0]["state"] for each in (first, second)] == ["parked", "parked"]
     assert "answered 503" in first["subscribers"][0]["said"][0]
     assert second["subscribers"][0]["parked"]["head_id"] == "1"
-    assert "Parked behind event 1 " in second["subscribers"][0]["said"][0]
+    assert "parked behind event 1 " in second["subscribers"][0]["said"][0]
 
 
 async def test_story_without_the_event(world: World, ask: Asking) -> None:

@@ -100,7 +100,7 @@ async def test_body_that_is_not_as_its_headers_say_is_refused(ask: Asking) -> No
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     status, body = await ask.send("POST", PAUSE, data=b"no gzip", headers=headers)
 
-    assert (status, body["error"]) == (400, "The body does not match its headers.")
+    assert (status, body["error"]) == (400, "The request's body does not match its headers.")
 
 
 async def test_client_that_leaves_in_the_midst_of_a_body_is_no_failure(world: World) -> None:

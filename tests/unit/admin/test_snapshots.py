@@ -183,7 +183,7 @@ async def test_changes_are_written_with_their_audit(world: World, ask: Asking) -
     assert (await ask.post("/snapshots/snapshot:x/pause"))[0] == 404
     world.log.continuity.append(replace(RECORD, state=Repair.PARTIAL))
     status, body = await ask.post(f"/snapshots/{ORDER.id}/pause")
-    assert (status, "has ended" in body["error"]) == (409, True)
+    assert (status, "has already ended" in body["error"]) == (409, True)
 
 
 async def test_commands_order_list_and_end(world: World, ask: Asking) -> None:

@@ -87,15 +87,15 @@ def test_subscriber_without_lookups_has_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("enrich", "expected"),
     [
-        ("{data: " + SOUND + "}", f"data: {TAKEN}: data; choose another name"),
-        ("{receipts: " + SOUND + "}", f"receipts: {TAKEN}: receipts; choose another name"),
+        ("{data: " + SOUND + "}", f"data: {TAKEN}: data; choose another name for this look-up"),
+        ("{receipts: " + SOUND + "}", f"receipts: {TAKEN}: receipts; choose another name for this look-up"),
         (
             "{account: {id: data.fields.AccountId, fields: [Name]}}",
-            f"account.sobject: is missing: for example Account; {MISSING}",
+            f"account.sobject: is missing: write for example Account; {MISSING}",
         ),
         (
             "{account: {sobject: Account, fields: [Name]}}",
-            f"account.id: is missing: for example data.fields.AccountId; {MISSING}",
+            f"account.id: is missing: write for example data.fields.AccountId; {MISSING}",
         ),
         (
             f"{{{OF_RECORD}, {RECORD}}}",
@@ -135,7 +135,7 @@ def test_lookup_in_a_service_needs_no_org(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("written", "instead", "expected"),
     [
-        ("id: data.fields.ERP_Id__c, ", "", "id: is missing: for example data.fields.ERP_Id__c"),
+        ("id: data.fields.ERP_Id__c, ", "", "id: is missing: write for example data.fields.ERP_Id__c"),
         ("fields: [name]", "fields: [name], sobject: Account", "sobject: has no effect with http"),
         ("[name]", "[name, Name]", "fields: two names differ only in upper and lower case: name and Name"),
         ("/c/{id}", "/c", "url does not contain {id}: add it, or set batch"),

@@ -198,7 +198,7 @@ def test_class_that_is_no_plugin_is_told_what_it_lacks(
 
     assert error_of(tmp_path, "odd", "{}") == (
         f"streamer.yaml:3: subscribers.crm.uses: this is not a plugin: {__name__}:Bare has no Settings "
-        "and no deliver (docs/plugins.md)"
+        "and no deliver (see docs/plugins.md)"
     )
 
 

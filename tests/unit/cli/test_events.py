@@ -72,7 +72,7 @@ def test_tree_has_those_downstream_below_the_first_upstream() -> None:
         "│           └── what became of it at sales",
         "├── orphan (erp): not forwarded",
         "│   └── what became of it at orphan",
-        "└── The log does not keep:",
+        "└── The log does not keep these facts:",
         "    └── the weather",
     ]
 

@@ -178,7 +178,7 @@ def test_record_is_one_line_in_a_pipe(
         ({"held": "paused", "failing": None, "next_try": None}, "paused"),
         (
             {"held": "", "failing": FAILING, "next_try": "2025-01-01T00:00:30.5Z"},
-            f"{LAST}; next attempt at 2025-01-01 00:00:30Z",
+            f"{LAST}; the next attempt is at 2025-01-01 00:00:30Z",
         ),
         (
             {"held": "answered 503", "failing": FAILING, "next_try": None},

@@ -89,7 +89,7 @@ async def test_cancelled_redrive_ends_the_watching(ask: Asking, capsys: pytest.C
 
     assert not await watched(ask, order)
     output = capsys.readouterr().out
-    assert f"Redrive {order} was cancelled by [b]anna, with 2 dead letters left." in output
+    assert f"Redrive {order} was cancelled by [b]anna; 2 dead letters left." in output
     assert "0 events redriven" in output
 
 

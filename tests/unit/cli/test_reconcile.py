@@ -70,7 +70,7 @@ def test_differences_are_a_table_with_counts(capsys: pytest.CaptureFixture[str])
     shown = capsys.readouterr().out
     assert shown.splitlines()[0].split() == ["KIND", "RECORD", "CHANGED", "LAST", "EVENT", "DETAIL"]
     assert f"missing  {RECORD}  2025-01-01 00:00:00Z" in shown
-    assert "the first 1 of 12,001 shown: missing 12,000, deletion_missing 1" in shown
+    assert "Differences shown: the first 1 of 12,001. By kind: missing 12,000, deletion_missing 1" in shown
     assert "Note: the log holds no events before then." in shown
     assert "\x1b" not in shown
 
@@ -104,7 +104,7 @@ async def test_repair_is_a_snapshot_of_what_was_changed_since() -> None:
     assert orders.asked == [("/snapshots", asked)]
     assert (order.id, order.left) == ("snapshot:7", 1)
     assert "snapshot watch snapshot:7" in order.sentence
-    assert order.sentence.endswith("1 absent record is beyond repair.")
+    assert order.sentence.endswith("The repair excludes 1 record that the org does not have.")
 
 
 async def test_absent_records_alone_are_no_order() -> None:
@@ -112,7 +112,9 @@ async def test_absent_records_alone_are_no_order() -> None:
     orders = Orders()
     order = await ordered_repair(orders, replace(SOME, counts={DriftKind.ABSENT: 2}), by="anna")
     assert not orders.asked
-    assert order.sentence == "No repair was ordered: 2 absent records are beyond repair."
+    assert (
+        order.sentence == "No repair was ordered: Streamer can't repair 2 records that the org does not have."
+    )
 
 
 def test_bar_takes_any_progress(capsys: pytest.CaptureFixture[str]) -> None:

@@ -244,7 +244,10 @@ def test_render_names_the_request_for_a_record_of_a_service(invoke: Invoke) -> N
     """As it would be sent, but for secrets; a record that the file gives is not asked for."""
     event = {**change(ErpNo=47)}
     answer = invoke("render", "verified", "-", events=event)
-    assert "streamer: enrich.customer asks: GET https://crm.acme.com/customers/47\n" in answer.stderr
+    assert (
+        "streamer: the look-up enrich.customer sends: GET https://crm.acme.com/customers/47\n"
+        in answer.stderr
+    )
     [shown] = json.loads(invoke("render", "verified", "-", "--json", events=event).stdout)["events"]
     assert shown["lookups"]["customer"]["request"] == "GET https://crm.acme.com/customers/47"
     assert shown["lookups"]["customer"]["headers"]["Authorization"] == "Bearer ***"
@@ -332,7 +335,7 @@ def test_render_of_an_event_on_which_when_fails_shows_that(invoke: Invoke) -> No
         ("invoice", {**change(), "change": "DELETE"}, 0, "nothing is sent: the record was deleted"),
         ("invoise", change(), 2, "SUBSCRIBER: found 'invoise'; did you mean invoice? conf"),
         ("invoice", {"a": 1}, 2, "-: line 1: is not an event: it has neither the keys type"),
-        ("invoice", {"type": 5, "data": {}}, 2, "-: line 1: type of the event is not a text"),
+        ("invoice", {"type": 5, "data": {}}, 2, "-: line 1: the event's type is not a text"),
         ("invoice", {"data": change(), "receipts": []}, 2, "the event's receipts are not a JSON object"),
         ("invoice", "{", 2, "-: line 1: is not JSON"),
         ("invoice", "x", 2, "-: line 1: must begin with { or ["),

@@ -139,7 +139,7 @@ def test_plugin_that_repeats_a_secret_is_not_quoted(write: Write) -> None:
     (problem,) = problems(caught.value, document, Talkative)
 
     assert problem.line.endswith(
-        ":1: token: found a value that is not shown; it does not have the required form"
+        ":1: token: found a value that is not shown; the value does not have the required form"
     )
 
 

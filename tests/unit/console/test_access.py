@@ -271,7 +271,7 @@ async def test_reader_sees_pages_without_forms_and_changes_nothing() -> None:
         refused = await browser.post(f"/subscribers/{TARGET}/pause", {"csrf": csrf, "reason": "none"})
         left = await browser.post("/sign-out", {"csrf": csrf})
 
-    assert (page.status, f"{TARGET}/pause" in page.text, "to read" in page.text) == (200, False, True)
+    assert (page.status, f"{TARGET}/pause" in page.text, "as a reader" in page.text) == (200, False, True)
     assert (refused.status, "admin.token" in refused.text) == (403, True)
     assert left.status == 303
 

@@ -62,7 +62,7 @@ async def test_story_tells_all_and_leads_on(world: World, browser: Browser) -> N
     await world.api.fail(1, key="k")
     story = await browser.get("/events/1")
 
-    assert "Dead letter since" in story.text
+    assert "has been a dead letter since" in story.text
     assert "What to do next" in story.text
     assert "What the log does not keep" in story.text
     assert links(story, "/dead-letters/letter") == ["/dead-letters/letter?id=1%3Atarget"]
@@ -90,7 +90,7 @@ async def test_stories_are_reached_from_failures_letters_and_parked_keys(
         gone = await browser.get(parked.replace("offset=", "offset=9"))
 
     assert (answer.status, answer.place.partition("?")[0]) == (303, "/console/events/2")
-    assert "Parked: " in (await browser.get(answer.place.removeprefix("/console"))).text
+    assert "The event is parked: " in (await browser.get(answer.place.removeprefix("/console"))).text
     assert (gone.status, "reload the page with the parked keys" in gone.text) == (404, True)
 
 

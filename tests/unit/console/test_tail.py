@@ -73,7 +73,7 @@ async def test_expression_that_fails_is_counted(world: World, browser: Browser) 
     await append(world, *(an_event(number, data=data) for number, data in enumerate(fields)))
     page = await browser.get("/tail?where=starts_with(data.fields.Name,'a')")
 
-    assert "the expression fails on 1 of them" in page.text
+    assert "the expression fails on 1 event" in page.text
     assert page.text.count('data-place="') == 1
 
 

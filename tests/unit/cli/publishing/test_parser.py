@@ -69,7 +69,7 @@ def test_numbers_are_exact() -> None:
         (b'{"a": "\xff"}', "is not UTF-8 text"),
         (b'{"a": NaN}', "has NaN, which is not JSON"),
         (b'{"a": 1e9999999999999999999}', "has a number that is too large"),
-        (b'{"a": 1, "a": 2}', "names a twice"),
+        (b'{"a": 1, "a": 2}', "has the name a twice"),
         (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "is nested too deeply"),
     ],
 )
@@ -124,5 +124,5 @@ def test_any_bytes_are_read_or_refused() -> None:
 
 def test_mistake_within_an_event_of_several_lines_is_told_by_its_own_line() -> None:
     """The column counts in that line, so an editor finds the place."""
-    with pytest.raises(InputRefused, match=r"^line 4: is not JSON: .* at column 10; the rest"):
+    with pytest.raises(InputRefused, match=r"^line 4: is not JSON: .* at column 10; the command"):
         parsed(b'\n{\n  "b": 2,\n  "c": 3 "d": 4\n}\n')
