@@ -200,7 +200,9 @@ async def test_letters_of_ingest_are_read_again(world: World) -> None:
     assert (counted.status, "TO READ" in counted.output) == (0, True)
     assert "after newer events of the same records" in " ".join(counted.output.split())
     assert (redriven.status, "2 events redriven" in redriven.output) == (0, True), redriven.error
-    assert "1 dead letter still can't be read or stored" in " ".join(redriven.output.split())
+    assert "the channel has 1 dead letter: events that still can't be read" in " ".join(
+        redriven.output.split()
+    )
     assert (left["id"], "The dead letter still can't be read: the message is not JSON" in left["error"]) == (
         "torn",
         True,
@@ -229,7 +231,7 @@ async def test_parked_keys_are_shown(world: World) -> None:
     assert "the target answered 503 Service Unavailable" in listed
     assert [(each["attempts"], each["state"]) for each in found] == [(1, "waiting")] * 2
     assert again == found
-    assert (unknown.status, "configured: shipment, spare" in unknown.error) == (1, True)
+    assert (unknown.status, "configured subscribers: shipment, spare" in unknown.error) == (1, True)
 
 
 async def test_redrive_is_cancelled(world: World) -> None:
@@ -252,7 +254,7 @@ async def test_redrive_is_cancelled(world: World) -> None:
 
     assert (kept.status, offered) == (1, ([redrive], ""))
     assert (cancelled.status, "2 dead letters left" in cancelled.output) == (0, True), cancelled.error
-    assert (process.returncode, b"cancelled by anna, with 2 dead letters left" in output) == (1, True)
+    assert (process.returncode, b"cancelled by anna; 2 dead letters left" in output) == (1, True)
     assert (again.status, "`streamer audit`" in again.error) == (1, True)
     assert {each["key"] for each in left} == {"1", "2", "3"} - set(world.target.shipments)
 
@@ -312,7 +314,7 @@ async def test_shell_completes_the_names_of_subscribers(world: World) -> None:
         (
             ("deadletters", "list", "--since", "yesterday"),
             2,
-            "write a duration before now, such as 30m, 2h or 5d",
+            "write a duration before now, such as 30m",
         ),
         (("subscribers", "list", "-c", "none.yaml"), 2, "none.yaml: can't be read"),
         (("subscribers", "pause"), 2, "Missing argument"),
@@ -341,7 +343,7 @@ async def test_other_service_is_not_taken_for_the_api(world: World) -> None:
         unknown = await operator.call("subscribers", "pause", "ship")
 
     assert (other.status, "is not Streamer's admin API" in other.error) == (1, True)
-    assert (unknown.status, "configured: shipment, spare" in unknown.error) == (1, True)
+    assert (unknown.status, "configured subscribers: shipment, spare" in unknown.error) == (1, True)
 
 
 async def _has_shipped(world: World, number: int) -> bool:

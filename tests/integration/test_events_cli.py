@@ -94,7 +94,7 @@ async def test_story_tells_what_became_of_each_event(tmp_path: Path) -> None:
     assert states(good) == {"shipment": "delivered", "express": "filtered"}
     shipment, express = good["subscribers"]
     assert (len(shipment["receipts"]), shipment["receipts"][0]["attempts"]) == (1, 1)
-    assert "Filtered out: the condition `when` is not true for this event" in express["said"][0]
+    assert "The event was filtered out: the condition `when` is not true" in express["said"][0]
     assert f'data.fields.{ORDER_KEY} is "good"' in express["said"][0]
     assert good["log"]["appended_at"]
 

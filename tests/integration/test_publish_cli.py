@@ -124,7 +124,10 @@ async def test_interrupt_says_how_to_go_on(world: World) -> None:
     out, err = await awaited(process.communicate())
 
     assert (process.returncode, out.decode()) == (130, f"2 events published to {EVENT}.\n")
-    assert "Stopped after 2 events of the input. To continue, repeat the command with " in err.decode()
+    assert (
+        "The command stopped after 2 events of the input. To continue, repeat the command with "
+        in err.decode()
+    )
     assert "--run-id nightly --skip 2:" in err.decode()
     answer = await world.publish("--run-id", "nightly", "--skip", "1", given=lines(1, 2, 3))
     assert answer.status == 0

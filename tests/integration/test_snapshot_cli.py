@@ -55,7 +55,9 @@ async def test_snapshot_is_forecast_by_the_org_itself(tmp_path: Path) -> None:
             done = await start(daemon, "Account", "--where", "Name != 'Acme 0'", "--since", "1h", "--yes")
 
             assert done.exit_code == 0, done.output
-            assert "2 records now, read over REST: about 5 requests (less than 0.1% of" in done.output
+            assert (
+                "The snapshot reads 2 records over REST: about 5 requests (less than 0.1% of" in done.output
+            )
 
 
 async def test_snapshots_of_several_objects_are_ordered_together(tmp_path: Path) -> None:
@@ -66,9 +68,9 @@ async def test_snapshots_of_several_objects_are_ordered_together(tmp_path: Path)
         async with running(written(tmp_path, configuration)) as daemon:
             refused = await start(daemon, "Account", "Acount", "--yes")
             assert refused.exit_code == 1, refused.output
-            assert "Ordered" not in refused.output
+            assert "is ordered" not in refused.output
             done = await start(daemon, "Account", "Contact", "Account", "--yes")
 
     assert done.exit_code == 0, done.output
     assert done.output.count(" is ordered in ") == 2
-    assert "Contact: 0 records now" in done.output
+    assert "Contact: The snapshot reads 0 records" in done.output
