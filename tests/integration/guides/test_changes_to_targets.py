@@ -41,7 +41,7 @@ EXAMPLES = {
         )
     },
 }
-GUIDE_BODIES = re.findall(r"^```yaml\n(body:[^`]*)^```", page("docs/delivery.md"), flags=re.MULTILINE)
+GUIDE_BODIES = re.findall(r"^```yaml\n(body:[^`]*)^```", page("docs/fields.md") + page("docs/targets.md"), flags=re.MULTILINE)
 ENVIRONMENT = dict.fromkeys(
     (
         "SF_CLIENT_ID",
