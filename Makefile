@@ -51,7 +51,7 @@ lint: $(READY) ## ruff, mypy and import-linter
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(READY) ## build the documentation as a site into site/
 	$(BIN)/mkdocs build --strict --quiet $(ARGS)
-	@echo "Built: open site/index.html in a browser."
+	@echo "Built site/. Any web server can serve it: make docs-serve, or python3 -m http.server --directory site"
 
 docs-serve: export NO_MKDOCS_2_WARNING = 1
 docs-serve: $(READY) ## serve the documentation at http://127.0.0.1:8000, built again at each change; ARGS="-a HOST:PORT"
