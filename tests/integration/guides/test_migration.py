@@ -55,6 +55,6 @@ def test_former_record_hides_which_fields_were_cleared() -> None:
     assert unchanged.isdisjoint(AFTER["value"]["fields"])
 
 
-def as_text(value: str | bytes) -> str:
+def as_text(value: str | bytes | None) -> str | None:
     """Return a header's value as consumers read it."""
     return value.decode() if isinstance(value, bytes) else value
