@@ -17,7 +17,7 @@ DEMO_READY := $(VENV)/.demo-ready
 PIN    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make requirements"
 
-.PHONY: help check lint test test-slow demo bench fire fuzz chain replica snapshot mutants gauges screenshots dist requirements sbom stubs reference format clean
+.PHONY: help check lint test test-slow demo bench fire fuzz chain replica snapshot mutants gauges screenshots docs docs-serve dist requirements sbom stubs reference format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -47,6 +47,15 @@ lint: $(READY) ## ruff, mypy and import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(READY) ## build the documentation as a site into site/
+	$(BIN)/mkdocs build --strict --quiet $(ARGS)
+	@echo "Built site/. Any web server can serve it: make docs-serve, or python3 -m http.server --directory site"
+
+docs-serve: export NO_MKDOCS_2_WARNING = 1
+docs-serve: $(READY) ## serve the documentation at http://127.0.0.1:8000, built again at each change; ARGS="-a HOST:PORT"
+	$(BIN)/mkdocs serve $(ARGS)
 
 dist: $(READY) ## build the wheel and the source distribution into dist/
 	$(BIN)/python -m build --installer uv --outdir $(DIST)

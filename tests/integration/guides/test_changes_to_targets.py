@@ -41,7 +41,8 @@ EXAMPLES = {
         )
     },
 }
-GUIDE_BODIES = re.findall(r"^```yaml\n(body:[^`]*)^```", page("docs/delivery.md"), flags=re.MULTILINE)
+GUIDES = page("docs/fields.md") + page("docs/targets.md")
+GUIDE_BODIES = re.findall(r"^```yaml\n(body:[^`]*)^```", GUIDES, flags=re.MULTILINE)
 ENVIRONMENT = dict.fromkeys(
     (
         "SF_CLIENT_ID",
@@ -79,8 +80,11 @@ class Targets:
         environment = ENVIRONMENT | {"SLACK_WEBHOOK_URL": webhook, "SF_PRIVATE_KEY": private_key_pem()}
         return plan(load_document([path], environment), TurnedClock())
 
-    async def reached(self, example: str, event: Event) -> dict[str, str]:
-        """Deliver `event` as `example` does, and return the outcome of each subscriber that it concerns."""
+    async def reached(self, example: str, event: Event, **records: Any) -> dict[str, str]:
+        """Deliver `event` as `example` does, and return the outcome of each subscriber that it concerns.
+
+        `records` are the records that `enrich` finds, by their names.
+        """
         planned = self.planned(example)
         outcomes: dict[str, str] = {}
         async with AsyncExitStack() as opened:
@@ -89,7 +93,7 @@ class Targets:
                 if not wants(settings.on)(event.type) or not route.admits(event):
                     continue
                 subscriber = await opened.enter_async_context(planned.subscribers[name]())
-                outcome = await subscriber.deliver(route.delivery(event, attempt=1))
+                outcome = await subscriber.deliver(route.delivery(event, attempt=1, more=records))
                 outcomes[str(name)] = type(outcome).__name__
         return outcomes
 
@@ -139,21 +143,23 @@ async def test_erp_holds_what_the_record_holds(targets: Targets, event: Event, h
 
 @pytest.mark.parametrize("example", EXAMPLES)
 @pytest.mark.parametrize(
-    ("event", "amount"),
+    ("event", "amount", "held"),
     [
-        (opportunity(**WON), "amount unchanged"),
-        (opportunity(**WON, Amount=None), ""),
-        (opportunity(**WON, Amount=900), "900.00"),
+        (opportunity(**WON), "amount unchanged", 500),
+        (opportunity(**WON, Amount=None), "", None),
+        (opportunity(**WON, Amount=900), "900.00", 900),
     ],
 )
 async def test_people_read_of_every_won_opportunity(
-    targets: Targets, example: str, event: Event, amount: str
+    targets: Targets, example: str, event: Event, amount: str, held: int | None
 ) -> None:
-    """People read of it with and without an amount in the update."""
-    outcomes = await targets.reached(example, event)
+    """People read of it with and without an amount in the update; the README's example reads the record."""
+    outcomes = await targets.reached(example, event, record={"Name": "Acme renewal", "Amount": held})
 
     with_amount = f"Won: {OPPORTUNITY}, {amount}".rstrip(" ")
     expected = f"Won: {OPPORTUNITY}" if example.startswith("k8s") else with_amount
+    if example == "README.md":
+        expected = f"Won: Acme renewal, {held or 0}.00"
     assert outcomes["sales-channel"] == Delivered.__name__
     assert [text.rstrip(" ") for text in targets.messages] == [expected]
 

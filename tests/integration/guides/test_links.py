@@ -33,9 +33,10 @@ def test_every_anchor_is_a_heading(path: Path) -> None:
     assert [(str(page), anchor) for page, anchor in anchors if anchor not in _headings(page)] == []
 
 
-def test_index_has_every_page() -> None:
+@pytest.mark.parametrize("folder", ["docs", "docs/decisions", "docs/recipes"])
+def test_index_has_every_page(folder: str) -> None:
     """A page that no other leads to is found by nobody."""
-    index = ROOT / "docs" / "README.md"
+    index = ROOT / folder / "README.md"
     linked = {link for link, _ in LINK.findall(index.read_text())}
 
     assert {each.name for each in index.parent.glob("*.md")} - linked == {index.name}

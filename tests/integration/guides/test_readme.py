@@ -1,14 +1,17 @@
 """The README's configuration works as it stands there, and its words are true."""
 
 import inspect
+import json
 import re
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
+from typer.testing import CliRunner
 
 from streamer import DISTRIBUTION
 from streamer.app.plan import plan
+from streamer.cli import app
 from streamer.cli.sandbox import sandbox as sandbox_command
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
@@ -21,6 +24,12 @@ SECRETS = {
     "SF_CLIENT_ID": "id",
     "SF_CLIENT_SECRET": "secret",
     "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T0/B0/x",
+}
+
+WON_TYPE = "salesforce.cdc.Opportunity.updated"
+WON = {
+    "data": {"fields": {"StageName": "Closed Won"}},
+    "record": {"Name": "Acme renewal", "Amount": 12500},
 }
 
 
@@ -48,6 +57,28 @@ def test_mistake_is_named_as_shown(tmp_path: Path) -> None:
 
     (shown,) = re.findall(r"^streamer: (.*), …$", README, flags=re.MULTILINE)
     assert shown in str(refused.value).replace(f"{tmp_path}/", "")
+
+
+def test_message_names_the_deal_and_the_amount(tmp_path: Path) -> None:
+    """Although the event carries only the new stage, the text is the one that the README shows."""
+    path = tmp_path / "streamer.yaml"
+    path.write_text(block(README, "yaml"))
+    (tmp_path / "event.json").write_text(json.dumps(WON))
+    command = ["render", "sales-channel", str(tmp_path / "event.json"), "-c", str(path), "--type", WON_TYPE]
+    printed = CliRunner(env=SECRETS).invoke(app, command)
+
+    (shown,) = re.findall(r"Slack shows `(.+?)`", README)
+    assert printed.exit_code == 0, printed.output
+    assert shown in printed.output
+
+
+def test_figures_are_measured_ones() -> None:
+    """Each figure that the comparison shows stands on the page that says how it was measured."""
+    compared = README.partition("## Why this one")[2].partition("## See it run")[0]
+    figures = re.findall(r"\d[\d,]+\b", compared)
+
+    assert len(figures) == 4
+    assert [figure for figure in figures if figure not in page("docs/performance.md")] == []
 
 
 async def test_sandbox_is_reached_as_told() -> None:

@@ -1,4 +1,4 @@
-"""The requests, parameters and schema that docs/sandbox.md shows work as they stand there."""
+"""The requests, parameters and schema that the pages of the sandbox show work as they stand there."""
 
 import inspect
 import re
@@ -12,7 +12,7 @@ from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, parse_schema
 from streamer.sandbox.faults.catalogue import Faults
 from tests.integration.guides.pages import page
 
-GUIDE = page("docs/sandbox.md")
+GUIDE = page("docs/sandbox-control.md")
 REQUESTS = re.findall(r"^\| `(POST) (/sandbox/[a-z]+)` `(\{.+?\})` \|", GUIDE, flags=re.MULTILINE)
 FAULTS, PARAMETERS = GUIDE.partition("## Faults")[2].split("Some faults have parameters.")
 COMMON = {"self", "times", "after_events"}

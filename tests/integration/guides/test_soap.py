@@ -1,4 +1,4 @@
-"""The settings and the envelope that docs/delivery.md shows reach an ERP over SOAP."""
+"""The settings and the envelope that docs/targets.md shows reach an ERP over SOAP."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ from subscribers.erp import Erp
 from tests.deliveries import context, delivery
 from tests.integration.guides.pages import page
 
-GUIDE = page("docs/delivery.md").partition("## An ERP over SOAP")[2].partition("\n## ")[0]
+GUIDE = page("docs/targets.md").partition("## An ERP over SOAP")[2].partition("\n## ")[0]
 [SETTINGS] = re.findall(r"^```yaml\n(.*?)^```", GUIDE, flags=re.DOTALL | re.MULTILINE)
 [ENVELOPE] = re.findall(r"^```xml\n(.*?)^```", GUIDE, flags=re.DOTALL | re.MULTILINE)
 BODY = {"Reference": "A & B", "Amount": 1}

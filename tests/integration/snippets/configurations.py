@@ -37,6 +37,7 @@ subscribers:
 # Their values are of a certain form; those of all others are any text.
 _VALUES = {
     "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T0/B0/x",
+    "TEAMS_WEBHOOK_URL": "https://acme.webhook.office.com/workflows/x",
     "SIGNING_SECRET": f"whsec_{b64encode(b'x' * 32).decode()}",
     "OLD_SIGNING_SECRET": f"whsec_{b64encode(b'y' * 32).decode()}",
     "SF_PRIVATE_KEY": private_key_pem(),

@@ -1,9 +1,7 @@
 """docs/quickstart.md leads to the events that it promises."""
 
-import os
 import re
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from tests.in_process import running
 from tests.integration.snippets.blocks import ROOT, blocks_of, commands
+from tests.integration.snippets.screen import Screen
 from tests.integration.snippets.shell import request_of
 from tests.waiting import until
 
@@ -22,34 +21,7 @@ CONFIGURATION = next(block.text for block in blocks_of(ROOT / PAGE) if block.lan
 [CURL] = [each for each in commands() if each.program == "curl" and each.block.page == PAGE]
 # Other daemons of this machine have the ports of the page.
 PORTS = "observe: {port: 0}\nadmin: null\n"
-
-
-_STDOUT = 1
-
-
-class Screen:
-    """The daemon's output so far; pytest's own capture loses text that is written while it reads."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    @contextmanager
-    def showing(self) -> Iterator["Screen"]:
-        """Show here what this process writes inside the context."""
-        former = os.dup(_STDOUT)
-        with self._path.open("ab") as shown:
-            os.dup2(shown.fileno(), _STDOUT)
-        try:
-            yield self
-        finally:
-            os.dup2(former, _STDOUT)
-            os.close(former)
-
-    @property
-    def records(self) -> list[str]:
-        """The ids of the records of the events, in their order."""
-        text = self._path.read_text(encoding="utf-8")
-        return re.findall(r"salesforce\.cdc\.Account\.created +(\w+)$", text, flags=re.MULTILINE)
+RECORD = r"salesforce\.cdc\.Account\.created +(\w+)$"
 
 
 async def test_three_events_appear_and_none_comes_again(
@@ -69,6 +41,11 @@ async def test_three_events_appear_and_none_comes_again(
             async with running(*files):
                 url = URL(request.url).with_port(URL(sandbox.url).port)
                 await http.request(request.method, url, data=request.body)
-                await until(lambda: len(screen.records) >= count)  # noqa: B023 - it ends with the round
+                await until(lambda: len(records(screen)) >= count)  # noqa: B023 - it ends with the round
 
-    assert len(screen.records) == len(set(screen.records)) == 6
+    assert len(records(screen)) == len(set(records(screen))) == 6
+
+
+def records(screen: Screen) -> list[str]:
+    """Return the ids of the records of the events, in their order."""
+    return re.findall(RECORD, screen.text, flags=re.MULTILINE)

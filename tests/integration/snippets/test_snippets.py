@@ -8,6 +8,7 @@ import textwrap
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -47,6 +48,7 @@ LANGUAGES = {
     "toml",
     "xml",
     "js",
+    "java",
     "mermaid",
     "sql",
     "apex",
@@ -172,10 +174,15 @@ def test_python_compiles(block: Block) -> None:
     assert compile(textwrap.dedent(block.text), str(block), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
-@pytest.mark.parametrize("block", blocks("toml", "xml", "js"), ids=str)
+@pytest.mark.parametrize("block", blocks("toml", "xml", "js", "java"), ids=str)
 def test_other_code_parses(block: Block) -> None:
     """By the parsers of their languages; templates in XML stand for text."""
-    checks: dict[str, Callable[[str], Any]] = {"toml": tomllib.loads, "xml": _parse_xml, "js": _parse_js}
+    checks: dict[str, Callable[[str], Any]] = {
+        "toml": tomllib.loads,
+        "xml": _parse_xml,
+        "js": _parse_js,
+        "java": _parse_java,
+    }
 
     checks[block.language](block.text)
 
@@ -253,3 +260,13 @@ def _parse_js(text: str) -> None:
     subprocess.run(
         ["node", "--check", "-"], input=text, text=True, check=True, timeout=LIMIT_S, capture_output=True
     )
+
+
+def _parse_java(text: str) -> None:
+    """Parse a class, without the libraries that it imports."""
+    [name] = re.findall(r"^public final class (\w+)", text, flags=re.MULTILINE)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, f"{name}.java")
+        path.write_text(text, encoding="utf-8")
+        command = ["javac", "-XDshould-stop.ifNoError=PARSE", "-d", folder, str(path)]
+        subprocess.run(command, check=True, timeout=LIMIT_S, capture_output=True)
