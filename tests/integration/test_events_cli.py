@@ -105,7 +105,7 @@ async def test_story_tells_what_became_of_each_event(tmp_path: Path) -> None:
     assert f"streamer deadletters redrive '{letter['id']}'" in told
 
     assert (states(first)["shipment"], states(second)["shipment"]) == ("parked", "parked")
-    assert "Parked: 1 attempt failed" in first["subscribers"][0]["said"][0]
+    assert "The event is parked: 1 attempt failed" in first["subscribers"][0]["said"][0]
     behind = f"Parked behind event {first['event']['id']} of the same key"
     assert behind in second["subscribers"][0]["said"][0]
 

@@ -195,7 +195,10 @@ def test_lines_are_explained_one_by_one(invoke: Invoke) -> None:
         ({}, (True, "")),
         ({"receipts": {"invoice": {"outcome": "delivered"}}}, (True, "")),
         ({"receipts": {"invoice": {"outcome": "rejected"}}}, (True, "")),
-        ({"receipts": {"invoice": {"outcome": "skipped"}}}, (False, "invoice has skipped it")),
+        (
+            {"receipts": {"invoice": {"outcome": "skipped"}}},
+            (False, "the upstream subscriber invoice has skipped the event"),
+        ),
         (
             {"account": None},
             (False, 'the condition `when` is not true for this event; lookups.account is "missing"'),
