@@ -193,7 +193,7 @@ BROKEN: dict[str, tuple[list[Change], Area, str]] = {
         [read("/data/ChangeEvents"), name_without_scheme],
         Area.CHANNELS,
         (
-            "failed /data/ChangeEvents: .* does not speak TLS -> check that org.pubsub.endpoint begins "
+            "failed /data/ChangeEvents: .* does not use TLS -> check that org.pubsub.endpoint begins "
             "with http://"
         ),
     ),

@@ -147,7 +147,7 @@ async def test_service_of_look_ups_that_is_not_there_is_one_line(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("status", "expected"),
-    [(503, "answers 503 .*-> check the target"), (302, "answers 302 .*-> set url to the address")],
+    [(503, "answers 503 .*-> start the target again"), (302, "answers 302 .*-> set url to the address")],
 )
 async def test_target_that_can_not_work_is_one_line(
     tmp_path: Path, erp: ErpReceiver, status: int, expected: str

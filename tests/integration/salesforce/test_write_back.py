@@ -165,4 +165,4 @@ async def test_deployment_without_a_name_is_a_mistake_of_the_configuration(tmp_p
         plan(load_document([path]), SystemClock())
 
     [line] = str(refused.value).splitlines()
-    assert ": subscribers.numbered.settings: client_name is missing in org" in line
+    assert ": subscribers.numbered.settings: org.client_name is missing" in line

@@ -170,7 +170,7 @@ async def test_outcomes_say_what_a_status_means() -> None:
             {"headers": {"Authorization": "hunter22"}},
             "Streamer itself sets the header Authorization: use auth",
         ),
-        ({"headers": {"ce-id": "hunter22"}}, "ce-id is set by Streamer"),
+        ({"headers": {"ce-id": "hunter22"}}, "Streamer itself sets the header ce-id"),
         ({"headers": {"X-A": "hunter22\n"}}, "headers.X-A contains a line feed"),
         ({"headers": {"X-A": "hunter22ü"}}, "headers.X-A must be ASCII"),
         ({"method": "HEAD"}, "'POST', 'PUT'"),

@@ -74,7 +74,7 @@ def test_unknown_plugin_names_those_that_are_installed(tmp_path: Path) -> None:
         ),
         (
             "{url: 'https://x', outcomes: {4o4: skip}}",
-            "streamer.yaml:5: subscribers.crm.settings.outcomes.4o4: 4o4 is not a status",
+            "streamer.yaml:5: subscribers.crm.settings.outcomes.4o4: 4o4 is neither a status",
         ),
     ],
 )

@@ -128,7 +128,7 @@ def test_missing_field_is_null() -> None:
         ({"Day__c": "2025-01-01T00:00:00Z"}, "Day__c: found a text; must be a date, such as 2025-01-31"),
         ({"Day__c": 5}, "Day__c: found a number of milliseconds that is not midnight"),
         ({"At__c": "2025-01-01T00:00:00"}, "At__c: found a date-time without an offset"),
-        ({"At__c": "2025-01-01"}, "At__c: found a text; must be a date-time with its offset"),
+        ({"At__c": "2025-01-01"}, "At__c: found a text; must be a date-time with an offset from UTC"),
         ({"At__c": "2025-13-01T00:00:00Z"}, "At__c: found a text that is not a date-time"),
         ({"At__c": 2**62}, "At__c: found a time outside of the years 1 to 9999"),
         ({"Price__c": "1.234"}, "Price__c: can't be encoded: "),
