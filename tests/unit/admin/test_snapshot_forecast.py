@@ -161,8 +161,8 @@ def test_rate_is_the_middle_one_of_the_latest_whole_snapshots() -> None:
     [
         ({"entity": "Kontakt"}, "Salesforce refuses this snapshot: the object Kontakt: "),
         ({"entity": "Kontakt"}, "check the object's API name, and let the user of org.auth read the object."),
-        ({"fields": ["Fone"]}, "the fields: Contact has no field Fone that can be selected: correct them"),
-        ({"where": "Nome = 1"}, "the condition: unexpected token: Nome = 1: correct it."),
+        ({"fields": ["Fone"]}, "Contact has no field Fone that can be selected: correct the names"),
+        ({"where": "Nome = 1"}, "the condition: unexpected token: Nome = 1: correct the condition."),
         ({"since": "2030-01-01T00:00:00Z"}, "since: must be a time since 1970 that is not in the future."),
         ({"since": "1969-01-01T00:00:00Z"}, "since: must be a time since 1970"),
         ({"since": "2024-01-01T00:00:00"}, "since"),
@@ -223,7 +223,8 @@ async def test_start_prints_the_forecast_before_it_asks(world: World, org: Org, 
 
     assert done.exit_code == 0, done.output
     assert (
-        "The snapshot can't read all records now: 10.0% of the org's daily requests are left" in done.output
+        "The snapshot can't read all records now: only 10.0% of the org's daily requests are left"
+        in done.output
     )
     [order] = (await world.context.control_state()).snapshots.values()
     assert order.since == 1_735_637_400.0

@@ -263,7 +263,7 @@ async def test_target_that_does_not_answer_ends_the_test(world: World, ask: Aski
     await awaited(world.tried.has_begun.wait())
     await world.clock.turn(31)
 
-    assert (await asked)[1]["reason"] == "no answer within 30 s"
+    assert (await asked)[1]["reason"] == "the plugin did not return within 30 s"
 
 
 async def test_subscriber_that_is_gone_is_not_listed(world: World, ask: Asking) -> None:
