@@ -16,6 +16,7 @@ from streamer.admin.server import AuditResource, gate_of
 from streamer.admin.subscribers import SubscriberResource
 from streamer.clock import Clock
 from streamer.console.access import Access, ConsoleSessions
+from streamer.console.org_label import OrgLabel
 from streamer.console.recent_records import RecentRecords
 from streamer.console.rendering import Renderer
 from streamer.console.samples import Sampler
@@ -52,6 +53,11 @@ class ConsoleContext:
     def configured(self) -> Settings:
         """Current settings."""
         return self.admin.daemon.plan.settings
+
+    @property
+    def org(self) -> OrgLabel:
+        """Label of the org, from the org's own address once this process has logged in."""
+        return OrgLabel.of(self.status.reading.instance_url or self.configured.org.login_url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +139,7 @@ class PageContext:
         resources = PageResources.of(daemon.admin)
         return cls(
             daemon=daemon,
-            renderer=Renderer(clock=clock),
+            renderer=Renderer(clock=clock, org=lambda: daemon.org),
             access=Access(gate=gate_of(daemon.admin, settings), settings=settings.console, sessions=sessions),
             resources=resources,
             recent=RecentLists.of(resources, clock),

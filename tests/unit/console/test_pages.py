@@ -8,6 +8,7 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.console.access import security_headers
+from streamer.console.org_label import OrgLabel
 from streamer.console.rendering import Renderer, sentence
 from streamer.observe.durations import duration
 from streamer.settings import AdminSettings
@@ -255,7 +256,7 @@ async def test_mistake_in_an_address_is_told(browser: Browser, path: str, status
 
 def test_moments_and_durations_are_readable() -> None:
     """In UTC, in the unit that fits."""
-    renderer = Renderer(clock=TurnedClock())
+    renderer = Renderer(clock=TurnedClock(), org=lambda: OrgLabel.of("https://acme.my.salesforce.com"))
 
     assert [duration(each) for each in (0, 119, 120, 7_199, 7_200, 172_800)] == [
         *("0 s", "119 s", "2 min", "120 min", "2 h", "2 d"),
