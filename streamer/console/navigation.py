@@ -42,6 +42,7 @@ DOORS = (
         "Flow",
         (
             NavigationPage("", "Map"),
+            NavigationPage("/charts", "Charts"),
             NavigationPage("/channels", "Channels"),
             NavigationPage("/subscribers", "Subscribers"),
         ),

@@ -16,10 +16,10 @@ from markupsafe import Markup
 from streamer.clock import Clock
 from streamer.console.access import visitor_of
 from streamer.console.navigation import Navigation
-from streamer.console.org_label import OrgLabel
 from streamer.console.samples import NOTHING
 from streamer.console.stories import story_address
 from streamer.exact_json import exact_default
+from streamer.flow.org_label import OrgLabel
 from streamer.observe.durations import duration
 from streamer.observe.redaction import masked
 
@@ -67,7 +67,7 @@ class Renderer:
         environment.filters.update(
             {"ago": self._ago, "ahead": self._ahead, "duration": duration, "number": number, "pretty": pretty}
         )
-        environment.filters.update({"moment": moment, "compact": compact})
+        environment.filters.update({"moment": moment, "compact": compact, "px": pixels})
         environment.filters.update({"sentence": sentence, "story": story_address})
         self._environment = environment
 
@@ -126,6 +126,11 @@ def moment(at: object) -> Markup | str:
 def number(value: float) -> str:
     """Return a count with groups of three digits."""
     return f"{value:,.0f}"
+
+
+def pixels(value: float) -> str:
+    """Return a size for a drawing, as short as possible."""
+    return f"{round(value, 1):g}"
 
 
 def _written(value: Any) -> Any:

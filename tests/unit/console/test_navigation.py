@@ -5,7 +5,7 @@ import re
 import pytest
 
 from streamer.console.navigation import DOORS
-from streamer.console.org_label import OrgLabel
+from streamer.flow.org_label import OrgLabel
 from tests.unit.console.test_pages import PAGES
 from tests.unit.console.world import Browser, World
 from tests.unit.dispatch.world import TARGET
@@ -14,6 +14,7 @@ LINK = re.compile(r'<a href="([^"]+)" aria-current="(true|page)">([^<]+)</a>')
 BEHIND = {
     "": ("Flow", "Map"),
     "/": ("Flow", "Map"),
+    "/charts": ("Flow", "Charts"),
     "/channels": ("Flow", "Channels"),
     "/subscribers": ("Flow", "Subscribers"),
     f"/subscribers/{TARGET}": ("Flow", "Subscribers"),
