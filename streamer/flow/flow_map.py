@@ -163,7 +163,7 @@ class SubscriberNode:
         if self.lag is None:
             return "another process delivers" if self.state.level is Level.QUIET else ""
         if not self.lag:
-            return "nothing waits"
+            return "nothing else waits" if self.parked else "nothing waits"
         return f"{self.lag:,} waiting, oldest {duration(self.oldest_s)}"
 
     @property

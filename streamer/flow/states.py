@@ -83,8 +83,8 @@ def state_of(subscriber: Mapping[str, Any], blocked: str = "") -> NodeState:
     """Return a subscriber's state from the API's answer.
 
     `blocked` is the reason why this process can't open the plugin, or empty. A
-    subscriber is failing only while events wait: the last failure of an event that
-    became a dead letter is over.
+    subscriber is failing only while events wait or are parked: the last failure of an
+    event that became a dead letter is over.
     """
     if subscriber["switch"] == Switch.PAUSED:
         return NodeState(word="paused", level=Level.WAITS, reason=subscriber["reason"])
@@ -100,7 +100,7 @@ def _state_here(here: Mapping[str, Any]) -> NodeState:
     failing, late, held = here["failing"], here["late"], here["held"]
     if here["breaker"] == "open":
         return NodeState(word="target down", level=Level.BAD, reason=failing["error"] if failing else held)
-    if failing is not None and here["lag"]:
+    if failing is not None and (here["lag"] or here["parked"]):
         return NodeState(word="failing", level=Level.BAD, reason=failing["error"])
     if late or held:
         word, level = ("late", Level.BAD) if late else ("held", Level.WAITS)

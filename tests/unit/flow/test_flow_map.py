@@ -52,6 +52,7 @@ def test_badges_of_a_subscriber_lead_to_its_letters_and_its_parked_keys() -> Non
     ("facts", "note"),
     [
         ({}, "nothing waits"),
+        ({"parked": 7}, "nothing else waits"),
         ({"lag": 1, "oldest_s": 90.0}, "1 waiting, oldest 90 s"),
         ({"lag": 12_000, "oldest_s": 7_200.0}, "12,000 waiting, oldest 2 h"),
         ({"lag": None, "state": NodeState(word="not here", level=Level.QUIET)}, "another process delivers"),

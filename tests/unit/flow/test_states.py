@@ -17,7 +17,7 @@ PATH = CHANGES.path
 
 def listed(**here: Any) -> dict[str, Any]:
     """Return a subscriber as the API lists it."""
-    calm = {"held": "", "breaker": "closed", "lag": 0, "late": "", "failing": None}
+    calm = {"held": "", "breaker": "closed", "lag": 0, "parked": 0, "late": "", "failing": None}
     return {"switch": "running", "reason": "", "here": calm | here}
 
 
@@ -27,6 +27,7 @@ def listed(**here: Any) -> dict[str, Any]:
         ({}, "delivering", Level.GOOD),
         ({"failing": FAILING}, "delivering", Level.GOOD),
         ({"failing": FAILING, "lag": 1}, "failing", Level.BAD),
+        ({"failing": FAILING, "parked": 1}, "failing", Level.BAD),
         (
             {"failing": FAILING, "lag": 1, "breaker": "open", "held": "the breaker is open"},
             "target down",
