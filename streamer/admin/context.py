@@ -134,13 +134,14 @@ class AdminContext:
     """Subscribers of this process, the log while it is open, and the forecaster while Salesforce is read.
 
     `wrong_tokens` counts the wrong tokens at the API and at the console together.
-    `diagnose` is a function that returns this process's state, or `None` before
-    `SupportResource` can serve this state.
+    `diagnose` is a function that returns this process's state, and `flow` returns the
+    map of the flow as JSON. Both are `None` before the daemon serves them.
     """
 
     daemon: DaemonState
     clock: Clock
     diagnose: Callable[[], Awaitable[JsonObject]] | None = field(default=None, init=False)
+    flow: Callable[[], Awaitable[JsonObject]] | None = field(default=None, init=False)
     _log: AdminLog | None = field(default=None, init=False)
     _tail: Tail | None = field(default=None, init=False)
     _forecaster: SnapshotForecaster | None = field(default=None, init=False)

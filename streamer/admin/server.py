@@ -1,6 +1,6 @@
-"""Listener and application of the API, with the audit and support resources."""
+"""Listener and application of the API, with the resources of the audit and of the process."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -45,19 +45,26 @@ class AuditResource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SupportResource:
-    """`/support`."""
+class ProcessResource:
+    """`/support` and `/flow`: what this process knows of itself."""
 
     context: AdminContext
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of this resource."""
-        return [web.get("/support", self._report)]
+        return [web.get("/support", self._report), web.get("/flow", self._flow)]
 
     async def _report(self, _request: web.Request) -> web.Response:
-        if self.context.diagnose is None:
-            raise ApiError(503, "The daemon is starting, and can't answer yet: try again later.")
-        return json_response(await self.context.diagnose())
+        return json_response(await _served(self.context.diagnose))
+
+    async def _flow(self, _request: web.Request) -> web.Response:
+        return json_response(await _served(self.context.flow))
+
+
+async def _served(read: Callable[[], Awaitable[JsonObject]] | None) -> JsonObject:
+    if read is None:
+        raise ApiError(503, "The daemon is starting, and can't answer yet: try again later.")
+    return await read()
 
 
 CONSOLE_PATH = "/console"
@@ -102,7 +109,7 @@ def application(context: AdminContext, gate: Gate) -> web.Application:
         ContinuityResource(context=context),
         SnapshotResource(context=context),
         CheckpointResource(context=context),
-        SupportResource(context=context),
+        ProcessResource(context=context),
     ):
         app.add_routes(resource.routes())
     return app

@@ -13,6 +13,7 @@ from streamer.app.plan import effective
 from streamer.app.reloading import PlanInEffect, Reloading
 from streamer.configuration import Document
 from streamer.console import ConsoleContext, Sampler, console_application
+from streamer.flow.report import FlowReport
 from streamer.settings import AdminSettings
 from streamer.supervision.endpoint import Exposition, default_host, serving
 from streamer.supervision.health import Health, Heartbeat
@@ -80,15 +81,18 @@ class Supervising:
         self.admin.diagnose = Diagnostics(
             health=health, exposition=exposition, log_lines=self.options.log_lines
         ).report
+        flow = FlowReport.of(self.admin, self.status, metrics.registry)
+        self.admin.flow = flow.as_json
         side_tasks = {
             "heartbeat": heartbeat.run,
             "monitor": self.monitor.run,
             "loop sampler": LoopSampler(metrics=metrics).run,
+            "rates": flow.sampler.run,
         }
         console: web.Application | None = None
         if settings.admin is not None and settings.admin.console.enabled:
             sampler = Sampler(registry=metrics.registry, clock=clock)
-            console = self._console(settings.admin, health, sampler)
+            console = self._console(settings.admin, health, flow, sampler)
             side_tasks["samples"] = sampler.run
         if self.reloading is not None:
             side_tasks["configuration"] = self.reloading.run
@@ -102,13 +106,16 @@ class Supervising:
             for task in tasks:
                 task.cancel()
 
-    def _console(self, settings: AdminSettings, health: Health, sampler: Sampler) -> web.Application:
+    def _console(
+        self, settings: AdminSettings, health: Health, flow: FlowReport, sampler: Sampler
+    ) -> web.Application:
         return console_application(
             ConsoleContext(
                 admin=self.admin,
                 settings=settings,
                 health=health,
                 status=self.status,
+                flow=flow,
                 sampler=sampler,
                 configuration=lambda: effective(self.in_effect.plan),
             )

@@ -1,5 +1,6 @@
 """The command `streamer flow`: the graph of a configuration, as a tree of text or an SVG drawing."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +11,11 @@ from xml.sax.saxutils import escape
 import typer
 from rich.tree import Tree
 
-from streamer.cli.output import Config, console, failures_reported, plain, print_json
+from streamer.cli.operating.api import api_of
+from streamer.cli.operating.api_command import Token, Url
+from streamer.cli.operating.live_flow import watched
+from streamer.cli.output import console, failures_reported, plain, print_json
+from streamer.clock import SystemClock
 from streamer.configuration import Document, Draft, load_document, load_draft
 from streamer.configuration.consistency import chain_mistakes
 from streamer.configuration.event_types import Carried
@@ -291,8 +296,17 @@ def _grow_tree(tree: Tree, node: Node, graph: Graph, drawn: set[Node]) -> None:
 
 
 def flow(
-    config: Config,
     *,
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="A YAML file; if you give several files, later files override earlier files. With --live, "
+            "the file only supplies the daemon's address and token.  [default: none]",
+        ),
+    ] = None,
     svg_: Annotated[
         Path | None,
         typer.Option(
@@ -300,20 +314,50 @@ def flow(
         ),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of a tree.")] = False,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Draw the flow of a running daemon, with its rates and its troubles."),
+    ] = False,
+    url: Url = None,
+    token: Token = None,
 ) -> None:
-    """Draw which events each subscriber gets, and which subscribers it waits for, without a connection.
+    """Draw which events each subscriber gets, and which subscribers it waits for.
 
-    The command also works if the configuration's secrets are missing.
+    Without --live, the command needs a configuration and no connection. The
+    command also works if the configuration's secrets are missing.
 
-    Exits 0 on success, 2 for a mistake in the arguments or in the
-    configuration.
+    With --live, the command asks a running daemon, and draws the map of the
+    console: channels, the log and subscribers, with rates, waiting events and
+    everything that needs attention. On a terminal, the picture refreshes until
+    Ctrl-C. Otherwise, the command prints it once. With --json, it prints the
+    object of the API's `GET /flow`.
+
+    Exits 0 on success, 1 when the daemon refuses or can't be reached, 2 for a
+    mistake in the arguments or in the configuration.
     """
+    if live:
+        _check_absent(svg_)
+        with failures_reported():
+            asyncio.run(watched(api_of(config or [], url, token), SystemClock(), as_json=json_))
+        return
+    if not config:
+        raise typer.BadParameter("is missing: give a configuration, or --live.", param_hint="--config")
+    _draw(config, svg_, as_json=json_)
+
+
+def _check_absent(svg_: Path | None) -> None:
+    if svg_ is not None:
+        raise typer.BadParameter("does not go with --live.", param_hint="--svg")
+
+
+def _draw(config: Sequence[Path], svg_: Path | None, *, as_json: bool) -> None:
+    """Draw a configuration."""
     with failures_reported():
         document = load_document(config)
         found = graph(load_draft(document), document)
         if svg_ is not None:
             _write_drawing(svg_, found)
-        if json_:
+        if as_json:
             print_json(
                 {
                     "arrows": [[tail.name, head.name] for tail, head in found.arrows],

@@ -103,7 +103,7 @@ COMMANDS = {
     ),
     "flow": Listed(
         "streamer.cli.flow:flow",
-        "Draw which events each subscriber gets, and which subscribers it waits for, without a connection.",
+        "Draw which events each subscriber gets, and which subscribers it waits for.",
     ),
     "publish": Listed(
         "streamer.cli.publishing.command:publish",

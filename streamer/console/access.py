@@ -107,12 +107,13 @@ _READING = frozenset({"GET", "HEAD"})
 class Visitor:
     """Sender of a request: the `operator`'s name, or `None` for a reader who has not signed in.
 
-    `csrf` is the token in the visitor's forms. `can_change` is false with the
-    reader's token. `can_sign_out` is true if the console itself manages the
-    session.
+    `can_read` is false for a stranger, who sees nothing of the daemon. `csrf` is the
+    token in the visitor's forms. `can_change` is false with the reader's token.
+    `can_sign_out` is true if the console itself manages the session.
     """
 
     operator: str | None = None
+    can_read: bool = False
     can_change: bool = False
     csrf: str = ""
     can_sign_out: bool = False
@@ -200,6 +201,7 @@ class Access:
         if session is not None:
             return Visitor(
                 operator=session.operator,
+                can_read=True,
                 can_change=session.can_change,
                 csrf=session.csrf,
                 can_sign_out=True,
@@ -207,7 +209,7 @@ class Access:
         header = self.settings.trusted_header
         right = self.gate.right_of(request) if self.gate.token is not None and header is not None else None
         if header is None or right is None:
-            return Visitor()
+            return Visitor(can_read=self.gate.token is None)
         names = request.headers.getall(header, [])
         if len(names) != 1:
             raise ApiError(
@@ -219,7 +221,7 @@ class Access:
             )
         operator = checked_name(names[0])
         csrf = hmac.digest(self._key, operator.encode(), hashlib.sha256).hex()
-        return Visitor(operator=operator, can_change=right is AccessRight.CHANGE, csrf=csrf)
+        return Visitor(operator=operator, can_read=True, can_change=right is AccessRight.CHANGE, csrf=csrf)
 
     def _set_cookie(self, request: web.Request, session: str, age_s: float) -> str:
         parts = [f"{_cookie(request)}={session}", "Path=/console", f"Max-Age={age_s:.0f}", "HttpOnly"]

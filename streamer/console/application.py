@@ -13,7 +13,7 @@ from streamer.console.pages.channels import ChannelPages, ContinuityPages, Posit
 from streamer.console.pages.configuration import AuditPages, ConfigurationPages
 from streamer.console.pages.dead_letters import DeadLetterPages, ParkedPages, RedrivePages
 from streamer.console.pages.events import EventPages, TailPages
-from streamer.console.pages.overview import OverviewPages
+from streamer.console.pages.flow import FlowPages
 from streamer.console.pages.signing_in import SignInPages
 from streamer.console.pages.subscribers import SubscriberPages
 from streamer.console.rendering import static_files
@@ -32,7 +32,7 @@ def console_application(daemon: ConsoleContext) -> web.Application:
         ]
     )
     for pages in (
-        OverviewPages(context=context),
+        FlowPages(context=context),
         ChannelPages(context=context),
         PositionPages(context=context),
         SubscriberPages(context=context),

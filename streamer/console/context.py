@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Self
 
 from streamer.admin import AdminContext
@@ -11,22 +10,19 @@ from streamer.admin.continuity import ContinuityResource, SnapshotResource
 from streamer.admin.dead_letters import LetterResource
 from streamer.admin.events.resource import EventResource
 from streamer.admin.redrives import RedriveResource
-from streamer.admin.schemas import MOST_LETTERS, Holes, Listing
 from streamer.admin.server import AuditResource, gate_of
 from streamer.admin.subscribers import SubscriberResource
 from streamer.clock import Clock
 from streamer.console.access import Access, ConsoleSessions
-from streamer.console.recent_records import RecentRecords
 from streamer.console.rendering import Renderer
 from streamer.console.samples import Sampler
-from streamer.events import HoleCause, JsonObject
+from streamer.events import JsonObject
+from streamer.flow.org_label import OrgLabel
+from streamer.flow.recent_records import RecentRecords
+from streamer.flow.report import FlowReport
 from streamer.settings import AdminSettings, Settings
 from streamer.supervision.health import Health
 from streamer.supervision.status import Status
-
-_SHOWN_FAILURES = 5
-# Finding the latest dead letters reads all dead letters, so this list is read less often.
-_FAILURES_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +36,7 @@ class ConsoleContext:
     settings: AdminSettings
     health: Health
     status: Status
+    flow: FlowReport
     sampler: Sampler
     configuration: Callable[[], str]
 
@@ -52,6 +49,11 @@ class ConsoleContext:
     def configured(self) -> Settings:
         """Current settings."""
         return self.admin.daemon.plan.settings
+
+    @property
+    def org(self) -> OrgLabel:
+        """Label of the org."""
+        return self.flow.org
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,27 +92,17 @@ class PageResources:
 class RecentLists:
     """Lists that several pages show.
 
-    `holes` are the continuity records that are not about snapshots, the oldest first;
-    `failures` are the latest dead letters, the newest first.
+    `holes` are the continuity records that are not about snapshots, the oldest first.
     """
 
-    holes: RecentRecords
-    failures: RecentRecords
-    positions: RecentRecords
+    holes: RecentRecords[Sequence[JsonObject]]
+    positions: RecentRecords[Sequence[JsonObject]]
 
     @classmethod
-    def of(cls, resources: PageResources, clock: Clock) -> Self:
-        """Return the lists, read through `resources`."""
+    def of(cls, flow: FlowReport, resources: PageResources, clock: Clock) -> Self:
+        """Return the lists of the map, and further lists that are read through `resources`."""
         return cls(
-            holes=RecentRecords(
-                name="continuity records", read=partial(_holes, resources.continuity), clock=clock
-            ),
-            failures=RecentRecords(
-                name="dead letters",
-                read=partial(_failures, resources.letters),
-                clock=clock,
-                every_s=_FAILURES_EVERY_S,
-            ),
+            holes=flow.holes,
             positions=RecentRecords(name="checkpoints", read=resources.checkpoints.positions, clock=clock),
         )
 
@@ -133,18 +125,8 @@ class PageContext:
         resources = PageResources.of(daemon.admin)
         return cls(
             daemon=daemon,
-            renderer=Renderer(clock=clock),
+            renderer=Renderer(clock=clock, org=lambda: daemon.org),
             access=Access(gate=gate_of(daemon.admin, settings), settings=settings.console, sessions=sessions),
             resources=resources,
-            recent=RecentLists.of(resources, clock),
+            recent=RecentLists.of(daemon.flow, resources, clock),
         )
-
-
-async def _holes(continuity: ContinuityResource) -> Sequence[JsonObject]:
-    records = (await continuity.records(Holes(last=MOST_LETTERS)))["records"]
-    return [each for each in records if each["cause"] != HoleCause.SNAPSHOT]
-
-
-async def _failures(resource: LetterResource) -> Sequence[JsonObject]:
-    letters: list[JsonObject] = (await resource.letters(Listing(last=_SHOWN_FAILURES)))["letters"]
-    return letters[::-1]

@@ -1,7 +1,7 @@
 """Renders pages from templates. Escapes every value, and masks texts that look like secrets."""
 
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,39 +15,17 @@ from markupsafe import Markup
 
 from streamer.clock import Clock
 from streamer.console.access import visitor_of
+from streamer.console.navigation import Navigation
 from streamer.console.samples import NOTHING
 from streamer.console.stories import story_address
 from streamer.exact_json import exact_default
+from streamer.flow.org_label import OrgLabel
 from streamer.observe.durations import duration
 from streamer.observe.redaction import masked
 
 _PACKAGE = importlib.resources.files("streamer.console")
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
-
-@dataclass(frozen=True, slots=True)
-class NavigationEntry:
-    """Entry of the navigation: a page's `path` below /console, and its `name`."""
-
-    path: str
-    name: str
-
-
-NAVIGATION = (
-    NavigationEntry("", "Overview"),
-    NavigationEntry("/channels", "Channels"),
-    NavigationEntry("/subscribers", "Subscribers"),
-    NavigationEntry("/events", "Events"),
-    NavigationEntry("/tail", "Live tail"),
-    NavigationEntry("/dead-letters", "Dead letters"),
-    NavigationEntry("/redrives", "Redrives"),
-    NavigationEntry("/parked", "Parked keys"),
-    NavigationEntry("/continuity", "Continuity"),
-    NavigationEntry("/snapshots", "Snapshots"),
-    NavigationEntry("/configuration", "Configuration"),
-    NavigationEntry("/audit", "Audit"),
-)
-"""Entries of the navigation in order. A new page needs an entry here and a route."""
 
 # The texts of notices come from here, because anybody can write a text into an address.
 _DONE = {
@@ -71,9 +49,10 @@ _DONE = {
 
 @dataclass(slots=True, kw_only=True)
 class Renderer:
-    """Renders the templates of the package."""
+    """Renders the templates of the package. `org` returns the label of the org that the daemon reads."""
 
     clock: Clock
+    org: Callable[[], OrgLabel]
     _environment: jinja2.Environment = field(init=False)
 
     def __post_init__(self) -> None:
@@ -88,7 +67,7 @@ class Renderer:
         environment.filters.update(
             {"ago": self._ago, "ahead": self._ahead, "duration": duration, "number": number, "pretty": pretty}
         )
-        environment.filters.update({"moment": moment, "compact": compact})
+        environment.filters.update({"moment": moment, "compact": compact, "px": pixels})
         environment.filters.update({"sentence": sentence, "story": story_address})
         self._environment = environment
 
@@ -98,7 +77,8 @@ class Renderer:
         """Return the page of `template` with `values`, which must include a `title`."""
         text = self._environment.get_template(template).render(
             visitor=visitor_of(request),
-            navigation=NAVIGATION,
+            navigation=Navigation.at(request.path),
+            org=self.org(),
             path=request.path,
             query=tuple(request.query.items()),
             done=_DONE.get(request.query.get("done", "")),
@@ -146,6 +126,11 @@ def moment(at: object) -> Markup | str:
 def number(value: float) -> str:
     """Return a count with groups of three digits."""
     return f"{value:,.0f}"
+
+
+def pixels(value: float) -> str:
+    """Return a size for a drawing, as short as possible."""
+    return f"{round(value, 1):g}"
 
 
 def _written(value: Any) -> Any:

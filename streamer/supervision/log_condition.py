@@ -42,6 +42,11 @@ class LogCondition:
         return self._opening_wait
 
     @property
+    def outage(self) -> str:
+        """Reason why the open log can't be written or read now; empty while it works, or is not open."""
+        return self._log.outage if self._log else ""
+
+    @property
     def is_usable(self) -> bool:
         """True while the log is open, and can be read and written."""
         return self._log is not None and not self._log.outage

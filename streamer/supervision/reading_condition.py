@@ -42,6 +42,7 @@ class ReadingCondition:
     _supervisor: ChannelSupervisor | None = field(default=None, init=False)
     _source: Subscribed | None = field(default=None, init=False)
     _login_wait: str = field(default="", init=False)
+    _instance_url: str = field(default="", init=False)
     _has_begun: bool = field(default=False, init=False)
 
     def started(self) -> None:
@@ -53,9 +54,9 @@ class ReadingCondition:
         """Report that the login failed for `reason`, and that another try follows."""
         self._login_wait = reason
 
-    def logged_in(self) -> None:
-        """Report that Salesforce has accepted the login."""
-        self._login_wait = ""
+    def logged_in(self, instance_url: str = "") -> None:
+        """Report that Salesforce has accepted the login, and named the org's own address."""
+        self._login_wait, self._instance_url = "", instance_url
 
     def channels_opened(self, supervisor: ChannelSupervisor, source: Subscribed) -> None:
         """Report that `supervisor` divides the channels, and `source` reads this process's share."""
@@ -70,6 +71,11 @@ class ReadingCondition:
     def login_wait(self) -> str:
         """Reason why Salesforce has not accepted the login yet; empty after the login."""
         return self._login_wait
+
+    @property
+    def instance_url(self) -> str:
+        """Org's own address; empty before the login."""
+        return self._instance_url
 
     @property
     def supervisor(self) -> ChannelSupervisor | None:

@@ -71,6 +71,11 @@ class SubscribersCondition:
         return self._dispatchers
 
     @property
+    def blocked_plugins(self) -> Mapping[SubscriberName, str]:
+        """Reasons why plugins of this process can't be opened, by subscriber."""
+        return self._blocked_plugins
+
+    @property
     def configured(self) -> frozenset[SubscriberName]:
         """Configured subscribers, which should all follow the log."""
         return self._configured

@@ -25,7 +25,7 @@ from streamer.ingest.repairs import check_org
 from streamer.ports import PayloadReader
 from streamer.quota import JobAllowance, LimitsMonitor
 from streamer.salesforce.auth.flows import Logins
-from streamer.salesforce.auth.tokens import Tokens
+from streamer.salesforce.auth.tokens import AccessToken, Tokens
 from streamer.salesforce.outbound.endpoint import Endpoint, serving_outbound
 from streamer.salesforce.outbound.source import OutboundSource
 from streamer.salesforce.rest import Rest
@@ -65,12 +65,13 @@ class Ingesting:
         outbound = OutboundSource(self.clock, metrics.outbound)
         # The endpoint opens before the login, so that an unusable address is reported at once.
         async with self._receiving(outbound), self.logins.opened(settings.org) as (tokens, http):
-            org = await self._authenticated(tokens)
+            token = await self._authenticated(tokens)
+            org = token.org
             # If org.id is set, the login is compared with org.id and not with the orgs in the
             # log.
             known = await self._known_orgs(log) if settings.org.id is None else ()
             check_org(org, expected=settings.org.id, known=known)
-            self.status.reading.logged_in()
+            self.status.reading.logged_in(token.instance_url)
             version = settings.org.api_version
             rest = Rest(http, tokens, self.clock, api_version=version, answer_bytes=_RECORDS_BYTES)
             limits = LimitsMonitor(read=rest.limits, clock=self.clock, observer=metrics.org_limits)
@@ -154,11 +155,11 @@ class Ingesting:
         async with serving_outbound(endpoint):
             yield
 
-    async def _authenticated(self, tokens: Tokens) -> OrgId:
+    async def _authenticated(self, tokens: Tokens) -> AccessToken:
         delays = Delays(_BACKOFF)
         while True:
             try:
-                return (await tokens.token()).org
+                return await tokens.token()
             except SalesforceUnavailable as error:
                 pause_s = delays.next_s()
                 self.status.reading.login_failed(str(error))

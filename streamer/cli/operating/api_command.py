@@ -24,6 +24,27 @@ from streamer.events import JsonObject
 _COMPLETION_S = 1.0
 
 
+Url = Annotated[
+    str | None,
+    typer.Option(
+        envvar="STREAMER_ADMIN_URL",
+        metavar="URL",
+        help=f"The admin API's address.  [default: {DEFAULT_URL}]",
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="STREAMER_ADMIN_TOKEN",
+        metavar="TOKEN",
+        help=(
+            "The admin API's token. Prefer the environment variable, because other users of this "
+            "machine can see a command's arguments.  [default: none]"
+        ),
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiOptions:
     """Options that locate the API."""
@@ -39,25 +60,8 @@ class ApiOptions:
             ),
         ),
     ] = None
-    url: Annotated[
-        str | None,
-        typer.Option(
-            envvar="STREAMER_ADMIN_URL",
-            metavar="URL",
-            help=f"The admin API's address.  [default: {DEFAULT_URL}]",
-        ),
-    ] = None
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="STREAMER_ADMIN_TOKEN",
-            metavar="TOKEN",
-            help=(
-                "The admin API's token. Prefer the environment variable, because other users of this "
-                "machine can see a command's arguments.  [default: none]"
-            ),
-        ),
-    ] = None
+    url: Url = None
+    token: Token = None
 
     def api(self) -> Api:
         """Return the API. Raises `ConfigurationError`."""

@@ -1,7 +1,6 @@
 """Pages of the channels: their state, positions, snapshots and continuity records."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -22,25 +21,8 @@ from streamer.console.context import PageContext
 from streamer.console.forms import filled, first, unset
 from streamer.controls import ChannelPosition
 from streamer.errors import LogUnavailable
-from streamer.events import Channel, HoleCause, JsonObject, Repair
-from streamer.ingest.channel_supervisor import ChannelState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelRow:
-    """Row of one configured channel: its state as a `word`, with a `reason`. Times are epoch seconds.
-
-    No event before `verified_at` is missing. After `expires_at`, Salesforce can
-    drop the next events. `level` is `good`, `bad` or `quiet`.
-    """
-
-    path: str
-    word: str
-    level: str
-    reason: str = ""
-    owner: str = ""
-    verified_at: float | None = None
-    expires_at: float | None = None
+from streamer.events import HoleCause, JsonObject, Repair
+from streamer.flow.states import channel_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +46,7 @@ class ChannelPages:
             request,
             "channels.html",
             title="Channels",
-            channels=channel_rows(self.context),
+            channels=channel_rows(self.context.daemon.status.reading, self.context.daemon.configured.paths),
             positions=positions,
             log_problem=log_problem,
             open_holes=Counter(each["channel"] for each in holes if each["state"] == Repair.OPEN),
@@ -72,41 +54,6 @@ class ChannelPages:
                 each["channel"] for each in holes if each["state"] in {Repair.PARTIAL, Repair.NONE}
             ),
         )
-
-
-def channel_rows(context: PageContext) -> Sequence[ChannelRow]:
-    """Return a row for each configured channel, in the configuration's order."""
-    owned = {channel.path: channel for channel in context.daemon.status.reading.channels}
-    return [_channel_row(context, path, owned.get(path)) for path in context.daemon.configured.paths]
-
-
-def _channel_row(context: PageContext, path: str, channel: Channel | None) -> ChannelRow:
-    reading = context.daemon.status.reading
-    if channel is None:
-        if not reading.has_begun:
-            return ChannelRow(
-                path=path, word="elsewhere", level="quiet", owner="a process that reads channels"
-            )
-        if not reading.has_joined:
-            return ChannelRow(path=path, word="starting", level="quiet", owner="not known yet")
-        return ChannelRow(path=path, word="elsewhere", level="quiet", owner="another process")
-    found = reading.channels[channel]
-    word, level = found.state.value, "bad"
-    if found.state is ChannelState.RUNNING:
-        is_subscribed = path in reading.subscribed
-        word, level = ("reading", "good") if is_subscribed else ("subscribing", "quiet")
-    verified_at = reading.supervisor.verified_at.get(channel) if reading.supervisor else None
-    # Salesforce itself repeats an outbound message until Streamer acknowledges it.
-    is_retained = verified_at is not None and ChannelKind.of(path) is not ChannelKind.OUTBOUND
-    return ChannelRow(
-        path=path,
-        word=word,
-        level=level,
-        reason=found.reason,
-        owner="this process",
-        verified_at=verified_at,
-        expires_at=verified_at + channel.retention_s if is_retained and verified_at is not None else None,
-    )
 
 
 # The page must not keep a person waiting for long. The next page shows later results.

@@ -71,6 +71,7 @@ class DeadLetterPages:
     async def _redrive(self, request: web.Request) -> web.Response:
         asked = filled(RedriveRequest, fields_of(request), by=operator_of(request), dry_run=False)
         found = await self.context.resources.redrives.redrive(asked)
+        self.context.daemon.flow.letters.forget()
         return redirect(f"/console/redrives?done={'ordered' if found['redrives'] else 'nothing'}")
 
     async def _preview_discard(self, request: web.Request) -> web.Response:
@@ -87,6 +88,7 @@ class DeadLetterPages:
     async def _discard(self, request: web.Request) -> web.Response:
         asked = filled(Chosen, fields_of(request), by=operator_of(request), dry_run=False)
         await self.context.resources.letters.discard(asked)
+        self.context.daemon.flow.letters.forget()
         return redirect("/console/dead-letters?done=discarded")
 
 

@@ -1,8 +1,6 @@
 """Pages of subscribers: states, and changes that an operator can make."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
 
@@ -10,16 +8,8 @@ from streamer.admin.schemas import ApiError, ChangeRequest, PauseRequest, TestEv
 from streamer.console.access import fields_of, operator_of, redirect
 from streamer.console.context import PageContext
 from streamer.console.forms import filled, first, object_of
-from streamer.controls import Switch
 from streamer.events import JsonObject
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriberState:
-    """State of a subscriber in one word, of `level` `good`, `bad`, `waits` or `quiet`."""
-
-    word: str
-    level: str
+from streamer.flow.states import state_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,22 +79,6 @@ class SubscriberPages:
             result=result,
             data=data,
         )
-
-
-def state_of(subscriber: Mapping[str, Any]) -> SubscriberState:
-    """Return a subscriber's state from the API's answer."""
-    here = subscriber["here"]
-    if subscriber["switch"] == Switch.PAUSED:
-        return SubscriberState("paused", "waits")
-    if here is None:
-        return SubscriberState("not here", "quiet")
-    if here["breaker"] == "open":
-        return SubscriberState("target down", "bad")
-    if here["held"]:
-        return SubscriberState("held", "waits")
-    if here["failing"] is not None:
-        return SubscriberState("failing", "bad")
-    return SubscriberState("delivering", "good")
 
 
 def _back_to(name: str, done: str) -> web.Response:

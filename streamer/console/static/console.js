@@ -9,11 +9,11 @@
   const button = document.createElement("button");
   const said = document.createElement("span");
   bar.className = "refreshing";
-  button.className = "small";
+  button.className = "link";
   button.type = "button";
   said.setAttribute("role", "status");
-  bar.append(button, said);
-  live.before(bar);
+  bar.append(said, button);
+  document.querySelector(".heading").append(bar);
 
   let pauses = false;
   const show = () => {

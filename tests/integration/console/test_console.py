@@ -23,7 +23,8 @@ from tests.waiting import until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PAGES = {
-    "overview": "",
+    "map": "",
+    "charts": "/charts",
     "channels": "/channels",
     "subscribers": "/subscribers",
     "subscriber": "/subscribers/shipment",
@@ -44,7 +45,7 @@ PAGES = {
 }
 PICTURE = ViewportSize(width=1100, height=700)
 IN_THE_GUIDE: dict[str, tuple[str, ViewportSize, Scheme]] = {
-    "overview-light": ("overview", PICTURE, "light"),
+    "map-light": ("map", PICTURE, "light"),
     "subscriber-dark": ("subscriber", PICTURE, "dark"),
     "dead-letters-light": ("dead-letters", PICTURE, "light"),
     "events-light": ("/events?channel=/data/ChangeEvents", ViewportSize(width=1100, height=900), "light"),
@@ -146,6 +147,21 @@ async def test_page_to_sign_in_can_be_read_by_everybody(world: World, browser: B
             assert await tab.violations() == []
             # Chromium reports the status 403 as an error.
             tab.errors.clear()
+
+
+async def test_map_shows_the_trouble_of_the_daemon(world: World, tab: Tab) -> None:
+    """In the console and in the terminal, in the same words."""
+    await tab.go("")
+    verdict = await tab.page.inner_text(".verdict")
+    live = await world.operator.call("flow", "--live")
+
+    assert re.search(r"shipment: (.*, )?\d dead letters", verdict)
+    assert re.search(r"warehouse: .*5 parked", verdict)
+    assert "local sandbox" in await tab.page.inner_text("header")
+    assert re.search(r"\[\d dead letters\]", live.stdout)
+    assert "(local sandbox)" in live.stdout
+    await tab.page.click("svg.wide a.tag:has-text('5 parked')")
+    await tab.page.wait_for_url("**/parked?subscriber=warehouse")
 
 
 async def test_operator_who_only_has_a_keyboard_pauses_a_subscriber(world: World, browser: Browser) -> None:

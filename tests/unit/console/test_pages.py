@@ -9,6 +9,7 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.console.access import security_headers
 from streamer.console.rendering import Renderer, sentence
+from streamer.flow.org_label import OrgLabel
 from streamer.observe.durations import duration
 from streamer.settings import AdminSettings
 from tests.unit.console.world import Browser, World
@@ -21,6 +22,7 @@ OUR_SCRIPT = r'<script src="/console/static/\w+\.js" defer></script>'
 PAGES = (
     "",
     "/",
+    "/charts",
     "/channels",
     "/subscribers",
     f"/subscribers/{TARGET}",
@@ -171,12 +173,12 @@ async def test_reader_who_has_not_signed_in_sees_a_preview(browser: Browser, wha
     assert f"next=/console/dead-letters/{what}%3Fkey%3Da%2Bb%26ids%3D1%26ids%3D2" in answer.text
 
 
-async def test_log_that_is_away_leaves_the_overview(world: World, browser: Browser) -> None:
+async def test_log_that_is_away_leaves_the_map(world: World, browser: Browser) -> None:
     """An operator looks there first; other pages say why they are empty."""
     world.api.log.faults.down = True
-    overview, channels = await browser.get(""), await browser.get("/channels")
+    flow, channels = await browser.get(""), await browser.get("/channels")
 
-    assert (overview.status, channels.status) == (200, 200)
+    assert (flow.status, channels.status) == (200, 200)
     assert (await browser.get("/audit")).status == 503
     world.api.context._log = None
     for answer in (await browser.get(""), await browser.get("/channels")):
@@ -207,7 +209,7 @@ async def test_holes_are_read_once_for_many_pages(
 async def test_log_that_does_not_answer_holds_no_page_up(
     world: World, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The overview is there for the time when something is wrong."""
+    """The map is there for the time when something is wrong."""
     asked = asyncio.Event()
 
     async def silent(*_: Any, **__: Any) -> Any:
@@ -255,7 +257,7 @@ async def test_mistake_in_an_address_is_told(browser: Browser, path: str, status
 
 def test_moments_and_durations_are_readable() -> None:
     """In UTC, in the unit that fits."""
-    renderer = Renderer(clock=TurnedClock())
+    renderer = Renderer(clock=TurnedClock(), org=lambda: OrgLabel.of("https://acme.my.salesforce.com"))
 
     assert [duration(each) for each in (0, 119, 120, 7_199, 7_200, 172_800)] == [
         *("0 s", "119 s", "2 min", "120 min", "2 h", "2 d"),

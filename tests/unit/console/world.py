@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from streamer.admin.server import CONSOLE_PATH, application, gate_of
 from streamer.console import ConsoleContext, Sampler, console_application
+from streamer.flow.report import FlowReport
 from streamer.observe.metrics import Metrics
 from streamer.settings import AdminSettings
 from streamer.supervision.health import Health
@@ -32,12 +33,14 @@ class World:
         settings = AdminSettings.model_validate(self.admin)
         status = Status()
         status.subscribers.expect(())
+        metrics = Metrics(clock=self.api.clock)
         context = ConsoleContext(
             admin=self.api.context,
             settings=settings,
             health=Health(),
             status=status,
-            sampler=Sampler(registry=Metrics(clock=self.api.clock).registry, clock=self.api.clock),
+            flow=FlowReport.of(self.api.context, status, metrics.registry),
+            sampler=Sampler(registry=metrics.registry, clock=self.api.clock),
             configuration=lambda: self.configuration,
         )
         app = application(self.api.context, gate_of(self.api.context, settings))

@@ -1,0 +1,68 @@
+"""Map of the flow, which is the first page of the console, and charts of the last hour."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from streamer.console.charts import charts
+from streamer.console.context import PageContext
+from streamer.console.samples import HOUR_S, Samples, Series
+from streamer.events import JsonObject, Repair
+from streamer.flow.flow_map import Level
+from streamer.flow.layout import narrow, wide
+from streamer.supervision.health import ProbeKind
+
+_MINUTE_S = 60.0
+_SHOWN_HOLES = 5
+_SHOWN_TROUBLES = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowPages:
+    """`/console` and `/console/charts`."""
+
+    context: PageContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of these pages."""
+        return [web.get("", self._map), web.get("/", self._map), web.get("/charts", self._charts)]
+
+    async def _map(self, request: web.Request) -> web.Response:
+        daemon = self.context.daemon
+        facts = await daemon.flow.facts()
+        troubles = facts.map.troubles
+        broken = [each for each in troubles if each.level is Level.BAD]
+        # Repaired holes no longer need attention.
+        holes = [each for each in facts.holes if each["state"] != Repair.FULL]
+        return self.context.renderer.page(
+            request,
+            "map.html",
+            title="Flow",
+            alive=daemon.health.report(ProbeKind.LIVENESS),
+            ready=daemon.health.report(ProbeKind.READINESS),
+            flow=facts.map,
+            drawings={"wide": wide(facts.map), "narrow": narrow(facts.map)},
+            broken=len(broken),
+            troubles=broken[:_SHOWN_TROUBLES],
+            further=len(broken) - _SHOWN_TROUBLES,
+            waiting=[each for each in troubles if each.level is not Level.BAD][:_SHOWN_TROUBLES],
+            numbers=self._numbers(daemon.sampler.samples()),
+            failures=facts.letters,
+            holes=holes[-_SHOWN_HOLES:][::-1],
+        )
+
+    async def _charts(self, request: web.Request) -> web.Response:
+        daemon = self.context.daemon
+        drawn = charts(daemon.sampler.samples(), daemon.clock.now())
+        return self.context.renderer.page(request, "charts.html", title="The last hour", charts=drawn)
+
+    def _numbers(self, samples: Samples) -> JsonObject:
+        statuses = [each.status for each in self.context.daemon.status.subscribers.dispatchers.values()]
+        return {
+            "events": samples.growth(Series.EVENTS, _MINUTE_S),
+            "delivered": samples.growth(Series.DELIVERED, _MINUTE_S),
+            "failed": samples.growth(Series.FAILED, _MINUTE_S),
+            "dead_letters": samples.growth(Series.DEAD_LETTERS, HOUR_S),
+            "lag": sum(each.lag for each in statuses),
+            "parked": sum(each.parked for each in statuses),
+        }

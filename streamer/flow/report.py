@@ -1,0 +1,211 @@
+"""Report of the flow: gathers the map of this process from the daemon's parts and from the log."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Any, Self, TypeVar
+
+from prometheus_client import CollectorRegistry
+
+from streamer.admin import AdminContext
+from streamer.admin.continuity import ContinuityResource
+from streamer.admin.dead_letters import LetterResource
+from streamer.admin.schemas import MOST_LETTERS, Holes, Listing
+from streamer.admin.subscribers import SubscriberResource
+from streamer.errors import LogUnavailable
+from streamer.events import HoleCause, JsonObject, Repair
+from streamer.flow.flow_map import MAP_JSON, ChannelNode, FlowMap, Level, LogNode, NodeState, SubscriberNode
+from streamer.flow.org_label import OrgLabel
+from streamer.flow.rates import FlowRates, FlowRateSampler
+from streamer.flow.recent_records import RecentRecords
+from streamer.flow.states import ChannelRow, channel_rows, log_state, state_of
+from streamer.settings import Settings
+from streamer.supervision.status import Status
+
+_SHOWN_LETTERS = 5
+# Counting the dead letters reads all of them, so it happens less often.
+_LETTERS_EVERY_S = 60.0
+# An older hole that stays needs no operator any more: the records name it.
+_LASTING_S = 7 * 86_400.0
+_UNKNOWN = NodeState(word="unknown", level=Level.QUIET)
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowFacts:
+    """Map of this process, with the lists from the log that it was made from.
+
+    `holes` are the continuity records that are not about snapshots, the oldest first.
+    `letters` are the latest dead letters, the newest first.
+    """
+
+    map: FlowMap
+    holes: Sequence[JsonObject] = ()
+    letters: Sequence[JsonObject] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowReport:
+    """Gathers the map of this process, from the daemon's `status` and through the API's resources.
+
+    The log is read for continuity records at most every 30 s, and for dead letters once
+    a minute, however many pages and commands ask.
+    """
+
+    admin: AdminContext
+    status: Status
+    sampler: FlowRateSampler
+    holes: RecentRecords[Sequence[JsonObject]]
+    letters: RecentRecords[JsonObject]
+
+    @classmethod
+    def of(cls, admin: AdminContext, status: Status, registry: CollectorRegistry) -> Self:
+        """Return the report of one daemon."""
+        clock = admin.clock
+        return cls(
+            admin=admin,
+            status=status,
+            sampler=FlowRateSampler(registry=registry, clock=clock),
+            holes=RecentRecords(
+                name="continuity records",
+                read=partial(_holes, ContinuityResource(context=admin)),
+                clock=clock,
+            ),
+            letters=RecentRecords(
+                name="dead letters",
+                read=partial(LetterResource(context=admin).letters, Listing(last=_SHOWN_LETTERS)),
+                clock=clock,
+                every_s=_LETTERS_EVERY_S,
+            ),
+        )
+
+    @property
+    def org(self) -> OrgLabel:
+        """Label of the org, from the org's own address once this process has logged in."""
+        return OrgLabel.of(self.status.reading.instance_url or self._settings.org.login_url)
+
+    async def as_json(self) -> JsonObject:
+        """Return the map as JSON."""
+        found: JsonObject = MAP_JSON.dump_python((await self.facts()).map, mode="json")
+        return found
+
+    async def facts(self) -> FlowFacts:
+        """Return the map. If the log does not answer in time, numbers are missing, and the map says why."""
+        problems: list[str] = []
+        listed, holes, letters = await asyncio.gather(
+            _tried(self._listed, problems),
+            _tried(self.holes.records, problems),
+            _tried(self.letters.records, problems),
+        )
+        problem = next(iter(problems), "")
+        counts: Mapping[str, int] = letters["by_subscriber"] if letters else {}
+        rates = self.sampler.rates()
+        found = FlowMap(
+            org=self.org,
+            at=self.admin.clock.now(),
+            channels=self._channels(rates, holes or ()),
+            log=self._log(problem, counts.get("", 0)),
+            subscribers=self._subscriber_nodes(rates, listed, counts),
+            problem=problem,
+        )
+        latest = letters["letters"][::-1] if letters else ()
+        return FlowFacts(map=found, holes=holes or (), letters=latest)
+
+    @property
+    def _settings(self) -> Settings:
+        return self.admin.daemon.plan.settings
+
+    async def _listed(self) -> Sequence[JsonObject]:
+        found: Sequence[JsonObject] = (await SubscriberResource(context=self.admin).subscribers())[
+            "subscribers"
+        ]
+        return found
+
+    def _channels(self, rates: FlowRates, holes: Sequence[JsonObject]) -> list[ChannelNode]:
+        now = self.admin.clock.now()
+        opened = Counter(each["channel"] for each in holes if each["state"] == Repair.OPEN)
+        lasting = Counter(each["channel"] for each in holes if _stays(each, now))
+        return [
+            _channel(row, rates, now, open_holes=opened[row.path], lasting_holes=lasting[row.path])
+            for row in channel_rows(self.status.reading, self._settings.paths)
+        ]
+
+    def _log(self, problem: str, unreadable: int) -> LogNode:
+        kind = "Kafka" if self._settings.log.kafka else "SQLite"
+        return LogNode(kind=kind, state=log_state(self.status.log, problem), unreadable=unreadable)
+
+    def _subscriber_nodes(
+        self, rates: FlowRates, listed: Sequence[JsonObject] | None, letters: Mapping[str, int]
+    ) -> list[SubscriberNode]:
+        if listed is None:
+            settings = self._settings.subscribers
+            return [
+                SubscriberNode(name=name, uses=each.uses, after=tuple(each.after), state=_UNKNOWN)
+                for name, each in settings.items()
+            ]
+        blocked = self.status.subscribers.blocked_plugins
+        return [
+            _subscriber(each, state_of(each, blocked.get(each["name"], "")), rates, letters)
+            for each in listed
+        ]
+
+
+def _channel(
+    row: ChannelRow, rates: FlowRates, now: float, *, open_holes: int, lasting_holes: int
+) -> ChannelNode:
+    is_read = rates.is_known and row.owner == "this process"
+    return ChannelNode(
+        path=row.path,
+        state=NodeState(word=row.word, level=row.level, reason=row.reason),
+        per_second=rates.events.get(row.path, 0.0) if is_read else None,
+        expires_in_s=row.expires_soon_s(now),
+        open_holes=open_holes,
+        lasting_holes=lasting_holes,
+    )
+
+
+def _subscriber(
+    listed: Mapping[str, Any], state: NodeState, rates: FlowRates, letters: Mapping[str, int]
+) -> SubscriberNode:
+    name, here = listed["name"], listed["here"]
+    unknown = SubscriberNode(
+        name=name,
+        uses=listed["uses"],
+        state=state,
+        after=tuple(listed["after"]),
+        dead_letters=letters.get(name, 0),
+    )
+    if here is None:
+        return unknown
+    return replace(
+        unknown,
+        per_second=rates.deliveries.get(name, 0.0) if rates.is_known else None,
+        lag=here["lag"],
+        oldest_s=here["oldest_waits_s"],
+        parked=here["parked"],
+        has_open_circuit=here["breaker"] == "open",
+    )
+
+
+async def _tried(read: Callable[[], Awaitable[Found]], problems: list[str]) -> Found | None:
+    """Return the result of `read`, or `None` with the reason in `problems` if the log is unavailable."""
+    try:
+        return await read()
+    except LogUnavailable as error:
+        problems.append(str(error))
+        return None
+
+
+async def _holes(continuity: ContinuityResource) -> Sequence[JsonObject]:
+    records = (await continuity.records(Holes(last=MOST_LETTERS)))["records"]
+    return [each for each in records if each["cause"] != HoleCause.SNAPSHOT]
+
+
+def _stays(hole: Mapping[str, Any], now: float) -> bool:
+    """Tell whether no repair fills a hole of the last week."""
+    recorded = datetime.fromisoformat(hole["recorded_at"]).timestamp()
+    return hole["state"] in {Repair.PARTIAL, Repair.NONE} and recorded > now - _LASTING_S

@@ -1,0 +1,108 @@
+"""States of channels, the log and subscribers, in the words that the console and the terminal share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.channel_paths import ChannelKind
+from streamer.controls import Switch
+from streamer.events import Channel
+from streamer.flow.flow_map import Level, NodeState
+from streamer.ingest.channel_supervisor import ChannelState
+from streamer.supervision.log_condition import LogCondition
+from streamer.supervision.reading_condition import ReadingCondition
+
+_SOON_SHARE = 1 / 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelRow:
+    """Row of one configured channel: its state as a `word`, with a `reason`. Times are epoch seconds.
+
+    No event before `verified_at` is missing. After `expires_at`, Salesforce can
+    drop the next events, which it retains for `retention_s`.
+    """
+
+    path: str
+    word: str
+    level: Level
+    reason: str = ""
+    owner: str = ""
+    verified_at: float | None = None
+    expires_at: float | None = None
+    retention_s: float = 0.0
+
+    def expires_soon_s(self, now: float) -> float | None:
+        """Return the time until the position expires if this is less than a third of the retention."""
+        left_s = None if self.expires_at is None else self.expires_at - now
+        return left_s if left_s is not None and left_s < self.retention_s * _SOON_SHARE else None
+
+
+def channel_rows(reading: ReadingCondition, paths: Sequence[str]) -> Sequence[ChannelRow]:
+    """Return a row for each configured channel, in the order of `paths`."""
+    owned = {channel.path: channel for channel in reading.channels}
+    return [_channel_row(reading, path, owned.get(path)) for path in paths]
+
+
+def _channel_row(reading: ReadingCondition, path: str, channel: Channel | None) -> ChannelRow:
+    if channel is None:
+        word, owner = "elsewhere", "another process"
+        if not reading.has_begun:
+            owner = "a process that reads channels"
+        elif not reading.has_joined:
+            word, owner = "starting", "not known yet"
+        return ChannelRow(path=path, word=word, level=Level.QUIET, owner=owner)
+    found = reading.channels[channel]
+    word, level = found.state.value, Level.BAD
+    if found.state is ChannelState.RUNNING:
+        is_subscribed = path in reading.subscribed
+        word, level = ("reading", Level.GOOD) if is_subscribed else ("subscribing", Level.QUIET)
+    verified_at = reading.supervisor.verified_at.get(channel) if reading.supervisor else None
+    # Salesforce itself repeats an outbound message until Streamer acknowledges it.
+    is_retained = verified_at is not None and ChannelKind.of(path) is not ChannelKind.OUTBOUND
+    return ChannelRow(
+        path=path,
+        word=word,
+        level=level,
+        reason=found.reason,
+        owner="this process",
+        verified_at=verified_at,
+        expires_at=verified_at + channel.retention_s if is_retained and verified_at is not None else None,
+        retention_s=channel.retention_s,
+    )
+
+
+def log_state(log: LogCondition, problem: str) -> NodeState:
+    """Return the log's state; `problem` is the reason why a request to the log failed, or empty."""
+    if reason := log.opening_wait or log.outage or problem:
+        return NodeState(word="unavailable", level=Level.BAD, reason=reason)
+    return NodeState(word="available", level=Level.GOOD)
+
+
+def state_of(subscriber: Mapping[str, Any], blocked: str = "") -> NodeState:
+    """Return a subscriber's state from the API's answer.
+
+    `blocked` is the reason why this process can't open the plugin, or empty. A
+    subscriber is failing only while events wait or are parked: the last failure of an
+    event that became a dead letter is over.
+    """
+    if subscriber["switch"] == Switch.PAUSED:
+        return NodeState(word="paused", level=Level.WAITS, reason=subscriber["reason"])
+    if blocked:
+        return NodeState(word="can't start", level=Level.BAD, reason=blocked)
+    if subscriber["here"] is None:
+        return NodeState(word="not here", level=Level.QUIET)
+    return _state_here(subscriber["here"])
+
+
+def _state_here(here: Mapping[str, Any]) -> NodeState:
+    """Return the state of a subscriber that this process delivers to."""
+    failing, late, held = here["failing"], here["late"], here["held"]
+    if here["breaker"] == "open":
+        return NodeState(word="target down", level=Level.BAD, reason=failing["error"] if failing else held)
+    if failing is not None and (here["lag"] or here["parked"]):
+        return NodeState(word="failing", level=Level.BAD, reason=failing["error"])
+    if late or held:
+        word, level = ("late", Level.BAD) if late else ("held", Level.WAITS)
+        return NodeState(word=word, level=level, reason=late or held)
+    return NodeState(word="delivering", level=Level.GOOD)

@@ -1,0 +1,79 @@
+"""The report gathers the map from the daemon's parts and from the log."""
+
+import pytest
+
+from streamer.events import FailureClass, Retry, SubscriberName
+from streamer.flow.flow_map import Level
+from streamer.flow.report import FlowReport
+from streamer.supervision.status import Status
+from tests.unit.admin.world import Asking, World
+from tests.unit.dispatch.world import TARGET
+
+
+async def test_dead_letters_are_counted_at_their_subscriber(world: World, report: FlowReport) -> None:
+    """All of them, and the latest are listed."""
+    for number in range(8):
+        await world.fail(number)
+        await world.clock.turn(1)
+    facts = await report.facts()
+    target, idle = facts.map.subscribers
+
+    assert (target.name, target.dead_letters, idle.dead_letters) == (TARGET, 8, 0)
+    assert [each["event_id"] for each in facts.letters] == ["7", "6", "5", "4", "3"]
+    assert [each.page for each in facts.map.troubles] == [f"/dead-letters?subscriber={TARGET}"]
+
+
+async def test_waiting_events_are_shown_with_their_age(world: World, report: FlowReport) -> None:
+    """And the reason for which they wait."""
+    world.dispatch.target.answers["1"] += [Retry(reason="answered 503", failure=FailureClass.HTTP_5XX)] * 9
+    async with world.dispatch.running() as dispatcher:
+        world.daemon.dispatchers[TARGET] = dispatcher
+        await world.dispatch.append(1)
+        await world.dispatch.quiet()
+        target, idle = (await report.facts()).map.subscribers
+
+    assert (target.lag, target.state.word, target.state.reason) == (1, "failing", "answered 503")
+    assert (idle.lag, idle.state.word, idle.per_second) == (None, "not here", None)
+
+
+async def test_plugin_that_can_not_open_is_broken(report: FlowReport, status: Status) -> None:
+    """It is not the subscriber of another process."""
+    status.subscribers.blocked(SubscriberName("idle"), "no such file")
+    _, idle = (await report.facts()).map.subscribers
+
+    assert (idle.state.word, idle.state.level, idle.state.reason) == (
+        "can't start",
+        Level.BAD,
+        "no such file",
+    )
+
+
+async def test_log_that_is_away_leaves_the_map(world: World, report: FlowReport) -> None:
+    """The parts of the configuration stay, and the log says what is wrong."""
+    world.context._log = None
+    found = (await report.facts()).map
+
+    assert [each.name for each in found.subscribers] == [TARGET, "idle"]
+    assert {each.state.word for each in found.subscribers} == {"unknown"}
+    assert (found.log.state.word, found.log.state.level) == ("unavailable", Level.BAD)
+    assert "The log is not open" in found.problem
+    assert found.troubles[0].name == "SQLite log"
+
+
+@pytest.mark.usefixtures("report")
+async def test_api_serves_the_map(ask: Asking) -> None:
+    """For programs, and for `streamer flow --live`."""
+    status, found = await ask.get("/flow")
+
+    assert status == 200
+    assert found["org"] == {"host": "acme.my.salesforce.com", "kind": "production"}
+    assert [each["path"] for each in found["channels"]] == ["/data/ChangeEvents"]
+    assert [each["name"] for each in found["subscribers"]] == [TARGET, "idle"]
+    assert found["log"]["state"] == {"word": "available", "level": "good", "reason": ""}
+
+
+async def test_daemon_that_does_not_serve_the_map_yet_says_so(ask: Asking) -> None:
+    """As for a support bundle."""
+    status, answer = await ask.get("/flow")
+
+    assert (status, "try again later" in answer["error"]) == (503, True)

@@ -1,0 +1,115 @@
+"""A state is red only while events wait, or while an operator must act."""
+
+from typing import Any, cast
+
+import pytest
+
+from streamer.flow.flow_map import Level
+from streamer.flow.states import channel_rows, log_state, state_of
+from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus, ChannelSupervisor
+from streamer.supervision.status import Status
+from tests.contracts.values import CHANGES
+from tests.unit.supervision.parts import Condition, Kept, Session
+
+FAILING = {"error": "answered 503", "class": "http_5xx", "at": "2025-01-01T00:00:00Z", "count": 3}
+PATH = CHANGES.path
+
+
+def listed(**here: Any) -> dict[str, Any]:
+    """Return a subscriber as the API lists it."""
+    calm = {"held": "", "breaker": "closed", "lag": 0, "parked": 0, "late": "", "failing": None}
+    return {"switch": "running", "reason": "", "here": calm | here}
+
+
+@pytest.mark.parametrize(
+    ("here", "word", "level"),
+    [
+        ({}, "delivering", Level.GOOD),
+        ({"failing": FAILING}, "delivering", Level.GOOD),
+        ({"failing": FAILING, "lag": 1}, "failing", Level.BAD),
+        ({"failing": FAILING, "parked": 1}, "failing", Level.BAD),
+        (
+            {"failing": FAILING, "lag": 1, "breaker": "open", "held": "the breaker is open"},
+            "target down",
+            Level.BAD,
+        ),
+        ({"held": "the target asks for a pause", "lag": 1}, "held", Level.WAITS),
+        ({"late": "the oldest event has waited", "lag": 1, "held": "a hold"}, "late", Level.BAD),
+    ],
+)
+def test_subscriber_has_one_word(here: dict[str, Any], word: str, level: Level) -> None:
+    """A failing event that became a dead letter leaves no red state behind."""
+    found = state_of(listed(**here))
+
+    assert (found.word, found.level) == (word, level)
+
+
+def test_subscriber_that_does_not_deliver_says_why() -> None:
+    """A pause comes first, because the operator knows of it."""
+    paused = {"switch": "paused", "reason": "ERP is upgraded", "here": None}
+    running = {"switch": "running", "reason": "", "here": None}
+
+    assert state_of(paused, "no file").reason == "ERP is upgraded"
+    assert (state_of(running, "no file").word, state_of(running, "no file").level) == (
+        "can't start",
+        Level.BAD,
+    )
+    assert (state_of(running).word, state_of(running).level) == ("not here", Level.QUIET)
+
+
+def read(state: ChannelState, subscribed: bool = True) -> Status:  # noqa: FBT001, FBT002 - a state of two
+    """Return the status of a daemon whose channel is verified up to the time 1,000."""
+    status = Status()
+    status.reading.started()
+    kept = Kept({CHANGES: ChannelStatus(state=state, reason="403")}, verified_at={CHANGES: 1_000.0})
+    session = Session(frozenset({PATH} if subscribed else ()))
+    status.reading.channels_opened(cast("ChannelSupervisor", kept), session)
+    return status
+
+
+@pytest.mark.parametrize(
+    ("state", "subscribed", "word", "level"),
+    [
+        (ChannelState.RUNNING, True, "reading", Level.GOOD),
+        (ChannelState.RUNNING, False, "subscribing", Level.QUIET),
+        (ChannelState.RECOVERING, True, "recovering", Level.BAD),
+        (ChannelState.STOPPED, True, "stopped", Level.BAD),
+    ],
+)
+def test_channel_has_one_word(state: ChannelState, subscribed: bool, word: str, level: Level) -> None:  # noqa: FBT001
+    """A refused channel is stopped, with Salesforce's reason."""
+    [row] = channel_rows(read(state, subscribed).reading, [PATH])
+
+    assert (row.word, row.level, row.reason) == (word, level, "403")
+
+
+def test_position_expires_soon_in_the_last_third_of_the_retention() -> None:
+    """As the alert says: 24 of 72 hours."""
+    [row] = channel_rows(read(ChannelState.RUNNING).reading, [PATH])
+
+    assert row.expires_at == 1_000.0 + CHANGES.retention_s
+    assert row.expires_soon_s(1_000.0 + CHANGES.retention_s * 0.6) is None
+    assert row.expires_soon_s(1_000.0 + CHANGES.retention_s * 0.75) == CHANGES.retention_s * 0.25
+
+
+def test_channel_of_another_process_is_no_trouble() -> None:
+    """Before the first share, its owner is not known."""
+    status = Status()
+    [unread] = channel_rows(status.reading, [PATH])
+    status.reading.started()
+    [starting] = channel_rows(status.reading, [PATH])
+
+    assert (unread.word, starting.word) == ("elsewhere", "starting")
+    assert unread.level == starting.level == Level.QUIET
+
+
+def test_log_is_away_with_its_reason() -> None:
+    """While it opens, while it can't be used, and while a request to it fails."""
+    opening, used = Status().log, Status().log
+    opening.unavailable("no broker")
+    used.opened(Condition(outage="no broker for 9 s"))
+
+    assert log_state(opening, "").reason == "no broker"
+    assert log_state(used, "").reason == "no broker for 9 s"
+    assert log_state(Status().log, "took longer than 5 s").level is Level.BAD
+    assert log_state(Status().log, "").level is Level.GOOD
