@@ -122,7 +122,7 @@ class EmulatedTerminal:
             stdin=self.program_end,
             stdout=self.program_end,
             stderr=self.program_end,
-            env=inherited | {"TERM": "xterm-256color", "LANG": "C.UTF-8"} | environ,
+            env={**inherited, "TERM": "xterm-256color", "LANG": "C.UTF-8", **environ},
         )
         os.close(self.program_end)
         os.set_blocking(self._window, False)

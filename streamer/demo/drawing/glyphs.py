@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Glyphs:
     """Characters of boxes, arrows, bars and marks. `corners` are in the order of reading."""
 
-    corners: str
+    corners: tuple[str, str, str, str]
     horizontal: str
     vertical: str
     flow: str
@@ -27,7 +27,7 @@ class Glyphs:
 
 
 UNICODE = Glyphs(
-    corners="╭╮╰╯",
+    corners=("╭", "╮", "╰", "╯"),
     horizontal="─",
     vertical="│",
     flow="──▶",
@@ -45,7 +45,7 @@ UNICODE = Glyphs(
     bad="✘",
 )
 ASCII = Glyphs(
-    corners="++++",
+    corners=("+", "+", "+", "+"),
     horizontal="-",
     vertical="|",
     flow="-->",
