@@ -19,7 +19,8 @@ _FIRST_TARGET = 2
 _NARRATION_ROWS = 2
 _LEAST_TIMELINE = 5
 # The verdict, and the line of the shell below it.
-_VERDICT_ROWS = 11
+_VERDICT_ROWS, _WRAPPED_VERDICT_ROWS = 11, 17
+_VERDICT_WIDTH = 78
 _GAP = 3
 
 
@@ -84,7 +85,10 @@ def final(picture: DemoPicture, width: int, height: int, glyphs: Glyphs) -> list
     least = _least_content(width, layout.in_a_row) if is_waiting else _FINAL_CONTENT
     low = replace(layout, content=min(layout.content, least))
     lines = _stations(picture.stations, low, width, pen)
-    room = height - len(lines) - _VERDICT_ROWS
+    most = height - (_VERDICT_ROWS if width >= _VERDICT_WIDTH else _WRAPPED_VERDICT_ROWS)
+    if len(lines) > most:
+        lines = _stations(picture.stations, Layout(in_a_row=0), width, pen)
+    room = most - len(lines)
     timeline = min(room, len(picture.timeline) + 1) if room >= _LEAST_TIMELINE else 0
     return [*lines, *_timeline(picture.timeline, width, timeline, pen)]
 
