@@ -114,7 +114,7 @@ COMMANDS = {
         "Run a local Salesforce org: OAuth, REST, CometD and Pub/Sub, with faults to inject under /sandbox/.",
     ),
     "demo": Listed(
-        "streamer.cli.demo:demo",
+        "streamer.cli.demo.command:demo",
         "Show the whole flow on this machine: a local org, the daemon and its targets.",
     ),
     "subscribers": Listed(

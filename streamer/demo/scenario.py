@@ -8,6 +8,7 @@ from functools import partial
 from typing import Self
 
 from streamer.clock import Clock
+from streamer.demo.deals import Deal, DealBoard
 from streamer.events import SubscriberName
 from streamer.sandbox.org.org import SandboxOrg
 from streamer.sandbox.org.transaction import RecordOperation
@@ -26,6 +27,13 @@ BEFORE: Mapping[SubscriberName, SubscriberName | None] = {
     WRITE_BACK: SHIPMENT,
     SALES_CHANNEL: WRITE_BACK,
 }
+TITLES: Mapping[SubscriberName, str] = {
+    INVOICE: "ERP",
+    SHIPMENT: "Fulfilment",
+    WRITE_BACK: "Write-back",
+    SALES_CHANNEL: "Slack",
+}
+"""Names of the targets as people know them."""
 KEY_FIELD = "Delivery_Key__c"
 
 
@@ -43,12 +51,14 @@ class Steps:
 
     `taken` counts the accepted attempts of each delivery, by idempotency key.
     `early` counts steps that a target took before the same event's preceding step.
+    `deals` follows the deals for the display.
     """
 
     taken: Mapping[SubscriberName, Counter[str]] = field(
         default_factory=lambda: {name: Counter() for name in BEFORE}
     )
     early: Counter[SubscriberName] = field(default_factory=Counter)
+    deals: DealBoard = field(default_factory=DealBoard)
 
     @classmethod
     def watched(cls, receivers: Mapping[SubscriberName, Receiver], org: SandboxOrg) -> Self:
@@ -67,6 +77,7 @@ class Steps:
         if before is not None and f"{event_id}:{before}" not in self.taken[before]:
             self.early[name] += 1
         self.taken[name][key] += 1
+        self.deals.take(name, record_of(key))
 
     def _received(self, name: SubscriberName, received: JournalEntry) -> None:
         if received.accepted and received.key is not None:
@@ -79,7 +90,8 @@ class Steps:
 
 
 BIG_DEAL = 400_000
-_CUSTOMERS = ("Acme", "Globex", "Initech", "Umbrella", "Stark", "Wayne", "Hooli", "Vehement")
+_CUSTOMERS = ("Acme", "Globex", "Initech", "Umbrella", "Stark", "Wayne", "Hooli", "Vehement", "Wonka", "Duff")
+_PURPOSES = ("renewal", "upgrade", "rollout", "pilot", "licences", "support")
 # Each sale makes two changes: the opportunity is created, and then won.
 _CHANGES = 2
 # Slack accepts one message per second.
@@ -96,7 +108,8 @@ class Scenario:
 
     `per_second` is the rate of changes by people: they create an opportunity, and
     then win it. The write-backs of targets are additional changes. `expected` holds
-    for each target the records whose sale must arrive exactly once.
+    for each target the records whose sale must arrive exactly once. `deals` follows
+    the deals for the display.
 
     The rate adapts to the machine: while the sales of 15 seconds are under way, no
     opportunity is won. `ended` returns the number of sales that have taken every
@@ -107,6 +120,7 @@ class Scenario:
     clock: Clock
     per_second: float
     ended: Callable[[], int]
+    deals: DealBoard = field(default_factory=DealBoard)
     has_waited: bool = False
     dice: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - a story, no secret
     expected: defaultdict[SubscriberName, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -117,9 +131,14 @@ class Scenario:
         """Number of messages that the org has published, including write-backs."""
         return self.org.published
 
+    @property
+    def deals_per_second(self) -> float:
+        """Rate of deals on a machine that is fast enough."""
+        return self.per_second / _CHANGES
+
     async def run(self) -> None:
         """Win opportunities until cancelled."""
-        pause_s = _CHANGES / self.per_second
+        pause_s = 1 / self.deals_per_second
         most = max(1, round(_MOST_ON_THEIR_WAY_S / pause_s))
         due = self.clock.monotonic()
         while True:
@@ -136,28 +155,23 @@ class Scenario:
         every = max(_BIG_EVERY, round(self.per_second * _BIG_EVERY_S / _CHANGES))
         is_big = self._won % every == 0
         self._won += 1
-        record_id = self._win(self.dice.randrange(BIG_DEAL, 2 * BIG_DEAL) if is_big else self._small_amount())
-        self._expect(record_id, INVOICE, SHIPMENT, WRITE_BACK, *([SALES_CHANNEL] if is_big else []))
+        amount = self.dice.randrange(BIG_DEAL, 2 * BIG_DEAL) if is_big else self._small_amount()
+        self._win(amount, INVOICE, SHIPMENT, WRITE_BACK, *([SALES_CHANNEL] if is_big else []))
 
     def win_refused(self) -> str:
         """Win an opportunity whose shipment fulfilment rejects, and return the opportunity's id."""
-        record_id = self._win(self._small_amount())
-        self._expect(record_id, INVOICE, SHIPMENT)
-        return record_id
-
-    def _expect(self, record_id: str, *steps: SubscriberName) -> None:
-        for step in steps:
-            self.expected[step].add(record_id)
+        return self._win(self._small_amount(), INVOICE, SHIPMENT)
 
     def _small_amount(self) -> int:
         return self.dice.randrange(500, BIG_DEAL)
 
-    def _win(self, amount: int) -> str:
+    def _win(self, amount: int, *steps: SubscriberName) -> str:
+        name = f"{self.dice.choice(_CUSTOMERS)} {self.dice.choice(_PURPOSES)}"
         with self.org.transaction() as transaction:
             record_id = transaction.create(
                 "Opportunity",
                 {
-                    "Name": f"{self.dice.choice(_CUSTOMERS)} renewal",
+                    "Name": name,
                     "StageName": "Negotiation",
                     "CloseDate": "2027-01-31",
                     "Amount": amount - 1,
@@ -165,4 +179,7 @@ class Scenario:
             )
         with self.org.transaction() as transaction:
             transaction.update("Opportunity", record_id, {"StageName": "Closed Won", "Amount": amount})
+        for step in steps:
+            self.expected[step].add(record_id)
+        self.deals.win(Deal(record_id=record_id, name=name, amount=amount, steps=steps))
         return record_id

@@ -42,7 +42,7 @@ class Quiescence:
 async def settle(world: World, clock: Clock) -> None:
     """Wait while events make progress, and then set the evidence from the log."""
     if not world.is_settled:
-        world.timeline.add(f"waiting for undelivered events: {world.accounts.report().due}")
+        world.timeline.add(f"the org wins no more deals; still due: {world.accounts.report().due}")
     await Quiescence(progress=lambda: world.progress, clock=clock).reached(lambda: world.is_settled)
     world.accounts.evidence = await evidence_of(world, clock)
 

@@ -6,13 +6,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from streamer.clock import Clock
+from streamer.demo.scenario import TITLES
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.events import DeadLetter, Delivered, Event, EventId, Outcome, SubscriberName
+
+# Enough for a steady median, and few enough to follow an outage.
+_RECENT = 40
 
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """Watcher that counts events, measures latencies, and keeps the latest deliveries for the screen."""
+    """Watcher that counts events and measures latencies; `recent_s` has the latest latencies."""
 
     clock: Clock
     appended_ids: Counter[EventId] = field(default_factory=Counter)
@@ -20,7 +24,7 @@ class Tally:
 
     append_latency_s: list[float] = field(default_factory=list)
     delivery_latency_s: dict[SubscriberName, list[float]] = field(default_factory=dict)
-    latest: deque[str] = field(default_factory=lambda: deque(maxlen=40))
+    recent_s: dict[SubscriberName, deque[float]] = field(default_factory=dict)
 
     def appended(self, events: Sequence[Event], set_aside: Sequence[DeadLetter]) -> None:
         """Count the appended events, and keep the new dead letters."""
@@ -36,7 +40,7 @@ class Tally:
 
         age_s = self._age_s(event)
         self.delivery_latency_s.setdefault(subscriber, []).append(age_s)
-        self.latest.append(f"{event.time[11:23]}  {event.key}  →  {subscriber}  ({age_s * 1000:.0f} ms)")
+        self.recent_s.setdefault(subscriber, deque(maxlen=_RECENT)).append(age_s)
 
     def set_aside(self, subscriber: SubscriberName, letter: DeadLetter) -> None:  # noqa: ARG002 - it names it
         """Keep a dead letter of a subscriber."""
@@ -46,6 +50,10 @@ class Tally:
         # Salesforce's times are whole milliseconds, so a new event can seem to be from
         # the future by less than a millisecond.
         return max(0.0, self.clock.now() - datetime.fromisoformat(event.time).timestamp())
+
+
+def _title(name: str) -> str:
+    return next((title for each, title in TITLES.items() if each == name), name)
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -105,22 +113,22 @@ class Timeline:
         for letter in letters:
             if letter.id not in self._told:
                 self._told.add(letter.id)
-                self.add(f"{letter.subscriber or letter.channel}: dead letter, {letter.error}")
+                self.add(f"{_title(letter.subscriber or letter.channel)}: dead letter, {letter.error}")
 
     def _observe_breaker(self, name: SubscriberName, *, is_down: bool) -> None:
         if is_down and name not in self._down:
             self._down.add(name)
-            self.add(f"{name}: the breaker opens")
+            self.add(f"{_title(name)}: the circuit opens; events wait in the log")
         elif not is_down and name in self._down:
             self._down.remove(name)
-            self.add(f"{name}: the breaker closes")
+            self.add(f"{_title(name)}: the circuit closes")
 
     def _observe_parked(self, name: SubscriberName, dispatcher: Dispatcher) -> None:
         parked = dispatcher.status.parked
         most = self._most_parked.get(name, 0)
         if parked and not most:
             key = dispatcher.parked(1).keys[0].key
-            self.add(f"{name}: key {key} is parked in the log")
+            self.add(f"{_title(name)}: the first failed event is parked in the log, of {key}")
         elif most and not parked:
-            self.add(f"{name}: no event is parked any more; at most {most} events were parked")
+            self.add(f"{_title(name)}: no event is parked any more; at most {most} were")
         self._most_parked[name] = max(most, parked) if parked else 0

@@ -1,18 +1,19 @@
 """World of the demo: org, targets and daemon in one process on loopback, with injected faults."""
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from streamer.app.daemon import App
 from streamer.app.plan import plan
 from streamer.app.supervising import DaemonOptions
 from streamer.clock import Clock
 from streamer.configuration import Document
+from streamer.demo.deals import DealBoard
+from streamer.demo.outage import OutageCourse
 from streamer.demo.report import Accounts
 from streamer.demo.scenario import (
     BEFORE,
@@ -52,6 +53,12 @@ class World:
     timeline: Timeline
     daemon: App
     log: str
+    outage: OutageCourse = field(default_factory=OutageCourse)
+
+    @property
+    def deals(self) -> DealBoard:
+        """Deals that have not taken all their steps."""
+        return self.accounts.scenario.deals
 
     @property
     def letters_command(self) -> str:
@@ -64,13 +71,21 @@ class World:
         return f"http://localhost:{self.daemon.supervising.ports.admin}/console"
 
     def observe(self) -> None:
-        """Add the changes since the last call to the timeline."""
-        self.timeline.observe(self.daemon.dispatching.dispatchers, self.accounts.tally.dead_letters.values())
-        for said in map(self._said_of_shipment, sorted(self.accounts.poisoned)):
-            if said:
-                self.timeline.add_once(
-                    f"the opportunity in the org shows why fulfilment refused the shipment: {said}"
-                )
+        """Add the changes since the last call to the timeline, the deals and the course of the outage."""
+        letters = self.accounts.tally.dead_letters
+        for letter in letters.values():
+            if letter.subscriber and letter.event and letter.event.subject:
+                self.deals.end(letter.subscriber, letter.event.subject)
+        self.outage.observe(self.deals.ids_waiting_for(INVOICE), self.timeline.elapsed_s)
+        self.timeline.observe(self.daemon.dispatching.dispatchers, letters.values())
+        if self.outage.drained_after_s is not None:
+            self.timeline.add_once(
+                f"the ERP has every invoice that waited, {self.outage.drained_after_s:.1f} s after its return"
+            )
+        for said in filter(None, map(self._said_of_shipment, sorted(self.accounts.poisoned))):
+            self.timeline.add_once(f"the opportunity in Salesforce shows the reason: {said}")
+        if letters:
+            self.timeline.add_once(f"to list dead letters: {self.letters_command}")
         if self.accounts.scenario.has_waited:
             self.timeline.add_once("the org waits, because this machine is too slow for the rate")
         journal = self.receivers[SALES_CHANNEL].journal
@@ -109,9 +124,17 @@ class DemoOptions:
     prefix: str = field(default="streamer-demo")
 
 
+def _say_nothing(_part: str) -> None:
+    pass
+
+
 @asynccontextmanager
-async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]:
+async def demo_world(
+    options: DemoOptions, clock: Clock, *, said: Callable[[str], None] = _say_nothing
+) -> AsyncIterator[World]:
     """Run the world inside the context. The world's org has no changes at the beginning.
+
+    `said` is called with the name of each part before the part starts.
 
     The context begins once the daemon has subscribed, so that the daemon reads
     every later change. Raises `LogUnavailable` if the daemon still waits for the
@@ -119,12 +142,14 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
     """
     erp = ErpReceiver(clock).require_oauth("streamer", "demo-secret")
     fulfillment, slack = FulfillmentReceiver(clock), SlackReceiver(clock)
+    said("the org and the targets")
     async with Sandbox(clock, pubsub_port=0) as sandbox, erp, fulfillment, slack:
         receivers: dict[SubscriberName, Receiver] = {
             INVOICE: erp,
             SHIPMENT: fulfillment,
             SALES_CHANNEL: slack,
         }
+        said("the daemon")
         tally = Tally(clock=clock)
         configuration = _configuration(options, sandbox, erp, fulfillment, slack)
         checked = plan(Document(data=configuration), clock)
@@ -145,6 +170,7 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
                             clock=clock,
                             per_second=options.per_second,
                             ended=lambda: len(steps.taken[WRITE_BACK]),
+                            deals=steps.deals,
                         ),
                         tally=tally,
                     ),
@@ -235,8 +261,10 @@ def _subscribers(erp: ErpReceiver, fulfillment: FulfillmentReceiver, slack: Slac
             "uses": "slack",
             "after": BEFORE[SALES_CHANNEL],
             "when": f"data.fields.Amount >= `{BIG_DEAL}`",
-            "text": "Won: {{ data.fields.Amount | money }}, invoice {{ receipts.invoice.number }}, "
-            "shipment {{ receipts.shipment.shipment }}",
+            # The event carries only the fields that changed, so the name is looked up.
+            "enrich": {"record": {"fields": ["Name"]}},
+            "text": "Won: {{ record.Name }}, {{ data.fields.Amount | money }}, "
+            "invoice {{ receipts.invoice.number }}, shipment {{ receipts.shipment.shipment }}",
             "settings": {"webhook_url": slack.webhook_url},
         },
     }
@@ -251,7 +279,7 @@ def _invoice(erp: ErpReceiver) -> dict[str, Any]:
         "body": {"reference": "subject", "amount": "data.fields.Amount"},
         # An outage of ten seconds shows parked keys, an open breaker and the recovery.
         "retry": {"fast_tries": 0, "max_delay_s": 2},
-        "breaker": {"minimum": 5, "window": 10, "open_s": 1, "max_open_s": 2},
+        "breaker": {"minimum": 3, "window": 4, "open_s": 1, "max_open_s": 2},
         "settings": {
             "url": f"{erp.url}/api/invoices",
             "auth": {
@@ -262,49 +290,3 @@ def _invoice(erp: ErpReceiver) -> dict[str, Any]:
             },
         },
     }
-
-
-_SHARE = 0.3
-_REFUSED_STATUS = 422
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outage:
-    """Outage of the ERP: when the outage begins, in seconds after the demo's start, and its duration."""
-
-    at_s: float = 20.0
-    lasts_s: float = 10.0
-
-    @classmethod
-    def within(cls, for_s: float | None) -> Self:
-        """Return an outage that leaves enough time to recover in a demo of `for_s` seconds."""
-        outage = cls()
-        if for_s is None:
-            return outage
-        return cls(at_s=min(outage.at_s, for_s * _SHARE), lasts_s=min(outage.lasts_s, for_s * _SHARE))
-
-
-async def inject_faults(world: World, outage: Outage, clock: Clock) -> None:
-    """Take the ERP down, poison a sale in the middle of the outage, and restore the ERP at the end."""
-    world.timeline.add(f"the ERP goes down in {outage.at_s:.0f} s, for {outage.lasts_s:.0f} s")
-    await clock.sleep(outage.at_s)
-    erp = world.receivers[INVOICE]
-    erp.faults.down = True
-    world.timeline.add("the ERP is down")
-    try:
-        await clock.sleep(outage.lasts_s / 2)
-        poison_sale(world)
-        await clock.sleep(outage.lasts_s / 2)
-    finally:
-        erp.faults.down = False
-        world.timeline.add("the ERP is back")
-
-
-def poison_sale(world: World) -> str:
-    """Win an opportunity whose shipment is rejected for good, and return its id."""
-    poisoned = world.accounts.scenario.win_refused()
-    faults = world.receivers[SHIPMENT].faults
-    faults.fail_keys, faults.fail_status = re.escape(poisoned), _REFUSED_STATUS
-    world.accounts.poisoned.add(poisoned)
-    world.timeline.add("fulfilment rejects one shipment for good")
-    return poisoned

@@ -1,52 +1,50 @@
 """The demo tells the truth about what arrived, and shows failures and their end."""
 
 import asyncio
-import fcntl
 import os
-import pty
 import re
-import signal
-import struct
 import sys
-import termios
 from collections import Counter
-from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from io import StringIO
 from pathlib import Path
 from typing import Any, NoReturn
 
 import orjson
 import pytest
 import typer
-from rich.console import Console
 
-from streamer.cli.demo import _conclude
+from streamer.cli.demo.display import DemoOutput
+from streamer.cli.demo.playing import DemoResult, conclude
 from streamer.clock import SystemClock
+from streamer.demo.drawing.glyphs import UNICODE
+from streamer.demo.drawing.screen import Screen
+from streamer.demo.faults import poison_sale
+from streamer.demo.outage import OutageCourse
 from streamer.demo.report import DemoReport, Latency, TargetCounts
-from streamer.demo.scenario import BEFORE, INVOICE, SALES_CHANNEL, SHIPMENT, WRITE_BACK
-from streamer.demo.screen import _FLOW_ROWS, Screen
+from streamer.demo.scenario import INVOICE, SALES_CHANNEL, SHIPMENT, WRITE_BACK
 from streamer.demo.settling import evidence_of
-from streamer.demo.world import DemoOptions, demo_world, poison_sale
+from streamer.demo.world import DemoOptions, World, demo_world
 from streamer.errors import LogUnavailable, leaves
 from streamer.sandbox.targets import ErpReceiver, FulfillmentReceiver
 from tests.contracts.values import a_dead_letter
+from tests.emulator import EmulatedTerminal
 from tests.waiting import awaited, until
 
 STORY = (
-    r"the first message in Slack: Won: \d{3},\d{3}\.00, invoice INV-\d{6}, shipment SHP-\d{6}",
-    "the ERP goes down in 2 s, for 2 s",
+    r"the first message in Slack: Won: [A-Z]\w+ \w+, \d{3},\d{3}\.00, invoice INV-\d{6}, shipment SHP-",
     "the ERP is down",
-    "invoice: key 006\\w{15} is parked in the log",
-    "invoice: the breaker opens",
-    "fulfilment rejects one shipment for good",
-    "shipment: dead letter, the target answered 422",
-    "the opportunity in the org shows why fulfilment refused the shipment: the target answered 422",
-    "the ERP is back",
-    "invoice: the breaker closes",
-    "invoice: no event is parked any more; at most",
+    r"ERP: the first failed event is parked in the log, of 006\w{15}",
+    "ERP: the circuit opens; events wait in the log",
+    "fulfilment will refuse one shipment for good",
+    "Fulfilment: dead letter, the target answered 422",
+    "the opportunity in Salesforce shows the reason: the target answered 422",
+    r"the ERP is back; \d+ deals wait for their invoices",
+    "ERP: the circuit closes",
+    "ERP: no event is parked any more; at most",
+    r"the ERP has every invoice that waited, \d+\.\d s after its return",
+    "to list dead letters: streamer deadletters list --url http://localhost:",
 )
+DEMO = (sys.executable, "-m", "streamer", "demo")
 _NONE_MS = Latency(p50=0.0, p99=0.0)
 _TAKEN = Counter(["t1:1:006A:invoice"])
 _TARGET = TargetCounts.of(["006A"], _TAKEN, [], latency_ms=_NONE_MS)
@@ -59,11 +57,17 @@ _GOOD = DemoReport(
 )
 
 
+def concluded(report: DemoReport) -> None:
+    """Print the verdict on a report, and raise what the command raises."""
+    output = DemoOutput(stopping=asyncio.Event())
+    conclude(DemoResult(report=report, outage=OutageCourse()), None, output)
+
+
 async def test_demo_reports_what_arrived_and_keeps_the_picture(tmp_path: Path) -> None:
     """Six seconds of the demo exit 0; its counts agree with each other, and the picture is an SVG."""
     report, picture = tmp_path / "report.json", tmp_path / "demo.svg"
     demo = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "streamer", "demo", "--for", "6s", "--report", report, "--svg", picture,
+        *DEMO, "--for", "6s", "--report", report, "--svg", picture,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         env=os.environ | {"FORCE_COLOR": "1"},
     )  # fmt: skip
@@ -83,23 +87,25 @@ async def test_demo_reports_what_arrived_and_keeps_the_picture(tmp_path: Path) -
 
 def _assert_shows_failure_and_recovery(output: str) -> None:
     assert "\x1b" not in output
-    assert len(re.findall(r"^sent \d+, in the log \d+", output, flags=re.MULTILINE)) >= 6
+    lines = re.findall(r"^ +\d+\.\d s  Salesforce \d+ deals won \| .*$", output, flags=re.MULTILINE)
+    assert len(lines) >= 6
+    assert any(re.search(r"ERP \d+ invoices \(DOWN, circuit open, \d+ waiting\)", line) for line in lines)
     story = [re.search(rf"^ +\d+\.\d s  {line}", output, flags=re.MULTILINE) for line in STORY]
     assert [line for line, found in zip(STORY, story, strict=True) if found is None] == []
-    assert "lost 0, twice in the log 0, too early 0, repeated chains 0." in output
-    assert "Dead letters: 1; the demo caused 1." in output
+    assert re.search("^✔ Nothing is lost.", output, flags=re.MULTILINE)
+    assert "Lost 0, still due 0, twice in the log 0, too early 0, repeated chains 0." in output
+    assert "1 dead letter, as planned: the target answered 422" in output
 
 
 async def test_reader_that_has_seen_enough_ends_the_demo() -> None:
     """As in `streamer demo | head -1`: without a word on standard error."""
     demo = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "streamer", "demo",
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        *DEMO, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
     assert demo.stdout is not None
     assert demo.stderr is not None
     try:
-        assert b"streamer deadletters list" in await demo.stdout.readline()
+        assert (await demo.stdout.readline()).startswith(b"Streamer demo: ")
         demo._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined] # asyncio has no public way
         assert await awaited(demo.stderr.read()) == b""
         assert await demo.wait() == 0
@@ -126,72 +132,111 @@ async def test_demo_without_its_log_says_so_and_ends(tmp_path: Path, monkeypatch
     ]
 
 
-async def test_terminal_gets_its_lines_back_and_then_the_summary() -> None:
-    """The demo draws on the alternate screen, in the size that the terminal has, without colours if asked."""
-    terminal, demo_side = pty.openpty()
-    environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
-    demo = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "streamer", "demo",
-        stdin=demo_side, stdout=demo_side, stderr=demo_side,
-        env=environment | {"NO_COLOR": "1", "TERM": "xterm-256color"},
-    )  # fmt: skip
-    os.close(demo_side)
-    drawn = bytearray()
-    asyncio.get_running_loop().add_reader(terminal, _read_into, terminal, drawn)
-    try:
-        for rows, columns in ((24, 80), (16, 60)):
-            fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-            await until(partial(_has_frame, drawn, rows, columns))
-        demo.send_signal(signal.SIGINT)
-        assert await awaited(demo.wait()) == 0
-    finally:
-        if demo.returncode is None:
-            demo.kill()
-        asyncio.get_running_loop().remove_reader(terminal)
-        os.close(terminal)
-
-    shown, left, after = bytes(drawn).partition(b"\x1b[?1049l")
-    assert shown.startswith(b"\x1b[?1049h")
-    assert left
-    assert re.search(rb"\x1b\[[0-9;]*3[0-9]", shown) is None
-    assert b"lost 0, twice in the log 0, too early 0, repeated chains 0." in after
+@pytest.fixture
+def browser(tmp_path: Path) -> dict[str, str]:
+    """Environment of a desktop, whose browser only keeps the address in the file `opened`."""
+    script = tmp_path / "browser"
+    script.write_text(f'#!/bin/sh\necho "$1" > {tmp_path / "opened"}\n')
+    script.chmod(0o755)
+    return {"DISPLAY": ":99", "BROWSER": str(script)}
 
 
-def _read_into(terminal: int, drawn: bytearray) -> None:
-    with suppress(OSError):
-        drawn += os.read(terminal, 65536)
+@pytest.mark.parametrize(("rows", "columns"), [(24, 80), (40, 120)])
+async def test_outage_and_recovery_are_seen_and_the_picture_stays(
+    rows: int, columns: int, browser: dict[str, str], tmp_path: Path
+) -> None:
+    """The browser opens the console; after the end, the terminal has the last picture and the verdict."""
+    terminal = EmulatedTerminal(rows, columns)
+    async with terminal.running(*DEMO, "--for", "12s", environ=browser):
+        await terminal.shows(lambda: "Web console: http://localhost:" in terminal.text)
+        await terminal.shows(lambda: re.search("DOWN +circuit open", terminal.text))
+        assert terminal.screen.is_alternate
+        assert terminal.colour_of("DOWN") == "red"
+        await terminal.shows(lambda: re.search(r"[1-9]\d* waiting ▇", terminal.text))
+        await terminal.shows(lambda: terminal.text.count("● UP") == 4)
+        assert await terminal.ended() == 0
+
+    assert not terminal.screen.is_alternate
+    assert re.search("╭─ Salesforce ─.* ╭─ Log: SQLite ─.* ╭─ ERP ─", terminal.text)
+    said = " ".join(line.strip() for line in terminal.lines)
+    assert "✔ Nothing is lost. Every deal took its steps once and in order." in said
+    assert "after its return, every invoice that waited was there." in said
+    assert [line for line in terminal.lines if line.startswith("✔ ")]
+    opened = (tmp_path / "opened").read_text().strip()
+    assert re.fullmatch(r"http://localhost:\d+/console", opened)
+    assert any(f"Web console: {opened}" in frame for frame in terminal.frames)
 
 
-async def _has_frame(drawn: bytearray, rows: int, columns: int) -> bool:
-    """Return whether a frame of just this size, with events in it, was drawn."""
-    frames = [
-        re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", frame).split("\r\n")
-        for frame in drawn.decode(errors="replace").split("\x1b[H")
-    ]
-    return any(
-        "0 events/s" in frame[_FLOW_ROWS - 1] and [len(line) for line in frame] == [columns] * rows
-        for frame in frames
-        if len(frame) == rows
+async def test_picture_follows_the_size_of_a_terminal_without_colours_and_utf_8(
+    browser: dict[str, str], tmp_path: Path
+) -> None:
+    """Nothing of the former size is left; the words are enough, and no browser opens if asked."""
+    plain = {"NO_COLOR": "1", "LC_ALL": "C"}
+    terminal = EmulatedTerminal(24, 80)
+    async with terminal.running(*DEMO, "--no-browser", environ=browser | plain):
+        await terminal.shows(lambda: "|-->|" in terminal.text)
+        for rows, columns, boxes in ((16, 60, 0), (40, 120, 3), (24, 150, 6), (24, 60, 3)):
+            terminal.resize(rows, columns)
+            await terminal.shows(lambda: _is_whole(terminal, columns, boxes))  # noqa: B023 - waited for here
+        terminal.interrupt()
+        assert await terminal.ended() == 0
+
+    assert [line for line in terminal.lines if line.startswith("OK: Nothing is lost.")]
+    assert terminal.text.isascii()
+    assert all(frame.isascii() for frame in terminal.frames)
+    assert terminal.colours == {"default"}
+    assert not (tmp_path / "opened").exists()
+
+
+def _is_whole(terminal: EmulatedTerminal, columns: int, boxes: int) -> bool:
+    """Return whether the terminal shows one picture of just this width, with so many boxes in a row."""
+    lines = terminal.lines
+    return (
+        lines[0].startswith("Streamer demo")
+        and lines[-1].startswith("Web console: ")
+        and sum(line.startswith("-- What happened") and len(line) == columns for line in lines) == 1
+        and sum(line.startswith("Streamer demo") for line in lines) == 1
+        and max(line.count("+- ") for line in lines) == boxes
     )
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(120, 40), (80, 24), (60, 16), (60, 13), (60, 9)])
-async def test_screen_fits_the_terminal(tmp_path: Path, columns: int, rows: int) -> None:
-    """Every target with its counts is there, and nothing of the counts is cut off."""
+async def test_picture_shows_the_running_world(tmp_path: Path) -> None:
+    """The counts, the deals and the dead letter come from the org, the log and the targets."""
+    async with demo_world(DemoOptions(per_second=50, directory=tmp_path), SystemClock()) as world:
+        world.receivers[INVOICE].faults.down = True
+        waiting = world.accounts.scenario.win_refused()
+        screen = Screen(world, for_s=None, glyphs=UNICODE)
+        await until(lambda: _ticked(world, screen).daemon.dispatching.dispatchers[INVOICE].status.parked)
+        down = screen.picture.stations[2]
+        world.receivers[INVOICE].faults.down = False
+        await until(lambda: _ticked(world, screen).accounts.steps.taken[SHIPMENT])
+        screen.tick()
+        org, log, erp, fulfilment, write_back, slack = screen.picture.stations
+
+    assert (down.title, down.state, down.waiting, down.deals[0].record_id) == ("ERP", "DOWN", 1, waiting)
+    assert (org.counts[0], erp.state, erp.counts[0], erp.waiting) == ("1 deal won", "UP", "1 invoice", 0)
+    assert log.counts[0].endswith(" events")
+    assert fulfilment.counts[0] == "1 shipment"
+    assert (write_back.counts[0], slack.counts[0]) == ("0 opportunities", "0 messages")
+
+
+async def test_refused_shipment_is_a_dead_letter_in_the_picture(tmp_path: Path) -> None:
+    """The deal does not wait any more."""
     async with demo_world(DemoOptions(per_second=50, directory=tmp_path), SystemClock()) as world:
         poison_sale(world)
-        await until(lambda: _true(bool(world.accounts.tally.dead_letters)))
-        world.observe()
-        canvas = Console(width=columns, height=rows, file=StringIO(), force_terminal=True, no_color=True)
-        lines = canvas.render_lines(Screen(world, for_s=None))
+        screen = Screen(world, for_s=None, glyphs=UNICODE)
+        await until(lambda: _ticked(world, screen).accounts.tally.dead_letters)
+        screen.tick()
+        fulfilment = screen.picture.stations[3]
+        timeline = "\n".join(screen.picture.timeline)
 
-    text = ["".join(part.text for part in line) for line in lines]
-    counts = "".join(text[:_FLOW_ROWS])
-    assert len(text) == (rows if rows >= 13 else _FLOW_ROWS + 1)
-    assert all(re.search(rf"→ {name} +(\d+ +)+", counts) for name in (*BEFORE, "log"))
-    assert all(heading in counts for heading in ("expected", "arrived", "parked", "set aside", "due"))
-    assert "…" not in counts
-    assert rows < 13 or "shipment: dead letter, the target answered 422" in "".join(text)
+    assert (fulfilment.letters, fulfilment.waiting) == (1, 0)
+    assert "Fulfilment: dead letter, the target answered 422" in timeline
+
+
+def _ticked(world: World, screen: Screen) -> World:
+    screen.tick()
+    return world
 
 
 async def test_demo_tells_what_is_on_its_way_from_what_is_lost(tmp_path: Path) -> None:
@@ -220,7 +265,7 @@ async def test_demo_tells_what_is_on_its_way_from_what_is_lost(tmp_path: Path) -
     assert report.targets[INVOICE].due == 0
     assert report.targets[SHIPMENT].due == report.targets[WRITE_BACK].due >= 10
     with pytest.raises(typer.Exit):
-        _conclude(report, None)
+        concluded(report)
 
 
 async def test_message_that_the_log_does_not_get_is_lost(tmp_path: Path) -> None:
@@ -276,9 +321,9 @@ async def test_numbers_of_both_systems_are_written_back(tmp_path: Path) -> None:
 )
 def test_demo_exits_1_unless_everything_arrived_once(loss: dict[str, Any]) -> None:
     """Also one in which nothing happened, a step came before its turn, or a sale had a second round."""
-    _conclude(_GOOD, None)
+    concluded(_GOOD)
     with pytest.raises(typer.Exit) as ended:
-        _conclude(replace(_GOOD, **loss), None)
+        concluded(replace(_GOOD, **loss))
     assert ended.value.exit_code == 1
 
 

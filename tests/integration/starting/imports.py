@@ -8,10 +8,14 @@ from collections.abc import Iterable, Mapping
 import orjson
 
 _BEGINNING = "imported: "
+_UNTIL_OUTPUT = "until-output"
 # The commands end the process, so they are listed at its exit.
 _SCRIPT = f"""
 import atexit, sys
 atexit.register(lambda: print("{_BEGINNING}" + " ".join(sys.modules), file=sys.stderr))
+if "{_UNTIL_OUTPUT}" in sys.argv:
+    sys.argv.remove("{_UNTIL_OUTPUT}")
+    sys.stdout.write = lambda text: sys.exit()
 sys.argv = ["streamer", *sys.argv[1:]]
 from streamer.__main__ import main
 main()
@@ -26,10 +30,15 @@ class Imported(frozenset[str]):
         return {each for each in self if any(f"{each}.".startswith(f"{package}.") for package in packages)}
 
 
-def started(*arguments: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start `streamer` with these arguments, so that its end tells `imported_by` what it imported."""
+def started(
+    *arguments: str, environ: Mapping[str, str] | None = None, until_output: bool = False
+) -> subprocess.Popen[str]:
+    """Start `streamer` with these arguments, so that its end tells `imported_by` what it imported.
+
+    With `until_output`, it ends before it prints anything.
+    """
     return subprocess.Popen(
-        [sys.executable, "-c", _SCRIPT, *arguments],
+        [sys.executable, "-c", _SCRIPT, *([_UNTIL_OUTPUT] if until_output else []), *arguments],
         env={**os.environ, **(environ or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

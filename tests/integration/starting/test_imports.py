@@ -92,3 +92,11 @@ def test_daemon_imports_what_it_runs(configuration: str) -> None:
     assert process.returncode == 0
     assert not imported.below(*OTHERS, "confluent_kafka", "grpc", "opentelemetry", "jwt", "cryptography")
     assert not imported.below("streamer.log.kafka", "streamer.cli.operating")
+
+
+def test_demo_says_its_first_line_before_it_imports_the_daemon() -> None:
+    """A person waits for the import of the daemon and the sandbox, and sees that something happens."""
+    imported = imported_by(started("demo", until_output=True))
+
+    assert not imported.below(*SLOW, *DAEMON, "yaml", "streamer.sandbox", "streamer.errors")
+    assert len(imported.below("streamer")) <= 10

@@ -10,13 +10,15 @@ import orjson
 import pytest
 import typer
 
-from streamer.cli.demo import _conclude, seconds
+from streamer.cli.demo.command import seconds
+from streamer.cli.demo.display import DemoOutput
+from streamer.cli.demo.playing import DemoResult, conclude
 from streamer.clock import TurnedClock
+from streamer.demo.outage import OutageCourse
 from streamer.demo.report import DemoReport, FlowState, Latency, TargetCounts
 from streamer.demo.scenario import INVOICE, SALES_CHANNEL, SHIPMENT, Scenario
 from streamer.demo.settling import Quiescence
 from streamer.demo.tally import percentile
-from streamer.demo.world import Outage
 from streamer.events import DeadLetter, EventId, Stage
 from streamer.sandbox import Sandbox
 from tests.deliveries import event
@@ -54,6 +56,12 @@ GOOD = DemoReport(
 )
 
 
+def concluded(report: DemoReport, path: Path | None = None) -> None:
+    """Print the verdict on a report, and raise what the command raises."""
+    result = DemoResult(report=report, outage=OutageCourse())
+    conclude(result, path, DemoOutput(stopping=asyncio.Event()))
+
+
 @pytest.mark.parametrize(
     ("text", "expected"), [("20s", 20.0), ("5m", 300.0), ("1h", 3600.0), ("1.5", 1.5), ("0.5m", 30.0)]
 )
@@ -71,7 +79,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 def test_demo_that_lost_nothing_succeeds(tmp_path: Path) -> None:
     """Repeated deliveries do not count as loss; the report has the counts."""
-    _conclude(GOOD, tmp_path / "report.json")
+    concluded(GOOD, tmp_path / "report.json")
 
     report = orjson.loads((tmp_path / "report.json").read_bytes())
     assert (report["sent"], report["lost"], report["duplicates"]) == (9, 0, 0)
@@ -79,25 +87,13 @@ def test_demo_that_lost_nothing_succeeds(tmp_path: Path) -> None:
 
 
 def test_poisoned_event_is_a_dead_letter_and_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
-    """The verdict counts it, says why the target refused it, and names the command that shows it."""
+    """The verdict counts it, and says why the target refused it."""
     refused = target("006B", "006C", "006D", letters=["006A"])
-    _conclude(replace(GOOD, targets={INVOICE: refused}, dead_letters=[LETTER], poisoned={"006A"}), None)
+    concluded(replace(GOOD, targets={INVOICE: refused}, dead_letters=[LETTER], poisoned={"006A"}))
 
     verdict = capsys.readouterr().out
-    assert "lost 0" in verdict
-    assert "Dead letter e1:invoice: the target answered 422" in verdict
-    assert "Dead letters: 1; the demo caused 1." in verdict
-    assert "streamer deadletters list" in verdict
-
-
-@pytest.mark.parametrize(
-    ("for_s", "outage"), [(None, (20, 10)), (100.0, (20, 10)), (20.0, (6, 6)), (3.0, (0.9, 0.9))]
-)
-def test_outage_leaves_time_to_recover(for_s: float | None, outage: tuple[float, float]) -> None:
-    """It comes sooner and is shorter when the demo is short."""
-    fitting = Outage.within(for_s)
-
-    assert (fitting.at_s, fitting.lasts_s) == pytest.approx(outage)
+    assert verdict.startswith("✔ Nothing is lost.")
+    assert "1 dead letter, as planned: the target answered 422." in verdict
 
 
 @pytest.mark.parametrize(
@@ -120,7 +116,7 @@ def test_outage_leaves_time_to_recover(for_s: float | None, outage: tuple[float,
 def test_demo_that_lost_anything_fails(report: DemoReport, tmp_path: Path) -> None:
     """Exit status 1, and the report is written all the same."""
     with pytest.raises(typer.Exit) as caught:
-        _conclude(report, tmp_path / "report.json")
+        concluded(report, tmp_path / "report.json")
 
     assert caught.value.exit_code == 1
     assert (tmp_path / "report.json").exists()
@@ -207,9 +203,9 @@ def test_sale_that_waits_at_an_earlier_step_is_not_lost(capsys: pytest.CaptureFi
 
     assert (shipments.due, shipments.lost) == (2, 1)
     with pytest.raises(typer.Exit):
-        _conclude(report, None)
-    assert "lost 1," in (verdict := capsys.readouterr().out)
-    assert "Not delivered yet: 1." in verdict
+        concluded(report)
+    assert "Lost 1, still due 1," in (verdict := capsys.readouterr().out)
+    assert verdict.startswith("✘ Lost: 1 ")
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 1.0), (0.5, 3.0), (0.99, 5.0), (1.0, 5.0)])

@@ -1,0 +1,1 @@
+"""The command `streamer demo`: its options, its display and the browser beside it."""
