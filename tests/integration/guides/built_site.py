@@ -1,6 +1,7 @@
 """Pages of the built documentation site: their links, their anchors and the parts of their articles."""
 
 import posixpath
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -68,9 +69,8 @@ def pages_of(root: Path) -> dict[str, BuiltPage]:
     return {page.path: page for page in (BuiltPage.read(path, root=root) for path in sorted(found))}
 
 
-def broken_links(root: Path) -> list[str]:
-    """Return `page: link` for each link to a file or an anchor that the site does not have."""
-    pages = pages_of(root)
+def broken_links(root: Path, pages: Mapping[str, BuiltPage]) -> list[str]:
+    """Return `page: link` for each link to a file or an anchor that the site in `root` does not have."""
     return [
         f"{page.path}: {link}"
         for page in pages.values()
@@ -84,7 +84,7 @@ def is_remote(link: str) -> bool:
     return bool(urlsplit(link).scheme or urlsplit(link).netloc)
 
 
-def _leads(here: str, link: str, pages: dict[str, BuiltPage], root: Path) -> bool:
+def _leads(here: str, link: str, pages: Mapping[str, BuiltPage], root: Path) -> bool:
     parts = urlsplit(link)
     joined = posixpath.join(posixpath.dirname(here), unquote(parts.path)) if parts.path else here
     path = posixpath.normpath(joined)

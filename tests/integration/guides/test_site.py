@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -29,15 +30,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_link_and_anchor_is_in_the_site(site: Path) -> None:
+@pytest.fixture(scope="module")
+def pages(site: Path) -> Mapping[str, BuiltPage]:
+    """Read the pages once."""
+    return pages_of(site)
+
+
+def test_every_link_and_anchor_is_in_the_site(site: Path, pages: Mapping[str, BuiltPage]) -> None:
     """The links between pages, to sources, to pictures, and those of the navigation."""
-    assert len(pages_of(site)) > 50
-    assert broken_links(site) == []
+    assert len(pages) > 50
+    assert broken_links(site, pages) == []
 
 
-def test_site_loads_nothing_from_the_network(site: Path) -> None:
+def test_site_loads_nothing_from_the_network(site: Path, pages: Mapping[str, BuiltPage]) -> None:
     """The site has its own fonts, scripts and search, so it works offline and reports no reader."""
-    loaded = [link for page in pages_of(site).values() for link in page.loaded]
+    loaded = [link for page in pages.values() for link in page.loaded]
     styles = "".join(path.read_text("utf-8") for path in site.rglob("*.css"))
 
     assert len(loaded) > 50
@@ -46,10 +53,10 @@ def test_site_loads_nothing_from_the_network(site: Path) -> None:
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_page_has_the_parts_that_github_shows(path: Path, site: Path) -> None:
+def test_page_has_the_parts_that_github_shows(path: Path, pages: Mapping[str, BuiltPage]) -> None:
     """A list that is indented by three spaces is whole on GitHub, and torn by mkdocs."""
     relative = path.relative_to(ROOT / "docs").with_suffix(".html").as_posix()
-    built = BuiltPage.read(site / relative.replace("README.html", "index.html"), root=site)
+    built = pages[relative.replace("README.html", "index.html")]
 
     assert built.parts == parts_on_github(path.read_text("utf-8"))
 
@@ -63,7 +70,7 @@ def test_missing_file_and_anchor_are_found(tmp_path: Path) -> None:
         '<h2 id="yes"></h2><a href="a.html#top">x</a> <a href="https://acme.com/#q">y</a>'
     )
 
-    assert broken_links(tmp_path) == ["a.html: b.html#no", "a.html: c.html"]
+    assert broken_links(tmp_path, pages_of(tmp_path)) == ["a.html: b.html#no", "a.html: c.html"]
 
 
 def parts_on_github(text: str) -> list[str]:
