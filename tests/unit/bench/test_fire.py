@@ -48,6 +48,18 @@ def test_stop_explains_no_repeat() -> None:
     assert not judged(Strike(kind=Kind.STOP, began=100.0, ended=101.0)).ok
 
 
+def test_events_of_a_repair_are_no_events_too_many() -> None:
+    """Unless one of them is there twice; any other event that was never sent breaks a promise."""
+    sent, recovered, other = Seen("k", "1"), Seen("k", "refused:hole:k"), Seen("k", "2")
+    verdicts = []
+    for kept in ([sent, recovered], [recovered, sent, recovered], [sent, other]):
+        findings = Findings()
+        findings.look_at_log([sent], kept)
+        verdicts.append(findings.ok)
+
+    assert verdicts == [True, False, False]
+
+
 def test_seed_draws_the_same_again() -> None:
     """A trial that failed can be looked at; all troubles of a stream are drawn, and both transports."""
     seeds = range(1, 400)
