@@ -57,7 +57,9 @@ docs-serve: export NO_MKDOCS_2_WARNING = 1
 docs-serve: $(READY) ## serve the documentation at http://127.0.0.1:8000, built again at each change; ARGS="-a HOST:PORT"
 	$(BIN)/mkdocs serve $(ARGS)
 
-dist: $(READY) ## build the wheel and the source distribution into dist/
+# The date of the last commit in both archives makes them the same whenever and wherever they are built.
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1580601600)
+dist: $(READY) ## build the wheel and the source distribution into dist/, byte by byte the same for one commit
 	$(BIN)/python -m build --installer uv --outdir $(DIST)
 
 requirements: $(READY) ## pin with hashes what the image installs, at the versions of constraints.txt
@@ -82,6 +84,7 @@ screenshots: $(READY) ## draw the pictures of docs/console.md in Chromium
 reference: $(READY) ## write the pages, schema, dashboard and manifests that are made from the code and from the rules
 	$(BIN)/python -m tools.configuration_reference
 	$(BIN)/python -m tools.command_reference
+	$(BIN)/python -m tools.packaging
 	$(BIN)/python -m tools.architecture_reference
 	$(BIN)/python -m tools.monitoring.metrics_reference
 	$(BIN)/python -m tools.monitoring.grafana
