@@ -19,6 +19,7 @@ RUN python -m venv /opt/streamer \
 COPY pyproject.toml README.md LICENSE ./
 COPY streamer streamer
 COPY subscribers subscribers
+COPY packaging packaging
 RUN /opt/build/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /src/dist . \
  && /opt/streamer/bin/pip install --quiet --no-deps /src/dist/streamer_salesforce-*.whl \
  && /opt/streamer/bin/pip check

@@ -96,6 +96,37 @@ LINES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One argument or option: how it is written, its purpose, and its default, which can be empty."""
+
+    name: str
+    takes: str
+    purpose: str
+    default: str
+    environment: str | None
+
+    @classmethod
+    def of(cls, made: Any) -> "Parameter":
+        """Read a parameter of a click command."""
+        if made.param_type_name == "argument":
+            name, takes = made.metavar or made.name.upper(), ""
+        else:
+            name = ", ".join([*made.opts, *made.secondary_opts])
+            takes = made.metavar or ("" if made.is_flag else made.type.name.upper())
+        text = " ".join((made.help or "").split())
+        told = _DEFAULT.search(text)
+        value = None if callable(made.default) or made.default is False else made.default
+        default = told[1] if told else "required" if made.required else str(value or "")
+        return cls(
+            name=name,
+            takes=takes,
+            purpose=_DEFAULT.sub("", text),
+            default=default,
+            environment=getattr(made, "envvar", None),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """One command: its `name` without `streamer`, its click command, and the help of its group."""
 
@@ -107,6 +138,11 @@ class Command:
     def has_json(self) -> bool:
         """True if the command has the option `--json`."""
         return any("--json" in each.opts for each in self.made.params)
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """Arguments and options without `--help`."""
+        return [Parameter.of(each) for each in self.made.params if "--help" not in each.opts]
 
     @property
     def exits(self) -> str:
@@ -166,7 +202,7 @@ question gives 1. Ctrl-C ends a command with 130, unless the command's line has 
 
 def _section(command: Command) -> str:
     parts = [f"## streamer {command.name}", command.summary]
-    rows = [_row(each) for each in command.made.params if "--help" not in each.opts]
+    rows = [_row(each) for each in command.parameters]
     if rows:
         parts.append("\n".join(["| argument or option | purpose | default |", "|---|---|---|", *rows]))
     if command.name in LINES:
@@ -182,25 +218,12 @@ def _listed(members: tuple[str, ...]) -> str:
     return ", ".join(f"`{each}`" for each in members)
 
 
-def _row(parameter: Any) -> str:
-    if parameter.param_type_name == "argument":
-        name = parameter.metavar or parameter.name.upper()
-    else:
-        takes = parameter.metavar or ("" if parameter.is_flag else parameter.type.name.upper())
-        name = f"{', '.join([*parameter.opts, *parameter.secondary_opts])} {takes}".strip()
-    text = " ".join((parameter.help or "").split())
-    told = _DEFAULT.search(text)
-    text = _DEFAULT.sub("", text)
-    if told:
-        default = told[1]
-    elif parameter.required:
-        default = "required"
-    else:
-        value = parameter.default
-        default = "" if value in {None, False} or callable(value) else str(value)
-    if getattr(parameter, "envvar", None):
-        text += f" Environment: `{parameter.envvar}`."
-    return "| " + " | ".join(_cell(each) for each in (f"`{name}`", text, default)) + " |"
+def _row(parameter: Parameter) -> str:
+    name = f"{parameter.name} {parameter.takes}".strip()
+    text = parameter.purpose
+    if parameter.environment:
+        text += f" Environment: `{parameter.environment}`."
+    return "| " + " | ".join(_cell(each) for each in (f"`{name}`", text, parameter.default)) + " |"
 
 
 def _cell(text: str) -> str:

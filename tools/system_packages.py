@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tools.go_programs import PROGRAMS, GoProgramMissing
-from tools.kubectl import KubectlMissing, kubectl
+from tools.kubectl import KubectlMissing, helm, kubectl
 from tools.monitoring.prometheus import is_installed
 from tools.mosquitto import mosquitto
 
@@ -41,6 +41,10 @@ def needs() -> list[Need]:
             ("Node.js", "reads the sandbox over TLS", "node", "nodejs"),
             ("npm", "fetches clients of the sandbox", "npm", "npm"),
             ("Chromium", "shows the console", "chromium", "chromium"),
+            ("man", "shows the manual pages", "man", "man-db"),
+            ("zsh", "completes commands", "zsh", "zsh"),
+            ("fish", "completes commands", "fish", "fish"),
+            ("systemd-analyze", "checks the systemd unit", "systemd-analyze", "systemd"),
         )
     ]
     clients.append(
@@ -113,6 +117,7 @@ def _has_java() -> bool:
 def _renders_and_judges_manifests() -> bool:
     try:
         kubectl()
+        helm()
         for program in PROGRAMS:
             program.installed()
     except (KubectlMissing, GoProgramMissing) as missing:

@@ -45,7 +45,7 @@ _VALUES = {
 }
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-[^}]*)?\}")
 _FILE = re.compile(r"\bfile: *([\w./-]+)")
-_SECRETS = "/run/secrets/streamer/"
+_SECRETS = re.compile("/run/(?:secrets/streamer|credentials/streamer.service)/")
 _NAMED = re.compile(r"^`([\w./-]+\.\w+)`")
 
 
@@ -93,7 +93,7 @@ def written(blocks: Iterable[Block], folder: Path) -> list[Path]:
     for block in shown:
         if block in logins[:-1]:
             continue
-        text = block.text.replace(_SECRETS, f"{folder}/secrets/")
+        text = _SECRETS.sub(f"{folder}/secrets/", block.text)
         if not is_configuration(data_of(block)):
             indented = "".join(f"    {line}" for line in text.splitlines(keepends=True))
             texts.append(SUBSCRIBER)

@@ -11,7 +11,7 @@ import pytest
 from tests.waiting import LIMIT_S
 from tools import system_packages
 from tools.go_programs import PROGRAMS
-from tools.kubectl import kubectl
+from tools.kubectl import helm, kubectl
 
 Program = Callable[..., Path]
 
@@ -38,13 +38,10 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
         return path
 
     add("kubectl", KUSTOMIZE_5)
-    add("curl")
-    add("node")
-    add("npm")
-    add("chromium")
-    add("mosquitto")
-    add("prometheus")
-    add("promtool")
+    for name in ("helm", "curl", "node", "npm", "chromium", "mosquitto", "prometheus", "promtool"):
+        add(name)
+    for name in ("man", "zsh", "fish", "systemd-analyze"):
+        add(name)
     return add
 
 
@@ -120,6 +117,7 @@ def test_broker_that_runs_already_needs_no_java(program: Program, monkeypatch: p
         ("curl", "curl", "reads the sandbox over TLS"),
         ("node", "nodejs", "reads the sandbox over TLS"),
         ("mosquitto", "mosquitto", "takes the messages of the plugin mqtt"),
+        ("fish", "fish", "completes commands"),
         ("promtool", "prometheus", "evaluates the alerts and the dashboard's expressions"),
     ],
 )
@@ -157,6 +155,17 @@ def test_old_kubectl_is_passed_over_for_the_cached_one(program: Program, tmp_pat
     cached.touch()
 
     assert kubectl() == cached
+
+
+def test_cached_helm_is_used_where_none_is_installed(program: Program, tmp_path: Path) -> None:
+    """It came with kubectl."""
+    (tmp_path / "helm").unlink()
+    cached = tmp_path / "cache" / "streamer" / "kubectl-1.35" / "helm"
+    cached.parent.mkdir(parents=True)
+    cached.touch()
+
+    assert program("unused").exists()
+    assert helm() == cached
 
 
 def test_it_runs_as_a_module(program: Program) -> None:
