@@ -180,6 +180,8 @@ class Settling:
                 letter = self.attempts.dead_letter(lane, failure, reason=reason)
                 self.admission.set_aside()
                 self._finish(lane, letter)
+                if not self.state.lanes.waiting + self.state.behind:
+                    self.failures.gave_up()
             case SetLostAside():
                 self._finish(lane, self._lost_letter(lane))
             case Park(delay_s=delay_s, awaits=awaits):
