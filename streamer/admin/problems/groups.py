@@ -15,6 +15,8 @@ LONGEST_ERROR = 300
 
 _BLANK = "…"
 _SHORTEST_PART = 4
+# A quote in a command would have to be escaped.
+_PARTS = re.compile(f"[{_BLANK}'\"`]")
 # A status of HTTP stays, because 422 and 503 have different causes.
 _VALUES = re.compile(
     r"""\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b
@@ -73,8 +75,8 @@ class OpenProblem:
 
     @property
     def error_part(self) -> str | None:
-        """Longest part of the error that all errors of the group have in common, or `None` without one."""
-        part = max(normalised(self.error).split(_BLANK), key=len).strip()
+        """Longest part without quotes that all errors of the group have in common, or `None` without one."""
+        part = max(_PARTS.split(normalised(self.error)), key=len).strip()
         return part if len(part) >= _SHORTEST_PART else None
 
 

@@ -1,14 +1,16 @@
 // Shows each time also in the reader's time zone, and puts a button that copies beside each id.
 "use strict";
 (() => {
-  const zoned = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
+  const clock = { hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
+  const sameDay = new Intl.DateTimeFormat(undefined, clock);
+  const otherDay = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", ...clock });
   const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
   const addLocal = (time) => {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime()) || at.getTimezoneOffset() === 0) return;
     // The style sheet shows the attribute, so a copied text has the time in UTC alone.
-    time.dataset.local = zoned.format(at);
+    time.dataset.local = (at.getDate() === at.getUTCDate() ? sameDay : otherDay).format(at);
     time.title = whole.format(at);
   };
 

@@ -292,6 +292,10 @@ async def test_reader_sees_local_times_and_copies_ids(world: World, browser: Bro
         await tab.go(world.stories[ORDERS[0]])
         assert (await tab.page.get_attribute("time >> nth=0", "data-local") or "").endswith(("EST", "EDT"))
         assert "EST" not in await tab.page.inner_text("main")
+        other_day = "2026-01-31T02:00:00+00:00"
+        await tab.page.evaluate(f"""document.querySelector("main").insertAdjacentHTML(
+            "beforeend", '<time id="other" datetime="{other_day}">{other_day}</time>')""")
+        await tab.page.wait_for_selector("#other[data-local='Jan 30, 09:00 PM EST']")
         assert await tab.violations() == []
         await tab.page.click("button:text('Copy') >> nth=0")
         await tab.page.wait_for_selector("button:text('Copied')")
