@@ -7,6 +7,8 @@ import pytest
 from streamer.admin.problems.groups import ProblemKind
 from streamer.console.pages.problems import actions_of
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
+from streamer.events import Stage
+from tests.contracts.values import a_dead_letter
 from tests.unit.console.world import Browser, World
 from tests.unit.dispatch.world import TARGET
 
@@ -87,6 +89,21 @@ async def test_redriven_letters_leave_the_page_at_once(world: World, browser: Br
     await browser.post("/dead-letters/redrive", {"csrf": csrf})
 
     assert "Nothing needs a person." in (await browser.get("/problems")).text
+
+
+async def test_page_of_many_causes_is_bounded(world: World, browser: Browser) -> None:
+    """It says how many there are, and names the command that prints all of them."""
+    for number in range(80):
+        error = f"no field {'x' * (number + 1)} {'in this long sentence ' * 12}"
+        world.api.keep(
+            a_dead_letter(f"{number}:{TARGET}", stage=Stage.DISPATCH, error=error), subscriber=TARGET
+        )
+    text = (await browser.get("/problems")).text
+
+    assert "80 problems need a person." in text
+    assert "This page shows the first 60; <code>streamer problems</code> prints all of them." in text
+    assert text.count("<article") == 60
+    assert len(text) < 150_000
 
 
 @pytest.mark.parametrize("kind", ProblemKind)
