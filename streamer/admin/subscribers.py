@@ -42,8 +42,12 @@ class DeliveryState(StrEnum):
     DELIVERING = "delivering"
     FAILING = "failing"
     """Attempts fail, and their events wait for the next attempt."""
+    LATE = "late"
+    """An event waits longer than `deliver_within` allows."""
     HELD = "held"
     TARGET_DOWN = "target down"
+    CANT_START = "can't start"
+    """The subscriber's plugin can't be opened."""
     PAUSED = "paused"
     NOT_HERE = "not here"
     """This process does not deliver to the subscriber."""
@@ -265,27 +269,39 @@ class SubscriberResource:
             "uses": settings.uses,
             "on": settings.on,
             "after": settings.after,
-            "state": delivery_state(status, is_paused=board.pauses(name)),
+            "state": delivery_state(
+                status,
+                is_paused=board.pauses(name),
+                is_blocked=name in self.context.condition().blocked_plugins,
+            ),
             **_control_json(board.controls.get(name)),
             "here": None if status is None else _status_json(status),
         }
 
 
-def delivery_state(status: SubscriberStatus | None, *, is_paused: bool) -> DeliveryState:
+def delivery_state(
+    status: SubscriberStatus | None, *, is_paused: bool = False, is_blocked: bool = False
+) -> DeliveryState:
     """Return a subscriber's state in one word; `status` is `None` if this process does not deliver to it.
 
-    A failure counts only while an event waits for the next attempt.
+    `is_blocked` is true while the plugin can't be opened. A failure counts only while
+    an event waits for the next attempt.
     """
     if is_paused:
         return DeliveryState.PAUSED
-    if status is None:
-        return DeliveryState.NOT_HERE
+    if is_blocked:
+        return DeliveryState.CANT_START
+    return DeliveryState.NOT_HERE if status is None else _state_here(status)
+
+
+def _state_here(status: SubscriberStatus) -> DeliveryState:
     if status.is_down:
         return DeliveryState.TARGET_DOWN
-    if status.is_held:
-        return DeliveryState.HELD
-    is_failing = status.last_failure is not None and status.lag > 0
-    return DeliveryState.FAILING if is_failing else DeliveryState.DELIVERING
+    if status.last_failure is not None and status.lag > 0:
+        return DeliveryState.FAILING
+    if status.lateness:
+        return DeliveryState.LATE
+    return DeliveryState.HELD if status.is_held else DeliveryState.DELIVERING
 
 
 def _status_json(status: SubscriberStatus) -> JsonObject:

@@ -56,8 +56,9 @@ parked = typer.Typer(
 async def list_(where: ApiOptions, *, as_json: AsJson = False) -> None:
     """Show each subscriber's state, the operator and the reason of a pause, and the counts of its events.
 
-    STATE is delivering, failing (attempts fail, and events wait), held, target down,
-    paused, or not here (this process does not deliver to the subscriber).
+    STATE is delivering, failing (attempts fail, and events wait), late, held, target
+    down, paused, can't start (its plugin can't be opened), or not here (this process
+    does not deliver to the subscriber).
 
     LAG counts the events in the log that are not settled yet. WAITING counts the
     unsettled events that are in memory.

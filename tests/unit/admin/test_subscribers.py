@@ -95,7 +95,9 @@ async def test_state_is_one_word_for_the_api_the_command_and_the_console(world: 
         ({}, DeliveryState.DELIVERING),
         ({"last_failure": FAILURE}, DeliveryState.DELIVERING),
         ({"last_failure": FAILURE, "lag": 1}, DeliveryState.FAILING),
-        ({"last_failure": FAILURE, "lag": 1, "is_held": True}, DeliveryState.HELD),
+        ({"last_failure": FAILURE, "lag": 1, "is_held": True}, DeliveryState.FAILING),
+        ({"is_held": True}, DeliveryState.HELD),
+        ({"at": 99.0, "oldest_at": 1.0, "deliver_within_s": 9.0, "is_held": True}, DeliveryState.LATE),
         ({"is_held": True, "is_down": True}, DeliveryState.TARGET_DOWN),
     ],
 )
@@ -105,8 +107,9 @@ def test_subscriber_fails_only_while_an_event_waits(change: dict[str, Any], stat
         lag=0, waiting=0, parked=0, in_flight=0, limit=8, hindrance="", is_held=False, is_down=False
     )
 
-    assert delivery_state(replace(status, **change), is_paused=False) is state
-    assert delivery_state(None, is_paused=True) is DeliveryState.PAUSED
+    assert delivery_state(replace(status, **change)) is state
+    assert delivery_state(None, is_paused=True, is_blocked=True) is DeliveryState.PAUSED
+    assert delivery_state(None, is_blocked=True) is DeliveryState.CANT_START
 
 
 async def test_pause_is_kept_in_the_log_with_who_and_why(world: World, ask: Asking) -> None:
