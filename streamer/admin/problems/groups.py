@@ -17,13 +17,13 @@ _BLANK = "…"
 _SHORTEST_PART = 4
 # A quote in a command would have to be escaped.
 _PARTS = re.compile(f"[{_BLANK}'\"`]")
-# A status of HTTP stays, because 422 and 503 have different causes.
+# A status of HTTP stays, because 422 and 503 have different causes. Other numbers are values.
 _VALUES = re.compile(
     r"""\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b
     |\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?
     |\b(?=[0-9A-Za-z]*\d)(?:[0-9A-Za-z]{18}|[0-9A-Za-z]{15})\b
     |\b[0-9a-f]{16,}\b
-    |\b(?![1-5]\d\d\b)\d+(?:[.,]\d+)*\b""",
+    |\b(?!(?:(?<=^)|(?<=answered\ )|(?<=http\ )|(?<=status\ ))[1-5]\d\d\b)\d+(?:[.,]\d+)*\b""",
     re.VERBOSE | re.IGNORECASE,
 )
 

@@ -19,7 +19,7 @@ _LOST = "No redrive can deliver these events: send them by hand, and then discar
 _UNKNOWN = "The subscriber is no longer configured: configure it again, or discard its dead letters."
 _OTHER = "Correct the cause, and then redrive the events."
 _OF_KINDS = {
-    ProblemKind.PARKED: "Correct the cause. Streamer retries by itself, and a probe retries at once.",
+    ProblemKind.PARKED: "Correct the cause. Streamer retries each key by itself, at the time in the list.",
     ProblemKind.TARGET_DOWN: "Repair the target. Streamer tries it by itself, and a probe tries it at once.",
     ProblemKind.HELD: "Correct the credentials or the permissions of the target, and then probe it.",
     ProblemKind.PAUSED: "Resume the subscriber when the reason for the pause is gone.",
@@ -36,8 +36,13 @@ _OF_KINDS = {
 _EXPIRED = "Salesforce can have dropped events: let the channel be read again, and then see its holes."
 _SNAPSHOT = "Take a snapshot: it publishes the present state of the records."
 _NO_RECORDS = "Salesforce has no copy of these events: tell the owners of the targets which time is missing."
-_PROBED = frozenset({ProblemKind.PARKED, ProblemKind.TARGET_DOWN, ProblemKind.HELD})
-_RESUMED = frozenset({ProblemKind.PAUSED, ProblemKind.DISABLED})
+_OF_SUBSCRIBER = {
+    ProblemKind.PARKED: ("parked", "list"),
+    ProblemKind.TARGET_DOWN: ("subscribers", "probe"),
+    ProblemKind.HELD: ("subscribers", "probe"),
+    ProblemKind.PAUSED: ("subscribers", "resume"),
+    ProblemKind.DISABLED: ("subscribers", "resume"),
+}
 _LISTED = frozenset({ProblemKind.HOLE, ProblemKind.REPAIR_WAITS})
 _SHOWN = {ProblemKind.POSITION_EXPIRES: ["checkpoint", "list"], ProblemKind.LATE: ["subscribers", "list"]}
 
@@ -59,13 +64,11 @@ def command_of(problem: OpenProblem) -> str:
 
 
 def _words_of(problem: OpenProblem) -> list[str]:
-    name, kind = problem.subscriber or "", problem.kind
+    kind = problem.kind
     if kind is ProblemKind.DEAD_LETTERS:
         return ["deadletters", "redrive" if problem.can_be_repeated else "discard", *_letter_options(problem)]
-    if kind in _PROBED:
-        return ["subscribers", "probe", name]
-    if kind in _RESUMED:
-        return ["subscribers", "resume", name]
+    if words := _OF_SUBSCRIBER.get(kind):
+        return [*words, problem.subscriber or ""]
     if kind is ProblemKind.HOLE and has_records(problem) and problem.entity:
         return ["snapshot", "start", problem.entity, "--channel", problem.channel or ""]
     if kind in _LISTED:

@@ -1,5 +1,6 @@
 """Resource of the problems: reads the log and this process's state, and groups what needs a person."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from streamer.admin.schemas import MOST_LETTERS
 from streamer.controls import ContinuityFilter, ControlState
 from streamer.errors import LogUnavailable
 from streamer.events import JsonObject
+
+_COMPARED_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +106,14 @@ class ProblemResource:
         orders = (await self.context.control_state()).redrives.values()
         groups = ProblemGroups()
         async with aclosing(self.context.log.controls.letter_cursor().heads()) as heads:
+            number = 0
             async for head in heads:
                 if not is_in_work(head, orders):
                     groups.add(letter_problem(head))
+                number += 1
+                if number % _COMPARED_AT_ONCE == 0:
+                    # Comparing many errors takes seconds, and other tasks must not wait for that long.
+                    await asyncio.sleep(0)
         return groups.in_order()
 
     def _of_subscribers(self, board: ControlState) -> Iterator[OpenProblem]:

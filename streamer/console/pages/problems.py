@@ -119,8 +119,8 @@ def _of_hole(problem: JsonObject) -> Sequence[ProblemAction]:
 _ACTIONS: dict[ProblemKind, Callable[[JsonObject], Sequence[ProblemAction]]] = {
     ProblemKind.DEAD_LETTERS: _of_letters,
     ProblemKind.PARKED: lambda problem: (
-        _change("Probe", problem, "probe"),
         _link("Show the parked keys", "/parked", subscriber=problem["subscriber"]),
+        _subscriber(problem),
     ),
     ProblemKind.TARGET_DOWN: lambda problem: (_change("Probe", problem, "probe"), _subscriber(problem)),
     ProblemKind.HELD: lambda problem: (_change("Probe", problem, "probe"), _subscriber(problem)),

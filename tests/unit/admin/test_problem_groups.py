@@ -19,6 +19,7 @@ def a_letter(error: str, *, at: float = 100.0, **fields: object) -> OpenProblem:
     ("one", "other"),
     [
         ("order 1001 is unknown", "order 20017 is unknown"),
+        ("order 101 is unknown", "order 422 is unknown"),
         ("no record 006Hs00001AbCdEAAV", "no record 006Hs00001AbCdFAAV"),
         ("no answer within 10.5 s", "no answer within 9 s"),
         ("refused at 2026-11-30T10:00:00Z", "refused at 2026-12-01T11:22:33.5+01:00"),
@@ -34,6 +35,8 @@ def test_errors_that_differ_only_in_their_values_have_one_cause(one: str, other:
     ("one", "other"),
     [
         ("the target answered 422", "the target answered 503"),
+        ("422: refused", "400: refused"),
+        ("HTTP 422, refused", "HTTP 409, refused"),
         ("no field Amount__c", "no field Name"),
         ("order 1001 is unknown", "customer 1001 is unknown"),
     ],
