@@ -287,7 +287,7 @@ async def test_one_field_finds_a_key_a_record_a_type_and_a_time(world: World, ta
 async def test_reader_sees_local_times_and_copies_ids(world: World, browser: Browser, state: Any) -> None:
     """A script adds both; the text of the page stays in UTC."""
     permissions = ["clipboard-read", "clipboard-write"]
-    zone = {"timezone_id": "America/New_York", "locale": "en-US", "permissions": permissions}
+    zone: dict[str, Any] = {"timezone_id": "America/New_York", "locale": "en-US", "permissions": permissions}
     async with Tab.opened(browser, world.url, state=state, **zone) as tab:
         await tab.go(world.stories[ORDERS[0]])
         assert (await tab.page.get_attribute("time >> nth=0", "data-local") or "").endswith(("EST", "EDT"))

@@ -1,5 +1,7 @@
 """Problems with one cause share a group, and problems with different causes do not."""
 
+from typing import Any
+
 import pytest
 
 from streamer.admin.problems.groups import MOST_GROUPS, OpenProblem, ProblemKind, grouped, normalised
@@ -9,10 +11,10 @@ from streamer.events import SubscriberName
 ERP = SubscriberName("erp")
 
 
-def a_letter(error: str, *, at: float = 100.0, **fields: object) -> OpenProblem:
+def a_letter(error: str, *, at: float = 100.0, **fields: Any) -> OpenProblem:
     """Return the problem of one dead letter."""
-    problem = {"kind": ProblemKind.DEAD_LETTERS, "reason": "rejected", "subscriber": ERP, **fields}
-    return OpenProblem(error=error, since=at, latest=at, **problem)  # type: ignore[arg-type] # a test's fields
+    problem: dict[str, Any] = {"kind": ProblemKind.DEAD_LETTERS, "reason": "rejected", "subscriber": ERP}
+    return OpenProblem(error=error, since=at, latest=at, **{**problem, **fields})
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_groups_come_newest_first() -> None:
         {"kind": ProblemKind.PARKED},
     ],
 )
-def test_same_error_of_another_part_is_another_group(other: dict[str, object]) -> None:
+def test_same_error_of_another_part_is_another_group(other: dict[str, Any]) -> None:
     """The remedy is for one part, and for one reason."""
     assert len(grouped([a_letter("failed"), a_letter("failed", **other)])) == 2
 
