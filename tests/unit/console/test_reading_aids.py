@@ -2,8 +2,8 @@
 
 import pytest
 
-from streamer.flow.org_label import record_address
 from streamer.console.pages.configuration import highlighted
+from streamer.flow.org_label import record_address
 from tests.unit.console.world import Browser, World
 from tests.unit.dispatch.world import TARGET
 
