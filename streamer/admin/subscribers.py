@@ -297,7 +297,7 @@ def delivery_state(
 def _state_here(status: SubscriberStatus) -> DeliveryState:
     if status.is_down:
         return DeliveryState.TARGET_DOWN
-    if status.last_failure is not None and status.lag > 0:
+    if status.last_failure is not None and status.lag + status.parked > 0:
         return DeliveryState.FAILING
     if status.lateness:
         return DeliveryState.LATE

@@ -146,7 +146,7 @@ class Dispatcher:
             oldest_at=self._oldest.committed_at,
             deliver_within_s=self.deliver_within_s,
             # Without a waiting event, nothing can fail, however the last attempt ended.
-            last_failure=self._failures.last if lag else None,
+            last_failure=self._failures.last if lag or lanes.parked else None,
             next_try_at=self._next_try_at,
         )
 

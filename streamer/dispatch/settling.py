@@ -180,7 +180,7 @@ class Settling:
                 letter = self.attempts.dead_letter(lane, failure, reason=reason)
                 self.admission.set_aside()
                 self._finish(lane, letter)
-                if not self.state.lanes.waiting + self.state.behind:
+                if not self._waiting:
                     self.failures.gave_up()
             case SetLostAside():
                 self._finish(lane, self._lost_letter(lane))
@@ -198,6 +198,11 @@ class Settling:
             case PauseSubscriber(reason=reason):
                 self.admission.pause_by_target(reason)
                 self.state.lanes.make_ready(lane)
+
+    @property
+    def _waiting(self) -> int:
+        lanes = self.state.lanes
+        return self.state.behind + lanes.waiting + lanes.parked
 
     def _settle(self, lane: Lane, tried: AttemptResult | None) -> None:
         if tried is None:

@@ -92,8 +92,8 @@ async def test_target_that_is_down_is_a_problem_since_its_first_failure(world: W
     assert (down["subscriber"], down["count"], down["since"]) == (TARGET, 3, "2025-01-01T00:00:00.000000Z")
 
 
-async def test_refused_credentials_and_parked_events_are_problems(world: World, ask: Asking) -> None:
-    """Each names its subscriber and the error."""
+async def test_refused_credentials_are_a_problem(world: World, ask: Asking) -> None:
+    """With the error of the target."""
     world.dispatch.target.answers["1"].append(Hold(reason="401 bad key", after_s=3600.0, alert=True))
     async with world.dispatch.running() as dispatcher:
         world.daemon.dispatchers[TARGET] = dispatcher

@@ -95,6 +95,7 @@ async def test_state_is_one_word_for_the_api_the_command_and_the_console(world: 
         ({}, DeliveryState.DELIVERING),
         ({"last_failure": FAILURE}, DeliveryState.DELIVERING),
         ({"last_failure": FAILURE, "lag": 1}, DeliveryState.FAILING),
+        ({"last_failure": FAILURE, "parked": 1}, DeliveryState.FAILING),
         ({"last_failure": FAILURE, "lag": 1, "is_held": True}, DeliveryState.FAILING),
         ({"is_held": True}, DeliveryState.HELD),
         ({"at": 99.0, "oldest_at": 1.0, "deliver_within_s": 9.0, "is_held": True}, DeliveryState.LATE),

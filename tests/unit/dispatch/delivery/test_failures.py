@@ -132,3 +132,24 @@ async def test_nothing_fails_after_the_last_waiting_event_became_a_dead_letter()
     assert [letter.reason for letter in world.log.letters] == ["retries_exhausted"]
     assert (status.lag, status.last_failure) == (0, None)
     assert dispatcher._failures.last is None
+
+
+async def test_subscriber_whose_events_are_all_parked_is_still_failing() -> None:
+    """Nothing else waits, but each parked event waits for its next attempt, until the last is given up."""
+    world = World()
+    world.schedule = RetrySchedule(
+        first_delay_s=60.0, max_delay_s=60.0, give_up_after_s=100.0, fast_tries=0, jitter=lambda _, top: top
+    )
+    world.target.answers["1"] += [FAILED] * 9
+    world.target.answers["2"] += [FAILED] * 9
+    await world.append(1, key="a")
+    await world.append(2, key="b")
+    async with world.running() as dispatcher:
+        await world.turn(5)
+        parked = dispatcher.status
+        await world.turn(600)
+        over = dispatcher.status
+
+    assert (parked.lag, parked.parked) == (0, 2)
+    assert parked.last_failure is not None
+    assert (over.parked, over.last_failure, len(world.log.letters)) == (0, None, 2)
