@@ -161,8 +161,8 @@ async def test_map_shows_the_trouble_of_the_daemon(world: World, tab: Tab) -> No
     assert re.search(r"shipment: (.*, )?\d dead letters", verdict)
     assert re.search(r"warehouse: .*5 parked", verdict)
     assert "local sandbox" in await tab.page.inner_text("header")
-    assert re.search(r"\[\d dead letters\]", live.stdout)
-    assert "(local sandbox)" in live.stdout
+    assert re.search(r"\[\d dead letters\]", live.output)
+    assert "(local sandbox)" in live.output
     await tab.page.click("svg.wide a.tag:has-text('5 parked')")
     await tab.page.wait_for_url("**/parked?subscriber=warehouse")
 
