@@ -29,7 +29,7 @@ _SNAPSHOT = (
 )
 _POSITION = "id", "channel", "place", "replay_id", "since", "repeat", "by", "at", "effect", "outcome"
 
-_SUBSCRIBER = "name", "uses", "on", "after", "switch", "by", "reason", "since", "here"
+_SUBSCRIBER = "name", "uses", "on", "after", "state", "switch", "by", "reason", "since", "here"
 JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
     "check": ("good", "mistakes", "warnings", "channels", "log", "subscribers"),
     "explain": ("events",),
@@ -39,6 +39,7 @@ JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
     "doctor": ("findings", "counts", "configuration_is_sound"),
     "events find": ("events", "scanned", "is_whole", "reached", "cursor"),
     "events show": ("event", "log", "said", "set_aside_by_ingest", "subscribers", "not_kept"),
+    "problems": ("problems",),
     "subscribers list": ("subscribers",),
     "subscribers pause": (*_SUBSCRIBER, "was_paused"),
     "subscribers resume": _SUBSCRIBER,
@@ -55,7 +56,10 @@ JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
         *("until", "dry_run", "subscribers", "matching", "deliverable", "superseded", "by_reason"),
         "redrives",
     ),
-    "deadletters cancel": ("id", "at", "cancelled_by", "left", "superseded", "subscriber"),
+    "deadletters cancel": (
+        *("id", "subscriber", "channel", "by", "ordered_at", "from", "at", "cancelled_by", "left"),
+        "superseded",
+    ),
     "deadletters discard": ("total", "by_reason", "by_subscriber", "until", "dry_run"),
     "parked list": ("total", "by_subscriber", "not_here", "parked"),
     "checkpoint list": ("checkpoints",),

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from streamer.admin.events.tail import Tail
 from streamer.admin.gate import WrongTokens
+from streamer.admin.problems.findings import ProcessCondition
 from streamer.admin.schemas import ApiError
 from streamer.clock import Clock
 from streamer.continuity import SnapshotForecaster
@@ -135,13 +136,15 @@ class AdminContext:
 
     `wrong_tokens` counts the wrong tokens at the API and at the console together.
     `diagnose` is a function that returns this process's state, and `flow` returns the
-    map of the flow as JSON. Both are `None` before the daemon serves them.
+    map of the flow as JSON. Both are `None` before the daemon serves them. `condition`
+    returns this process's condition.
     """
 
     daemon: DaemonState
     clock: Clock
     diagnose: Callable[[], Awaitable[JsonObject]] | None = field(default=None, init=False)
     flow: Callable[[], Awaitable[JsonObject]] | None = field(default=None, init=False)
+    condition: Callable[[], ProcessCondition] = field(default=ProcessCondition, init=False)
     _log: AdminLog | None = field(default=None, init=False)
     _tail: Tail | None = field(default=None, init=False)
     _forecaster: SnapshotForecaster | None = field(default=None, init=False)

@@ -167,15 +167,22 @@ def redrive_json(redrive: Redrive, *, left: int, begun_with: int | None) -> Json
     }
 
 
-def ended_redrive_json(record: AuditRecord, *, superseded: int) -> JsonObject:
-    """Return an ended redrive from its audit `record`; `left` counts unprocessed dead letters.
+def ended_redrive_json(record: AuditRecord, *, ordered: AuditRecord | None, superseded: int) -> JsonObject:
+    """Return an ended redrive from the audit `record` of its end, and from the record of its order, if known.
 
+    `from` counts the dead letters of the order, and `left` the unprocessed ones.
     `superseded` counts the dead letters that were superseded after the order, and so
     not redriven.
     """
     left = record.detail.get("left")
+    meant = None if ordered is None else ordered.detail.get("meant")
     return {
         "id": record.detail.get("id"),
+        "subscriber": record.subscriber,
+        "channel": meant.get("channel") if isinstance(meant, dict) else None,
+        "by": None if ordered is None else ordered.by,
+        "ordered_at": None if ordered is None else rfc3339(ordered.at),
+        "from": None if ordered is None else ordered.detail.get("letters"),
         "at": rfc3339(record.at),
         "cancelled_by": None if left is None else record.by,
         "left": left or 0,

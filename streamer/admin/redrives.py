@@ -206,26 +206,30 @@ class RedriveResource:
         _log.warning(_CANCELLED, redrive=order.id, subscriber=audit.subscriber, by=asked.by, left=left)
         # The log can take a moment to show the end, and the next request must find the end.
         await self.context.control_state(lambda board: order.id not in board.redrives)
-        superseded = _superseded_by_order(await self.context.log.controls.audit(last=MOST_LETTERS))[order.id]
-        return {**ended_redrive_json(audit, superseded=superseded), "subscriber": audit.subscriber}
+        records = await self.context.log.controls.audit(last=MOST_LETTERS)
+        return ended_redrive_json(
+            audit,
+            ordered=_ordered_by_id(records).get(order.id),
+            superseded=_superseded_by_order(records)[order.id],
+        )
 
     async def redrives(self) -> JsonObject:
         """Return the open redrives and the latest ended redrives. Raises `LogUnavailable`."""
         redrives = (await self.context.control_state()).redrives
         left = await self._left(redrives)
         records = await self.context.log.controls.audit(last=MOST_LETTERS)
-        begun_with = {
-            each.detail.get("id"): each.detail.get("letters") for each in records if each.what == _ORDERED
-        }
+        ordered = _ordered_by_id(records)
         ended = [each for each in records if each.what in {_ENDED, _CANCELLED}]
         superseded = _superseded_by_order(records)
         return {
             "redrives": [
-                redrive_json(each, left=left[id_], begun_with=begun_with.get(id_))
+                redrive_json(each, left=left[id_], begun_with=_begun_with(ordered.get(id_)))
                 for id_, each in redrives.items()
             ],
             "ended": [
-                ended_redrive_json(each, superseded=superseded[each.detail.get("id")]) for each in ended
+                ended_redrive_json(each, ordered=ordered.get(id_), superseded=superseded[id_])
+                for each in ended
+                for id_ in [each.detail.get("id")]
             ],
         }
 
@@ -267,6 +271,15 @@ def _open(board: ControlState, id_: str) -> Redrive:
             ),
         )
     return board.redrives[id_]
+
+
+def _ordered_by_id(records: Iterable[AuditRecord]) -> dict[str | None, AuditRecord]:
+    """Return the audit records of orders, by the ids of the redrives."""
+    return {each.detail.get("id"): each for each in records if each.what == _ORDERED}
+
+
+def _begun_with(ordered: AuditRecord | None) -> int | None:
+    return None if ordered is None else ordered.detail.get("letters")
 
 
 def _superseded_by_order(records: Iterable[AuditRecord]) -> Counter[str | None]:

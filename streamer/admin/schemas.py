@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 from aiohttp import web
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from streamer.controls import ChannelPosition, ContinuityFilter, LetterFilter, Redrive
+from streamer.controls import AuditRecord, ChannelPosition, ContinuityFilter, LetterFilter, Redrive
 from streamer.events import HoleCause, JsonObject, Repair, SubscriberName
 from streamer.known_secrets import KNOWN
 from streamer.validation import mistakes
@@ -66,6 +66,34 @@ class Last(RequestModel):
     """Number of latest entries to return."""
 
     last: int = Field(default=50, ge=1, le=MOST_LETTERS)
+
+
+class Audited(Last):
+    """Request for the latest audit records that match a filter; `until` excludes exactly this time.
+
+    `what` is a word such as `subscriber.paused`, or its first part, such as `redrive`.
+    """
+
+    what: str | None = Field(default=None, max_length=100)
+    by: str | None = Field(default=None, max_length=100)
+    subscriber: str | None = Field(default=None, max_length=255)
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+
+    @property
+    def is_filtered(self) -> bool:
+        """True if some records do not match."""
+        return any((self.what, self.by, self.subscriber, self.since, self.until))
+
+    def admits(self, record: AuditRecord) -> bool:
+        """Return true if every field matches the record."""
+        return (
+            (not self.what or f"{record.what}.".startswith(f"{self.what}."))
+            and (not self.by or record.by.casefold() == self.by.casefold())
+            and self.subscriber in {None, record.subscriber}
+            and (self.since is None or record.at >= self.since.timestamp())
+            and (self.until is None or record.at < self.until.timestamp())
+        )
 
 
 class Parked(RequestModel):

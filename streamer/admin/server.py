@@ -15,14 +15,17 @@ from streamer.admin.events.resource import EventResource
 from streamer.admin.gate import Gate
 from streamer.admin.json_views import audit_json
 from streamer.admin.middleware import authentication, errors_as_json, json_response
+from streamer.admin.problems.resource import ProblemResource
 from streamer.admin.redrives import RedriveResource
-from streamer.admin.schemas import ApiError, Last, query_of
+from streamer.admin.schemas import ApiError, Audited, query_of
 from streamer.admin.subscribers import SubscriberResource
 from streamer.events import JsonObject
 from streamer.settings import AdminSettings
 from streamer.web.listener import listening
 
 _log = structlog.get_logger()
+
+_MOST_FILTERED = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +38,19 @@ class AuditResource:
         """Return the routes of this resource."""
         return [web.get("/audit", self._list)]
 
-    async def records(self, asked: Last) -> JsonObject:
-        """Return the latest audit records, the oldest first. Raises `LogUnavailable`."""
-        records = await self.context.log.controls.audit(last=asked.last)
-        return {"records": [audit_json(record) for record in records]}
+    async def records(self, asked: Audited) -> JsonObject:
+        """Return the latest audit records that match a filter, the oldest first.
+
+        A filter is applied to a limited number of the latest records. Raises
+        `LogUnavailable`.
+        """
+        last = _MOST_FILTERED if asked.is_filtered else asked.last
+        records = await self.context.log.controls.audit(last=last)
+        shown = [audit_json(record) for record in records if asked.admits(record)]
+        return {"records": shown[-asked.last :]}
 
     async def _list(self, request: web.Request) -> web.Response:
-        return json_response(await self.records(query_of(request, Last)))
+        return json_response(await self.records(query_of(request, Audited)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +110,7 @@ def application(context: AdminContext, gate: Gate) -> web.Application:
     """Return the API, which answers requests that `gate` admits; if no token is configured, to loopback."""
     app = web.Application(client_max_size=LARGEST_BODY, middlewares=[errors_as_json, authentication(gate)])
     for resource in (
+        ProblemResource(context=context),
         SubscriberResource(context=context),
         RedriveResource(context=context),
         LetterResource(context=context),

@@ -5,6 +5,7 @@ import uuid
 from collections import deque
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 
 import orjson
 import structlog
@@ -32,7 +33,25 @@ from streamer.errors import StreamerError
 from streamer.events import Entry, Event, EventId, JsonObject, Outcome, Partition, ReplayId, SubscriberName
 from streamer.normalise.malformed import from_epoch_ms
 from streamer.observe.metrics import Metrics
-from streamer.observe.subscriber_status import LastFailure
+from streamer.observe.subscriber_status import LastFailure, SubscriberStatus
+
+
+class DeliveryState(StrEnum):
+    """State of a subscriber in words that the API, the commands and the console share."""
+
+    DELIVERING = "delivering"
+    FAILING = "failing"
+    """Attempts fail, and their events wait for the next attempt."""
+    LATE = "late"
+    """An event waits longer than `deliver_within` allows."""
+    HELD = "held"
+    TARGET_DOWN = "target down"
+    CANT_START = "can't start"
+    """The subscriber's plugin can't be opened."""
+    PAUSED = "paused"
+    NOT_HERE = "not here"
+    """This process does not deliver to the subscriber."""
+
 
 TEST_TYPE = "streamer.test"
 """Type of a test event, which no Salesforce event has."""
@@ -243,33 +262,62 @@ class SubscriberResource:
 
     def _as_json(self, name: SubscriberName, board: ControlState) -> JsonObject:
         settings = self.context.subscriber_settings(name)
+        dispatcher = self.context.daemon.dispatchers.get(name)
+        status = None if dispatcher is None else dispatcher.status
         return {
             "name": name,
             "uses": settings.uses,
             "on": settings.on,
             "after": settings.after,
+            "state": delivery_state(
+                status,
+                is_paused=board.pauses(name),
+                is_blocked=name in self.context.condition().blocked_plugins,
+            ),
             **_control_json(board.controls.get(name)),
-            "here": self._here(name),
+            "here": None if status is None else _status_json(status),
         }
 
-    def _here(self, name: SubscriberName) -> JsonObject | None:
-        dispatcher = self.context.daemon.dispatchers.get(name)
-        if dispatcher is None:
-            return None
-        status = dispatcher.status
-        return {
-            "held": status.hindrance,
-            "breaker": "open" if status.is_down else "closed",
-            "lag": status.lag,
-            "oldest_waits_s": round(status.waited_s, 1),
-            "late": status.lateness,
-            "waiting": status.waiting,
-            "parked": status.parked,
-            "in_flight": status.in_flight,
-            "limit": status.limit,
-            "failing": _failure_json(status.last_failure),
-            "next_try": None if status.next_try_at is None else rfc3339(status.next_try_at),
-        }
+
+def delivery_state(
+    status: SubscriberStatus | None, *, is_paused: bool = False, is_blocked: bool = False
+) -> DeliveryState:
+    """Return a subscriber's state in one word; `status` is `None` if this process does not deliver to it.
+
+    `is_blocked` is true while the plugin can't be opened. A failure counts only while
+    an event waits for the next attempt.
+    """
+    if is_paused:
+        return DeliveryState.PAUSED
+    if is_blocked:
+        return DeliveryState.CANT_START
+    return DeliveryState.NOT_HERE if status is None else _state_here(status)
+
+
+def _state_here(status: SubscriberStatus) -> DeliveryState:
+    if status.is_down:
+        return DeliveryState.TARGET_DOWN
+    if status.last_failure is not None and status.lag + status.parked > 0:
+        return DeliveryState.FAILING
+    if status.lateness:
+        return DeliveryState.LATE
+    return DeliveryState.HELD if status.is_held else DeliveryState.DELIVERING
+
+
+def _status_json(status: SubscriberStatus) -> JsonObject:
+    return {
+        "held": status.hindrance,
+        "breaker": "open" if status.is_down else "closed",
+        "lag": status.lag,
+        "oldest_waits_s": round(status.waited_s, 1),
+        "late": status.lateness,
+        "waiting": status.waiting,
+        "parked": status.parked,
+        "in_flight": status.in_flight,
+        "limit": status.limit,
+        "failing": _failure_json(status.last_failure),
+        "next_try": None if status.next_try_at is None else rfc3339(status.next_try_at),
+    }
 
 
 def _control_json(control: Control | None) -> JsonObject:
@@ -289,6 +337,7 @@ def _failure_json(failure: LastFailure | None) -> JsonObject | None:
     return {
         "error": failure.error,
         "class": failure.failure,
+        "since": rfc3339(failure.since),
         "at": rfc3339(failure.at),
         "count": failure.count,
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from streamer.admin import AdminContext, serving_admin
+from streamer.admin.problems.findings import ProcessCondition
 from streamer.app.observers import Observers, Watcher
 from streamer.app.plan import effective
 from streamer.app.reloading import PlanInEffect, Reloading
@@ -83,6 +84,7 @@ class Supervising:
         ).report
         flow = FlowReport.of(self.admin, self.status, metrics.registry)
         self.admin.flow = flow.as_json
+        self.admin.condition = self._condition
         side_tasks = {
             "heartbeat": heartbeat.run,
             "monitor": self.monitor.run,
@@ -105,6 +107,15 @@ class Supervising:
             yield
             for task in tasks:
                 task.cancel()
+
+    def _condition(self) -> ProcessCondition:
+        reading = self.status.reading
+        return ProcessCondition(
+            waits=self.status.waits,
+            channels=reading.channels,
+            verified_at=reading.supervisor.verified_at if reading.supervisor else {},
+            blocked_plugins=self.status.subscribers.blocked_plugins,
+        )
 
     def _console(
         self, settings: AdminSettings, health: Health, flow: FlowReport, sampler: Sampler

@@ -117,6 +117,10 @@ COMMANDS = {
         "streamer.cli.demo.command:demo",
         "Show the whole flow on this machine: a local org, the daemon and its targets.",
     ),
+    "problems": Listed(
+        "streamer.cli.operating.problems:problems",
+        "Show what needs a person now, grouped by cause, each with its remedy and a command.",
+    ),
     "subscribers": Listed(
         "streamer.cli.operating.subscribers:subscribers",
         "List, pause, resume, probe and test the subscribers of a running daemon.",

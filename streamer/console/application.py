@@ -14,6 +14,8 @@ from streamer.console.pages.configuration import AuditPages, ConfigurationPages
 from streamer.console.pages.dead_letters import DeadLetterPages, ParkedPages, RedrivePages
 from streamer.console.pages.events import EventPages, TailPages
 from streamer.console.pages.flow import FlowPages
+from streamer.console.pages.problems import ProblemPages
+from streamer.console.pages.search import SearchPages
 from streamer.console.pages.signing_in import SignInPages
 from streamer.console.pages.subscribers import SubscriberPages
 from streamer.console.rendering import static_files
@@ -36,8 +38,10 @@ def console_application(daemon: ConsoleContext) -> web.Application:
         ChannelPages(context=context),
         PositionPages(context=context),
         SubscriberPages(context=context),
+        SearchPages(context=context),
         EventPages(context=context),
         TailPages(context=context),
+        ProblemPages(context=context),
         DeadLetterPages(context=context),
         RedrivePages(context=context),
         ParkedPages(context=context),

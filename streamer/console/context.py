@@ -9,6 +9,8 @@ from streamer.admin.checkpoints import CheckpointResource
 from streamer.admin.continuity import ContinuityResource, SnapshotResource
 from streamer.admin.dead_letters import LetterResource
 from streamer.admin.events.resource import EventResource
+from streamer.admin.problems.groups import OpenProblem
+from streamer.admin.problems.resource import ProblemResource
 from streamer.admin.redrives import RedriveResource
 from streamer.admin.server import AuditResource, gate_of
 from streamer.admin.subscribers import SubscriberResource
@@ -23,6 +25,9 @@ from streamer.flow.report import FlowReport
 from streamer.settings import AdminSettings, Settings
 from streamer.supervision.health import Health
 from streamer.supervision.status import Status
+
+# Finding the problems reads all dead letters.
+_PROBLEMS_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +60,11 @@ class ConsoleContext:
         """Label of the org."""
         return self.flow.org
 
+    @property
+    def org_url(self) -> str:
+        """Address of the org."""
+        return self.flow.org_url
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageResources:
@@ -72,6 +82,7 @@ class PageResources:
     checkpoints: CheckpointResource
     snapshots: SnapshotResource
     audit: AuditResource
+    problems: ProblemResource
 
     @classmethod
     def of(cls, admin: AdminContext) -> Self:
@@ -85,6 +96,7 @@ class PageResources:
             checkpoints=CheckpointResource(context=admin),
             snapshots=SnapshotResource(context=admin),
             audit=AuditResource(context=admin),
+            problems=ProblemResource(context=admin),
         )
 
 
@@ -93,10 +105,12 @@ class RecentLists:
     """Lists that several pages show.
 
     `holes` are the continuity records that are not about snapshots, the oldest first.
+    `problems` are the problems that only the log knows.
     """
 
     holes: RecentRecords[Sequence[JsonObject]]
     positions: RecentRecords[Sequence[JsonObject]]
+    problems: RecentRecords[Sequence[OpenProblem]]
 
     @classmethod
     def of(cls, flow: FlowReport, resources: PageResources, clock: Clock) -> Self:
@@ -104,6 +118,9 @@ class RecentLists:
         return cls(
             holes=flow.holes,
             positions=RecentRecords(name="checkpoints", read=resources.checkpoints.positions, clock=clock),
+            problems=RecentRecords(
+                name="problems", read=resources.problems.in_log, clock=clock, every_s=_PROBLEMS_EVERY_S
+            ),
         )
 
 
@@ -125,7 +142,7 @@ class PageContext:
         resources = PageResources.of(daemon.admin)
         return cls(
             daemon=daemon,
-            renderer=Renderer(clock=clock, org=lambda: daemon.org),
+            renderer=Renderer(clock=clock, org=lambda: daemon.org, org_url=lambda: daemon.org_url),
             access=Access(gate=gate_of(daemon.admin, settings), settings=settings.console, sessions=sessions),
             resources=resources,
             recent=RecentLists.of(daemon.flow, resources, clock),

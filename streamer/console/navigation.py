@@ -51,6 +51,7 @@ DOORS = (
     Door(
         "Problems",
         (
+            NavigationPage("/problems", "All problems"),
             NavigationPage("/dead-letters", "Dead letters"),
             NavigationPage("/parked", "Parked keys"),
             NavigationPage("/continuity", "Continuity"),

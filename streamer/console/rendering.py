@@ -17,9 +17,10 @@ from streamer.clock import Clock
 from streamer.console.access import visitor_of
 from streamer.console.navigation import Navigation
 from streamer.console.samples import NOTHING
+from streamer.console.search_terms import UNDERSTOOD, TermKind
 from streamer.console.stories import story_address
 from streamer.exact_json import exact_default
-from streamer.flow.org_label import OrgLabel
+from streamer.flow.org_label import OrgLabel, record_address
 from streamer.observe.durations import duration
 from streamer.observe.redaction import masked
 
@@ -49,10 +50,14 @@ _DONE = {
 
 @dataclass(slots=True, kw_only=True)
 class Renderer:
-    """Renders the templates of the package. `org` returns the label of the org that the daemon reads."""
+    """Renders the templates of the package.
+
+    `org` returns the label of the org that the daemon reads, and `org_url` its address.
+    """
 
     clock: Clock
     org: Callable[[], OrgLabel]
+    org_url: Callable[[], str] = str
     _environment: jinja2.Environment = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,6 +74,7 @@ class Renderer:
         )
         environment.filters.update({"moment": moment, "compact": compact, "px": pixels})
         environment.filters.update({"sentence": sentence, "story": story_address})
+        environment.filters["in_salesforce"] = lambda key: record_address(self.org_url(), key)
         self._environment = environment
 
     def page(
@@ -81,7 +87,7 @@ class Renderer:
             org=self.org(),
             path=request.path,
             query=tuple(request.query.items()),
-            done=_DONE.get(request.query.get("done", "")),
+            done=_DONE.get(request.query.get("done", "")) or _understood(request.query.get("understood", "")),
             now=self.clock.now(),
             **values,
         )
@@ -102,6 +108,11 @@ class Renderer:
             return NOTHING
         seconds = _epoch(at) - self.clock.now()
         return f"in {duration(seconds)}" if seconds > 0 else "now"
+
+
+def _understood(kind: str) -> str | None:
+    """Return the sentence about a search term of this kind; an address holds the kind, and never a text."""
+    return UNDERSTOOD[TermKind(kind)] if kind in UNDERSTOOD else None
 
 
 def static_files() -> Mapping[str, tuple[bytes, str]]:

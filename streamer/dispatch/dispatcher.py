@@ -132,8 +132,9 @@ class Dispatcher:
     def status(self) -> SubscriberStatus:
         """Current state of the subscriber, for metrics and operators."""
         lanes, admission = self.state.lanes, self.admission
+        lag = self.state.behind + lanes.waiting
         return SubscriberStatus(
-            lag=self.state.behind + lanes.waiting,
+            lag=lag,
             waiting=lanes.waiting,
             parked=lanes.parked,
             in_flight=len(self.state.in_flight),
@@ -144,7 +145,8 @@ class Dispatcher:
             at=self._clock.now(),
             oldest_at=self._oldest.committed_at,
             deliver_within_s=self.deliver_within_s,
-            last_failure=self._failures.last,
+            # Without a waiting event, nothing can fail, however the last attempt ended.
+            last_failure=self._failures.last if lag or lanes.parked else None,
             next_try_at=self._next_try_at,
         )
 

@@ -180,6 +180,8 @@ class Settling:
                 letter = self.attempts.dead_letter(lane, failure, reason=reason)
                 self.admission.set_aside()
                 self._finish(lane, letter)
+                if not self._waiting:
+                    self.failures.gave_up()
             case SetLostAside():
                 self._finish(lane, self._lost_letter(lane))
             case Park(delay_s=delay_s, awaits=awaits):
@@ -196,6 +198,11 @@ class Settling:
             case PauseSubscriber(reason=reason):
                 self.admission.pause_by_target(reason)
                 self.state.lanes.make_ready(lane)
+
+    @property
+    def _waiting(self) -> int:
+        lanes = self.state.lanes
+        return self.state.behind + lanes.waiting + lanes.parked
 
     def _settle(self, lane: Lane, tried: AttemptResult | None) -> None:
         if tried is None:

@@ -6,6 +6,8 @@ from ipaddress import ip_address
 from typing import Self
 from urllib.parse import urlsplit
 
+from streamer.events import record_id_of
+
 _SALESFORCE = re.compile(r"(?:^|\.)(?:salesforce\.(?:com|mil)|force\.com|sfcrmproducts\.cn)$")
 # https://help.salesforce.com: "My Domain URL formats", with and without enhanced domains.
 _SANDBOX = re.compile(r"^test\.|--[^.]+\.|\.sandbox\.|^cs\d+\.")
@@ -18,6 +20,8 @@ _KINDS = {
     ".patch.": "patch org",
 }
 _PRODUCTION = "production"
+# These hosts belong to no org.
+_LOGIN_HOSTS = frozenset({"login.salesforce.com", "test.salesforce.com"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +57,17 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def record_address(org_url: str, key: object) -> str:
+    """Return the address of a record in the org at `org_url`, for a browser.
+
+    The address is empty if `key` is not the id of a record, or if `org_url` is not the
+    org's own address.
+    """
+    record, url = record_id_of(key), urlsplit(org_url)
+    if record is None or not any(map(str.isdigit, record)):
+        return ""
+    if url.scheme not in {"http", "https"} or not url.hostname or url.hostname in _LOGIN_HOSTS:
+        return ""
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}/{record}"

@@ -85,8 +85,13 @@ class FlowReport:
 
     @property
     def org(self) -> OrgLabel:
-        """Label of the org, from the org's own address once this process has logged in."""
-        return OrgLabel.of(self.status.reading.instance_url or self._settings.org.login_url)
+        """Label of the org."""
+        return OrgLabel.of(self.org_url)
+
+    @property
+    def org_url(self) -> str:
+        """The org's own address once this process has logged in; before, the address of its login."""
+        return self.status.reading.instance_url or self._settings.org.login_url
 
     async def as_json(self) -> JsonObject:
         """Return the map as JSON."""
@@ -147,7 +152,7 @@ class FlowReport:
                 SubscriberNode(name=name, uses=each.uses, after=tuple(each.after), state=_UNKNOWN)
                 for name, each in settings.items()
             ]
-        blocked = self.status.subscribers.blocked_plugins
+        blocked = self.admin.condition().blocked_plugins
         return [
             _subscriber(each, state_of(each, blocked.get(each["name"], "")), rates, letters)
             for each in listed

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from streamer.admin.subscribers import DeliveryState
 from streamer.channel_paths import ChannelKind
-from streamer.controls import Switch
 from streamer.events import Channel
 from streamer.flow.flow_map import Level, NodeState
 from streamer.ingest.channel_supervisor import ChannelState
@@ -79,30 +79,37 @@ def log_state(log: LogCondition, problem: str) -> NodeState:
     return NodeState(word="available", level=Level.GOOD)
 
 
+_LEVELS = {
+    DeliveryState.DELIVERING: Level.GOOD,
+    DeliveryState.FAILING: Level.BAD,
+    DeliveryState.LATE: Level.BAD,
+    DeliveryState.TARGET_DOWN: Level.BAD,
+    DeliveryState.CANT_START: Level.BAD,
+    DeliveryState.HELD: Level.WAITS,
+    DeliveryState.PAUSED: Level.WAITS,
+    DeliveryState.NOT_HERE: Level.QUIET,
+}
+
+
 def state_of(subscriber: Mapping[str, Any], blocked: str = "") -> NodeState:
     """Return a subscriber's state from the API's answer.
 
-    `blocked` is the reason why this process can't open the plugin, or empty. A
-    subscriber is failing only while events wait or are parked: the last failure of an
-    event that became a dead letter is over.
+    `blocked` is the reason why this process can't open the plugin, or empty.
     """
-    if subscriber["switch"] == Switch.PAUSED:
-        return NodeState(word="paused", level=Level.WAITS, reason=subscriber["reason"])
-    if blocked:
-        return NodeState(word="can't start", level=Level.BAD, reason=blocked)
-    if subscriber["here"] is None:
-        return NodeState(word="not here", level=Level.QUIET)
-    return _state_here(subscriber["here"])
+    state = DeliveryState(subscriber["state"])
+    reason = _reason(state, subscriber, blocked)
+    return NodeState(word=state.value, level=_LEVELS[state], reason=reason)
 
 
-def _state_here(here: Mapping[str, Any]) -> NodeState:
-    """Return the state of a subscriber that this process delivers to."""
-    failing, late, held = here["failing"], here["late"], here["held"]
-    if here["breaker"] == "open":
-        return NodeState(word="target down", level=Level.BAD, reason=failing["error"] if failing else held)
-    if failing is not None and (here["lag"] or here["parked"]):
-        return NodeState(word="failing", level=Level.BAD, reason=failing["error"])
-    if late or held:
-        word, level = ("late", Level.BAD) if late else ("held", Level.WAITS)
-        return NodeState(word=word, level=level, reason=late or held)
-    return NodeState(word="delivering", level=Level.GOOD)
+def _reason(state: DeliveryState, subscriber: Mapping[str, Any], blocked: str) -> str:
+    here = subscriber["here"] or {"failing": None, "late": "", "held": ""}
+    error: str = here["failing"]["error"] if here["failing"] else here["held"]
+    reasons: Mapping[DeliveryState, str] = {
+        DeliveryState.PAUSED: subscriber["reason"],
+        DeliveryState.CANT_START: blocked,
+        DeliveryState.TARGET_DOWN: error,
+        DeliveryState.FAILING: error,
+        DeliveryState.LATE: here["late"],
+        DeliveryState.HELD: here["held"],
+    }
+    return reasons.get(state, "")

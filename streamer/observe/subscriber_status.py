@@ -13,10 +13,11 @@ _ERROR_LIMIT = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastFailure:
-    """Last failed attempt, `at` in epoch seconds, and the `count` of failures in a row."""
+    """Last failed attempt: one of `count` failures in a row, which began `since`; times are epoch seconds."""
 
     error: str
     failure: FailureClass
+    since: float
     at: float
     count: int
 
@@ -25,17 +26,17 @@ class LastFailure:
 class SubscriberStatus:
     """Waiting events of a subscriber, and the reason why they are not delivered.
 
-    `lag` counts the unsettled events in the log. `waiting` counts events in memory, and
-    `parked` counts events that the log keeps for a later attempt. `in_flight` counts
-    attempts, which never exceed `limit`. `hindrance` is the reason why no attempt
-    begins, and empty while attempts can begin. `is_held` is true for every reason
-    except an exhausted rate, which needs no attention. `last_failure` is set while
-    attempts fail. `next_try_at` (epoch seconds) is the earliest time of the next
-    attempt, or `None` when an attempt can begin now, when no event waits, and while the
-    subscriber is paused. `is_down` is true while the breaker is open, or probes with
-    one event at a time. `oldest_at` is the commit time of the oldest undelivered event,
-    in epoch seconds; after `deliver_within_s` the event is late. `at` is the time of
-    this status.
+    `lag` counts the unsettled events in the log. `waiting` counts events in memory,
+    and `parked` counts events that the log keeps for a later attempt. `in_flight`
+    counts attempts, which never exceed `limit`. `hindrance` is the reason why no
+    attempt begins, and empty while attempts can begin. `is_held` is true for every
+    reason except an exhausted rate, which needs no attention. `last_failure` is set
+    while attempts fail and events wait or are parked. `next_try_at` (epoch seconds)
+    is the earliest time of the next attempt, or `None` when an attempt can begin
+    now, when no event waits, and while the subscriber is paused. `is_down` is true
+    while the breaker is open, or probes with one event at a time. `oldest_at` is
+    the commit time of the oldest undelivered event, in epoch seconds; after
+    `deliver_within_s` the event is late. `at` is the time of this status.
     """
 
     lag: int

@@ -71,11 +71,6 @@ class SubscribersCondition:
         return self._dispatchers
 
     @property
-    def blocked_plugins(self) -> Mapping[SubscriberName, str]:
-        """Reasons why plugins of this process can't be opened, by subscriber."""
-        return self._blocked_plugins
-
-    @property
     def configured(self) -> frozenset[SubscriberName]:
         """Configured subscribers, which should all follow the log."""
         return self._configured
@@ -90,12 +85,15 @@ class SubscribersCondition:
         """Configured subscribers that do not follow the log, except those whose plugin can't be opened."""
         return self._configured - self.following - self._blocked_plugins.keys()
 
+    @property
+    def blocked_plugins(self) -> Mapping[SubscriberName, str]:
+        """Reason of each subscriber that does not follow the log because its plugin can't be opened."""
+        following = self.following
+        return {name: reason for name, reason in self._blocked_plugins.items() if name not in following}
+
     def plugin_problems(self) -> Sequence[str]:
         """Return a sentence for each subscriber that does not follow the log because of its plugin."""
-        following = self.following
-        return [
-            f"{name}: {reason}" for name, reason in self._blocked_plugins.items() if name not in following
-        ]
+        return [f"{name}: {reason}" for name, reason in self.blocked_plugins.items()]
 
     def delivery_problems(self) -> Sequence[str]:
         """Return a sentence for each subscriber whose events are not delivered now."""

@@ -30,6 +30,9 @@ class AccountState(StrEnum):
     """The log no longer holds the event, and has no record of its outcome at this subscriber."""
 
 
+_NOT_REACHED = frozenset({AccountState.FILTERED, AccountState.NOT_FORWARDED})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Everything that the log and this process know about one event at one subscriber.
@@ -87,7 +90,7 @@ def account_of(evidence: Evidence) -> Account:
     else:
         account = _without_record(evidence)
     account.said += _earlier(evidence, account.state)
-    account.said += map(_redrive_said, evidence.redrives)
+    account.said += map(_redrive_said, _redrives(evidence, account.state))
     return account
 
 
@@ -122,7 +125,8 @@ def account_json(evidence: Evidence) -> JsonObject:
         },
         "settled_below": evidence.progress.next_offset if evidence.progress else None,
         "redrives": [
-            {"id": each.detail.get("id"), "at": rfc3339(each.at), "by": each.by} for each in evidence.redrives
+            {"id": each.detail.get("id"), "at": rfc3339(each.at), "by": each.by}
+            for each in _redrives(evidence, account.state)
         ],
     }
 
@@ -315,6 +319,11 @@ def _earlier(evidence: Evidence, state: AccountState) -> list[str]:
             for each in evidence.letters
         ]
     return said
+
+
+def _redrives(evidence: Evidence, state: AccountState) -> Sequence[AuditRecord]:
+    """Return the redrives of the event; an event that never reached the subscriber has none."""
+    return () if state in _NOT_REACHED else evidence.redrives
 
 
 def _redrive_said(order: AuditRecord) -> str:

@@ -1,17 +1,63 @@
 """The command `streamer audit`."""
 
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import orjson
 import typer
 
-from streamer.cli.operating.api_command import ApiOptions, api_command
+from streamer.cli.operating.api_command import ApiOptions, api_command, moment, subscriber_names
 from streamer.cli.output import AsJson, at, print_json, print_table
 from streamer.events import JsonObject
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditOptions:
+    """Options that filter audit records."""
+
+    what: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORD",
+            help="Only records of this kind, such as subscriber.paused, or redrive for all redrives.  "
+            "[default: any]",
+        ),
+    ] = None
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only changes that this operator made.  [default: any]"),
+    ] = None
+    subscriber: Annotated[
+        str | None,
+        typer.Option(
+            "--subscriber",
+            "-s",
+            metavar="NAME",
+            help="Only changes to this subscriber.  [default: any]",
+            autocompletion=subscriber_names,
+        ),
+    ] = None
+    since: Annotated[
+        str | None,
+        typer.Option(
+            parser=moment,
+            metavar="TIME",
+            help="Only changes since 2h ago, or since an ISO time.  [default: all]",
+        ),
+    ] = None
+    until: Annotated[
+        str | None,
+        typer.Option(
+            parser=moment,
+            metavar="TIME",
+            help="Only changes before 30m ago, or before an ISO time.  [default: now]",
+        ),
+    ] = None
+
+
 @api_command
 async def audit(
+    chosen: AuditOptions,
     where: ApiOptions,
     *,
     last: Annotated[
@@ -23,12 +69,12 @@ async def audit(
     """Show the changes that operators made while Streamer ran, such as pauses, redrives and discards.
 
     The log holds the records of every process, so you can send the command to any
-    process.
+    process. A filter searches the latest 10,000 records.
 
     Exits 0 on success, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.
     """
-    answer = await where.api().get("/audit", last=last)
+    answer = await where.api().get("/audit", **asdict(chosen), last=last)
     if as_json:
         print_json(answer)
     else:

@@ -56,6 +56,10 @@ parked = typer.Typer(
 async def list_(where: ApiOptions, *, as_json: AsJson = False) -> None:
     """Show each subscriber's state, the operator and the reason of a pause, and the counts of its events.
 
+    STATE is delivering, failing (attempts fail, and events wait), late, held, target
+    down, paused, can't start (its plugin can't be opened), or not here (this process
+    does not deliver to the subscriber).
+
     LAG counts the events in the log that are not settled yet. WAITING counts the
     unsettled events that are in memory.
     """
@@ -185,7 +189,7 @@ def _line(subscriber: JsonObject) -> JsonObject:
     return {
         "SUBSCRIBER": subscriber["name"],
         "USES": subscriber["uses"],
-        "STATE": _state(subscriber, here),
+        "STATE": subscriber["state"],
         "LAG": here.get("lag"),
         "OLDEST": duration(here["oldest_waits_s"]) if here.get("lag") else None,
         "IN FLIGHT": here.get("in_flight"),
@@ -210,16 +214,6 @@ def _why(here: JsonObject) -> str | None:
     if reasons and here.get("next_try"):
         reasons.append(f"the next attempt is at {at(here['next_try'])}")
     return "; ".join(each.removesuffix(".") for each in reasons) or None
-
-
-def _state(subscriber: JsonObject, here: JsonObject) -> str:
-    if subscriber["switch"] == "paused":
-        return "paused"
-    if not here:
-        return "not in this process"
-    if here["breaker"] != "closed":
-        return "target down"
-    return "held" if here["held"] else "running"
 
 
 @parked.command("list", cls=HelpfulCommand)

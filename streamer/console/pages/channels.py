@@ -163,6 +163,8 @@ class SnapshotPages:
             "snapshots.html",
             title="Snapshots",
             snapshots=found["snapshots"][::-1],
+            entity=request.query.get("entity", ""),
+            channel=request.query.get("channel", ""),
             paths=[
                 each
                 for each in self.context.daemon.configured.paths

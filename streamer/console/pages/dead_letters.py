@@ -72,6 +72,7 @@ class DeadLetterPages:
         asked = filled(RedriveRequest, fields_of(request), by=operator_of(request), dry_run=False)
         found = await self.context.resources.redrives.redrive(asked)
         self.context.daemon.flow.letters.forget()
+        self.context.recent.problems.forget()
         return redirect(f"/console/redrives?done={'ordered' if found['redrives'] else 'nothing'}")
 
     async def _preview_discard(self, request: web.Request) -> web.Response:
@@ -89,6 +90,7 @@ class DeadLetterPages:
         asked = filled(Chosen, fields_of(request), by=operator_of(request), dry_run=False)
         await self.context.resources.letters.discard(asked)
         self.context.daemon.flow.letters.forget()
+        self.context.recent.problems.forget()
         return redirect("/console/dead-letters?done=discarded")
 
 

@@ -24,33 +24,52 @@ class Failures:
     """Logs one line when attempts begin to fail, and one line when they have stopped failing.
 
     Attempts have stopped failing when three conditions hold: an attempt succeeds, no
-    attempt has failed for 10 s, and no parked event waits for another attempt.
+    attempt has failed for 10 s, and no parked event waits for another attempt. They
+    have also stopped when the last waiting event became a dead letter.
     """
 
     name: SubscriberName
     clock: Clock
     last: LastFailure | None = field(default=None, init=False)
-    _began_at: float = field(default=0.0, init=False)
+    _has_worked: bool = field(default=False, init=False)
 
     def failed(self, event_id: EventId, outcome: Retry | Hold, trace_id: str = "") -> None:
         """Note a failed attempt; a hold has its own log line."""
-        error, failure = outcome.reason, outcome.failure
-        if self.last is None:
-            self._began_at = self.clock.now()
-            if isinstance(outcome, Retry):
-                about = {"event_id": event_id, "failure": failure, "error": error}
-                if trace_id:
-                    about["trace_id"] = trace_id
-                _log.warning("subscriber.failing", subscriber=self.name, **about)
-        count = 1 if self.last is None else self.last.count + 1
-        self.last = LastFailure(error=error, failure=failure, at=self.clock.now(), count=count)
+        error, failure, now = outcome.reason, outcome.failure, self.clock.now()
+        if self.last is not None and self._has_worked and now >= self.last.at + _QUIET_S:
+            # These attempts are another row: an attempt has succeeded, and then nothing failed for long.
+            self._recovered(self.last)
+        last, self._has_worked = self.last, False
+        if last is None and isinstance(outcome, Retry):
+            about = {"event_id": event_id, "failure": failure, "error": error}
+            if trace_id:
+                about["trace_id"] = trace_id
+            _log.warning("subscriber.failing", subscriber=self.name, **about)
+        self.last = LastFailure(
+            error=error,
+            failure=failure,
+            since=now if last is None else last.since,
+            at=now,
+            count=1 if last is None else last.count + 1,
+        )
 
     def worked(self, parked: int) -> None:
         """Note a successful attempt; `parked` is the number of parked events."""
         last = self.last
-        if last is None or parked or self.clock.now() < last.at + _QUIET_S:
+        if last is None or parked:
             return
-        seconds = round(self.clock.now() - self._began_at)
+        self._has_worked = True
+        if self.clock.now() >= last.at + _QUIET_S:
+            self._recovered(last)
+
+    def gave_up(self) -> None:
+        """Note that the last waiting event became a dead letter, so that nothing can fail any more."""
+        last, self.last = self.last, None
+        if last is not None:
+            _log.info("subscriber.gave_up", subscriber=self.name, failures=last.count)
+
+    def _recovered(self, last: LastFailure) -> None:
+        seconds = round(self.clock.now() - last.since)
         _log.info("subscriber.recovered", subscriber=self.name, failures=last.count, after_s=seconds)
         self.last = None
 

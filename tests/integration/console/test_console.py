@@ -33,6 +33,8 @@ PAGES = {
     "events": "/events?type=*.Order_Placed__e",
     "event": "",
     "tail": "/tail",
+    "search": "/search?q=several+words",
+    "problems": "/problems",
     "dead-letters": "/dead-letters?subscriber=shipment&last=20",
     "redrive": "/dead-letters/redrive?subscriber=shipment",
     "discard": "/dead-letters/discard?key=1001",
@@ -48,6 +50,7 @@ IN_THE_GUIDE: dict[str, tuple[str, ViewportSize, Scheme]] = {
     "map-light": ("map", PICTURE, "light"),
     "subscriber-dark": ("subscriber", PICTURE, "dark"),
     "dead-letters-light": ("dead-letters", PICTURE, "light"),
+    "problems-light": ("problems", ViewportSize(width=1100, height=900), "light"),
     "events-light": ("/events?channel=/data/ChangeEvents", ViewportSize(width=1100, height=900), "light"),
     "event-phone-dark": ("1003", ViewportSize(width=375, height=1500), "dark"),
 }
@@ -246,6 +249,57 @@ async def test_letters_are_inspected_redriven_and_discarded(tab: Tab) -> None:
     assert await tab.violations() == []
     await pressed(tab.page, "Cancel", "cancelled")
     assert f"cancelled by {OPERATOR}" in await tab.page.inner_text("#live")
+
+
+async def test_problem_leads_to_its_remedy(tab: Tab) -> None:
+    """The page names each cause once, and its first link opens the preview of the redrive."""
+    await tab.go("/problems")
+    panel = tab.page.locator("article", has_text="dead letters").first
+    said = await panel.inner_text()
+    assert "422" in said
+    assert "What to do:" in said
+    assert await tab.page.locator("article", has_text="parked event").count() == 1
+    await panel.get_by_role("link", name="Preview a redrive").click()
+    assert await tab.page.inner_text("h1") == "Redrive dead letters"
+
+
+async def test_one_field_finds_a_key_a_record_a_type_and_a_time(world: World, tab: Tab) -> None:
+    """It leads to the right page, which says what was understood; other texts get advice."""
+    story = world.stories[ORDERS[0]]
+    for text, place, said in (
+        (ORDERS[0], "events?record=1001", "taken as a record or a key"),
+        ("Order_Placed__e", "events?type=", "is a type of events"),
+        ("15 min ago", "events?since=", "is a time"),
+        (story.removeprefix("/events/"), "events/", "is the id of an event"),
+        ("shipment", "subscribers/shipment", "is the name of a subscriber"),
+    ):
+        await tab.go("/audit")
+        await tab.page.fill("#q", text)
+        await tab.page.keyboard.press("Enter")
+        await tab.page.wait_for_url(re.compile(f"/console/{re.escape(place)}"))
+        assert said in await tab.said(), text
+    await tab.page.fill("#q", "order of Acme")
+    await tab.page.keyboard.press("Enter")
+    await tab.page.wait_for_url(re.compile("/console/search"))
+    assert "several words" in await tab.said()
+
+
+async def test_reader_sees_local_times_and_copies_ids(world: World, browser: Browser, state: Any) -> None:
+    """A script adds both; the text of the page stays in UTC."""
+    permissions = ["clipboard-read", "clipboard-write"]
+    zone: dict[str, Any] = {"timezone_id": "America/New_York", "locale": "en-US", "permissions": permissions}
+    async with Tab.opened(browser, world.url, state=state, **zone) as tab:
+        await tab.go(world.stories[ORDERS[0]])
+        assert (await tab.page.get_attribute("time >> nth=0", "data-local") or "").endswith(("EST", "EDT"))
+        assert "EST" not in await tab.page.inner_text("main")
+        other_day = "2026-01-31T02:00:00+00:00"
+        await tab.page.evaluate(f"""document.querySelector("main").insertAdjacentHTML(
+            "beforeend", '<time id="other" datetime="{other_day}">{other_day}</time>')""")
+        await tab.page.wait_for_selector("#other[data-local='Jan 30, 09:00 PM EST']")
+        assert await tab.violations() == []
+        await tab.page.click("button:text('Copy') >> nth=0")
+        await tab.page.wait_for_selector("button:text('Copied')")
+        assert await tab.page.evaluate("navigator.clipboard.readText()") == ORDERS[0]
 
 
 async def test_snapshot_is_forecast_ordered_paused_resumed_and_cancelled(world: World, tab: Tab) -> None:

@@ -143,6 +143,23 @@ def test_what_holds_the_subscriber_up_is_told() -> None:
     assert "This process does not deliver to the subscriber" in said
 
 
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"verdict": EXCLUDED},
+        {"is_selected": False, "verdict": EXCLUDED},
+        {"logged": None, "after": [SubscriberName("erp")]},
+    ],
+)
+def test_event_that_never_reached_the_subscriber_has_no_redrive(known: dict[str, object]) -> None:
+    """It was filtered out, or not forwarded, so it never was a dead letter there."""
+    order = AuditRecord(at=0.0, what="redrive.ordered", by="anna", subscriber=NAME, detail={"id": "r1"})
+    found = evidence(redrives=[order], **known)
+
+    assert "Redrive" not in " ".join(account_of(found).said)
+    assert account_json(found)["redrives"] == []
+
+
 def test_redrives_are_told_as_possible() -> None:
     """The audit does not keep which letters an order covered."""
     order = AuditRecord(at=0.0, what="redrive.ordered", by="anna", subscriber=NAME, detail={"id": "r1"})

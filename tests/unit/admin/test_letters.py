@@ -187,6 +187,32 @@ async def test_many_are_discarded_a_part_at_a_time(
     assert [record.detail["letters"] for record in records] == [2, 2, 1]
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("what=subscriber", ["subscriber.paused", "subscriber.resumed", "subscriber.paused"]),
+        ("what=subscriber.paused", ["subscriber.paused", "subscriber.paused"]),
+        ("what=sub", []),
+        ("by=ANNA", ["subscriber.paused", "redrive.ordered"]),
+        (f"subscriber={TARGET}&what=redrive", ["redrive.ordered"]),
+        ("subscriber=idle", ["subscriber.paused"]),
+        ("since=2025-01-01T00:01:00Z", ["subscriber.paused"]),
+        ("until=2025-01-01T00:01:00Z&last=1", ["redrive.ordered"]),
+    ],
+)
+async def test_audit_is_filtered(world: World, ask: Asking, query: str, found: list[str]) -> None:
+    """By the kind of the change, the operator, the subscriber and the time."""
+    await world.fail(1)
+    await ask.post(f"/subscribers/{TARGET}/pause", by="anna")
+    await ask.post(f"/subscribers/{TARGET}/resume", by="bert")
+    await ask.post("/dead-letters/redrive", by="anna")
+    world.clock.jump(60.0)
+    await ask.post("/subscribers/idle/pause", by="bert")
+    status, body = await ask.get(f"/audit?{query}")
+
+    assert (status, [each["what"] for each in body["records"]]) == (200, found)
+
+
 async def test_audit_tells_the_latest(world: World, ask: Asking) -> None:
     """At most as many as are asked for, the newest last."""
     for number in range(3):

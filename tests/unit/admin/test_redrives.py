@@ -109,7 +109,10 @@ async def test_progress_and_end_are_told(world: World, ask: Asking) -> None:
     [shown] = in_flight["redrives"]
     assert (shown["id"], shown["left"], shown["from"], shown["subscriber"]) == (order, 2, 2, TARGET)
     assert (over["redrives"], [each["id"] for each in over["ended"]]) == ([], [order])
-    assert over["ended"][0]["cancelled_by"] is None
+    [ended] = over["ended"]
+    assert (ended["cancelled_by"], ended["subscriber"], ended["by"], ended["from"]) == (
+        None, TARGET, "operator", 2
+    )  # fmt: skip
 
 
 @pytest.mark.usefixtures("failed")
@@ -134,8 +137,21 @@ async def test_cancelled_order_is_over_and_stands_in_nobodys_way(world: World, a
     assert (status, body["id"], body["subscriber"], body["left"]) == (200, first, TARGET, 2)
     assert (record["what"], record["by"], record["subscriber"]) == ("redrive.cancelled", "bert", TARGET)
     assert record["detail"] == {"id": first, "left": 2}
-    ended = {"id": first, "at": record["at"], "cancelled_by": "bert", "left": 2, "superseded": 0}
-    assert over == {"redrives": [], "ended": [ended]}
+    assert over["redrives"] == []
+    assert over["ended"] == [
+        {
+            "id": first,
+            "subscriber": TARGET,
+            "channel": None,
+            "by": "anna",
+            "ordered_at": record["at"],
+            "from": 2,
+            "at": record["at"],
+            "cancelled_by": "bert",
+            "left": 2,
+            "superseded": 0,
+        }
+    ]
     assert len(world.log.letters) == 4
     assert (await ask.post("/dead-letters/redrive"))[0] == 202
 

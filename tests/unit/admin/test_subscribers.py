@@ -1,19 +1,25 @@
 """Subscribers are seen, paused, resumed and tried out over the API."""
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from streamer.admin.subscribers import DeliveryState, delivery_state
 from streamer.clock import SystemClock
 from streamer.controls import Switch
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.events import Delivered, FailureClass, Hold, Reject, Retry, SubscriberName
 from streamer.known_secrets import KNOWN
+from streamer.observe.subscriber_status import LastFailure, SubscriberStatus
 from tests.unit.admin.world import Asking, World
 from tests.unit.dispatch.lookups.world import Counted, HeldRecords, account_id, an_enrichment
 from tests.unit.dispatch.world import TARGET, route
 from tests.waiting import awaited
+
+FAILURE = LastFailure(error="answered 503", failure=FailureClass.HTTP_5XX, since=1.0, at=2.0, count=3)
 
 
 async def test_every_configured_subscriber_is_listed(world: World, ask: Asking) -> None:
@@ -57,13 +63,54 @@ async def test_list_says_why_deliveries_fail_and_when_the_next_is_tried(world: W
         _, body = await ask.get("/subscribers")
 
     here = body["subscribers"][0]["here"]
+    assert body["subscribers"][0]["state"] == "failing"
     assert here["failing"] == {
         "error": "answered 503",
         "class": "http_5xx",
+        "since": "2025-01-01T00:00:00.000000Z",
         "at": "2025-01-01T00:00:00.000000Z",
         "count": 1,
     }
     assert here["next_try"] == "2025-01-01T00:00:01.000000Z"
+
+
+async def test_state_is_one_word_for_the_api_the_command_and_the_console(world: World, ask: Asking) -> None:
+    """The list that a script reads and the list that a person reads agree."""
+    async with world.dispatch.running() as dispatcher:
+        world.daemon.dispatchers[TARGET] = dispatcher
+        _, before = await ask.get("/subscribers")
+        await ask.post(f"/subscribers/{TARGET}/pause")
+        _, after = await ask.get("/subscribers")
+        said = await ask.command("subscribers", "list")
+
+    assert [each["state"] for each in before["subscribers"]] == ["delivering", "not here"]
+    assert [each["state"] for each in after["subscribers"]] == ["paused", "not here"]
+    assert "paused" in said.stdout
+    assert "not here" in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [
+        ({}, DeliveryState.DELIVERING),
+        ({"last_failure": FAILURE}, DeliveryState.DELIVERING),
+        ({"last_failure": FAILURE, "lag": 1}, DeliveryState.FAILING),
+        ({"last_failure": FAILURE, "parked": 1}, DeliveryState.FAILING),
+        ({"last_failure": FAILURE, "lag": 1, "is_held": True}, DeliveryState.FAILING),
+        ({"is_held": True}, DeliveryState.HELD),
+        ({"at": 99.0, "oldest_at": 1.0, "deliver_within_s": 9.0, "is_held": True}, DeliveryState.LATE),
+        ({"is_held": True, "is_down": True}, DeliveryState.TARGET_DOWN),
+    ],
+)
+def test_subscriber_fails_only_while_an_event_waits(change: dict[str, Any], state: DeliveryState) -> None:
+    """After its only failing event became a dead letter, it delivers whatever comes."""
+    status = SubscriberStatus(
+        lag=0, waiting=0, parked=0, in_flight=0, limit=8, hindrance="", is_held=False, is_down=False
+    )
+
+    assert delivery_state(replace(status, **change)) is state
+    assert delivery_state(None, is_paused=True, is_blocked=True) is DeliveryState.PAUSED
+    assert delivery_state(None, is_blocked=True) is DeliveryState.CANT_START
 
 
 async def test_pause_is_kept_in_the_log_with_who_and_why(world: World, ask: Asking) -> None:

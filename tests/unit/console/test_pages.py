@@ -28,6 +28,8 @@ PAGES = (
     f"/subscribers/{TARGET}",
     "/events",
     "/tail",
+    "/search",
+    "/problems",
     "/dead-letters",
     "/dead-letters/redrive",
     "/dead-letters/discard",
@@ -96,7 +98,7 @@ async def test_page_has_no_script_style_or_event_of_its_own(world: World, browse
         assert "<style" not in text
         assert " style=" not in text
         assert not re.search(r"<[^>]* on\w+=", text)
-        scripts = 2 if path == "/tail" else 1
+        scripts = 3 if path == "/tail" else 2
         assert text.count("<script") == len(re.findall(OUR_SCRIPT, text)) == scripts
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from streamer.admin.problems.findings import ProcessCondition
 from streamer.events import FailureClass, Retry, SubscriberName
 from streamer.flow.flow_map import Level
 from streamer.flow.report import FlowReport
-from streamer.supervision.status import Status
 from tests.unit.admin.world import Asking, World
 from tests.unit.dispatch.world import TARGET
 
@@ -36,9 +36,10 @@ async def test_waiting_events_are_shown_with_their_age(world: World, report: Flo
     assert (idle.lag, idle.state.word, idle.per_second) == (None, "not here", None)
 
 
-async def test_plugin_that_can_not_open_is_broken(report: FlowReport, status: Status) -> None:
+async def test_plugin_that_can_not_open_is_broken(world: World, report: FlowReport) -> None:
     """It is not the subscriber of another process."""
-    status.subscribers.blocked(SubscriberName("idle"), "no such file")
+    blocked = {SubscriberName("idle"): "no such file"}
+    world.context.condition = lambda: ProcessCondition(blocked_plugins=blocked)
     _, idle = (await report.facts()).map.subscribers
 
     assert (idle.state.word, idle.state.level, idle.state.reason) == (

@@ -4,6 +4,7 @@ from typing import Any, cast
 
 import pytest
 
+from streamer.admin.subscribers import DeliveryState
 from streamer.flow.flow_map import Level
 from streamer.flow.states import channel_rows, log_state, state_of
 from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus, ChannelSupervisor
@@ -15,46 +16,46 @@ FAILING = {"error": "answered 503", "class": "http_5xx", "at": "2025-01-01T00:00
 PATH = CHANGES.path
 
 
-def listed(**here: Any) -> dict[str, Any]:
+def listed(state: str, **here: Any) -> dict[str, Any]:
     """Return a subscriber as the API lists it."""
-    calm = {"held": "", "breaker": "closed", "lag": 0, "parked": 0, "late": "", "failing": None}
-    return {"switch": "running", "reason": "", "here": calm | here}
+    calm = {"held": "", "breaker": "closed", "lag": 0, "late": "", "failing": None}
+    return {"state": state, "reason": "", "here": calm | here}
 
 
 @pytest.mark.parametrize(
-    ("here", "word", "level"),
+    ("subscriber", "level", "reason"),
     [
-        ({}, "delivering", Level.GOOD),
-        ({"failing": FAILING}, "delivering", Level.GOOD),
-        ({"failing": FAILING, "lag": 1}, "failing", Level.BAD),
-        ({"failing": FAILING, "parked": 1}, "failing", Level.BAD),
-        (
-            {"failing": FAILING, "lag": 1, "breaker": "open", "held": "the breaker is open"},
-            "target down",
-            Level.BAD,
-        ),
-        ({"held": "the target asks for a pause", "lag": 1}, "held", Level.WAITS),
-        ({"late": "the oldest event has waited", "lag": 1, "held": "a hold"}, "late", Level.BAD),
+        (listed("delivering", failing=FAILING), Level.GOOD, ""),
+        (listed("failing", failing=FAILING, lag=1), Level.BAD, "answered 503"),
+        (listed("target down", failing=FAILING, held="the breaker is open"), Level.BAD, "answered 503"),
+        (listed("target down", held="the breaker is open"), Level.BAD, "the breaker is open"),
+        (listed("held", held="the target asks for a pause"), Level.WAITS, "the target asks for a pause"),
+        (listed("late", late="the oldest has waited", held="a hold"), Level.BAD, "the oldest has waited"),
     ],
 )
-def test_subscriber_has_one_word(here: dict[str, Any], word: str, level: Level) -> None:
-    """A failing event that became a dead letter leaves no red state behind."""
-    found = state_of(listed(**here))
+def test_word_of_the_api_has_a_level_and_a_reason(
+    subscriber: dict[str, Any], level: Level, reason: str
+) -> None:
+    """The console and the terminal say what the API says."""
+    found = state_of(subscriber)
 
-    assert (found.word, found.level) == (word, level)
+    assert (found.word, found.level, found.reason) == (subscriber["state"], level, reason)
+
+
+@pytest.mark.parametrize("state", DeliveryState)
+def test_every_word_of_the_api_has_a_level(state: DeliveryState) -> None:
+    """A new word must not break the map."""
+    assert state_of(listed(state)).word == state
 
 
 def test_subscriber_that_does_not_deliver_says_why() -> None:
     """A pause comes first, because the operator knows of it."""
-    paused = {"switch": "paused", "reason": "ERP is upgraded", "here": None}
-    running = {"switch": "running", "reason": "", "here": None}
+    paused = {"state": "paused", "reason": "ERP is upgraded", "here": None}
+    blocked = {"state": "can't start", "reason": "", "here": None}
 
     assert state_of(paused, "no file").reason == "ERP is upgraded"
-    assert (state_of(running, "no file").word, state_of(running, "no file").level) == (
-        "can't start",
-        Level.BAD,
-    )
-    assert (state_of(running).word, state_of(running).level) == ("not here", Level.QUIET)
+    assert (state_of(blocked, "no file").level, state_of(blocked, "no file").reason) == (Level.BAD, "no file")
+    assert state_of({**blocked, "state": "not here"}).level is Level.QUIET
 
 
 def read(state: ChannelState, subscribed: bool = True) -> Status:  # noqa: FBT001, FBT002 - a state of two

@@ -178,7 +178,7 @@ def test_process_that_stops_is_not_ready(status: Status) -> None:
 def test_failing_subscriber_is_told_of_with_its_last_error(status: Status) -> None:
     """With its time, its class, the number of failures and the next try; the process stays ready."""
     error = "the target answered 503, password=hunter2"
-    failure = LastFailure(error=error, failure=FailureClass.HTTP_5XX, at=1_735_689_600.0, count=3)
+    failure = LastFailure(error=error, failure=FailureClass.HTTP_5XX, since=1.0, at=1_735_689_600.0, count=3)
     status.subscribers.started(SALES, Delivering(last_failure=failure))
 
     assert readiness(status) == []

@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer.clock import TurnedClock
-from streamer.dispatch.delivery.retry_schedule import Failures
+from streamer.dispatch.delivery.retry_schedule import Failures, RetrySchedule
 from streamer.events import EventId, FailureClass, Hold, Retry, SubscriberName
 from tests.unit.dispatch.world import World
 
@@ -101,3 +101,55 @@ async def test_status_has_the_time_of_the_next_try() -> None:
         last = dispatcher.status.next_try_at
 
     assert (held, paused, last) == (begin + 20.0, None, None)
+
+
+def test_failures_of_another_day_are_another_row(clock: TurnedClock) -> None:
+    """An attempt succeeded in between, and then nothing failed for long."""
+    failures = Failures(name=TARGET, clock=clock)
+    failures.failed(EventId("1"), FAILED)
+    clock.jump(1.0)
+    failures.worked(parked=0)
+    clock.jump(86_400.0)
+    with capture_logs() as lines:
+        failures.failed(EventId("2"), FAILED)
+
+    assert failures.last is not None
+    assert (failures.last.count, failures.last.since) == (1, failures.last.at)
+    assert [line["event"] for line in lines] == ["subscriber.recovered", "subscriber.failing"]
+
+
+async def test_nothing_fails_after_the_last_waiting_event_became_a_dead_letter() -> None:
+    """The dead letter is listed as such; the subscriber is idle, and its next failure is a new one."""
+    world = World()
+    world.schedule = RetrySchedule(first_delay_s=1.0, max_delay_s=1.0, give_up_after_s=0.5)
+    world.target.answers["1"] += [FAILED] * 5
+    await world.append(1)
+    async with world.running() as dispatcher:
+        assert dispatcher.status.last_failure is not None
+        await world.turn(30)
+        status = dispatcher.status
+
+    assert [letter.reason for letter in world.log.letters] == ["retries_exhausted"]
+    assert (status.lag, status.last_failure) == (0, None)
+    assert dispatcher._failures.last is None
+
+
+async def test_subscriber_whose_events_are_all_parked_is_still_failing() -> None:
+    """Nothing else waits, but each parked event waits for its next attempt, until the last is given up."""
+    world = World()
+    world.schedule = RetrySchedule(
+        first_delay_s=60.0, max_delay_s=60.0, give_up_after_s=100.0, fast_tries=0, jitter=lambda _, top: top
+    )
+    world.target.answers["1"] += [FAILED] * 9
+    world.target.answers["2"] += [FAILED] * 9
+    await world.append(1, key="a")
+    await world.append(2, key="b")
+    async with world.running() as dispatcher:
+        await world.turn(5)
+        parked = dispatcher.status
+        await world.turn(600)
+        over = dispatcher.status
+
+    assert (parked.lag, parked.parked) == (0, 2)
+    assert parked.last_failure is not None
+    assert (over.parked, over.last_failure, len(world.log.letters)) == (0, None, 2)

@@ -1,0 +1,200 @@
+"""Findings: what needs a person, from dead letters, subscribers, continuity records and channels."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from streamer.admin.problems.groups import OpenProblem, ProblemKind
+from streamer.channel_paths import ChannelKind, changed_entity
+from streamer.continuity import reason_of
+from streamer.controls import Control, Redrive, Switch, can_be_ingested, can_be_redriven
+from streamer.events import (
+    Channel,
+    ContinuityRecord,
+    HoleCause,
+    LetterHead,
+    Repair,
+    SubscriberName,
+)
+from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus
+from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
+from streamer.ports import StoredCheckpoint
+
+HOLE_SHOWN_S = 7 * 24 * 3600.0
+"""Time for which a hole that nothing repairs is a problem."""
+
+# An alert of Prometheus warns at the same share of the retention: a day of three, 8 hours of one.
+_LAST_SHARE = 1 / 3
+_OPERATOR = frozenset({HoleCause.POSITION_SET, HoleCause.POSITION_REFUSED, HoleCause.SNAPSHOT})
+_NOT_OPERATORS = frozenset({"guard", "target"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessCondition:
+    """Condition of this process.
+
+    `waits` are the reasons why the process waits for the log or the login.
+    `channels` are the channels that it owns, `verified_at` the times up to which no
+    event of them is missing, and `blocked_plugins` the reasons why plugins can't be
+    opened.
+    """
+
+    waits: Sequence[str] = ()
+    channels: Mapping[Channel, ChannelStatus] = field(default_factory=dict)
+    verified_at: Mapping[Channel, float] = field(default_factory=dict)
+    blocked_plugins: Mapping[SubscriberName, str] = field(default_factory=dict)
+
+
+def letter_problem(letter: LetterHead) -> OpenProblem:
+    """Return the problem of one dead letter."""
+    is_of_ingest = letter.subscriber is None
+    return OpenProblem(
+        kind=ProblemKind.DEAD_LETTERS,
+        reason=letter.reason,
+        error=letter.error,
+        subscriber=letter.subscriber,
+        channel=letter.channel_path if is_of_ingest else None,
+        since=letter.failed_at,
+        latest=letter.failed_at,
+        can_be_repeated=can_be_ingested(letter) if is_of_ingest else can_be_redriven(letter),
+    )
+
+
+def is_in_work(letter: LetterHead, orders: Collection[Redrive]) -> bool:
+    """Return true for a dead letter that an open redrive covers, so that it needs no attention now."""
+    return any(order.admits(letter) for order in orders)
+
+
+def parked_problems(name: SubscriberName, parked: ParkedKeys) -> Iterator[OpenProblem]:
+    """Yield a problem for each listed parked key of a subscriber; it counts the key's events."""
+    for key in parked.keys:
+        yield OpenProblem(
+            kind=ProblemKind.PARKED,
+            error=key.last_error,
+            subscriber=name,
+            since=key.first_failed_at,
+            latest=key.first_failed_at,
+            count=key.events,
+        )
+
+
+def subscriber_problem(
+    name: SubscriberName, control: Control | None, status: SubscriberStatus | None
+) -> OpenProblem | None:
+    """Return the reason why a subscriber does not deliver in time, or `None` while it does.
+
+    `status` is `None` in a process that does not deliver to the subscriber.
+    """
+    if control is not None and control.switch is Switch.PAUSED:
+        return _paused(name, control)
+    if status is None:
+        return None
+    last = status.last_failure
+    since = last.since if last is not None else None
+    if status.is_down:
+        error = last.error if last is not None else status.hindrance
+        return _of(name, ProblemKind.TARGET_DOWN, error, since, status.lag)
+    # A target that only asks for a pause needs no attention: its hold is not a failure.
+    if status.is_held and last is not None and last.error == status.hindrance:
+        return _of(name, ProblemKind.HELD, status.hindrance, since, status.lag)
+    if status.lateness:
+        return _of(name, ProblemKind.LATE, status.lateness, status.oldest_at, status.lag)
+    return None
+
+
+def _of(
+    name: SubscriberName, kind: ProblemKind, error: str, since: float | None, waiting: int
+) -> OpenProblem:
+    return OpenProblem(
+        kind=kind, error=error, subscriber=name, since=since, latest=since, count=max(1, waiting)
+    )
+
+
+def _paused(name: SubscriberName, control: Control) -> OpenProblem:
+    is_own = control.by in _NOT_OPERATORS
+    return OpenProblem(
+        kind=ProblemKind.DISABLED if is_own else ProblemKind.PAUSED,
+        reason=control.by,
+        error=control.reason,
+        subscriber=name,
+        since=control.at,
+        latest=control.at,
+    )
+
+
+def hole_problems(records: Sequence[ContinuityRecord], now: float) -> Iterator[OpenProblem]:
+    """Yield a problem for each repair that waits, and for each recent hole that nothing has repaired.
+
+    A complete snapshot of the same object, ordered after the hole was recorded,
+    ends the problem. So does time: an old hole needs no attention any more. A hole
+    that an operator ordered is not a problem.
+    """
+    snapshots = [each for each in records if each.cause is HoleCause.SNAPSHOT and each.state is Repair.FULL]
+    for record in records:
+        if record.cause in _OPERATOR:
+            continue
+        waits = reason_of(record.progress) if record.state is Repair.OPEN else ""
+        is_recent = (record.updated_at or record.recorded_at) > now - HOLE_SHOWN_S
+        if waits:
+            yield _hole(record, ProblemKind.REPAIR_WAITS, waits)
+        elif record.is_unrepaired and is_recent and not _is_covered(record, snapshots):
+            yield _hole(record, ProblemKind.HOLE, record.detail)
+
+
+def _hole(record: ContinuityRecord, kind: ProblemKind, error: str) -> OpenProblem:
+    path = record.channel.path
+    return OpenProblem(
+        kind=kind,
+        reason=record.cause,
+        error=error,
+        channel=path,
+        entity=record.entity or changed_entity(path),
+        since=record.recorded_at,
+        latest=record.recorded_at,
+    )
+
+
+def _is_covered(record: ContinuityRecord, snapshots: Iterable[ContinuityRecord]) -> bool:
+    entity = record.entity or changed_entity(record.channel.path)
+    return any(
+        entity is not None and each.entity == entity and each.recorded_at >= record.recorded_at
+        for each in snapshots
+    )
+
+
+def position_problems(
+    stored: Iterable[StoredCheckpoint], paths: Collection[str], now: float
+) -> Iterator[OpenProblem]:
+    """Yield a problem for each configured channel whose position Salesforce soon no longer retains."""
+    for each in stored:
+        channel, verified_at = each.checkpoint.channel, each.checkpoint.verified_at
+        # Salesforce itself repeats an outbound message until Streamer acknowledges it.
+        is_retained = ChannelKind.of(channel.path) is not ChannelKind.OUTBOUND
+        if not (verified_at and is_retained and channel.path in paths):
+            continue
+        expires_at = channel.expires_at(verified_at)
+        if expires_at - now < channel.retention_s * _LAST_SHARE:
+            yield OpenProblem(
+                kind=ProblemKind.POSITION_EXPIRES,
+                reason="expired" if expires_at <= now else "expires",
+                channel=channel.path,
+                since=verified_at,
+                latest=verified_at,
+            )
+
+
+def process_problems(condition: ProcessCondition) -> Iterator[OpenProblem]:
+    """Yield the problems of this process: its waits, stopped channels, and plugins that can't be opened."""
+    for wait in condition.waits:
+        yield OpenProblem(kind=ProblemKind.PROCESS_WAITS, error=wait)
+    for channel, found in condition.channels.items():
+        if found.state is ChannelState.STOPPED:
+            since = condition.verified_at.get(channel)
+            yield OpenProblem(
+                kind=ProblemKind.CHANNEL_REFUSED,
+                error=found.reason,
+                channel=channel.path,
+                since=since,
+                latest=since,
+            )
+    for name, reason in condition.blocked_plugins.items():
+        yield OpenProblem(kind=ProblemKind.PLUGIN_NOT_OPEN, error=reason, subscriber=name)

@@ -1,0 +1,132 @@
+"""Groups of problems with one cause: the same part and reason, and the same error except for its values."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import lru_cache
+
+from streamer.events import SubscriberName
+
+MOST_GROUPS = 200
+"""Largest number of groups of one list. Further errors of a part and a reason then share a group."""
+LONGEST_ERROR = 300
+"""Largest number of characters of an error that are compared and shown."""
+
+_BLANK = "…"
+_SHORTEST_PART = 4
+# A quote in a command would have to be escaped.
+_PARTS = re.compile(f"[{_BLANK}'\"`]")
+# A status of HTTP stays, because 422 and 503 have different causes. Other numbers are values.
+_VALUES = re.compile(
+    r"""\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b
+    |\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?
+    |\b(?=[0-9A-Za-z]*\d)(?:[0-9A-Za-z]{18}|[0-9A-Za-z]{15})\b
+    |\b[0-9a-f]{16,}\b
+    |\b(?!(?:(?<=^)|(?<=answered\ )|(?<=http\ )|(?<=status\ ))[1-5]\d\d\b)\d+(?:[.,]\d+)*\b""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+class ProblemKind(StrEnum):
+    """Kind of a problem."""
+
+    DEAD_LETTERS = "dead_letters"
+    PARKED = "parked"
+    TARGET_DOWN = "target_down"
+    """The circuit breaker is open, or probes with one event at a time."""
+    HELD = "held"
+    PAUSED = "paused"
+    """An operator has paused the subscriber."""
+    DISABLED = "disabled"
+    """The guard or the target has paused the subscriber."""
+    LATE = "late"
+    PLUGIN_NOT_OPEN = "plugin_not_open"
+    HOLE = "hole"
+    REPAIR_WAITS = "repair_waits"
+    POSITION_EXPIRES = "position_expires"
+    CHANNEL_REFUSED = "channel_refused"
+    PROCESS_WAITS = "process_waits"
+    """The process waits for the login or for the log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenProblem:
+    """One or more things of the same cause that need a person.
+
+    `subscriber` or `channel` names the part that has the problem; both are `None`
+    for the whole process. `reason` is a stable word, and `error` a sentence from
+    Streamer or a target. The problem exists `since` then, and `latest` is the time
+    of the newest of `count` things; both are epoch seconds, or `None` if unknown.
+    `can_be_repeated` is false for dead letters that no redrive can deliver.
+    `entity` is the object whose records are missing, if it is only one.
+    """
+
+    kind: ProblemKind
+    reason: str = ""
+    error: str = ""
+    subscriber: SubscriberName | None = None
+    channel: str | None = None
+    entity: str | None = None
+    since: float | None = None
+    latest: float | None = None
+    count: int = 1
+    can_be_repeated: bool = True
+
+    @property
+    def error_part(self) -> str | None:
+        """Longest part without quotes that all errors of the group have in common, or `None` without one."""
+        part = max(_PARTS.split(normalised(self.error)), key=len).strip()
+        return part if len(part) >= _SHORTEST_PART else None
+
+
+@lru_cache(maxsize=1_024)
+def normalised(error: str) -> str:
+    """Return `error` with a blank for each value that differs from event to event: ids, times and numbers."""
+    return _VALUES.sub(_BLANK, error[:LONGEST_ERROR])
+
+
+@dataclass(slots=True)
+class ProblemGroups:
+    """Problems added one by one, and kept as one problem for each cause; its error is the newest one."""
+
+    _by_cause: dict[tuple[object, ...], OpenProblem] = field(default_factory=dict, init=False)
+
+    def add(self, problem: OpenProblem) -> None:
+        """Add a problem to the group of its cause."""
+        cause = _cause(problem, normalised(problem.error))
+        if cause not in self._by_cause and len(self._by_cause) >= MOST_GROUPS:
+            cause = _cause(problem, "")
+        found = self._by_cause.get(cause)
+        self._by_cause[cause] = problem if found is None else _joined(found, problem)
+
+    def in_order(self) -> list[OpenProblem]:
+        """Return the groups, the newest first."""
+        return in_order(self._by_cause.values())
+
+
+def grouped(problems: Iterable[OpenProblem]) -> list[OpenProblem]:
+    """Return one problem for each cause, the newest first."""
+    groups = ProblemGroups()
+    for problem in problems:
+        groups.add(problem)
+    return groups.in_order()
+
+
+def in_order(problems: Iterable[OpenProblem]) -> list[OpenProblem]:
+    """Return the problems, the newest first; a problem without a time exists now, so it comes before them."""
+    return sorted(problems, key=lambda each: (each.latest is not None, -(each.latest or 0.0)))
+
+
+def _cause(problem: OpenProblem, error: str) -> tuple[object, ...]:
+    part = problem.subscriber, problem.channel, problem.entity
+    return problem.kind, part, problem.reason, problem.can_be_repeated, error
+
+
+def _joined(one: OpenProblem, other: OpenProblem) -> OpenProblem:
+    newest = max(one, other, key=lambda each: each.latest or 0.0)
+    return replace(
+        newest,
+        since=min((each.since for each in (one, other) if each.since is not None), default=None),
+        count=one.count + other.count,
+    )

@@ -1,0 +1,99 @@
+"""Remedies of problems: what a person does about each kind, in one sentence, and the command for it."""
+
+import shlex
+from collections.abc import Collection
+
+from streamer.admin.problems.groups import OpenProblem, ProblemKind
+from streamer.channel_paths import ChannelKind
+from streamer.events import SubscriberName
+
+_OF_LETTERS = {
+    "rejected": "Correct the data, the mapping or the target, and then redrive the events.",
+    "retries_exhausted": "Check that the target works again, and then redrive the events.",
+    "incomplete": "Find out why an upstream subscriber has not delivered, and then redrive the events.",
+    "too_large": "Send less to the target, or raise its limit, and then redrive the events.",
+    "unreadable": "Correct the schema or the channel, and then redrive the events.",
+    "refused_by_log": "Raise the log's limit, and then redrive the events.",
+}
+_LOST = "No redrive can deliver these events: send them by hand, and then discard the dead letters."
+_UNKNOWN = "The subscriber is no longer configured: configure it again, or discard its dead letters."
+_OTHER = "Correct the cause, and then redrive the events."
+_OF_KINDS = {
+    ProblemKind.PARKED: "Correct the cause. Streamer retries each key by itself, at the time in the list.",
+    ProblemKind.TARGET_DOWN: "Repair the target. Streamer tries it by itself, and a probe tries it at once.",
+    ProblemKind.HELD: "Correct the credentials or the permissions of the target, and then probe it.",
+    ProblemKind.PAUSED: "Resume the subscriber when the reason for the pause is gone.",
+    ProblemKind.DISABLED: "Correct the cause, and then resume the subscriber.",
+    ProblemKind.LATE: "Find out why the target is slow, or raise its limits or `deliver_within`.",
+    ProblemKind.PLUGIN_NOT_OPEN: "Correct the subscriber's settings or its target. Streamer tries it again.",
+    ProblemKind.REPAIR_WAITS: "Remove the reason. The repair then continues by itself.",
+    ProblemKind.POSITION_EXPIRES: (
+        "Let the channel be read again soon: Salesforce drops events that it no longer retains."
+    ),
+    ProblemKind.CHANNEL_REFUSED: "Correct the reason. Streamer tries the channel again by itself.",
+    ProblemKind.PROCESS_WAITS: "Correct the reason. Streamer tries again by itself.",
+}
+_EXPIRED = "Salesforce can have dropped events: let the channel be read again, and then see its holes."
+_SNAPSHOT = "Take a snapshot: it publishes the present state of the records."
+_NO_RECORDS = "Salesforce has no copy of these events: tell the owners of the targets which time is missing."
+_OF_SUBSCRIBER = {
+    ProblemKind.PARKED: ("parked", "list"),
+    ProblemKind.TARGET_DOWN: ("subscribers", "probe"),
+    ProblemKind.HELD: ("subscribers", "probe"),
+    ProblemKind.PAUSED: ("subscribers", "resume"),
+    ProblemKind.DISABLED: ("subscribers", "resume"),
+}
+_LISTED = frozenset({ProblemKind.HOLE, ProblemKind.REPAIR_WAITS})
+_SHOWN = {ProblemKind.POSITION_EXPIRES: ["checkpoint", "list"], ProblemKind.LATE: ["subscribers", "list"]}
+
+
+def remedy_of(problem: OpenProblem, configured: Collection[SubscriberName]) -> str:
+    """Return what a person does about a problem, as one or two sentences."""
+    if problem.kind is ProblemKind.DEAD_LETTERS:
+        return _remedy_of_letters(problem, configured)
+    if problem.kind is ProblemKind.HOLE:
+        return _SNAPSHOT if has_records(problem) else _NO_RECORDS
+    if problem.kind is ProblemKind.POSITION_EXPIRES and problem.reason == "expired":
+        return _EXPIRED
+    return _OF_KINDS[problem.kind]
+
+
+def command_of(problem: OpenProblem) -> str:
+    """Return the command that acts on a problem, or shows more about it."""
+    return shlex.join(["streamer", *_words_of(problem)])
+
+
+def _words_of(problem: OpenProblem) -> list[str]:
+    kind = problem.kind
+    if kind is ProblemKind.DEAD_LETTERS:
+        return ["deadletters", "redrive" if problem.can_be_repeated else "discard", *_letter_options(problem)]
+    if words := _OF_SUBSCRIBER.get(kind):
+        return [*words, problem.subscriber or ""]
+    if kind is ProblemKind.HOLE and has_records(problem) and problem.entity:
+        return ["snapshot", "start", problem.entity, "--channel", problem.channel or ""]
+    if kind in _LISTED:
+        return ["continuity", "list", "--channel", problem.channel or ""]
+    return _SHOWN.get(kind, ["doctor", "-c", "FILE"])
+
+
+def _letter_options(problem: OpenProblem) -> list[str]:
+    options = {
+        "--subscriber": problem.subscriber,
+        "--channel": problem.channel,
+        "--reason": problem.reason,
+        "--error": problem.error_part,
+    }
+    return [part for name, value in options.items() if value for part in (name, value)]
+
+
+def has_records(problem: OpenProblem) -> bool:
+    """Return true for a channel whose events are changes of records, so that a snapshot can replace them."""
+    return problem.channel is not None and ChannelKind.of(problem.channel) is ChannelKind.CHANGES
+
+
+def _remedy_of_letters(problem: OpenProblem, configured: Collection[SubscriberName]) -> str:
+    if problem.subscriber is not None and problem.subscriber not in configured:
+        return _UNKNOWN
+    if not problem.can_be_repeated:
+        return _LOST
+    return _OF_LETTERS.get(problem.reason, _OTHER)

@@ -1,0 +1,49 @@
+"""The command `streamer problems`."""
+
+import typer
+from rich.text import Text
+
+from streamer.cli.operating.api_command import ApiOptions, api_command
+from streamer.cli.output import REFUSED, AsJson, at, console, counted, plain, print_json
+from streamer.events import JsonObject
+
+
+@api_command
+async def problems(where: ApiOptions, *, as_json: AsJson = False) -> None:
+    """Show what needs a person now, the newest first: one entry for each cause, with its remedy.
+
+    Dead letters, holes, positions and pauses are the same in every process. The
+    process that you ask knows only its own parked keys, targets and channels.
+
+    Exits 0 when nothing needs a person; 1 when something does, or when the daemon
+    refuses or can't be reached; 2 for a mistake in the arguments.
+    """
+    answer = await where.api().for_long_requests.get("/problems")
+    found = answer["problems"]
+    if as_json:
+        print_json(answer)
+    else:
+        _print(found)
+    if found:
+        raise typer.Exit(REFUSED)
+
+
+def _print(found: list[JsonObject]) -> None:
+    shown = console()
+    for each in found:
+        shown.print(_heading(each), soft_wrap=True)
+        for line in (each["error"], f"→ {each['remedy']}", f"$ {each['command']}"):
+            if line:
+                shown.print(Text("  ").append_text(plain(line)), soft_wrap=True)
+    if found:
+        shown.print(f"{counted(len(found), 'problem')}.")
+    else:
+        shown.print("Nothing needs a person.")
+
+
+def _heading(problem: JsonObject) -> Text:
+    kind, part = problem["kind"].replace("_", " "), problem["subscriber"] or problem["channel"] or "process"
+    reason = f" ({problem['reason']})" if problem["reason"] else ""
+    many = f", {problem['count']:,}" if problem["count"] > 1 else ""
+    since = f", since {at(problem['since'])}" if problem["since"] else ""
+    return Text(kind, style="bold").append_text(plain(f"  {part}{reason}{many}{since}"))
