@@ -274,7 +274,7 @@ def encode_settlement(
         parked=ParkedRows.of(subscriber, settlement.lanes) if settlement.lanes else None,
         receipts=[(int(now), encode_receipt(receipt)) for receipt in settlement.receipts],
         redriven=[letter_key(id_) for id_ in settlement.redriven],
-        forwarded=[(*event_row(each.event, int(now)), each.to) for each in settlement.forwarded],
+        forwarded=[(*event_row(each.event, now), each.to) for each in settlement.forwarded],
     )
 
 
