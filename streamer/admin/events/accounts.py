@@ -36,7 +36,8 @@ class Evidence:
 
     `logged` is the event, or its forwarded copy. `head` is the first event of the
     lane in which the event is parked. `redrives` are audit records of redrives that
-    possibly covered the event. `control` and `status` describe the subscriber now;
+    possibly covered the event. `switches` are pauses of the subscriber since the
+    event, and their ends. `control` and `status` describe the subscriber now;
     `status` is `None` in a process that does not deliver to the subscriber.
     """
 
@@ -53,6 +54,7 @@ class Evidence:
     receipts: Sequence[Receipt] = ()
     letters: Sequence[DeadLetter] = ()
     redrives: Sequence[AuditRecord] = ()
+    switches: Sequence[AuditRecord] = ()
     control: Control | None = None
     status: SubscriberStatus | None = None
 
@@ -87,7 +89,9 @@ def account_of(evidence: Evidence) -> Account:
     else:
         account = _without_record(evidence)
     account.said += _earlier(evidence, account.state)
-    account.said += map(_redrive_said, evidence.redrives)
+    # A redrive can't have covered an event that never got to the subscriber.
+    if account.state not in {AccountState.FILTERED, AccountState.NOT_FORWARDED}:
+        account.said += map(_redrive_said, evidence.redrives)
     return account
 
 
