@@ -152,7 +152,11 @@ def test_dead_letter_ends_its_attempts_and_a_redrive_follows() -> None:
         failed_attempts=(failed(2), failed(8, "answered 422")),
     )
     order = AuditRecord(
-        at=COMMITTED + 20, what="redrive.ordered", by="Anna", subscriber="shipment", detail={"id": "r1"}
+        at=COMMITTED + 20,
+        what="redrive.ordered",
+        by="Anna",
+        subscriber=SubscriberName("shipment"),
+        detail={"id": "r1"},
     )
     steps = timeline(evidence("shipment", letters=[letter], redrives=[order]))[2:]
 
@@ -236,7 +240,9 @@ def test_event_behind_another_event_names_that_event() -> None:
 )
 def test_subscriber_that_never_got_the_event_has_no_step(account: Evidence) -> None:
     """Not even for a redrive of all its dead letters."""
-    order = AuditRecord(at=COMMITTED + 9, what="redrive.ordered", by="Anna", subscriber="idle", detail={})
+    order = AuditRecord(
+        at=COMMITTED + 9, what="redrive.ordered", by="Anna", subscriber=SubscriberName("idle"), detail={}
+    )
 
     assert len(timeline(replace(account, redrives=[order]))) == 2
 
@@ -251,7 +257,9 @@ def test_settled_event_without_a_record_is_told_without_a_time() -> None:
 def test_pause_explains_the_time_before_a_delivery() -> None:
     """A pause after the delivery belongs to other events."""
     switches = [
-        AuditRecord(at=COMMITTED + at, what=what, by="Anna", subscriber="shipment", detail=detail)
+        AuditRecord(
+            at=COMMITTED + at, what=what, by="Anna", subscriber=SubscriberName("shipment"), detail=detail
+        )
         for at, what, detail in (
             (1, "subscriber.paused", {"reason": "maintenance"}),
             (5, "subscriber.resumed", {}),

@@ -32,7 +32,7 @@ PAGE_EVENTS = 500
 _PAGE_BYTES = 4 * 1024 * 1024
 _OFFSETS_SCANNED = 10_000
 _ReceiptRow = tuple[int, bytes]
-_ForwardedRow = tuple[int, str, int, bytes, str]
+_ForwardedRow = tuple[float, str, int, bytes, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
