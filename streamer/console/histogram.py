@@ -13,8 +13,8 @@ from streamer.console.chart_drawing import hover_column, tick
 from streamer.console.outcome_chips import LEVELS, worst_of
 from streamer.observe.durations import difference
 
-_WIDTH, _HEIGHT = 960, 96
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 8, 12, 22
+_WIDTH, _HEIGHT = 960, 116
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 8, 20, 36
 _BARS = 48
 _SHORTEST_S = 1.0
 _DAY_S = 86_400.0
@@ -83,8 +83,8 @@ class Histogram:
             tick(f"{top:,}", _LEFT - 6, _TOP + 5, "end"),
             tick("0", _LEFT - 6, base + 4, "end"),
             *bars,
-            tick(self._moment(self.begin), _LEFT, _HEIGHT - 4, "start"),
-            tick(self._moment(self.end), _WIDTH - _RIGHT, _HEIGHT - 4, "end"),
+            tick(self._moment(self.begin), _LEFT, _HEIGHT - 8, "start"),
+            tick(self._moment(self.end), _WIDTH - _RIGHT, _HEIGHT - 8, "end"),
         ]
         return Markup("").join([*parts, Markup("</svg>")])
 
