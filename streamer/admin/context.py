@@ -15,8 +15,8 @@ from streamer.controls import ControlState
 from streamer.dispatch.delivery.enrichment import Enrichment
 from streamer.dispatch.delivery.route import Route
 from streamer.errors import LogUnavailable
-from streamer.events import Event, JsonObject, SubscriberName
-from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
+from streamer.events import Entry, Event, JsonObject, SubscriberName
+from streamer.observe.subscriber_status import ParkedKeys, Standing, SubscriberStatus
 from streamer.ports import ControlledLog, RecordedPositions, Subscriber, Subscription
 from streamer.settings import Settings, SubscriberSettings
 
@@ -35,6 +35,10 @@ class RunningSubscriber(Protocol):
 
     def parked(self, most: int, *, key: str | None = None) -> ParkedKeys:
         """Return up to `most` parked keys in the sequence of their due times; with `key`, only this key."""
+        ...
+
+    def standing(self, entry: Entry) -> Standing | None:
+        """Return the standing of an event, or `None` if another process owns its partition."""
         ...
 
 
@@ -58,6 +62,10 @@ class CurrentPlan(Protocol):
 
     def subscription(self, name: SubscriberName) -> Subscription:
         """Return a subscriber's selection of events in the log."""
+        ...
+
+    def shown_when(self, name: SubscriberName) -> str | None:
+        """Return a subscriber's `when`; a value from the environment or from a file is masked."""
         ...
 
     def admits(self, name: SubscriberName) -> Callable[[Event], bool]:

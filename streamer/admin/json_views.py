@@ -11,6 +11,7 @@ from streamer.events import (
     ContinuityRecord,
     DeadLetter,
     Event,
+    FailedAttempt,
     JsonObject,
     LetterHead,
     Receipt,
@@ -47,6 +48,14 @@ def letter_summary(letter: LetterHead) -> JsonObject:
     }
 
 
+def attempts_json(attempts: Sequence[FailedAttempt]) -> list[JsonObject]:
+    """Return failed attempts, the first one first."""
+    return [
+        {"at": rfc3339(each.at), "seconds": each.seconds, "class": each.failure, "error": each.error}
+        for each in attempts
+    ]
+
+
 def letter_detail(letter: DeadLetter) -> JsonObject:
     """Return all fields of a dead letter; `raw` is Base64, or `None`."""
     place = letter.partition
@@ -57,6 +66,7 @@ def letter_detail(letter: DeadLetter) -> JsonObject:
         "first_error": letter.first_error,
         "first_failed_at": rfc3339(letter.first_failed_at),
         "answer": letter.answer,
+        "failed_attempts": attempts_json(letter.failed_attempts),
         "channel": letter.channel,
         "replay_id": None if letter.replay_id is None else replay_id_to_text(letter.replay_id),
         "schema_id": letter.schema_id or None,
@@ -109,6 +119,7 @@ def receipt_json(receipt: Receipt) -> JsonObject:
         "delivered_at": rfc3339(receipt.delivered_at),
         "seconds": receipt.seconds,
         "answer": dict(receipt.answer),
+        "failed_attempts": attempts_json(receipt.failed_attempts),
     }
 
 

@@ -18,6 +18,7 @@ from streamer.dispatch.delivery.enrichment import Enrichment, EnrichmentSource
 from streamer.dispatch.delivery.route import Route, exclusion
 from streamer.errors import ConfigurationError
 from streamer.events import Event, SubscriberName
+from streamer.known_secrets import MASK
 from streamer.ports import PluginContext, Subscriber, Subscription
 from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.publish.access import OrgAccess
@@ -71,6 +72,11 @@ class Plan:
         """Return the subscriber's enrichment by `lookups`, or `None` without look-ups."""
         source = self.enrichments.get(name)
         return lookups.enrichment(source, self.settings.org) if source else None
+
+    def shown_when(self, name: SubscriberName) -> str | None:
+        """Return a subscriber's `when`; a value from the environment or from a file is masked."""
+        when = self.settings.subscribers[name].when
+        return MASK if when and self.document.is_secret(("subscribers", name, "when")) else when
 
     def admits(self, name: SubscriberName) -> Callable[[Event], bool]:
         """Return a test that is true for events that the subscriber gets, or can get if look-ups permit it.

@@ -12,6 +12,7 @@ from streamer.cli.lazy import HelpfulCommand, HelpfulGroup
 from streamer.cli.operating.api_command import ApiOptions, api_command, moment
 from streamer.cli.output import AsJson, at, console, counted, plain, print_json, print_table, working
 from streamer.events import JsonObject
+from streamer.observe.durations import difference
 
 _STYLES = {
     "delivered": "green",
@@ -31,6 +32,7 @@ def story_tree(story: JsonObject) -> Tree:
         root.add(plain(f"id {event['id']}"))
     for sentence in story["said"]:
         root.add(plain(sentence))
+    _add_timeline(root, story.get("timeline", ()))
     below: dict[str, Tree] = {}
     waiting = list(story["subscribers"])
     while waiting:
@@ -45,6 +47,21 @@ def story_tree(story: JsonObject) -> Tree:
         for sentence in story["not_kept"]:
             missing.add(plain(sentence))
     return root
+
+
+def _add_timeline(root: Tree, steps: Sequence[JsonObject]) -> None:
+    """Add what happened to the event, in order, with the time since the step before."""
+    if not steps:
+        return
+    branch = root.add("Steps, in order:")
+    for step in steps:
+        # Milliseconds tell two steps apart.
+        time = step["at"][:23].replace("T", " ") if step["at"] else "time not kept"
+        since = "" if step["since_s"] is None else difference(step["since_s"])
+        took = f" It took {step['seconds']:.3f} s." if step["seconds"] is not None else ""
+        who = f"{step['subscriber']}: " if step["subscriber"] else ""
+        detail = f" {_short(step['detail'])}" if step["detail"] else ""
+        branch.add(plain(f"{time:23} {since:>12}  {who}{step['said']}{took}{detail}"))
 
 
 def _add_account(parent: Tree, account: JsonObject) -> Tree:
@@ -63,7 +80,10 @@ def _add_account(parent: Tree, account: JsonObject) -> Tree:
 
 
 def _short_answer(answer: JsonObject) -> str:
-    text = ", ".join(f"{name} {value}" for name, value in answer.items())
+    return _short(", ".join(f"{name} {value}" for name, value in answer.items()))
+
+
+def _short(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"  # noqa: PLR2004 - a few lines of a terminal
 
 
@@ -229,11 +249,12 @@ async def show(
     ] = 1_000_000,
     as_json: AsJson = False,
 ) -> None:
-    """Show when an event was appended to the log, and the event's outcome at each subscriber.
+    """Show what happened to one event in order, and the event's outcome at each subscriber.
 
-    A subscriber with `after` is shown below the subscriber that it waits for. The
-    last lines name the facts that the log does not keep. With --json, the command
-    also prints the event's data.
+    The times are in UTC, each with the time since the step before. A subscriber with
+    `after` is shown below the subscriber that it waits for. The last lines name the
+    facts that the log does not keep. With --json, the command also prints the event's
+    data.
     """
     with working("Reading"):
         answer = await where.api().get(

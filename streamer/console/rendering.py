@@ -1,6 +1,7 @@
 """Renders pages from templates. Escapes every value, and masks texts that look like secrets."""
 
 import importlib.resources
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from streamer.observe.durations import duration
 from streamer.observe.redaction import masked
 
 _PACKAGE = importlib.resources.files("streamer.console")
+_PIECES = re.compile(r"[^./\s]{0,20}[./]|[^./\s]{1,20}|\s+")
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -73,6 +75,7 @@ class Renderer:
             {"ago": self._ago, "ahead": self._ahead, "duration": duration, "number": number, "pretty": pretty}
         )
         environment.filters.update({"moment": moment, "compact": compact, "px": pixels})
+        environment.filters.update({"breakable": breakable})
         environment.filters.update({"sentence": sentence, "story": story_address})
         environment.filters["in_salesforce"] = lambda key: record_address(self.org_url(), key)
         self._environment = environment
@@ -157,6 +160,14 @@ def pretty(value: Any) -> str:
 def compact(value: Any) -> str:
     """Return a value as JSON on one line."""
     return orjson.dumps(value, default=_written).decode()
+
+
+def breakable(text: str) -> Markup:
+    """Return a type, an id or a path as HTML that breaks after dots and slashes, with masked secrets.
+
+    A longer run of other characters breaks too, so that no word is wider than a phone.
+    """
+    return Markup("<wbr>").join(_PIECES.findall(str(_masked(text))))
 
 
 def sentence(text: str) -> Markup:

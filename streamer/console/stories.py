@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from streamer.console.outcome_chips import OutcomeChip, chips_of
 from streamer.events import JsonObject
 
 _MOST_NAMED = 20
@@ -16,7 +17,10 @@ _MARGIN = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
-    """Event as a table row, with shortened texts; `place` is the position in the log."""
+    """Event as a table row, with shortened texts; `place` is the position in the log.
+
+    `chips` are its outcomes; in a tail, they are not known.
+    """
 
     address: str
     type: str
@@ -25,6 +29,7 @@ class EventRow:
     channel: str
     changed: str
     place: str
+    chips: Sequence[OutcomeChip] = ()
 
 
 def story_address(event: Mapping[str, Any]) -> str:
@@ -56,6 +61,7 @@ def event_row(event: JsonObject) -> EventRow:
         channel=_cut(event["channel"]),
         changed=_cut(", ".join(names)),
         place=f"{event['topic']}/{event['partition']}/{event['offset']}",
+        chips=chips_of(event.get("outcomes", {})),
     )
 
 

@@ -17,8 +17,8 @@ from streamer.dispatch.loop import HeadDelivery, Intake, TryOnce, Workers, or_en
 from streamer.dispatch.redrive import Redelivery
 from streamer.dispatch.settling import Settling
 from streamer.dispatch.state import DispatchState, Limits
-from streamer.events import Event
-from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
+from streamer.events import Entry, Event
+from streamer.observe.subscriber_status import ParkedKeys, Standing, SubscriberStatus
 from streamer.ports import Batching, Feed, LogReader, Subscription
 
 _DAY_S = 86_400.0
@@ -170,6 +170,10 @@ class Dispatcher:
         state = self.state
         listing = ParkedListing(lanes=state.lanes, delay_queue=state.delay_queue, in_flight=state.in_flight)
         return listing.keys(most, key=key)
+
+    def standing(self, entry: Entry) -> Standing | None:
+        """Return the standing of an event, or `None` if another process owns its partition."""
+        return self.state.standing(entry)
 
     @property
     def _next_try_at(self) -> float | None:

@@ -144,18 +144,22 @@ class Settling:
 
     def _count(self, lane: Lane, tried: AttemptResult) -> None:
         """Count a failure for the head and for the target."""
+        now, took_s = self.state.clock.now(), tried.seconds
         match tried.outcome:
             case Retry() as failure:
                 if tried.awaits_lookup:
                     lane.retries.last_error = failure.reason
                 else:
-                    lane.retries.failed(failure.reason, self.state.clock.now(), took_s=tried.seconds)
+                    lane.retries.failed(failure.reason, now, took_s=took_s, failure=failure.failure)
                 self.failures.failed(tried.entry.event.id, failure, tried.trace_id)
-            case Reject(reason=reason):
-                lane.retries.failed(reason, self.state.clock.now())
-            # A request for a pause alone is not counted as a failure.
-            case Hold(alert=True) as hold:
-                self.failures.failed(tried.entry.event.id, hold)
+            case Reject() as failure:
+                lane.retries.failed(failure.reason, now, took_s=took_s, failure=failure.failure)
+            case Hold() as hold:
+                if not tried.awaits_lookup:
+                    lane.retries.noted(hold.reason, now, took_s=took_s, failure=hold.failure)
+                # A request for a pause alone is not counted as a failure.
+                if hold.alert:
+                    self.failures.failed(tried.entry.event.id, hold)
 
     def _judge(self, ticket: Ticket, tried: AttemptResult) -> None:
         """Report the evidence to `admission`, and give back the attempts that an outage excuses."""

@@ -12,6 +12,7 @@ from streamer.dispatch.progress.latest_deliveries import LatestDeliveries
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.progress.partition_progress import Proof
 from streamer.events import DeadLetter, Entry, ParkedLane, Partition, SubscriberName
+from streamer.observe.subscriber_status import Standing
 
 _log = structlog.get_logger()
 
@@ -296,6 +297,19 @@ class DispatchState:
         self.delay_queue.drop(partitions)
         self.latest.drop(partitions)
         return leaving
+
+    def standing(self, entry: Entry) -> Standing | None:
+        """Return the standing of an event, or `None` if another process owns its partition."""
+        is_settled, lane = self.ledger.is_settled(entry), self.lanes.lane_of(entry)
+        if is_settled is None:
+            return None
+        # Parking an event settles its offset.
+        if lane is not None and entry.offset in lane.parked:
+            return Standing.RETRYING
+        if is_settled:
+            return Standing.SETTLED
+        has_failed = lane is not None and bool(lane.retries.failed_attempts)
+        return Standing.RETRYING if has_failed else Standing.WAITING
 
     def update_fullness(self) -> bool:
         """Return whether memory is full, or was full and is not yet half empty."""

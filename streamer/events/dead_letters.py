@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from streamer.events.event import Event, ReplayId, SubscriberName
+from streamer.events.outcomes import FailedAttempt
 from streamer.events.places import Partition
 
 _HEAD_ERROR_LENGTH = 2_000
@@ -22,7 +23,8 @@ class DeadLetter:
 
     If the same event is set aside again, `id` is the same. `reason` is a stable
     word for filters, `error` a sentence, `hint` advice for the operator, and
-    `first_error` the error of the first attempt. `raw` are the bytes that could not
+    `first_error` the error of the first attempt. `failed_attempts` are the attempts,
+    as far as they were kept. `raw` are the bytes that could not
     be read or appended. `schema_id` names the schema of `raw`, and `event_uuid` is
     the id next to an Avro payload; both are empty if unknown. `partition` and
     `offset` are the event's position in the log, if the event has such a position.
@@ -52,6 +54,7 @@ class DeadLetter:
     offset: int | None = None
     whole_size: int = 0
     whole_sha256: str = ""
+    failed_attempts: tuple[FailedAttempt, ...] = ()
 
     @property
     def channel_path(self) -> str:

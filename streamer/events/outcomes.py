@@ -1,7 +1,7 @@
 """Deliveries, the outcomes of their attempts, and their receipts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -142,12 +142,39 @@ class Delivery:
     traceparent: str | None = None
 
 
+# Of one event at one subscriber, the first failed attempt and the last ones are kept.
+_KEPT_ATTEMPTS = 8
+_ATTEMPT_ERROR_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedAttempt:
+    """One attempt that did not deliver its event; it ended `at` (epoch seconds), after `seconds`.
+
+    `error` is the beginning of the attempt's reason, without secrets.
+    """
+
+    at: float
+    seconds: float
+    failure: FailureClass
+    error: str
+
+    def added_to(self, earlier: tuple["FailedAttempt", ...]) -> tuple["FailedAttempt", ...]:
+        """Return the `earlier` attempts with this attempt, without those in the middle that are too many."""
+        error = self.error[:_ATTEMPT_ERROR_LENGTH]
+        # Many parked keys repeat one error, so equal texts share their memory.
+        error = next((each.error for each in earlier[-1:] if each.error == error), error)
+        kept = (*earlier, replace(self, error=error))
+        return kept if len(kept) <= _KEPT_ATTEMPTS else (kept[0], *kept[1 - _KEPT_ATTEMPTS :])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """Durable record of a finished delivery, with the target's answer.
 
     `attempts` includes the successful attempt, which took `seconds`. The other
-    times are epoch seconds.
+    times are epoch seconds. `failed_attempts` are the attempts before, as far as
+    they were kept.
     """
 
     event_id: EventId
@@ -159,6 +186,7 @@ class Receipt:
     delivered_at: float
     seconds: float
     answer: Mapping[str, Any] = field(default_factory=dict)
+    failed_attempts: tuple[FailedAttempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from streamer.events.event import Event, value_of_every_event
+from streamer.events.outcomes import FailedAttempt
 
 
 class Partition(NamedTuple):
@@ -56,7 +57,7 @@ class Setback:
     """Failures of a lane's head, and the time of its next attempt.
 
     `attempts` counts the attempts so far. `first_failed_at` and `due_at` are epoch
-    seconds.
+    seconds. `failed_attempts` are the attempts, as far as they were kept.
     """
 
     attempts: int
@@ -64,6 +65,7 @@ class Setback:
     due_at: float
     first_error: str
     last_error: str
+    failed_attempts: tuple[FailedAttempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

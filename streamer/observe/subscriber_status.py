@@ -82,6 +82,15 @@ class SubscriberStatus:
         return f"the oldest event has waited for {waited}, but deliver_within is {allowed}"
 
 
+class Standing(StrEnum):
+    """Standing of one event at a subscriber, in the process that owns the event's partition."""
+
+    WAITING = "waiting"
+    RETRYING = "retrying"
+    """An attempt has failed, or an earlier event of the same key is retried."""
+    SETTLED = "settled"
+
+
 class ParkedState(StrEnum):
     """Reason why a parked key waits."""
 

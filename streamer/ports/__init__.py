@@ -19,6 +19,7 @@ from streamer.ports.dispatch import (
 )
 from streamer.ports.history import (
     MOST_FOUND,
+    MOST_RECEIPTS,
     MOST_SCANNED,
     AppendedPage,
     EventHistory,
@@ -94,6 +95,7 @@ from streamer.ports.writing import (
 __all__ = [
     "BATCH_WAIT_S",
     "MOST_FOUND",
+    "MOST_RECEIPTS",
     "MOST_SCANNED",
     "Answered",
     "ApexRestCall",

@@ -110,9 +110,16 @@ class FoundEvents:
     cursor: str = ""
 
 
+MOST_RECEIPTS = 500_000
+"""Most receipts that one search examines."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundReceipts:
-    """Receipts of one event, oldest first. Without `is_whole`, the search did not examine later receipts."""
+    """Receipts of events, those of one event oldest first.
+
+    Without `is_whole`, the search did not examine later receipts.
+    """
 
     receipts: Sequence[Receipt]
     is_whole: bool = True
@@ -177,8 +184,13 @@ class EventHistory(Protocol):
         """Return the event at a position in the log, or `None` if the position has no event (any more)."""
         ...
 
-    async def receipts(self, event: Event, since: float, /) -> FoundReceipts:
-        """Return the receipts of `event` that were recorded since about `since` (epoch seconds)."""
+    async def receipts(
+        self, events: Sequence[Event], since: float, /, *, most: int = MOST_RECEIPTS
+    ) -> FoundReceipts:
+        """Return the receipts of `events` that were recorded since about `since` (epoch seconds).
+
+        The search examines about `most` receipts.
+        """
         ...
 
     async def place(

@@ -5,10 +5,18 @@ from dataclasses import replace
 from streamer.events import DeadLetter, Entry, ParkedLane, Setback
 from streamer.ports import Controls, LaneChange
 from tests.contracts.follower import Follower
+from tests.contracts.values import ATTEMPTS
 from tests.letters import every_letter
 
 KEY = "001000000000001AAA"
-ONCE = Setback(attempts=1, first_failed_at=10.5, due_at=20.25, first_error="ü 500", last_error="ü 500")
+ONCE = Setback(
+    attempts=1,
+    first_failed_at=10.5,
+    due_at=20.25,
+    first_error="ü 500",
+    last_error="ü 500",
+    failed_attempts=ATTEMPTS,
+)
 TWICE = replace(ONCE, attempts=2, due_at=90.0, last_error="timeout")
 
 

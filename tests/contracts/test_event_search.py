@@ -186,8 +186,8 @@ async def test_forwarded_copies_are_found_apart(world: World) -> None:
         assert (await log.history.at(copy.entry.partition, copy.entry.offset)) == copy
 
 
-async def test_receipts_of_one_event_are_found(world: World) -> None:
-    """Those of other events of its key are left out."""
+async def test_receipts_of_events_are_found(world: World) -> None:
+    """Those of other events of their key are left out."""
     async with world.open() as log:
         receipts = [a_receipt("1"), a_receipt("2"), a_receipt("1")]
         key = receipts[0].event_key
@@ -195,11 +195,14 @@ async def test_receipts_of_one_event_are_found(world: World) -> None:
         async with following(log) as follower:
             await follower.read_until("2")
             await follower.settle(receipts=receipts)
-        event = follower.entries[0].event
+        event, other = (each.event for each in follower.entries)
 
-        answer = await log.history.receipts(event, NOW - 60)
+        answer = await log.history.receipts([event], NOW - 60)
         assert (list(answer.receipts), answer.is_whole) == ([receipts[0], receipts[2]], True)
-        assert list((await log.history.receipts(event, NOW + 3_600)).receipts) in (
+        assert list((await log.history.receipts([event, other], NOW - 60)).receipts) == receipts
+        assert (await log.history.receipts([], NOW - 60)).receipts == []
+        assert not (await log.history.receipts([event], NOW - 60, most=1)).is_whole
+        assert list((await log.history.receipts([event], NOW + 3_600)).receipts) in (
             [],
             [receipts[0], receipts[2]],
         )

@@ -10,6 +10,8 @@ from streamer.events import (
     DeadLetter,
     Event,
     EventId,
+    FailedAttempt,
+    FailureClass,
     HoleCause,
     JsonObject,
     OrgId,
@@ -88,6 +90,13 @@ def an_append(*events: Event, at: int = 1, channel: Channel = CHANGES) -> Append
     return Append(checkpoint=a_checkpoint(at, channel=channel), events=events)
 
 
+ATTEMPTS = (
+    FailedAttempt(at=1735689600.25, seconds=0.125, failure=FailureClass.HTTP_5XX, error="ü 503"),
+    FailedAttempt(at=1735689610.5, seconds=30.0, failure=FailureClass.TIMEOUT, error="timed out"),
+)
+"""Attempts that failed."""
+
+
 def a_dead_letter(id_: str, *, stage: Stage = Stage.INGEST, error: str = "no such schema") -> DeadLetter:
     """Return a dead letter with every field filled."""
     return DeadLetter(
@@ -109,6 +118,7 @@ def a_dead_letter(id_: str, *, stage: Stage = Stage.INGEST, error: str = "no suc
         answer="400",
         partition=Partition(topic="salesforce.cdc.Account", number=1),
         offset=17,
+        failed_attempts=ATTEMPTS,
     )
 
 
@@ -124,6 +134,7 @@ def a_receipt(name: str) -> Receipt:
         delivered_at=1735689660.75,
         seconds=0.25,
         answer={"number": "Ü-1", "lines": [1, 2]},
+        failed_attempts=ATTEMPTS[:1],
     )
 
 

@@ -39,7 +39,8 @@ class Evidence:
 
     `logged` is the event, or its forwarded copy. `head` is the first event of the
     lane in which the event is parked. `redrives` are audit records of redrives that
-    possibly covered the event. `control` and `status` describe the subscriber now;
+    possibly covered the event. `switches` are pauses of the subscriber since the
+    event, and their ends. `control` and `status` describe the subscriber now;
     `status` is `None` in a process that does not deliver to the subscriber.
     """
 
@@ -56,6 +57,7 @@ class Evidence:
     receipts: Sequence[Receipt] = ()
     letters: Sequence[DeadLetter] = ()
     redrives: Sequence[AuditRecord] = ()
+    switches: Sequence[AuditRecord] = ()
     control: Control | None = None
     status: SubscriberStatus | None = None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from streamer.admin.context import AdminContext
+from streamer.admin.events.outcomes import EventOutcome, OutcomeReader, Outcomes
 from streamer.admin.events.schemas import Searching, Showing, Tailing
 from streamer.admin.events.story import StoryReader
 from streamer.admin.events.tail import DEADLINE_S, TailClient, Where, compiled_where, followed_json
@@ -21,6 +22,8 @@ from streamer.ports import EventSearch, FoundEvents
 
 _WRITTEN_WITHIN_S = 60.0
 _NEWEST_SCANNED = 10_000
+# Most events whose outcomes a search for one outcome reads.
+_EXAMINED = 1_000
 # Number of newest events on which an expression is evaluated.
 _AMONG = 500
 
@@ -44,6 +47,8 @@ class EventResource:
 
         Raises `LogUnavailable`, and `ApiError` 400 for a cursor of another search.
         """
+        if asked.outcomes or asked.outcome is not None:
+            return await self._with_outcomes(asked)
         found = await self._found(asked.meant())
         return {
             "events": [logged_json(each) for each in found.events],
@@ -97,6 +102,28 @@ class EventResource:
         """
         return self.context.tail.client(matcher(asked.meant()), self._where(asked))
 
+    async def _with_outcomes(self, asked: Searching) -> JsonObject:
+        """Return events with their outcomes. A search for one outcome examines a limited number of events."""
+        reader, wanted = OutcomeReader(context=self.context), asked.outcome
+        search, events, examined, scanned = asked.meant(), list[JsonObject](), 0, 0
+        while True:
+            found = await self._found(replace(search, limit=asked.limit - len(events)))
+            with self.context.searching():
+                outcomes = await reader.outcomes(found.events)
+            events += [
+                {**logged_json(each), "outcomes": each_outcomes}
+                for each, each_outcomes in zip(found.events, outcomes, strict=True)
+                if wanted is None or wanted in _summary(each_outcomes)
+            ]
+            examined += len(found.events)
+            scanned += found.scanned
+            search = replace(search, cursor=found.cursor)
+            is_over = found.is_whole or not found.cursor or wanted is None
+            if is_over or len(events) >= asked.limit or examined >= _EXAMINED or scanned >= asked.scan:
+                break
+        reach = {**_reach(found), "scanned": scanned}
+        return {"events": events, **reach, "examined": examined, "cursor": found.cursor or None}
+
     def _where(self, asked: Tailing) -> Where | None:
         if asked.where is None:
             return None
@@ -134,6 +161,12 @@ async def write_lines(lines: AsyncGenerator[bytes, None], response: web.StreamRe
     except (ConnectionError, TimeoutError):
         # The response has begun, so no error status can follow.
         response.force_close()
+
+
+def _summary(outcomes: Outcomes) -> set[EventOutcome]:
+    """Return the outcomes of one event; `skipped` only if no subscriber selects the event."""
+    found = set(outcomes.values())
+    return found if found == {EventOutcome.SKIPPED} else found - {EventOutcome.SKIPPED}
 
 
 def _reach(found: FoundEvents) -> JsonObject:

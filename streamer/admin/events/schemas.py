@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
+from streamer.admin.events.outcomes import EventOutcome
 from streamer.admin.schemas import RequestModel
 from streamer.events import EventId
 from streamer.ports import MOST_FOUND, MOST_SCANNED, EventSearch
@@ -21,7 +22,9 @@ def patterns(text: str | None) -> tuple[str, ...]:
 class Searching(RequestModel):
     """Request for events; `until` excludes an event at exactly this time.
 
-    `type` holds patterns, separated by commas.
+    `type` holds patterns, separated by commas. With `outcomes`, each event in the
+    answer has its outcome at each subscriber. With `outcome`, the answer has only
+    events that have this outcome at a subscriber.
     """
 
     record: str | None = Field(default=None, min_length=1, max_length=_LONGEST_TEXT)
@@ -32,6 +35,8 @@ class Searching(RequestModel):
     until: AwareDatetime | None = None
     order: Literal["newest", "oldest"] = "newest"
     every_partition: bool = False
+    outcomes: bool = False
+    outcome: EventOutcome | None = None
     limit: int = Field(default=50, ge=1, le=MOST_FOUND)
     scan: int = Field(default=100_000, ge=1_000, le=MOST_SCANNED)
     cursor: str = Field(default="", max_length=_LONGEST_CURSOR)

@@ -9,6 +9,8 @@ from datetime import datetime
 from streamer.admin.context import AdminContext
 from streamer.admin.events.accounts import Evidence, account_json
 from streamer.admin.events.schemas import Showing
+from streamer.admin.events.steps import SWITCHES
+from streamer.admin.events.timeline import EventFacts, timeline_json, timeline_of
 from streamer.admin.json_views import event_json, letter_detail, optional_time, place_json, rfc3339
 from streamer.admin.schemas import MOST_LETTERS, ApiError
 from streamer.controls import AuditRecord, ControlState
@@ -51,9 +53,12 @@ class StoryReader:
         if event is None:
             if not letters:
                 raise ApiError(404, _not_found(found))
-            return {**_head(None, None, letters), "subscribers": [], "not_kept": [_NO_EVENT]}
+            facts = EventFacts(now=self.context.clock.now(), event=None, aside=letters)
+            timeline = timeline_json(timeline_of(facts))
+            head = _head(None, None, letters)
+            return {**head, "timeline": timeline, "subscribers": [], "not_kept": [_NO_EVENT]}
         since = asked.since.timestamp() if asked.since else _appended(event, logged)
-        receipts = await log.history.receipts(event, since)
+        receipts = await log.history.receipts([event], since)
         kept = Kept(
             event=event,
             logged=logged,
@@ -65,8 +70,16 @@ class StoryReader:
         )
         names = self.context.daemon.plan.settings.subscribers
         accounts = await asyncio.gather(*(self._evidence(name, kept) for name in names))
+        facts = EventFacts(
+            now=self.context.clock.now(),
+            event=event,
+            logged=logged,
+            aside=_of_ingest(letters),
+            accounts=accounts,
+        )
         return {
             **_head(event, logged, letters),
+            "timeline": timeline_json(timeline_of(facts)),
             "subscribers": [account_json(each) for each in accounts],
             "not_kept": list(_not_kept(kept, accounts)),
         }
@@ -110,6 +123,7 @@ class StoryReader:
             receipts=receipts,
             letters=letters,
             redrives=[each for each in kept.audit if _can_have_covered(each, name, kept.event)],
+            switches=[each for each in kept.audit if _has_switched(each, name, kept.event)],
             control=kept.board.controls.get(name),
             status=dispatcher.status if dispatcher else None,
         )
@@ -144,7 +158,7 @@ _NO_EVENT = "The event: Streamer could not read it, and the dead letter holds th
 
 def _head(event: Event | None, logged: LoggedEvent | None, letters: Sequence[DeadLetter]) -> JsonObject:
     """Return the event, its position in the log, and the dead letters from ingest."""
-    aside = [each for each in letters if each.subscriber is None]
+    aside = _of_ingest(letters)
     return {
         "event": None if event is None else event_json(event),
         "log": None if logged is None else {**place_json(logged), "size": logged.entry.size},
@@ -154,6 +168,10 @@ def _head(event: Event | None, logged: LoggedEvent | None, letters: Sequence[Dea
             for each in aside
         ],
     }
+
+
+def _of_ingest(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    return [each for each in letters if each.subscriber is None]
 
 
 def _received(event: Event | None, logged: LoggedEvent | None, aside: Iterable[DeadLetter]) -> list[str]:
@@ -195,6 +213,11 @@ def _can_have_covered(record: AuditRecord, name: SubscriberName, event: Event) -
     return meant.get("key") in {None, event.key}
 
 
+def _has_switched(record: AuditRecord, name: SubscriberName, event: Event) -> bool:
+    """Return true if the record is a pause of the subscriber after the event, or the end of a pause."""
+    return record.what in SWITCHES and record.subscriber == name and record.at >= _time(event)
+
+
 def _not_kept(kept: Kept, accounts: Sequence[Evidence]) -> Iterable[str]:
     if kept.logged is not None and kept.logged.appended_at is None:
         yield "The time of the append: the records of this log carry the time of their event instead."
@@ -205,9 +228,15 @@ def _not_kept(kept: Kept, accounts: Sequence[Evidence]) -> Iterable[str]:
         yield (
             "Receipts that the log got much later: one request searches only a limited number of receipts."
         )
+    if kept.logged is not None:
+        yield "The time at which Streamer read the event: the log keeps the time of the append."
     yield (
-        "Details of the attempts, except their number, the first error and the last error. The log does "
-        "not record attempts in memory yet."
+        "The requests of the attempts, and the headers of the answers. `streamer render` shows the request "
+        "that follows from today's configuration."
+    )
+    yield (
+        "Of many failed attempts, those between the first and the last seven. The log does not record "
+        "attempts in memory yet."
     )
     yield (
         "The reason why a subscriber filtered out the event at that time: the shown reason comes from "

@@ -9,6 +9,7 @@ import orjson
 from aiohttp import web
 
 from streamer.admin.events.accounts import AccountState
+from streamer.admin.events.outcomes import OUTCOMES, EventOutcome
 from streamer.admin.events.resource import write_lines
 from streamer.admin.events.schemas import Searching, Showing, Tailing
 from streamer.admin.events.tail import TailClient
@@ -17,19 +18,30 @@ from streamer.admin.schemas import MOST_LETTERS, ApiError, Parked
 from streamer.console.access import redirect, security_headers
 from streamer.console.context import PageContext
 from streamer.console.forms import filled, unset
+from streamer.console.histogram import Histogram
+from streamer.console.outcome_chips import LEVELS, chips_of
 from streamer.console.rendering import pretty
 from streamer.console.stories import event_rows, story_address
+from streamer.console.timeline_rows import timeline_rows
 from streamer.events import JsonObject, Partition
 from streamer.exact_json import exact_value
 from streamer.observe.redaction import masked
 
-_SEARCH_FILTER = ("record", "type", "channel", "since", "until", "order", "limit", "scan", "every_partition")
-_LEVELS = {
-    AccountState.DELIVERED: "good",
-    AccountState.DEAD_LETTER: "bad",
-    AccountState.PARKED: "waits",
-    AccountState.WAITING: "waits",
-}
+_SEARCH_FILTER = (
+    "record",
+    "outcome",
+    "type",
+    "channel",
+    "since",
+    "until",
+    "order",
+    "limit",
+    "scan",
+    "every_partition",
+)
+# On a phone, these fields would hide the events.
+_FOLDED = frozenset(_SEARCH_FILTER) - {"record"}
+_NEEDS_ATTENTION = (AccountState.DEAD_LETTER, AccountState.PARKED, AccountState.WAITING)
 _MOST_SHOWN = 100_000
 
 
@@ -48,9 +60,10 @@ class EventPages:
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
-        asked = filled(Searching, list(request.query.items()))
+        asked = filled(Searching, list(request.query.items()), outcomes=True)
         found = await self.context.resources.events.events(asked)
         said = asked.model_dump(mode="json", exclude_defaults=True)
+        fields = unset({name: said.get(name) for name in _SEARCH_FILTER})
         return self.context.renderer.page(
             request,
             "events.html",
@@ -58,22 +71,29 @@ class EventPages:
             asked=asked,
             found=found,
             events=event_rows(found["events"]),
+            histogram=Histogram.of(found["events"]),
             paths=self.context.daemon.configured.paths,
-            fields=unset({name: said.get(name) for name in _SEARCH_FILTER}),
+            outcomes=list(EventOutcome),
+            fields=fields,
+            is_unfolded=bool(fields.keys() & _FOLDED),
         )
 
     async def _show(self, request: web.Request) -> web.Response:
         id_ = request.match_info["id"]
         story = await self.context.resources.events.story(id_, filled(Showing, list(request.query.items())))
         event = pretty(story["event"]) if story["event"] else ""
+        outcomes = {each["name"]: OUTCOMES[each["state"]] for each in story["subscribers"]}
         return self.context.renderer.page(
             request,
             "event.html",
             title="Event",
             id=id_,
             story=story,
-            subscribers=_accounts_in_order(story["subscribers"]),
-            levels=_LEVELS,
+            timeline=timeline_rows(story["timeline"]),
+            subscribers=_by_need(_accounts_in_order(story["subscribers"])),
+            chips=chips_of(outcomes),
+            outcomes=outcomes,
+            levels=LEVELS,
             event_text=event[:_MOST_SHOWN],
             is_cut=len(event) > _MOST_SHOWN,
         )
@@ -96,6 +116,12 @@ class EventPages:
                 404, "The key is no longer parked behind this event: reload the page with the parked keys."
             )
         return redirect(story_address(event))
+
+
+def _by_need(accounts: Sequence[JsonObject]) -> list[JsonObject]:
+    """Return accounts that need attention first; the others stay in their order."""
+    rank = {state: number for number, state in enumerate(_NEEDS_ATTENTION)}
+    return sorted(accounts, key=lambda each: rank.get(each["state"], len(rank)))
 
 
 def _accounts_in_order(accounts: Sequence[JsonObject]) -> list[JsonObject]:

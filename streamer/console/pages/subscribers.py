@@ -1,14 +1,17 @@
 """Pages of subscribers: states, and changes that an operator can make."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
+from markupsafe import Markup
 
 from streamer.admin.schemas import ApiError, ChangeRequest, PauseRequest, TestEventRequest
 from streamer.console.access import fields_of, operator_of, redirect
+from streamer.console.charts import sparkline, subscriber_charts
 from streamer.console.context import PageContext
 from streamer.console.forms import filled, first, object_of
-from streamer.events import JsonObject
+from streamer.events import JsonObject, SubscriberName
 from streamer.flow.states import state_of
 
 
@@ -37,7 +40,14 @@ class SubscriberPages:
             "subscribers.html",
             title="Subscribers",
             subscribers=[{**each, "state": state_of(each)} for each in found],
+            sparks=self._sparks([each["name"] for each in found if each["here"]]),
         )
+
+    def _sparks(self, names: Sequence[str]) -> Mapping[str, Markup]:
+        """Return a small picture of the deliveries to each subscriber."""
+        daemon = self.context.daemon
+        samples, now = daemon.sampler.samples(), daemon.clock.now()
+        return {name: sparkline(samples, name, now) for name in names}
 
     async def _show(self, request: web.Request) -> web.Response:
         return await self._page(request)
@@ -71,11 +81,18 @@ class SubscriberPages:
         subscriber = next((each for each in found if each["name"] == name), None)
         if subscriber is None:
             raise ApiError(404, "No configured subscriber has this name.")
+        daemon = self.context.daemon
+        every = daemon.configured.subscribers
+        samples = daemon.sampler.samples().of(name)
         return self.context.renderer.page(
             request,
             "subscriber.html",
             title=name,
             subscriber={**subscriber, "state": state_of(subscriber)},
+            settings=every[SubscriberName(name)],
+            when=daemon.admin.daemon.plan.shown_when(SubscriberName(name)),
+            then=[other for other, settings in every.items() if name in settings.after],
+            charts=subscriber_charts(samples, daemon.clock.now()) if subscriber["here"] else (),
             result=result,
             data=data,
         )

@@ -233,6 +233,7 @@ class Attempts:
             delivered_at=now,
             seconds=tried.seconds,
             answer=kept(tried.outcome.answer),
+            failed_attempts=lane.retries.failed_attempts,
         )
 
     def dead_letter(self, lane: Lane, failure: Retry | Reject, *, reason: str) -> DeadLetter:
@@ -256,6 +257,7 @@ class Attempts:
             answer=failure.answer,
             partition=entry.partition,
             offset=entry.offset,
+            failed_attempts=lane.retries.failed_attempts,
         )
         traced = {}
         if self.tracing is not None:

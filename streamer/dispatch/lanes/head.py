@@ -3,12 +3,15 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from streamer.events import Entry, EventId, Setback
+from streamer.events import Entry, EventId, FailedAttempt, FailureClass, Setback
 
 
 @dataclass(slots=True, kw_only=True)
 class RetryState:
-    """Attempts at the head of a lane, and when the next attempt is due; times are in epoch seconds."""
+    """Attempts at the head of a lane, and when the next attempt is due; times are in epoch seconds.
+
+    `failed_attempts` also has attempts that were given back, because they were made.
+    """
 
     attempts: int = 0
     tried_s: float = 0.0
@@ -17,14 +20,23 @@ class RetryState:
     first_error: str = ""
     last_error: str = ""
     due_at: float = 0.0
+    failed_attempts: tuple[FailedAttempt, ...] = ()
 
-    def failed(self, error: str, now: float, *, took_s: float = 0.0) -> None:
+    def failed(
+        self, error: str, now: float, *, took_s: float = 0.0, failure: FailureClass = FailureClass.OTHER
+    ) -> None:
         """Count one failed attempt and its duration."""
+        self.noted(error, now, took_s=took_s, failure=failure)
         self.attempts += 1
         self.tried_s += took_s
         self.last_error = error
         if self.first_failed_at is None:
             self.first_failed_at, self.first_error = now, error
+
+    def noted(self, error: str, now: float, *, took_s: float, failure: FailureClass) -> None:
+        """Keep an attempt that did not deliver the head, without counting it."""
+        attempt = FailedAttempt(at=now, seconds=took_s, failure=failure, error=error)
+        self.failed_attempts = attempt.added_to(self.failed_attempts)
 
     def give_back(self, attempts: int) -> None:
         """Subtract attempts whose failure was not the head's fault."""
@@ -43,6 +55,7 @@ class RetryState:
             due_at=self.due_at,
             first_error=self.first_error,
             last_error=self.last_error,
+            failed_attempts=self.failed_attempts,
         )
 
 

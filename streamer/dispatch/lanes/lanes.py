@@ -252,6 +252,7 @@ class Lanes:
                 first_error=setback.first_error,
                 last_error=setback.last_error,
                 due_at=setback.due_at,
+                failed_attempts=setback.failed_attempts,
             ),
         )
         self._parked[partition] += len(kept.offsets)
@@ -270,7 +271,7 @@ class Lanes:
         lane.parked = deque(sorted({*lane.parked, entry.offset}))
         self._parked[entry.partition] += 1
         lane.retries.give_back(lane.retries.attempts)
-        lane.retries.first_tried_at = None
+        lane.retries.first_tried_at, lane.retries.failed_attempts = None, ()
         lane.halves = Halves()
         return lane
 

@@ -150,6 +150,11 @@ class Ledger:
                 partition_progress.tracker.passed(offset)
         self._change()
 
+    def is_settled(self, entry: Entry) -> bool | None:
+        """Return whether the offset of `entry` is settled; `None` if its partition is not assigned."""
+        partition_progress = self._held.get(entry.partition)
+        return None if partition_progress is None else partition_progress.tracker.is_settled(entry.offset)
+
     def skip(self, entry: Entry, *proofs: Proof) -> None:
         """Note that `entry` needs no delivery; `proofs` are recorded together with its progress."""
         self._settle(entry, proofs)

@@ -38,6 +38,10 @@ class OffsetTracker:
         """Note that all offsets below `through` were read; offsets without `opened` need no delivery."""
         self._moved_to(through)
 
+    def is_settled(self, offset: int) -> bool:
+        """Return whether `offset` needs no more deliveries."""
+        return offset in self._settled or (offset < self._through and offset not in self._open)
+
     def settled(self, offset: int) -> None:
         """Note that `offset` needs no more deliveries."""
         self._settled.add(offset)

@@ -12,6 +12,7 @@ from streamer.log.patterns import change_type_stem
 from streamer.log.search.chunks import Chunk, Collector, Room, Span, epoch_s, matcher
 from streamer.log.search.merge import search
 from streamer.ports import (
+    MOST_RECEIPTS,
     AppendedPage,
     EventSearch,
     FoundEvents,
@@ -82,11 +83,22 @@ class MemoryHistory:
         kept = self._log.partitions.of(partition)
         return LoggedEvent(entry=kept[offset]) if 0 <= offset < len(kept) else None
 
-    async def receipts(self, event: Event, since: float, /) -> FoundReceipts:  # noqa: ARG002 - all receipts are in memory
-        """Return the receipts of an event."""
+    async def receipts(
+        self,
+        events: Sequence[Event],
+        since: float,  # noqa: ARG002 - all receipts are in memory
+        /,
+        *,
+        most: int = MOST_RECEIPTS,
+    ) -> FoundReceipts:
+        """Return the receipts of events."""
         await asyncio.sleep(0)
         self._log.faults.check_up()
-        return FoundReceipts(receipts=[each for each in self._log.receipts if each.event_id == event.id])
+        ids, examined = {each.id for each in events}, self._log.receipts[:most]
+        return FoundReceipts(
+            receipts=[each for each in examined if each.event_id in ids],
+            is_whole=len(examined) == len(self._log.receipts),
+        )
 
     async def place(
         self, subscriber: SubscriberName, partition: Partition, offset: int, /

@@ -17,7 +17,15 @@ from streamer.events import (
     optional_replay_id,
     optional_replay_text,
 )
-from streamer.log.records.events import decode, encode, event_fields, event_from_json, printable
+from streamer.log.records.events import (
+    attempt_fields,
+    decode,
+    encode,
+    event_fields,
+    event_from_json,
+    failed_attempts,
+    printable,
+)
 
 LARGEST_LETTER = 12 * 1024 * 1024
 """Maximum size of an encoded dead letter, in bytes."""
@@ -123,6 +131,7 @@ def _letter_fields(letter: DeadLetter) -> JsonObject:
         "offset": letter.offset,
         "whole_size": letter.whole_size,
         "whole_sha256": letter.whole_sha256,
+        **attempt_fields(letter.failed_attempts),
     }
 
 
@@ -188,6 +197,7 @@ def _dead_letter(fields: JsonObject) -> DeadLetter:
         offset=fields.get("offset"),
         whole_size=fields.get("whole_size", 0),
         whole_sha256=fields.get("whole_sha256", ""),
+        failed_attempts=failed_attempts(fields),
     )
 
 
@@ -227,6 +237,7 @@ def encode_setback(setback: Setback) -> bytes:
             "due_at": setback.due_at,
             "first_error": printable(setback.first_error),
             "last_error": printable(setback.last_error),
+            **attempt_fields(setback.failed_attempts),
         }
     )
 
@@ -243,4 +254,5 @@ def _setback(fields: JsonObject) -> Setback:
         due_at=float(fields["due_at"]),
         first_error=fields.get("first_error", ""),
         last_error=fields.get("last_error", ""),
+        failed_attempts=failed_attempts(fields),
     )

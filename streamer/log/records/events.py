@@ -1,7 +1,7 @@
 """Events, checkpoints and receipts as JSON, and the envelope that every record has."""
 
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -13,6 +13,8 @@ from streamer.events import (
     Checkpoint,
     Event,
     EventId,
+    FailedAttempt,
+    FailureClass,
     JsonObject,
     OrgId,
     Receipt,
@@ -187,6 +189,7 @@ def _receipt_fields(receipt: Receipt) -> JsonObject:
         "delivered_at": receipt.delivered_at,
         "seconds": receipt.seconds,
         "answer": dict(receipt.answer),
+        **attempt_fields(receipt.failed_attempts),
     }
 
 
@@ -201,4 +204,37 @@ def _receipt(fields: JsonObject) -> Receipt:
         delivered_at=float(fields["delivered_at"]),
         seconds=float(fields["seconds"]),
         answer=fields.get("answer", {}),
+        failed_attempts=failed_attempts(fields),
     )
+
+
+_FAILURES = {each.value: each for each in FailureClass}
+
+
+def attempt_fields(attempts: Sequence[FailedAttempt]) -> JsonObject:
+    """Return the field with failed attempts; no field without attempts, as in nearly every record."""
+    said = [
+        {
+            "at": each.at,
+            "seconds": each.seconds,
+            "failure": each.failure.value,
+            "error": printable(each.error),
+        }
+        for each in attempts
+    ]
+    return {"failed_attempts": said} if said else {}
+
+
+def failed_attempts(fields: JsonObject) -> tuple[FailedAttempt, ...]:
+    """Return the failed attempts of a record."""
+    found: tuple[FailedAttempt, ...] = ()
+    for each in fields.get("failed_attempts", ()):
+        attempt = FailedAttempt(
+            at=float(each["at"]),
+            seconds=float(each["seconds"]),
+            # A newer Streamer can know more kinds of failures.
+            failure=_FAILURES.get(each["failure"], FailureClass.OTHER),
+            error=str(each["error"]),
+        )
+        found = attempt.added_to(found)
+    return found

@@ -30,6 +30,7 @@ from streamer.log.sqlite.rows.search import (
 from streamer.log.sqlite.rows.subscribers import OffsetRange, known_place, read_page
 from streamer.observe.process import Pulses
 from streamer.ports import (
+    MOST_RECEIPTS,
     AppendedPage,
     EventSearch,
     FoundEvents,
@@ -41,7 +42,8 @@ from streamer.ports import (
 )
 from streamer.settings import SqliteLogSettings
 
-_RECEIPTS_SCANNED = 500_000
+# SQLite limits the depth of an expression.
+_IDS_AT_ONCE = 100
 _LOOK_S = 0.1
 # Readers of the newest events that fall further behind skip events, because operators want to
 # see the newest events.
@@ -105,17 +107,22 @@ class SqliteHistory:
             return None
         return await self._reader.submit(partial(read_at, offset=offset))
 
-    async def receipts(self, event: Event, since: float, /) -> FoundReceipts:
-        """Return the receipts of an event from a limited number of rows, beginning at the time `since`."""
+    async def receipts(
+        self, events: Sequence[Event], since: float, /, *, most: int = MOST_RECEIPTS
+    ) -> FoundReceipts:
+        """Return the receipts of events from a limited number of rows, beginning at the time `since`."""
+        ids = [each.id for each in events]
         begin, end = await self._reader.submit(partial(receipt_bounds, at=since - CLOCKS_DIFFER_S))
-        last = min(end, begin + _RECEIPTS_SCANNED)
+        last = min(end, begin + most)
         found: list[Receipt] = []
         for first in range(begin, last, ROWS_AT_ONCE):
             end_of_page = min(first + ROWS_AT_ONCE, last)
-            more = partial(
-                read_receipts, event_id=event.id, begin=first, end=end_of_page, foreign=self.foreign
-            )
-            found += await self._reader.submit(more)
+            for at in range(0, len(ids), _IDS_AT_ONCE):
+                some = ids[at : at + _IDS_AT_ONCE]
+                more = partial(
+                    read_receipts, event_ids=some, begin=first, end=end_of_page, foreign=self.foreign
+                )
+                found += await self._reader.submit(more)
         return FoundReceipts(receipts=found, is_whole=last == end)
 
     async def place(

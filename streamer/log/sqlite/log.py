@@ -68,11 +68,11 @@ class SqliteAppend:
 
     def add(self, events: Sequence[Event], /) -> None:
         """Encode `events`; raises `EventsRefused` for events that JSON cannot represent."""
-        now_s = int(self._clock.now())
+        now = self._clock.now()
         refused: list[Event] = []
         for event in events:
             try:
-                row = event_row(event, now_s)
+                row = event_row(event, now)
             except TypeError:
                 refused.append(event)
             else:

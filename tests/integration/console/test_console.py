@@ -329,6 +329,7 @@ async def test_event_is_searched_and_its_story_leads_on(tab: Tab) -> None:
     """From the search to the story, its dead letter and back, and from a failure and a parked key."""
     await tab.go("/events")
     await tab.page.fill("#record", "1003")
+    await tab.page.click("text=/^More filters/")
     await tab.page.fill("#type", "*.Order_Placed__e")
     await tab.page.click("main button:text('Search')")
     assert "The search has covered the whole log" in await tab.page.inner_text("#reach")
@@ -337,6 +338,10 @@ async def test_event_is_searched_and_its_story_leads_on(tab: Tab) -> None:
     await tab.page.click("text=the event's story")
     assert '"Order_No__c": "1003"' in await tab.page.inner_text("pre")
     assert "The event is parked: " in await tab.page.inner_text("article:has-text('warehouse')")
+    steps = [each.split("\n") for each in await tab.page.locator(".timeline .what").all_inner_texts()]
+    assert [each[0] for each in steps[:1]] == ["Committed in Salesforce, in channel /event/Order_Placed__e."]
+    assert ["shipment: Became a dead letter (rejected)."] in steps
+    assert steps[-1] == ["warehouse: The next attempt is due."]
     await tab.page.click("text=1003 >> nth=0")
     await tab.page.wait_for_url("**/events?record=1003")
     for path in ("", "/parked"):
@@ -345,6 +350,44 @@ async def test_event_is_searched_and_its_story_leads_on(tab: Tab) -> None:
             "a[href*='/events/'] >> nth=0" if not path else "text=the event's story >> nth=0"
         )
         assert await tab.page.inner_text("h1") == "Event"
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+async def test_types_and_paths_break_at_dots_and_slashes_alone(
+    world: World, browser: Browser, state: Any, size: ViewportSize
+) -> None:
+    """A part between two of them stands on one line, and the form leaves room for the events."""
+    async with sized(world, browser, state, size, "light") as tab:
+        await tab.go("/events")
+        broken = await tab.page.evaluate(
+            """() => [...document.querySelectorAll(".path")].flatMap((cell) => {
+                const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), found = [];
+                while (texts.nextNode()) {
+                    const range = document.createRange();
+                    range.selectNodeContents(texts.currentNode);
+                    const tops = new Set([...range.getClientRects()].map((each) => Math.round(each.top)));
+                    if (texts.currentNode.data.trim() && tops.size > 1) found.push(texts.currentNode.data);
+                }
+                return found;
+            })"""
+        )
+        form = await tab.page.locator("form.filter").bounding_box()
+        assert broken == []
+        assert form is not None
+        assert form["height"] < size["height"] / 2
+
+
+async def test_events_of_one_outcome_are_shown(tab: Tab) -> None:
+    """Each row has its outcome, and the picture above has their numbers."""
+    await tab.go("/events")
+    await tab.page.click("text=/^More filters/")
+    await tab.page.select_option("#outcome", "dead")
+    await tab.page.click("main button:text('Search')")
+    rows = await tab.page.locator("tbody tr").all_inner_texts()
+    assert rows
+    assert all("1 dead" in row for row in rows)
+    assert f"{len(rows)} dead" in await tab.page.inner_text(".over-time figcaption")
+    assert await tab.violations() == []
 
 
 async def test_search_goes_further_by_its_cursor(tab: Tab) -> None:

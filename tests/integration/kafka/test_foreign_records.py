@@ -166,7 +166,7 @@ async def test_receipts_are_read_beside_a_foreign_record(settings: KafkaLogSetti
         number = partition_of(event.key.encode(), settings.partitions)
         write(settings, topic, b"x", event.key.encode(), partition=number)
         with capture_logs() as lines:
-            found = [await log.history.receipts(event, 0.0) for _ in range(2)]
+            found = [await log.history.receipts([event], 0.0) for _ in range(2)]
         assert log.foreign_records[topic] == 2
 
     assert [each.receipts for each in found] == [[], []]

@@ -56,6 +56,10 @@ class Plan:
         """Return what a subscriber selects."""
         return subscription(name, self.settings.subscribers)
 
+    def shown_when(self, name: SubscriberName) -> str | None:
+        """Return the predicate as it is."""
+        return self.settings.subscribers[name].when
+
     def admits(self, name: SubscriberName) -> Callable[[Event], bool]:
         """Return a test whether `when` selects an event."""
         return self.routes[name].admits

@@ -9,6 +9,7 @@ from streamer.app.plan import plan
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
 from streamer.errors import ConfigurationError
+from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.settings import KafkaLogSettings
 from tests.keys import private_key_pem
@@ -296,3 +297,15 @@ def test_second_name_of_a_path_is_known_by_the_kind_of_event(tmp_path: Path, wri
 def test_members_of_data_that_there_are_pass(tmp_path: Path, written: str) -> None:
     """Those of any kind of event that the subscriber takes."""
     assert lines_of(tmp_path, subscriber(written)) == []
+
+
+def test_predicate_from_outside_is_masked_for_people(tmp_path: Path) -> None:
+    """It can be a secret, as any value from the environment."""
+    path = tmp_path / "streamer.yaml"
+    shown = {}
+    for when in ("type == 'x'", "${QUERY}"):
+        path.write_text(subscriber(f'when: "{when}"'))
+        checked = plan(load_document([path], {"QUERY": "type == 'y'"}), TurnedClock())
+        shown[when] = checked.shown_when(SubscriberName("sales"))
+
+    assert shown == {"type == 'x'": "type == 'x'", "${QUERY}": "***"}

@@ -43,6 +43,37 @@ def drawn(story: JsonObject) -> list[str]:
     return [line.rstrip() for line in written.getvalue().splitlines()]
 
 
+def test_tree_tells_what_happened_in_order() -> None:
+    """Each step has its time, the time since the step before, and what an attempt took."""
+    step = {"at": None, "since_s": None, "subscriber": None, "seconds": None, "detail": ""}
+    failed = {
+        **step,
+        "at": "2025-01-01T00:00:01.250000Z",
+        "since_s": 1.25,
+        "subscriber": "shipment",
+        "said": "Attempt fails (http_5xx).",
+        "seconds": 0.75,
+    }
+    story = {
+        "event": None,
+        "said": [],
+        "timeline": [
+            {**step, "at": "2025-01-01T00:00:00.000000Z", "said": "Committed."},
+            failed,
+            {**step, "said": "2 more."},
+        ],
+        "subscribers": [],
+        "not_kept": [],
+    }
+
+    assert drawn(story)[1:] == [
+        "└── Steps, in order:",
+        f"    ├── 2025-01-01 00:00:00.000 {'':12}  Committed.",
+        "    ├── 2025-01-01 00:00:01.250      +1.25 s  shipment: Attempt fails (http_5xx). It took 0.750 s.",
+        f"    └── time not kept           {'':12}  2 more.",
+    ]
+
+
 def test_tree_has_those_downstream_below_the_first_upstream() -> None:
     """In whichever order the configuration names them."""
     story = {

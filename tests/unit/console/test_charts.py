@@ -8,7 +8,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.console.charts import Chart, Line, charts, readable, rounded_up
+from streamer.console.chart_drawing import BarChart, Chart, Line, readable, rounded_up
+from streamer.console.charts import charts, sparkline, subscriber_charts
 from streamer.console.samples import EVERY_S, Point, Sample, Sampler, Samples, Series
 from streamer.events import Channel, Delivered, OrgId, Retry, SubscriberName
 from streamer.observe.metrics import Metrics
@@ -105,6 +106,91 @@ def test_chart_is_whole_xml_that_tells_its_values(until: float) -> None:
         drawn = ET.fromstring(chart.svg)  # noqa: S314 - our own
         assert drawn.attrib["aria-label"] == chart.description
     assert "Not settled: now 12.35k, at most 12.35k" in charts(made, 100)[2].description
+
+
+def test_rare_things_are_counted_and_not_made_a_rate() -> None:
+    """A single dead letter is one dead letter, and not six per minute."""
+    made = samples(sample(0), sample(600, DEAD_LETTERS=0), sample(610, DEAD_LETTERS=1), sample(1_200))
+    chart = next(each for each in charts(made, 1_200) if each.title == "Dead letters")
+
+    assert isinstance(chart, BarChart)
+    assert sum(chart.counts) == 1
+    assert (chart.unit, "1 in total" in chart.description) == ("per 3 min", True)
+    assert chart.svg.count('class="bar"') == 1
+    assert ": 1</title>" in chart.svg
+
+
+def test_newest_sample_is_in_the_last_part() -> None:
+    """It lies on the end of the chart."""
+    made = samples(sample(0), sample(600, DEAD_LETTERS=2))
+
+    assert made.counts(Series.DEAD_LETTERS, until=600, span_s=600, parts=3) == [0, 0, 2]
+    assert made.counts(Series.DEAD_LETTERS, until=9_000, span_s=600, parts=3) == [0, 0, 0]
+
+
+def test_chart_says_its_values_where_the_mouse_rests() -> None:
+    """Each column has the time, the unit and the value of each line."""
+    points = [Point(at=at, value=at / 10) for at in range(0, 3_610, 10)]
+    line = Line("Delivered", points)
+    drawn = Chart(title="x", unit="per second", lines=[line], until=3_600, span_s=3_600).svg
+    titles = re.findall("<title>([^<]+)</title>", drawn)
+
+    assert len(titles) == 30
+    assert titles[0] == "00:01:00, per second: Delivered 6"
+    empty = Chart(title="x", unit="y", lines=[Line("z", [])], until=3_600, span_s=3_600)
+    assert "<title>" not in empty.svg
+
+
+def test_slow_rates_are_told_per_minute() -> None:
+    """A thousandth of an event per second tells a reader nothing."""
+    slow, fast = (
+        next(each for each in charts(samples(sample(0), sample(60, EVENTS=count)), 60)) for count in (3, 600)
+    )
+
+    assert [(each.unit, each.lines[0].peak) for each in (slow, fast)] == [
+        ("per minute", 3),
+        ("per second", 10),
+    ]
+
+
+def test_one_subscriber_has_its_own_samples() -> None:
+    """The others and the dead letters of ingest do not count."""
+    metrics = Metrics(clock=TurnedClock())
+    for name, delivered in (("erp", 3), ("slack", 8)):
+        metrics.subscriber(SubscriberName(name)).attempts.outcomes[Delivered].inc(delivered)
+    metrics._dead_letters.labels("ingest", "", "unreadable").inc()
+    metrics._dead_letters.labels("dispatch", "erp", "rejected").inc(2)
+    metrics.subscriber(SubscriberName("erp")).attempts.seconds.observe(0.5)
+    found = Sampler(registry=metrics.registry, clock=TurnedClock()).samples().of("erp")
+    last = {series: found.levels(series)[0].value for series in (Series.DELIVERED, Series.DEAD_LETTERS)}
+
+    assert last == {Series.DELIVERED: 3, Series.DEAD_LETTERS: 2}
+    assert found.levels(Series.ATTEMPT_SUM)[0].value == 0.5
+    titles = [each.title for each in subscriber_charts(found, 0)]
+    assert titles == ["Deliveries", "Latency", "Waiting events", "Dead letters"]
+
+
+def test_subscriber_without_samples_has_empty_charts() -> None:
+    """Another process delivers to it, or it has just been configured."""
+    for chart in subscriber_charts(samples(sample(0)).of("new"), 0):
+        assert ET.fromstring(chart.svg).attrib["role"] == "img"  # noqa: S314 - our own
+
+
+async def test_small_picture_counts_the_deliveries_of_the_hour() -> None:
+    """Of its subscriber alone."""
+    clock = TurnedClock()
+    metrics = Metrics(clock=clock)
+    delivered = metrics.subscriber(SubscriberName("erp")).attempts.outcomes[Delivered]
+    sampler = Sampler(registry=metrics.registry, clock=clock)
+    for _ in range(50):
+        sampler._kept.add(sampler._taken())
+        delivered.inc(2)
+        await clock.turn(EVERY_S)
+    drawn = sparkline(sampler.samples(), "erp", clock.now())
+
+    assert "<title>100 deliveries in the last hour</title>" in drawn
+    assert drawn.endswith("</svg> 100")
+    assert "0 deliveries" in sparkline(sampler.samples(), "other", clock.now())
 
 
 def test_name_of_a_line_is_escaped() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from streamer.console.pages.events import _accounts_in_order
 from streamer.console.stories import event_row, story_address
-from streamer.events import EventId, Retry
+from streamer.events import EventId, Reject, Retry
 from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event, append_to
 from tests.unit.console.test_pages import EVIL, JWT
 from tests.unit.console.world import Answer, Browser, World
@@ -69,6 +69,48 @@ async def test_story_tells_all_and_leads_on(world: World, browser: Browser) -> N
     letter = await browser.get("/dead-letters/letter?id=1:target")
     [back] = links(letter, "/events/")
     assert (await browser.get(back)).status == 200
+
+
+async def test_story_has_its_steps_in_the_order_of_their_times(world: World, browser: Browser) -> None:
+    """Commit, append, each attempt with its answer, and the dead letter."""
+    world.api.dispatch.target.answers["1"] += [Retry(reason="answered 503"), Reject(reason="answered 422")]
+    await world.api.dispatch.append(1, key="k")
+    async with world.api.dispatch.running():
+        await world.api.dispatch.turn(5)
+    story = await browser.get("/events/1")
+    steps = re.findall("<strong>([^<]+)</strong>", story.text.partition('<ol class="timeline">')[2])
+
+    assert [each.split(":")[0] for each in steps[:5]] == [
+        "Committed in Salesforce, in channel /data/ChangeEvents.",
+        "Appended to the log",
+        "Attempt fails (other).",
+        "Attempt fails (rejected).",
+        "Became a dead letter (rejected).",
+    ]
+    assert "answered 503" in story.text
+    assert 'class="badge bad" title="target">dead<' in story.text
+
+
+async def test_events_are_listed_and_filtered_by_their_outcome(world: World, browser: Browser) -> None:
+    """With a histogram of the listed events above the list."""
+    await world.api.fail("bad", key="001000000000002AAA")
+    await world.api.deliver("good")
+    world.api.log.receipts.append(replace(a_receipt("good"), subscriber=TARGET))
+    every, dead = await browser.get("/events"), await browser.get("/events?outcome=dead")
+
+    assert 'title="target">dead</span>' in every.text
+    assert 'title="target">delivered</span>' in every.text
+    assert "1 dead, 1 delivered." in every.text
+    assert {each.partition("?")[0] for each in links(dead, "/events/")} == {"/events/bad"}
+    assert "compared the outcomes of 2 events" in dead.text
+
+
+async def test_search_form_folds_what_nobody_has_asked_for(browser: Browser) -> None:
+    """On a phone, the events come first; a filter in use stays in sight."""
+    folded, unfolded = await browser.get("/events?record=1"), await browser.get("/events?type=x")
+
+    assert "<details>" in folded.text
+    assert "<details open>" in unfolded.text
 
 
 async def test_stories_are_reached_from_failures_letters_and_parked_keys(

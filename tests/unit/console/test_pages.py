@@ -8,7 +8,8 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.console.access import security_headers
-from streamer.console.rendering import Renderer, sentence
+from streamer.console.rendering import Renderer, breakable, sentence
+from streamer.events import SubscriberName
 from streamer.flow.org_label import OrgLabel
 from streamer.observe.durations import duration
 from streamer.settings import AdminSettings
@@ -41,6 +42,15 @@ PAGES = (
     "/audit",
     "/sign-in",
 )
+
+
+def test_path_breaks_at_its_dots_and_slashes() -> None:
+    """A long run breaks too, or it would be wider than a phone; everything else stays as it is."""
+    assert breakable("salesforce.cdc.X/0") == "salesforce.<wbr>cdc.<wbr>X/<wbr>0"
+    assert breakable("001000000000002AAA") == "001000000000002AAA"
+    assert breakable("x" * 45).count("<wbr>") == 2
+    assert breakable("<b>.") == "&lt;b&gt;."
+    assert JWT not in breakable(f"a/{JWT}").replace("<wbr>", "")
 
 
 async def test_every_answer_has_the_headers_of_security(browser: Browser) -> None:
@@ -173,6 +183,32 @@ async def test_reader_who_has_not_signed_in_sees_a_preview(browser: Browser, wha
 
     assert answer.status == 200
     assert f"next=/console/dead-letters/{what}%3Fkey%3Da%2Bb%26ids%3D1%26ids%3D2" in answer.text
+
+
+async def test_page_of_a_subscriber_opens_with_its_last_hour(world: World, browser: Browser) -> None:
+    """It shows what the subscriber selects, and which subscribers come before and after it."""
+    settings = world.api.daemon.plan.settings
+    target, idle = settings.subscribers[TARGET], settings.subscribers[SubscriberName("idle")]
+    world.api.daemon.plan.settings = settings.model_copy(
+        update={
+            "subscribers": {
+                TARGET: target.model_copy(update={"when": "data.fields.Amount > `1000`"}),
+                SubscriberName("idle"): idle.model_copy(update={"after": (TARGET,)}),
+            }
+        }
+    )
+    async with world.api.dispatch.running() as dispatcher:
+        world.api.daemon.dispatchers[TARGET] = dispatcher
+        page, later = await browser.get(f"/subscribers/{TARGET}"), await browser.get("/subscribers/idle")
+        listed = await browser.get("/subscribers")
+
+    assert page.text.index("The last hour") < page.text.index("<dt>Plugin</dt>")
+    assert "those of this process" in page.text
+    assert "<code>data.fields.Amount &gt; `1000`</code>" in page.text
+    assert '<a href="/console/subscribers/idle">idle</a>, which comes after this subscriber' in page.text
+    assert f'<dt>After</dt><dd><a href="/console/subscribers/{TARGET}">' in later.text
+    assert "The last hour" not in later.text
+    assert "0 deliveries in the last hour" in listed.text
 
 
 async def test_log_that_is_away_leaves_the_map(world: World, browser: Browser) -> None:

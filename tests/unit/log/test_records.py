@@ -18,6 +18,8 @@ from streamer.events import (
     DeadLetter,
     Event,
     EventId,
+    FailedAttempt,
+    FailureClass,
     HoleCause,
     OrgId,
     Partition,
@@ -81,6 +83,17 @@ holes = st.builds(
     updated_at=st.none() | times,
 )
 names = st.builds(SubscriberName, texts)
+short = texts.map(lambda text: text[:200])
+attempts = st.lists(
+    st.builds(
+        FailedAttempt,
+        at=times,
+        seconds=times,
+        failure=st.sampled_from(FailureClass),
+        error=short,
+    ),
+    max_size=8,
+).map(tuple)
 dead_letters = st.builds(
     DeadLetter,
     id=texts,
@@ -102,6 +115,7 @@ dead_letters = st.builds(
     answer=texts,
     partition=st.none() | st.builds(Partition, topic=texts, number=st.integers(0, 2**31)),
     offset=st.none() | st.integers(0, 2**53),
+    failed_attempts=attempts,
 )
 receipts = st.builds(
     Receipt,
@@ -114,6 +128,7 @@ receipts = st.builds(
     delivered_at=times,
     seconds=times,
     answer=st.dictionaries(texts, json_values),
+    failed_attempts=attempts,
 )
 setbacks = st.builds(
     Setback,
@@ -122,6 +137,7 @@ setbacks = st.builds(
     due_at=times,
     first_error=texts,
     last_error=texts,
+    failed_attempts=attempts,
 )
 controls = st.builds(
     Control, subscriber=names, switch=st.sampled_from(Switch), by=texts, at=times, reason=texts
@@ -381,3 +397,19 @@ def test_infinity_is_not_json() -> None:
     event = an_event("e", data={"n": float("inf")})
 
     assert records.decode_event(records.encode_event(event)).data == {"n": None}
+
+
+def test_record_of_a_newer_streamer_can_have_a_new_kind_of_failure() -> None:
+    """It is read as any other failure."""
+    written = records.encode_receipt(a_receipt("1")).replace(b"http_5xx", b"http_6xx")
+
+    assert [each.failure for each in records.decode_receipt(written).failed_attempts] == [FailureClass.OTHER]
+
+
+def test_record_without_failures_is_as_short_as_before() -> None:
+    """Nearly every receipt is of that kind, and an older Streamer wrote no such field."""
+    receipt = replace(a_receipt("1"), failed_attempts=())
+    written = records.encode_receipt(receipt)
+
+    assert b"failed_attempts" not in written
+    assert records.decode_receipt(written) == receipt

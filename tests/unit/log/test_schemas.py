@@ -98,8 +98,8 @@ PUBLISHED = {
     SchemaName.OUTBOUND_MESSAGES: "c21385696c4fb041",
     SchemaName.CLOUD_EVENTS: "1c6720f1aade15de",
     SchemaName.EVENT_HEADERS: "9134a1dbc417f53e",
-    SchemaName.RECEIPTS: "53468e428436219b",
-    SchemaName.DEAD_LETTERS: "d48e4deb4144264a",
+    SchemaName.RECEIPTS: "d0d8e53c2a2d939b",
+    SchemaName.DEAD_LETTERS: "6059c7a1ad64c5c6",
     SchemaName.CONTINUITY: "80fed39410dc54aa",
     SchemaName.AUDIT: "5fe44035e425ca0a",
 }

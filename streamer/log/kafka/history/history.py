@@ -37,6 +37,7 @@ from streamer.log.kafka.topics.specs import matching, topic_expressions
 from streamer.log.patterns import change_type_stem
 from streamer.log.search.merge import search
 from streamer.ports import (
+    MOST_RECEIPTS,
     AppendedPage,
     EventSearch,
     FoundEvents,
@@ -126,10 +127,12 @@ class KafkaHistory:
         """Return the event at a position in an event topic or a topic of forwarded events."""
         return await self._in_thread(PlaceReader(self._clients, self._admin).event, partition, offset)
 
-    async def receipts(self, event: Event, since: float, /) -> FoundReceipts:
-        """Return the receipts of an event since `since`, from the partition of its key."""
+    async def receipts(
+        self, events: Sequence[Event], since: float, /, *, most: int = MOST_RECEIPTS
+    ) -> FoundReceipts:
+        """Return the receipts of events since `since`, from the partitions of their keys."""
         reader = ReceiptReader(self._clients, self._admin)
-        return await self._in_thread(reader.receipts, event, since - CLOCKS_DIFFER_S)
+        return await self._in_thread(reader.receipts, events, since - CLOCKS_DIFFER_S, most)
 
     async def place(
         self, subscriber: SubscriberName, partition: Partition, offset: int, /

@@ -1,7 +1,10 @@
 """Readers of Streamer's own topics, which find foreign records and receipts for operators."""
 
-from collections.abc import Callable, Collection
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
+from typing import Self
 
 import orjson
 from confluent_kafka import Message, TopicPartition
@@ -92,11 +95,8 @@ def _look_at_parked(message: Message) -> None:
         raise ValueError("the record's value is not an event")
 
 
-_MOST_SCANNED = 500_000
-
-
 class ReceiptReader:
-    """Reads the receipts of an event from the partition of the event's key; blocking."""
+    """Reads the receipts of events from the partitions of the events' keys; blocking."""
 
     def __init__(self, clients: Clients, admin: KafkaAdmin) -> None:
         self._clients = clients
@@ -105,45 +105,50 @@ class ReceiptReader:
         self._topic = Names.of(clients.settings).receipts
         self._retry = clients.retry()
 
-    def receipts(self, event: Event, since: float) -> FoundReceipts:
-        """Return the receipts of `event` that were recorded since `since`.
+    def receipts(self, events: Sequence[Event], since: float, most: int) -> FoundReceipts:
+        """Return the receipts of `events` that were recorded since `since`, of about `most` receipts.
 
         Raises `LogUnavailable`, `LogMisconfigured`.
         """
         partitions = known_topics(self._admin).get(self._topic, 0)
-        if not partitions:
+        if not partitions or not events:
             return FoundReceipts(receipts=[])
-        key = event.key.encode("utf-8", "replace")
-        number = partition_of(key, partitions)
+        wanted = _WantedReceipts.of(events)
+        numbers = sorted({partition_of(key, partitions) for key in wanted.members})
         found: list[Receipt] = []
         with self._errors.explained(doing="reading", subject=f"topic {self._topic}"):
-            begin, end = self._span(number, since)
-            last = min(end, begin + _MOST_SCANNED)
-            span = {number: (begin, last)}
-            with BoundedReader(self._clients, self._errors, self._topic, span, over_holes=True) as reader:
+            spans = self._spans(numbers, since)
+            some = most // len(numbers)
+            read = {number: (begin, min(end, begin + some)) for number, (begin, end) in spans.items()}
+            with BoundedReader(self._clients, self._errors, self._topic, read, over_holes=True) as reader:
                 while not reader.is_over:
                     for message in reader.read(_AT_ONCE, _POLL_S):
-                        found += self._receipts(message, event, key)
-        return FoundReceipts(receipts=found, is_whole=last == end)
+                        found += self._receipts(message, wanted)
+        return FoundReceipts(receipts=found, is_whole=read == spans)
 
-    def _span(self, number: int, since: float) -> tuple[int, int]:
-        first, end = self._retry.call(self._admin.bounds, self._topic, [number])[number]
+    def _spans(self, numbers: Sequence[int], since: float) -> dict[int, tuple[int, int]]:
+        """Return the offset of each partition's first record since `since`, and its end."""
+        bounds = self._retry.call(self._admin.bounds, self._topic, numbers)
         configuration = {
             "group.id": Names.of(self._clients.settings).ingest_group,
             "enable.auto.commit": False,
         }
         with closing(self._clients.consumer(self._errors, configuration)) as consumer:
-            places = [TopicPartition(self._topic, number)]
-            [at] = self._retry.call(look_up, consumer, places, max(0, round(since * 1000)))
-        return (max(first, at.offset) if at.offset >= 0 else end), end
+            places = [TopicPartition(self._topic, number) for number in numbers]
+            begins = self._retry.call(look_up, consumer, places, max(0, round(since * 1000)))
+        spans = {}
+        for at in begins:
+            first, end = bounds[at.partition]
+            spans[at.partition] = (max(first, at.offset) if at.offset >= 0 else end, end)
+        return spans
 
-    def _receipts(self, message: Message, event: Event, key: bytes) -> list[Receipt]:
-        """Return the receipt of `event` in a record, if there is one; skip and log a foreign record."""
+    def _receipts(self, message: Message, wanted: "_WantedReceipts") -> list[Receipt]:
+        """Return the wanted receipt in a record, if there is one; skip and log a foreign record."""
         value = message.value()
         if value is None:
             return []
         # Decoding each record would cost far more than this check.
-        names_event = message.key() == key and orjson.dumps({"event_id": event.id})[1:-1] in value
+        names_event = wanted.names_event(message.key(), value)
         if value.startswith(RECORD_START) and not names_event:
             return []
         try:
@@ -154,4 +159,25 @@ class ReceiptReader:
         except LogMisconfigured:
             # A newer Streamer wrote the record.
             return []
-        return [receipt] if names_event and receipt.event_id == event.id else []
+        return [receipt] if names_event and receipt.event_id in wanted.ids else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WantedReceipts:
+    """Ids of events, and the JSON members with these ids, by the keys of their receipts' records."""
+
+    ids: frozenset[str]
+    members: Mapping[bytes, Sequence[bytes]]
+
+    @classmethod
+    def of(cls, events: Sequence[Event]) -> Self:
+        members = defaultdict(list)
+        for event in events:
+            member = orjson.dumps({"event_id": event.id})[1:-1]
+            members[event.key.encode("utf-8", "replace")].append(member)
+        return cls(ids=frozenset(each.id for each in events), members=members)
+
+    def names_event(self, key: str | bytes | None, value: bytes | str) -> bool:
+        """Return true if a record with this key and value can be a wanted receipt."""
+        members = self.members.get(key, ()) if isinstance(key, bytes) else ()
+        return isinstance(value, bytes) and any(each in value for each in members)

@@ -14,7 +14,7 @@ from streamer.log.sqlite.rows.offsets import sound
 from streamer.log.sqlite.rows.parked import LetterRow, letter_rows, remove_letters, write_letters
 from streamer.ports import StoredCheckpoint
 
-EventRow = tuple[int, str, int, bytes]
+EventRow = tuple[float, str, int, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +57,13 @@ def encode(
     )
 
 
-def event_row(event: Event, now_s: int) -> EventRow:
+def event_row(event: Event, now: float) -> EventRow:
     """Return the row of `event`; raises `TypeError` if JSON can't hold its data.
 
-    `now_s` is the time of the append in epoch seconds.
+    `now` is the time of the append in epoch seconds; the row has its milliseconds.
     """
     body = encode_event(event)
-    return now_s, event.type, len(body), body
+    return round(now, 3), event.type, len(body), body
 
 
 def write(connection: sqlite3.Connection, append: AppendRows) -> AppendedEnd:

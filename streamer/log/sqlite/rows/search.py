@@ -86,7 +86,7 @@ def read_found(connection: sqlite3.Connection, asked: EventSearch, begin: int, e
 def read_at(connection: sqlite3.Connection, offset: int) -> LoggedEvent | None:
     """Return the event in the row `offset`, even a forwarded event, or `None`."""
     row = connection.execute("SELECT size, appended_at, body FROM events WHERE seq = ?", (offset,)).fetchone()
-    return None if row is None else _events(b"[[%d,%d,%d,%b]]" % (offset, row[0], row[1], row[2]))[0]
+    return None if row is None else _events(b"[[%d,%d,%f,%b]]" % (offset, row[0], row[1], row[2]))[0]
 
 
 def appended_at(connection: sqlite3.Connection, offset: int) -> float | None:
@@ -115,16 +115,20 @@ def receipt_bounds(connection: sqlite3.Connection, at: float) -> tuple[int, int]
 
 
 def read_receipts(
-    connection: sqlite3.Connection, event_id: EventId, begin: int, end: int, foreign: ForeignRecords
+    connection: sqlite3.Connection,
+    event_ids: Sequence[EventId],
+    begin: int,
+    end: int,
+    foreign: ForeignRecords,
 ) -> list[Receipt]:
-    """Return the receipts of an event in the rows from `begin` to `end` (excluded); skip foreign rows."""
+    """Return the receipts of events in the rows from `begin` to `end` (excluded); skip foreign rows."""
     wanted = BodyQuery(
         table="receipts",
-        where="seq >= ? AND seq < ? AND instr(body, ?)",
-        parameters=(begin, end, _member("event_id", event_id)),
+        where=f"seq >= ? AND seq < ? AND ({' OR '.join(['instr(body, ?)'] * len(event_ids)) or '0'})",
+        parameters=(begin, end, *(_member("event_id", each) for each in event_ids)),
     )
     found = sound(read_bodies(connection, wanted).rows, decode_receipt, "receipts", foreign)
-    return [receipt for receipt in found if receipt.event_id == event_id]
+    return [receipt for receipt in found if receipt.event_id in event_ids]
 
 
 def parked_lane_of(connection: sqlite3.Connection, subscriber: SubscriberName, offset: int) -> str | None:

@@ -32,7 +32,7 @@ PAGE_EVENTS = 500
 _PAGE_BYTES = 4 * 1024 * 1024
 _OFFSETS_SCANNED = 10_000
 _ReceiptRow = tuple[int, bytes]
-_ForwardedRow = tuple[int, str, int, bytes, str]
+_ForwardedRow = tuple[float, str, int, bytes, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +274,7 @@ def encode_settlement(
         parked=ParkedRows.of(subscriber, settlement.lanes) if settlement.lanes else None,
         receipts=[(int(now), encode_receipt(receipt)) for receipt in settlement.receipts],
         redriven=[letter_key(id_) for id_ in settlement.redriven],
-        forwarded=[(*event_row(each.event, int(now)), each.to) for each in settlement.forwarded],
+        forwarded=[(*event_row(each.event, now), each.to) for each in settlement.forwarded],
     )
 
 

@@ -73,7 +73,7 @@ async def test_receipts_are_read_beside_a_foreign_row_that_is_told_once(log_file
     execute(log_file, """INSERT INTO receipts (recorded_at, body) VALUES (9999999999, '{"event_id":"a"}')""")
     async with log_file.open() as log:
         with capture_logs() as lines:
-            found = [await log.history.receipts(an_event("a"), 0.0) for _ in range(2)]
+            found = [await log.history.receipts([an_event("a")], 0.0) for _ in range(2)]
         assert log.foreign_records == {"receipts": 1}
 
     assert [each.receipts for each in found] == [[], []]

@@ -49,6 +49,17 @@ async def test_history_begins_at_a_time_and_a_little_before(log_file: LogFile) -
         ]
 
 
+async def test_time_of_an_append_has_milliseconds(log_file: LogFile) -> None:
+    """A whole second could lie before the event's commit in Salesforce."""
+    async with log_file.open() as log:
+        await log_file.clock.turn(0.25)
+        await append_to(log, an_append(an_event(1)))
+        logged = await log.history.at(PARTITION, 1)
+
+        assert logged is not None
+        assert logged.appended_at == round(log_file.clock.now(), 3)
+
+
 async def test_file_whose_beginning_was_deleted_says_where_it_begins(log_file: LogFile) -> None:
     """Only to those who ask for what is gone."""
     now = log_file.clock.now()
