@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -102,8 +103,17 @@ async def test_container_answers_its_probes_and_stops(built: Buildah, folder: Pa
             checking = built.command(*run(container, "python", *health_check()))
             check = await asyncio.create_subprocess_exec(*checking)
             assert await awaited(check.wait()) == 0
-            process.send_signal(signal.SIGTERM)
+            # Buildah itself would not pass a signal on.
+            os.kill(innermost(process.pid), signal.SIGTERM)
             assert await awaited(process.wait()) == 0, (folder / "output").read_text()
+
+
+def innermost(pid: int) -> int:
+    """Return the process that the process `pid` runs through others, each of which has one child."""
+    children = [
+        child for each in Path(f"/proc/{pid}/task").glob("*/children") for child in each.read_text().split()
+    ]
+    return innermost(int(children[0])) if children else pid
 
 
 def port_of(output: Path, process: asyncio.subprocess.Process) -> int:
