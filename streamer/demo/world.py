@@ -163,23 +163,24 @@ async def demo_world(
                 yield World(
                     sandbox=sandbox,
                     receivers=receivers,
-                    accounts=Accounts(
-                        steps=steps,
-                        scenario=Scenario(
-                            org=sandbox.org,
-                            clock=clock,
-                            per_second=options.per_second,
-                            ended=lambda: len(steps.taken[WRITE_BACK]),
-                            deals=steps.deals,
-                        ),
-                        tally=tally,
-                    ),
+                    accounts=_accounts(options, sandbox, clock, steps, tally),
                     timeline=Timeline(clock=clock),
                     daemon=daemon,
                     log=f"Kafka at {options.kafka}" if options.kafka else "SQLite",
                 )
             finally:
                 stopping.set()
+
+
+def _accounts(options: DemoOptions, sandbox: Sandbox, clock: Clock, steps: Steps, tally: Tally) -> Accounts:
+    scenario = Scenario(
+        org=sandbox.org,
+        clock=clock,
+        per_second=options.per_second,
+        ended=lambda: len(steps.taken[WRITE_BACK]),
+        deals=steps.deals,
+    )
+    return Accounts(steps=steps, scenario=scenario, tally=tally)
 
 
 async def _ready(daemon: App, clock: Clock) -> None:

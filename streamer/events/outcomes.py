@@ -143,7 +143,7 @@ class Delivery:
 
 
 # Of one event at one subscriber, the first failed attempt and the last ones are kept.
-_KEPT_ATTEMPTS = 8
+_KEPT_ATTEMPTS = 4
 _ATTEMPT_ERROR_LENGTH = 200
 
 

@@ -18,6 +18,9 @@ from prometheus_client import (
 from streamer import DISTRIBUTION
 from streamer.clock import Clock
 
+_BLOCKED_SAYS = (
+    "Times that the event loop was blocked for more than a second, by the subscriber whose plugin blocked it."
+)
 _LAG_BUCKETS_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5, 15)
 
 
@@ -40,10 +43,7 @@ class ProcessMetrics:
         )
         self._loop_blocked = Counter(
             "streamer_event_loop_blocked",
-            (
-                "Times that the event loop was blocked for more than a second, by the subscriber whose "
-                "plugin blocked it."
-            ),
+            _BLOCKED_SAYS,
             ["subscriber"],
             registry=registry,
         )
@@ -51,14 +51,8 @@ class ProcessMetrics:
         self._poll_age = _Table(
             gauge("poll_age_seconds", "Time since the last heartbeat of a log thread; 0 at rest.", "thread")
         )
-        self._stuck = _Table(
-            gauge(
-                "stuck",
-                "1 while a part of the process makes no progress for an unknown reason, 0 otherwise.",
-                "kind",
-                "name",
-            )
-        )
+        stuck = "1 while a part of the process makes no progress for an unknown reason, 0 otherwise."
+        self._stuck = _Table(gauge("stuck", stuck, "kind", "name"))
         self._log_unavailable = gauge(
             "log_unavailable", "1 while the log can't be opened, read or written, 0 otherwise."
         )

@@ -289,7 +289,7 @@ def test_newer_version_is_refused_with_what_to_do() -> None:
     """A record of a newer version stops the daemon."""
     raw = orjson.dumps({**orjson.loads(records.encode_checkpoint(a_checkpoint(1))), "v": 2})
 
-    with pytest.raises(LogMisconfigured, match=r"version 2.*reads up to 1"):
+    with pytest.raises(LogMisconfigured, match=r"version 2.*reads only up to 1"):
         records.decode_checkpoint(raw)
 
 

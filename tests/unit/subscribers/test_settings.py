@@ -77,7 +77,7 @@ def soap(**settings: Any) -> dict[str, Any]:
         (
             Erp.Settings,
             {"url": "https://e.com", "external_id": ""},
-            "is not a JMESPath expression: it is empty",
+            "is not a JMESPath expression: the expression is empty",
         ),
         (Erp.Settings, {"url": "https://e.com", "auth": {"kind": "basic"}}, "Field required"),
         (Erp.Settings, {"url": "https://e.com", "auth": {"kind": "bearer", "token": ""}}, "token is empty"),

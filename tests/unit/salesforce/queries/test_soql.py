@@ -58,8 +58,8 @@ def test_condition_that_ends_where_it_ends(where: str) -> None:
         ({"where": "(A = 1"}, "needs 1 more closing bracket$"),
         ({"where": "((A = 1"}, "needs 2 more closing brackets"),
         ({"where": "A = 'x"}, "begins at character 5 and does not end"),
-        ({"where": r"A = 'x\'"}, "no end"),
-        ({"where": "A = 'x\\"}, "no end"),
+        ({"where": r"A = 'x\'"}, "does not end"),
+        ({"where": "A = 'x\\"}, "does not end"),
         ({"where": " Where A = 1"}, "remove this word"),
         ({"where": "  "}, "blank"),
         ({"where": "A" * 100_001}, "characters"),
@@ -67,7 +67,7 @@ def test_condition_that_ends_where_it_ends(where: str) -> None:
         ({"entity": ""}, "not the name"),
         ({"fields": ("Id", "Name FROM")}, "not the name"),
         ({"fields": ("Id", "Name", "name")}, "twice"),
-        ({"fields": ("Name",)}, "add it"),
+        ({"fields": ("Name",)}, "add Id to the fields"),
     ],
 )
 def test_query_that_would_be_another_is_refused(changed: dict[str, Any], mistake: str) -> None:
