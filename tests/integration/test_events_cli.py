@@ -106,11 +106,11 @@ async def test_story_tells_what_became_of_each_event(tmp_path: Path) -> None:
 
     assert (states(first)["shipment"], states(second)["shipment"]) == ("parked", "parked")
     assert "The event is parked: 1 attempt failed" in first["subscribers"][0]["said"][0]
-    behind = f"Parked behind event {first['event']['id']} of the same key"
+    behind = f"The event is parked behind event {first['event']['id']} of the same key"
     assert behind in second["subscribers"][0]["said"][0]
 
     assert listed.count(ORDER) == 2
-    assert "Only a part of the log" in listed
+    assert "The search read only a part of the log" in listed
     assert (unknown.status, "holds neither an event nor a dead letter with this id" in unknown.error) == (
         1,
         True,
@@ -136,7 +136,7 @@ async def test_tail_goes_on_after_a_restart_of_the_daemon(tmp_path: Path) -> Non
             await until(lambda: _holds_text(output, "apricot"))
             refused = await operator.call("tail", "--where", "nmae == 'x'")
             await daemon.kill()
-        await until(lambda: _holds_text(said, "is gone"))
+        await until(lambda: _holds_text(said, "is lost"))
         async with Daemon.running(config) as daemon:
             await daemon.ready()
             await until(lambda: _holds_text(said, "The daemon answers again"))

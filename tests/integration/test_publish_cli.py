@@ -128,7 +128,7 @@ async def test_interrupt_says_how_to_go_on(world: World) -> None:
         "The command stopped after 2 events of the input. To continue, repeat the command with "
         in err.decode()
     )
-    assert "--run-id nightly --skip 2:" in err.decode()
+    assert "--run-id nightly --skip 2." in err.decode()
     answer = await world.publish("--run-id", "nightly", "--skip", "1", given=lines(1, 2, 3))
     assert answer.status == 0
     assert world.numbers == [1, 2, 2, 3]

@@ -103,7 +103,7 @@ async def test_bundle_says_what_is_missing_where_no_daemon_runs(config: Path) ->
     assert bundle.status == 0
     assert bundle.files.keys() == {"configuration.yaml", "doctor.json", "missing.txt"}
     assert bundle.files["missing.txt"].startswith("daemon: ")
-    assert "Without daemon: " in bundle.output
+    assert "The archive lacks daemon: " in bundle.output
 
 
 async def test_what_another_process_says_is_masked_once_more(config: Path, port: int) -> None:

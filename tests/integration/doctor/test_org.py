@@ -130,7 +130,7 @@ BROKEN: dict[str, tuple[list[Change], Area, str]] = {
     "another org than named": (
         [set_org(id="00D5g000004XYZaEAG")],
         Area.ORG,
-        "failed identity: .*org.id says 00D5g000004XYZaEAG.*-> correct org.login_url",
+        "failed identity: .*org.id is 00D5g000004XYZaEAG.*-> correct org.login_url",
     ),
     "an event that does not exist": (
         [read("/event/Order_Shipped__e")],

@@ -75,7 +75,7 @@ async def slack() -> AsyncIterator[SlackReceiver]:
             {"bootstrap_servers": "localhost:9", "topic": "t", "timeout_s": 1},
             "Kafka can't be reached",
         ),
-        ("file", {"path": "/not/there/events.jsonl"}, "folder /not/there does not exist -> create it"),
+        ("file", {"path": "/not/there/events.jsonl"}, "/not/there does not exist -> create the folder"),
         ("salesforce", {"update": "Account", "own_changes": "deliver"}, f"{_NOWHERE}.* can't be reached"),
     ],
 )

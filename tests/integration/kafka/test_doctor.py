@@ -87,17 +87,21 @@ async def test_brokers_that_are_not_there_are_one_line(tmp_path: Path) -> None:
             {"cleanup.policy": "compact"},
             "failed Kafka topics: .*receipts has .*compact.*-> set cleanup.policy to",
         ),
-        ("continuity", {"retention.ms": str(_DAY_MS)}, "failed Kafka topics: .*records by age.*-> set its"),
+        (
+            "continuity",
+            {"retention.ms": str(_DAY_MS)},
+            "failed Kafka topics: .*records by age.*-> set the topic's ",
+        ),
         (
             "control",
             {"max.message.bytes": "1000"},
-            "failed Kafka topics: .*at most 1000 bytes.*-> set its max",
+            "failed Kafka topics: .*at most 1000 bytes.*-> set the topic's max",
         ),
         ("checkpoints", {}, "failed Kafka topics: .*has 1 partitions, but checkpoint_partitions is 8"),
         (
             "audit",
             {"min.insync.replicas": "2", "retention.ms": "-1"},
-            "failed Kafka copies: .*audit has 1 copy and min.insync.replicas=2.*-> set its min",
+            "failed Kafka copies: .*audit has 1 copy and min.insync.replicas=2.*-> set the topic's min",
         ),
     ],
 )
