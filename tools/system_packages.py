@@ -45,6 +45,8 @@ def needs() -> list[Need]:
             ("zsh", "completes commands", "zsh", "zsh"),
             ("fish", "completes commands", "fish", "fish"),
             ("systemd-analyze", "checks the systemd unit", "systemd-analyze", "systemd"),
+            ("Buildah", "builds and runs the image", "buildah", "buildah"),
+            ("mmdebstrap", "makes the base of the image", "mmdebstrap", "mmdebstrap"),
         )
     ]
     clients.append(

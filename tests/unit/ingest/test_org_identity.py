@@ -38,5 +38,5 @@ def test_org_that_the_log_does_not_know_is_refused_with_both_ways_on() -> None:
 def test_org_that_is_not_the_configured_one_is_refused() -> None:
     """The case of an id counts."""
     swapped = _ORG.replace("D", "d")
-    with pytest.raises(OrgChanged, match=f"org.id says {swapped}"):
+    with pytest.raises(OrgChanged, match=f"org.id is {swapped}"):
         check_org(_ORG, expected=swapped, known={_ORG})

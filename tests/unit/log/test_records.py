@@ -92,7 +92,7 @@ attempts = st.lists(
         failure=st.sampled_from(FailureClass),
         error=short,
     ),
-    max_size=8,
+    max_size=4,
 ).map(tuple)
 dead_letters = st.builds(
     DeadLetter,
