@@ -57,7 +57,7 @@ async def test_longest_message_is_within_the_limits(slack: SlackReceiver) -> Non
     ("settings", "advice"),
     [
         ({"channel": "#nowhere"}, "channel_not_found: set channel to the id of an existing channel"),
-        ({"token": "xoxb-other"}, "invalid_auth: set token to a valid one"),
+        ({"token": "xoxb-other"}, "invalid_auth: set token to a valid token"),
     ],
 )
 async def test_wrong_setting_holds_the_target_and_says_what_to_do(
