@@ -109,7 +109,7 @@ async def test_container_answers_its_probes_and_stops(built: Buildah, folder: Pa
 
 
 def innermost(pid: int) -> int:
-    """Return the process that the process `pid` runs through others, each of which has one child."""
+    """Return the process that `pid` runs through a line of processes with one child each."""
     children = [
         child for each in Path(f"/proc/{pid}/task").glob("*/children") for child in each.read_text().split()
     ]
