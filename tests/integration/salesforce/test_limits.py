@@ -162,7 +162,7 @@ async def test_a_first_read_waits_for_the_allowance_and_goes_on_by_itself() -> N
                 usage.most = 10_000
                 await turned(clock, lambda: log.events, step_s=5)
         stopped = [line["reason"] for line in lines if line["event"] == "channel.stopped"]
-        assert "are left (10.0%, DailyDeliveredPlatformEvents)" in stopped[0]
+        assert "in 24 hours (10.0%, DailyDeliveredPlatformEvents)" in stopped[0]
 
 
 async def test_a_channel_that_is_told_to_replays_anyway() -> None:
