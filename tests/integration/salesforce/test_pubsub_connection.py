@@ -132,7 +132,7 @@ def test_plain_address_outside_of_loopback_is_refused() -> None:
 
 def test_endpoint_of_salesforce_gets_no_token_of_a_local_org() -> None:
     """Whoever tries the sandbox learns what to set."""
-    with pytest.raises(ConfigurationError, match=r"^org\.pubsub\.endpoint .* http://localhost:7443"):
+    with pytest.raises(ConfigurationError, match=r"set org\.pubsub\.endpoint .* http://localhost:7443"):
         PubSubOptions.of(org_at("http://localhost:8808"))
 
 
@@ -195,7 +195,7 @@ async def test_proxy_that_refuses_is_named() -> None:
     async with proxied(named, "ann:s3same") as (world, proxy, _):
         detail = await lost(world)
 
-    assert f"the proxy {proxy.address} refused our user and password (HTTP 407)" in detail
+    assert f"the proxy {proxy.address} refused the configured user and password (HTTP 407)" in detail
     assert "wr0ng" not in detail
     assert set(world.losses.reasons) == {"proxy_failed"}
 
