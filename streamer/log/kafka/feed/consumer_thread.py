@@ -40,6 +40,10 @@ _PAUSE_S = 1.0
 # for longer treats the ownership of its partitions as unconfirmed anyway.
 _HAND_OVER_S = 3.0
 _HEARTBEATS_A_SESSION = 6
+# A rebalance normally ends within a session. If brokers refuse a member for longer, librdkafka
+# has not noticed that the group has dropped the member.
+_REFUSED_S = 10.0
+_REFUSED_SESSIONS = 2
 
 # An operator can override these options for all clients by `log.kafka.options`.
 _TUNING = {
@@ -92,7 +96,13 @@ class ConsumerThread:
             buffer=buffer,
             assigned=AssignedPartitions(),
             settler=settler,
-            recorder=Recorder(subscription.subscriber, buffer, settler, clients.clock),
+            recorder=Recorder(
+                subscription.subscriber,
+                buffer,
+                settler,
+                clients.clock,
+                most_refused_s=max(_REFUSED_S, _REFUSED_SESSIONS * clients.settings.session_timeout_s),
+            ),
             restorations=Restorations(clients, log_context.topics.admin, parked, retry),
             admin=log_context.topics.admin,
             clock=clients.clock,

@@ -12,7 +12,7 @@ import structlog
 from confluent_kafka import Message
 
 from streamer.clock import Clock
-from streamer.errors import UnreadableEvent
+from streamer.errors import LogUnavailable, UnreadableEvent
 from streamer.events import Entry, Partition, SettledOffsets, SubscriberName
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
@@ -23,7 +23,7 @@ from streamer.log.kafka.feed.decoder import EventReader
 from streamer.log.kafka.parked.restoration import Restorations
 from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import CommittedOffsets, OffsetCommitter
-from streamer.log.kafka.progress.settler import KafkaSettler, NotYet
+from streamer.log.kafka.progress.settler import KafkaSettler, MemberRefused, NotYet
 from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.ports import Subscription
@@ -162,11 +162,19 @@ class Recorder:
 
     If a settlement can't be recorded now, for example during a rebalance, the recorder
     retries it in the next turn. The loop waits for the retry, so no finished event is
-    delivered again.
+    delivered again. The brokers can refuse this process as a member of the group,
+    although librdkafka reports no lost partition. After `most_refused_s` seconds of
+    such refusals, the process must join the group again.
     """
 
     def __init__(
-        self, subscriber: SubscriberName, buffer: FeedBuffer, settler: KafkaSettler, clock: Clock
+        self,
+        subscriber: SubscriberName,
+        buffer: FeedBuffer,
+        settler: KafkaSettler,
+        clock: Clock,
+        *,
+        most_refused_s: float,
     ) -> None:
         """Record the settlements of `buffer` with `settler`."""
         self._subscriber = subscriber
@@ -174,6 +182,8 @@ class Recorder:
         self._settler = settler
         self._clock = clock
         self._warned_at = -math.inf
+        self._most_refused_s = most_refused_s
+        self._refused_since: float | None = None
 
     def record(self, assigned: Mapping[Partition, AssignedPartition], offsets: OffsetCommitter) -> None:
         """Record the pending settlements.
@@ -192,8 +202,10 @@ class Recorder:
                 done = partial(self._buffer.settled, pending)
                 self._settler.settle(pending.settlement, assigned, offsets, done)
                 asked.popleft()
+            self._refused_since = None
         except NotYet as reason:
             self._warn(reason)
+            self._check_membership(reason)
             self._buffer.wait(_PAUSE_S)
         finally:
             self._buffer.postpone(asked)
@@ -203,6 +215,20 @@ class Recorder:
         for partition, letters in self._buffer.take_unreadable(held).items():
             if partition in assigned:
                 assigned[partition].unreadable |= letters
+
+    def _check_membership(self, reason: NotYet) -> None:
+        """Raise `LogUnavailable` if the brokers have refused this member for too long."""
+        now = self._clock.monotonic()
+        if not isinstance(reason, MemberRefused):
+            self._refused_since = None
+        elif self._refused_since is None:
+            self._refused_since = now
+        elif now - self._refused_since >= self._most_refused_s:
+            self._refused_since = None
+            raise LogUnavailable(
+                f"{reason}; the brokers have refused this member of the consumer group for "
+                f"{self._most_refused_s:g} s, so this process joins the group again"
+            ) from reason
 
     def _warn(self, reason: NotYet) -> None:
         now = self._clock.monotonic()

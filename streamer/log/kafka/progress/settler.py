@@ -37,6 +37,13 @@ class NotYet(LogUnavailable):
     """It is uncertain whether a settlement was recorded; settle it again before any other settlement."""
 
 
+class MemberRefused(NotYet):
+    """The brokers refuse this process as a member of the subscriber's consumer group."""
+
+
+_REFUSES_MEMBER = frozenset({KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Covered:
     """Part of a settlement for one partition that is still assigned."""
@@ -275,7 +282,9 @@ class KafkaSettler:
     def _reason(self, error: KafkaError) -> StreamerError:
         """Return the error to raise: `NotYet`, or an error that needs an operator."""
         explained = self._explained(error)
-        return NotYet(str(explained)) if isinstance(explained, LogUnavailable) else explained
+        if not isinstance(explained, LogUnavailable):
+            return explained
+        return MemberRefused(str(explained)) if error.code() in _REFUSES_MEMBER else NotYet(str(explained))
 
     def _beside(
         self, settlement: Settlement, covered: Sequence[_Covered]
