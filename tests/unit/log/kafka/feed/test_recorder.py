@@ -55,7 +55,7 @@ class Recording:
 
 
 async def test_member_that_brokers_refuse_for_long_joins_again() -> None:
-    """Though the client tells of no lost partition: it would try for ever."""
+    """The client reports no lost partition, so the member would try for ever."""
     recording = Recording()
     await recording.record_for(MOST_S)
     assert not recording.asked.done()
