@@ -32,7 +32,7 @@ class Redriving:
 
     All processes work on the order; the process that finds no dead letters left ends
     the order. A redriven event is no longer a dead letter, so after a crash the order
-    continues with the rest. If a dead letter is superseded before its turn, it is not
+    continues with the other dead letters. If a dead letter is superseded before its turn, it is not
     redriven, and the order lists its id.
 
     The process reads the heads of the dead letters when the order begins. The process

@@ -56,12 +56,12 @@ class _Generator(GenerateJsonSchema):
 def configuration_schema(
     plugins: Mapping[str, type[BaseModel]], services: Mapping[str, type[BaseModel]]
 ) -> JsonObject:
-    """Return the JSON Schema of a configuration file. `plugins` are the settings' models of its plugins.
+    """Return the JSON Schema of a configuration file.
 
-    `services` are the settings' models of the services that look-ups query, by
-    their keys in `enrich`. Each single value can also be `${NAME}` or `{file:
-    path}`. Rules between keys, such as "one of kafka and sqlite", are not in the
-    schema.
+    `plugins` has the settings model of each plugin, by name. `services` has the
+    settings model of each service that look-ups query, by its key in `enrich`. Each
+    single value can also be `${NAME}` or `{file: path}`. Rules between keys, such
+    as "one of kafka and sqlite", are not in the schema.
     """
     models: Iterable[type[BaseModel]] = dict.fromkeys(
         [Settings, SubscriberSettings, LookupSettings, *plugins.values(), *services.values()]

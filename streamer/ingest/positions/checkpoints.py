@@ -187,7 +187,7 @@ class OrderedPositions:
 
     @property
     def current(self) -> PositionOrder | None:
-        """Order in progress: reading has moved to its position, but its record is not in the log yet."""
+        """Order in progress: the channel is read from its position, which the log has not recorded yet."""
         return self._current
 
     @property

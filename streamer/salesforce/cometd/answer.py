@@ -122,7 +122,7 @@ class BayeuxResponse:
     def _part(
         cls, status: int, content: memoryview | bytes, parsed: Callable[[bytes], Frame | None]
     ) -> "BayeuxResponse | None":
-        """Sort `content` up to the first boundary, or return `None` if no boundary is found."""
+        """Return the sorted messages of `content` before the first boundary; `None` without a boundary."""
         seam = SEAM.search(content, _PART_BYTES, _PART_BYTES + _LONGEST_PART_BYTES)
         if seam is None:
             return None

@@ -17,8 +17,8 @@ class Position(StreamPosition):
     replay id before `dropped`. The next stream resumes after `passed`, because
     split events share a replay id, and some events of `dropped` can still follow. A
     stream uses the `selection` that was current at its start, so later settlements
-    do not change which messages it drops. A call of `subscribed` also affects only
-    the next stream, because the current stream has only new messages.
+    do not change which messages it drops. A call of `subscribed` takes effect at
+    the next stream: the current stream has begun, and brings only new messages.
     """
 
     over_cometd: ClassVar = False
