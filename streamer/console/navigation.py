@@ -51,7 +51,7 @@ DOORS = (
     Door(
         "Problems",
         (
-            NavigationPage("/problems", "All problems"),
+            NavigationPage("/problems", "All"),
             NavigationPage("/dead-letters", "Dead letters"),
             NavigationPage("/parked", "Parked keys"),
             NavigationPage("/continuity", "Continuity"),

@@ -148,7 +148,7 @@ def test_wheel_says_what_it_is(dist: Path) -> None:
         *("licenses/LICENSE", f"sboms/{BILL.name}"),
     }
     assert "\nLicense-Expression: Apache-2.0\n" in metadata
-    assert re.findall(r"^Provides-Extra: (.+)$", metadata, flags=re.MULTILINE) == ["dev", "otel"]
+    assert re.findall(r"^Provides-Extra: (.+)$", metadata, flags=re.MULTILINE) == ["dev", "docs", "otel"]
     assert licence == (ROOT / "LICENSE").read_text()
     assert bill == BILL.read_text()
 

@@ -20,7 +20,7 @@ BEHIND = {
     f"/subscribers/{TARGET}": ("Flow", "Subscribers"),
     "/events": ("Events", "Search"),
     "/tail": ("Events", "Live tail"),
-    "/problems": ("Problems", "All problems"),
+    "/problems": ("Problems", "All"),
     "/dead-letters": ("Problems", "Dead letters"),
     "/dead-letters/redrive": ("Problems", "Dead letters"),
     "/dead-letters/discard": ("Problems", "Dead letters"),
