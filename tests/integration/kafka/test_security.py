@@ -195,7 +195,7 @@ async def test_event_topic_that_may_not_be_used_is_a_warning(broker: Broker) -> 
             pass
 
     (line,) = [line for line in logged if line["event"] == "log.permission_missing"]
-    assert f"WRITE topic {topic}" in line["reason"]
+    assert f"WRITE on topic {topic}" in line["reason"]
 
 
 @pytest.mark.parametrize("resource", [ResourceType.GROUP, ResourceType.TOPIC])
@@ -217,7 +217,7 @@ async def test_subscriber_that_may_no_longer_read_is_told_so(broker: Broker, res
 @pytest.mark.parametrize(
     ("security", "expected"),
     [
-        ({"password": "a-wrong-one"}, "refused user 'ann' by PLAIN -> check username, password"),
+        ({"password": "a-wrong-one"}, "refused the login of user 'ann' by PLAIN -> check username, password"),
         ({"ca_file": None}, "TLS with Kafka at .* failed -> check log.kafka.security.ca_file"),
     ],
 )
