@@ -38,7 +38,7 @@ JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
     "asyncapi": ("asyncapi", "info", "defaultContentType", "servers", "channels", "operations", "components"),
     "doctor": ("findings", "counts", "configuration_is_sound"),
     "events find": ("events", "scanned", "is_whole", "reached", "cursor"),
-    "events show": ("event", "log", "said", "set_aside_by_ingest", "subscribers", "not_kept"),
+    "events show": ("event", "log", "said", "set_aside_by_ingest", "timeline", "subscribers", "not_kept"),
     "problems": ("problems",),
     "subscribers list": ("subscribers",),
     "subscribers pause": (*_SUBSCRIBER, "was_paused"),
@@ -48,7 +48,8 @@ JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
     "deadletters list": ("total", "by_reason", "by_subscriber", "letters"),
     "deadletters show": (
         *("id", "subscriber", "stage", "event_id", "type", "key", "reason", "error", "attempts"),
-        *("failed_at", "hint", "first_error", "first_failed_at", "answer", "channel", "replay_id"),
+        *("failed_at", "hint", "first_error", "first_failed_at", "answer", "failed_attempts"),
+        *("channel", "replay_id"),
         *("schema_id", "event_uuid", "topic", "partition", "offset", "whole_size", "whole_sha256"),
         *("raw", "event"),
     ),

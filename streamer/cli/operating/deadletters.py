@@ -112,10 +112,13 @@ async def show(
     if as_json:
         print_json(answer)
         return
-    event = answer.pop("event")
+    event, attempts = answer.pop("event"), answer.pop("failed_attempts", ())
     for key, value in answer.items():
         if value not in {None, ""}:
             console().print(f"[bold]{key}[/]: ", plain(value), sep="", soft_wrap=True)
+    for each in attempts:
+        said = f"{each['at']}, after {each['seconds']:.3f} s ({each['class']}): {each['error']}"
+        console().print("[bold]failed attempt[/]: ", plain(said), sep="", soft_wrap=True)
     if event is not None:
         console().print("[bold]event[/]:")
         console().print_json(data=event, highlight=console().is_terminal)
