@@ -119,7 +119,7 @@ COMMANDS = {
     ),
     "problems": Listed(
         "streamer.cli.operating.problems:problems",
-        "Show what needs a person now, grouped by cause, each with its remedy and a command.",
+        "Show what needs a person now, the newest first: one entry for each cause, with its remedy.",
     ),
     "subscribers": Listed(
         "streamer.cli.operating.subscribers:subscribers",
