@@ -40,7 +40,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     add("kubectl", KUSTOMIZE_5)
     for name in ("helm", "curl", "node", "npm", "chromium", "mosquitto", "prometheus", "promtool"):
         add(name)
-    for name in ("man", "zsh", "fish", "systemd-analyze"):
+    for name in ("man", "zsh", "fish", "systemd-analyze", "buildah", "mmdebstrap"):
         add(name)
     return add
 
