@@ -139,20 +139,29 @@ def _at_once(_board: ControlState) -> bool:
 
 
 @dataclass(slots=True, kw_only=True)
+class ProcessViews:
+    """Functions by which a running daemon shows its own state.
+
+    `diagnose` returns the state for a support bundle, and `flow` the map of the flow as
+    JSON. Both are `None` before the daemon serves them. `condition` returns the
+    condition of this process.
+    """
+
+    diagnose: Callable[[], Awaitable[JsonObject]] | None = None
+    flow: Callable[[], Awaitable[JsonObject]] | None = None
+    condition: Callable[[], ProcessCondition] = ProcessCondition
+
+
+@dataclass(slots=True, kw_only=True)
 class AdminContext:
     """Subscribers of this process, the log while it is open, and the forecaster while Salesforce is read.
 
     `wrong_tokens` counts the wrong tokens at the API and at the console together.
-    `diagnose` is a function that returns this process's state, and `flow` returns the
-    map of the flow as JSON. Both are `None` before the daemon serves them. `condition`
-    returns this process's condition.
     """
 
     daemon: DaemonState
     clock: Clock
-    diagnose: Callable[[], Awaitable[JsonObject]] | None = field(default=None, init=False)
-    flow: Callable[[], Awaitable[JsonObject]] | None = field(default=None, init=False)
-    condition: Callable[[], ProcessCondition] = field(default=ProcessCondition, init=False)
+    views: ProcessViews = field(default_factory=ProcessViews, init=False)
     _log: AdminLog | None = field(default=None, init=False)
     _tail: Tail | None = field(default=None, init=False)
     _forecaster: SnapshotForecaster | None = field(default=None, init=False)

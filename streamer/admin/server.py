@@ -64,10 +64,10 @@ class ProcessResource:
         return [web.get("/support", self._report), web.get("/flow", self._flow)]
 
     async def _report(self, _request: web.Request) -> web.Response:
-        return json_response(await _served(self.context.diagnose))
+        return json_response(await _served(self.context.views.diagnose))
 
     async def _flow(self, _request: web.Request) -> web.Response:
-        return json_response(await _served(self.context.flow))
+        return json_response(await _served(self.context.views.flow))
 
 
 async def _served(read: Callable[[], Awaitable[JsonObject]] | None) -> JsonObject:

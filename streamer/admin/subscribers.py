@@ -272,7 +272,7 @@ class SubscriberResource:
             "state": delivery_state(
                 status,
                 is_paused=board.pauses(name),
-                is_blocked=name in self.context.condition().blocked_plugins,
+                is_blocked=name in self.context.views.condition().blocked_plugins,
             ),
             **_control_json(board.controls.get(name)),
             "here": None if status is None else _status_json(status),

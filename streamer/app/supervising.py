@@ -79,12 +79,12 @@ class Supervising:
         for each in (heartbeat, self.monitor, self.status):
             each.register(health)
         exposition = Exposition(metrics.registry, clock)
-        self.admin.diagnose = Diagnostics(
+        self.admin.views.diagnose = Diagnostics(
             health=health, exposition=exposition, log_lines=self.options.log_lines
         ).report
         flow = FlowReport.of(self.admin, self.status, metrics.registry)
-        self.admin.flow = flow.as_json
-        self.admin.condition = self._condition
+        self.admin.views.flow = flow.as_json
+        self.admin.views.condition = self._condition
         side_tasks = {
             "heartbeat": heartbeat.run,
             "monitor": self.monitor.run,

@@ -124,7 +124,6 @@ class Scenario:
     has_waited: bool = False
     dice: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - a story, no secret
     expected: defaultdict[SubscriberName, set[str]] = field(default_factory=lambda: defaultdict(set))
-    _won: int = 0
 
     @property
     def sent(self) -> int:
@@ -153,8 +152,8 @@ class Scenario:
 
     def _win_next(self) -> None:
         every = max(_BIG_EVERY, round(self.per_second * _BIG_EVERY_S / _CHANGES))
-        is_big = self._won % every == 0
-        self._won += 1
+        # Each sale that is not refused is written back.
+        is_big = len(self.expected[WRITE_BACK]) % every == 0
         amount = self.dice.randrange(BIG_DEAL, 2 * BIG_DEAL) if is_big else self._small_amount()
         self._win(amount, INVOICE, SHIPMENT, WRITE_BACK, *([SALES_CHANNEL] if is_big else []))
 

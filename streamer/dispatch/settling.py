@@ -144,6 +144,8 @@ class Settling:
 
     def _count(self, lane: Lane, tried: AttemptResult) -> None:
         """Count a failure for the head and for the target."""
+        if type(tried.outcome) is Delivered:
+            return
         now, took_s = self.state.clock.now(), tried.seconds
         match tried.outcome:
             case Retry() as failure:

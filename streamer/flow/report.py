@@ -152,7 +152,7 @@ class FlowReport:
                 SubscriberNode(name=name, uses=each.uses, after=tuple(each.after), state=_UNKNOWN)
                 for name, each in settings.items()
             ]
-        blocked = self.admin.condition().blocked_plugins
+        blocked = self.admin.views.condition().blocked_plugins
         return [
             _subscriber(each, state_of(each, blocked.get(each["name"], "")), rates, letters)
             for each in listed

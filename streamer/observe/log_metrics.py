@@ -3,8 +3,9 @@
 from collections import Counter as Counts
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter
 
+from streamer.observe.declarations import Declarations
 from streamer.observe.series import LabelValues
 
 
@@ -12,9 +13,7 @@ class LogMetrics:
     """Series of the log, as this process sees it. All processes show the same dead letters."""
 
     def __init__(self, registry: CollectorRegistry, label_values: LabelValues) -> None:
-        def gauge(name: str, says: str, *labels: str) -> Gauge:
-            return Gauge(f"streamer_{name}", says, labels, registry=registry)
-
+        gauge = Declarations(registry).gauge
         self._label_values = label_values
         self._shown: set[tuple[str, str]] = set()
         self._waiting = gauge(

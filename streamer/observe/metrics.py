@@ -26,6 +26,7 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.observe import series
+from streamer.observe.declarations import Declarations
 from streamer.observe.log_metrics import LogMetrics
 from streamer.observe.org_limits import OrgLimitMetrics, ReconcileMetrics
 from streamer.observe.process import ProcessMetrics
@@ -34,8 +35,6 @@ OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
 _APPEND_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 _AGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3_600, 86_400, 259_200)
 _BATCH_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
-_LOOKUP_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000)
-_DELIVERY_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics:
@@ -50,6 +49,7 @@ class Metrics:
         # Creation times would double the counters in each scrape, and Prometheus does not use them.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not annotate it
         self.registry = registry or CollectorRegistry()
+        self._declare = Declarations(self.registry)
         self._clock = clock
         self._label_values = series.LabelValues()
         self._channels: dict[Channel, series.ChannelMetrics] = {}
@@ -58,8 +58,8 @@ class Metrics:
         self._declare_ingest()
         self._declare_large_texts()
         self.outbound = self._declared_outbound()
-        self.lookups = self._declared_lookups()
-        self.spans = self._declared_spans()
+        self.lookups = series.LookupMetrics.declared(self.registry)
+        self.spans = series.SpanMetrics.declared(self.registry)
         self._declare_set_aside()
         self._declare_attempts()
         self._declare_subscriber()
@@ -97,17 +97,17 @@ class Metrics:
             each.remove_by_labels({"subscriber": name})
 
     def _declare_ingest(self) -> None:
-        self._events = self._counter("ingest_events", "Events appended to the log.", "channel")
-        self._batches = self._counter(
+        self._events = self._declare.counter("ingest_events", "Events appended to the log.", "channel")
+        self._batches = self._declare.counter(
             "ingest_batches", "Batches appended to the log, including empty batches.", "channel"
         )
-        self._append_seconds = self._histogram(
+        self._append_seconds = self._declare.histogram(
             "append_seconds",
             "Time from the start of an append until the batch was durable in the log.",
             _APPEND_BUCKETS_S,
             "channel",
         )
-        self._age_seconds = self._histogram(
+        self._age_seconds = self._declare.histogram(
             "event_age_seconds",
             (
                 "Time from an event's commit in Salesforce until the event was in the log, for the first "
@@ -116,7 +116,7 @@ class Metrics:
             _AGE_BUCKETS_S,
             "channel",
         )
-        self._verified = self._gauge(
+        self._verified = self._declare.gauge(
             "checkpoint_verified_timestamp_seconds",
             (
                 "Time up to which no event is missing, in seconds since the epoch; absent while this time is "
@@ -124,12 +124,12 @@ class Metrics:
             ),
             "channel",
         )
-        self._expires = self._gauge(
+        self._expires = self._declare.gauge(
             "checkpoint_expires_timestamp_seconds",
             "Time after which Salesforce can drop unread events, in seconds since the epoch.",
             "channel",
         )
-        self._up = self._gauge(
+        self._up = self._declare.gauge(
             "channel_up",
             (
                 "1 while Streamer is subscribed to the channel and reads it, 0 otherwise; absent while "
@@ -137,14 +137,14 @@ class Metrics:
             ),
             "channel",
         )
-        self._owned = self._gauge(
+        self._owned = self._declare.gauge(
             "channel_owned",
             "1 while this process owns the channel, 0 while another process owns it.",
             "channel",
         )
 
     def _declare_large_texts(self) -> None:
-        self._large_texts = self._counter(
+        self._large_texts = self._declare.counter(
             "large_text_diffs",
             "Large texts that arrived as a diff, by result: applied, reread or marked; not counted if "
             "large_text is mark.",
@@ -153,13 +153,19 @@ class Metrics:
         )
 
     def _declare_session(self) -> None:
-        self._bytes = self._counter("ingest_bytes", "Bytes that Streamer read in Salesforce's answers.")
-        self._handshakes = self._counter(
+        self._bytes = self._declare.counter(
+            "ingest_bytes", "Bytes that Streamer read in Salesforce's answers."
+        )
+        self._handshakes = self._declare.counter(
             "session_handshakes", "Sessions that Streamer opened with Salesforce."
         )
-        self._lost = self._counter("session_lost", "Sessions that Salesforce or the network ended.", "reason")
-        self._overdue = self._counter("session_overdue", "Requests that Salesforce did not answer in time.")
-        self._subscriptions = self._counter(
+        self._lost = self._declare.counter(
+            "session_lost", "Sessions that Salesforce or the network ended.", "reason"
+        )
+        self._overdue = self._declare.counter(
+            "session_overdue", "Requests that Salesforce did not answer in time."
+        )
+        self._subscriptions = self._declare.counter(
             "session_subscriptions",
             "Attempts to subscribe to a channel, by Salesforce's answer.",
             "channel",
@@ -168,49 +174,22 @@ class Metrics:
 
     def _declared_outbound(self) -> series.OutboundMetrics:
         return series.OutboundMetrics(
-            requests=self._counter(
+            requests=self._declare.counter(
                 "outbound_requests",
                 "Requests with outbound messages from Salesforce, by outcome; the label channel is empty "
                 "for an unknown address.",
                 "channel",
                 "outcome",
             ),
-            repeats=self._counter(
+            repeats=self._declare.counter(
                 "outbound_repeats",
                 "Notifications that Salesforce sent again although the log already held them.",
                 "channel",
             ),
         )
 
-    def _declared_lookups(self) -> series.LookupMetrics:
-        lookups = self._counter("lookups", "Look-ups of records for events, by result.", "result")
-        calls = self._counter(
-            "lookup_calls", "Look-up calls to Salesforce and to services, by result.", "result"
-        )
-        return series.LookupMetrics(
-            lookups={result: lookups.labels(result) for result in series.LOOKUP_RESULTS},
-            calls={result: calls.labels(result) for result in series.CALL_RESULTS},
-            records=self._histogram("lookup_records", "Records read per look-up call.", _LOOKUP_BUCKETS),
-            seconds=self._histogram("lookup_seconds", "Duration of a look-up call.", _DELIVERY_BUCKETS_S),
-            entries=self._gauge("lookup_cache_records", "Records in the cache of look-ups."),
-            size=self._gauge("lookup_cache_bytes", "Bytes of the records in the cache of look-ups."),
-            waits=self._gauge(
-                "lookups_waiting",
-                "1 while look-ups wait for Salesforce, the org's daily requests or a service, 0 otherwise.",
-            ),
-        )
-
-    def _declared_spans(self) -> series.SpanMetrics:
-        spans = self._counter(
-            "trace_spans",
-            "Spans of traced events, by result: exported to the collector, failed because the collector "
-            "did not accept the span, or dropped because too many spans waited.",
-            "result",
-        )
-        return series.SpanMetrics(results={result: spans.labels(result) for result in series.SPAN_RESULTS})
-
     def _declare_set_aside(self) -> None:
-        self._dead_letters = self._counter(
+        self._dead_letters = self._declare.counter(
             "dead_letters",
             (
                 "Events that became dead letters; the label subscriber is empty for events that never "
@@ -220,13 +199,13 @@ class Metrics:
             "subscriber",
             "reason",
         )
-        self._continuity = self._counter(
+        self._continuity = self._declare.counter(
             "continuity_records",
             "Continuity records, which describe detected holes and ordered snapshots.",
             "channel",
             "cause",
         )
-        self._unrepaired = self._counter(
+        self._unrepaired = self._declare.counter(
             "continuity_unrepaired",
             "Holes whose events are still missing after the repair, or that had no repair.",
             "channel",
@@ -251,66 +230,66 @@ class Metrics:
         )
 
     def _declare_attempts(self) -> None:
-        self._deliveries = self._counter(
+        self._deliveries = self._declare.counter(
             "deliveries",
             "Attempts to deliver an event, by outcome; events skipped without an attempt count too.",
             "subscriber",
             "outcome",
         )
-        self._failed = self._counter(
+        self._failed = self._declare.counter(
             "failed_attempts",
             "Attempts that did not deliver the event, by class of error.",
             "subscriber",
             "error",
         )
-        self._delivery_seconds = self._histogram(
+        self._delivery_seconds = self._declare.histogram(
             "delivery_seconds",
             "Duration of one attempt; attempts that sent no request are not counted.",
-            _DELIVERY_BUCKETS_S,
+            series.DELIVERY_BUCKETS_S,
             "subscriber",
         )
-        self._to_target_seconds = self._histogram(
+        self._to_target_seconds = self._declare.histogram(
             "event_to_target_seconds",
             "Time from an event's commit in Salesforce until the target accepted the event.",
             _AGE_BUCKETS_S,
             "subscriber",
         )
-        self._batch_events = self._histogram(
+        self._batch_events = self._declare.histogram(
             "delivery_batch_events",
             "Events per call of a plugin that takes batches.",
             _BATCH_BUCKETS,
             "subscriber",
         )
-        self._in_flight = self._gauge("delivery_in_flight", "Attempts under way.", "subscriber")
-        self._limit = self._gauge(
+        self._in_flight = self._declare.gauge("delivery_in_flight", "Attempts under way.", "subscriber")
+        self._limit = self._declare.gauge(
             "delivery_limit",
             "Current maximum number of attempts under way; Streamer adapts this number to the target.",
             "subscriber",
         )
 
     def _declare_subscriber(self) -> None:
-        self._lag = self._gauge(
+        self._lag = self._declare.gauge(
             "delivery_lag_events", "Events in the log that are not settled yet.", "subscriber"
         )
-        self._delivered_through = self._gauge(
+        self._delivered_through = self._declare.gauge(
             "oldest_undelivered_timestamp_seconds",
             "Commit time of the oldest undelivered event, in seconds since the epoch; equal to the "
             "current time while no event waits.",
             "subscriber",
         )
-        self._deliver_within = self._gauge(
+        self._deliver_within = self._declare.gauge(
             "deliver_within_seconds",
             "Value of deliver_within in seconds: the time for which an event can wait for its delivery "
             "before an alert fires; infinite without a limit.",
             "subscriber",
         )
-        self._parked = self._gauge(
+        self._parked = self._declare.gauge(
             "parked_events", "Parked events, which the log keeps for a later attempt.", "subscriber"
         )
-        self._held = self._gauge(
+        self._held = self._declare.gauge(
             "subscriber_held", "1 while Streamer holds deliveries to the target, 0 otherwise.", "subscriber"
         )
-        self._following = self._gauge(
+        self._following = self._declare.gauge(
             "subscriber_following",
             (
                 "1 while the subscriber follows the log; 0 while the subscriber starts or its plugin can't "
@@ -318,7 +297,7 @@ class Metrics:
             ),
             "subscriber",
         )
-        self._down = self._gauge(
+        self._down = self._declare.gauge(
             "breaker_open",
             (
                 "1 while the circuit breaker is open or probes the target, because too many attempts failed; "
@@ -326,7 +305,7 @@ class Metrics:
             ),
             "subscriber",
         )
-        self._unrecorded_s = self._gauge(
+        self._unrecorded_s = self._declare.gauge(
             "unrecorded_seconds",
             "Time for which finished deliveries have waited for the log to record them.",
             "subscriber",
@@ -351,16 +330,6 @@ class Metrics:
             self._unrecorded_s,
             self._dead_letters,
         )
-
-    def _counter(self, name: str, says: str, *labels: str) -> Counter:
-        return Counter(f"streamer_{name}", says, labels, registry=self.registry)
-
-    def _gauge(self, name: str, says: str, *labels: str) -> Gauge:
-        return Gauge(f"streamer_{name}", says, labels, registry=self.registry)
-
-    def _histogram(self, name: str, says: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        name = f"streamer_{name}"
-        return series.BucketHistogram(name, says, labels, buckets=buckets, registry=self.registry)
 
     def _session(self) -> series.SessionMetrics:
         return series.SessionMetrics(

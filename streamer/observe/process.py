@@ -17,6 +17,7 @@ from prometheus_client import (
 
 from streamer import DISTRIBUTION
 from streamer.clock import Clock
+from streamer.observe.declarations import Declarations
 
 _BLOCKED_SAYS = (
     "Times that the event loop was blocked for more than a second, by the subscriber whose plugin blocked it."
@@ -28,9 +29,7 @@ class ProcessMetrics:
     """Series of the process, without a channel or subscriber."""
 
     def __init__(self, clock: Clock, registry: CollectorRegistry) -> None:
-        def gauge(name: str, says: str, *labels: str) -> Gauge:
-            return Gauge(f"streamer_{name}", says, labels, registry=registry)
-
+        gauge = Declarations(registry).gauge
         self._clock = clock
         self._standby = gauge(
             "standby", "1 while this process is ready but other processes read all channels, 0 otherwise."

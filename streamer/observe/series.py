@@ -2,13 +2,12 @@
 
 import math
 import re
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import Self, TypeVar
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from streamer.clock import Clock
 from streamer.events import (
@@ -22,6 +21,7 @@ from streamer.events import (
     Stage,
     SubscriberName,
 )
+from streamer.observe.declarations import Declarations
 from streamer.observe.subscriber_status import SubscriberStatus
 from streamer.ports import Appended
 
@@ -32,20 +32,10 @@ INGEST_LETTERS = ("unreadable", "refused_by_log")
 DISPATCH_LETTERS = ("rejected", "retries_exhausted", "incomplete", "parked_lost", "unreadable", "too_large")
 """Streamer's own reasons for skipping an event; a plugin can add more."""
 SPAN_RESULTS = ("exported", "failed", "dropped")
+DELIVERY_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LOOKUP_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000)
 
 Key = TypeVar("Key")
-
-
-class BucketHistogram(Histogram):
-    """Histogram that finds the bucket of a value by bisection, which is faster than testing each bound."""
-
-    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
-        """Count `amount`, as `Histogram.observe` does."""
-        if exemplar is not None:
-            super().observe(amount, exemplar)
-            return
-        self._sum.inc(amount)
-        self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
 
 
 class CountersByKey(dict[Key, Counter]):
@@ -220,6 +210,24 @@ class LookupMetrics:
     size: Gauge
     waits: Gauge
 
+    @classmethod
+    def declared(cls, registry: CollectorRegistry) -> Self:
+        """Return new series in `registry`."""
+        declared = Declarations(registry)
+        lookups = declared.counter("lookups", "Look-ups of records for events, by result.", "result")
+        says = "Look-up calls to Salesforce and to services, by result."
+        calls = declared.counter("lookup_calls", says, "result")
+        waits = "1 while look-ups wait for Salesforce, the org's daily requests or a service, 0 otherwise."
+        return cls(
+            lookups={result: lookups.labels(result) for result in LOOKUP_RESULTS},
+            calls={result: calls.labels(result) for result in CALL_RESULTS},
+            records=declared.histogram("lookup_records", "Records read per look-up call.", _LOOKUP_BUCKETS),
+            seconds=declared.histogram("lookup_seconds", "Duration of a look-up call.", DELIVERY_BUCKETS_S),
+            entries=declared.gauge("lookup_cache_records", "Records in the cache of look-ups."),
+            size=declared.gauge("lookup_cache_bytes", "Bytes of the records in the cache of look-ups."),
+            waits=declared.gauge("lookups_waiting", waits),
+        )
+
     def looked_up(self, result: str) -> None:
         """Count a look-up that has ended."""
         self.lookups[result].inc()
@@ -242,6 +250,17 @@ class SpanMetrics:
     """Series of spans by result, one of `SPAN_RESULTS`."""
 
     results: Mapping[str, Counter]
+
+    @classmethod
+    def declared(cls, registry: CollectorRegistry) -> Self:
+        """Return new series in `registry`."""
+        spans = Declarations(registry).counter(
+            "trace_spans",
+            "Spans of traced events, by result: exported to the collector, failed because the collector "
+            "did not accept the span, or dropped because too many spans waited.",
+            "result",
+        )
+        return cls(results={result: spans.labels(result) for result in SPAN_RESULTS})
 
     def spans(self, result: str, number: int, /) -> None:
         """Count spans."""

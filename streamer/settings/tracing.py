@@ -38,8 +38,8 @@ class OtlpSettings(Section):
     ca_file: Path | None = Field(
         default=None,
         description=(
-            "file with the certificate authorities that Streamer trusts, PEM; default: those of the "
-            "package certifi"
+            "file with the certificate authorities that Streamer trusts, PEM; default: the "
+            "authorities in the package certifi"
         ),
     )
     timeout_s: float = Field(

@@ -61,7 +61,7 @@ class ProblemResource:
             found += grouped(self._of_subscribers(await self.context.control_state()))
         except LogUnavailable as error:
             found.append(OpenProblem(kind=ProblemKind.PROCESS_WAITS, error=str(error)))
-        found += grouped(process_problems(self.context.condition()))
+        found += grouped(process_problems(self.context.views.condition()))
         return {"problems": [self.as_json(each) for each in in_order(found)[:MOST_GROUPS]]}
 
     async def in_log(self) -> list[OpenProblem]:

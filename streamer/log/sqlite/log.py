@@ -39,6 +39,7 @@ from streamer.log.sqlite.rows.appends import (
     encode,
     end,
     event_row,
+    milliseconds,
     read_checkpoint,
     read_orgs,
     read_stored,
@@ -68,7 +69,7 @@ class SqliteAppend:
 
     def add(self, events: Sequence[Event], /) -> None:
         """Encode `events`; raises `EventsRefused` for events that JSON cannot represent."""
-        now = self._clock.now()
+        now = milliseconds(self._clock.now())
         refused: list[Event] = []
         for event in events:
             try:

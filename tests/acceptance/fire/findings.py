@@ -88,6 +88,9 @@ class Findings:
         self.sent = len(sent)
         recovered = Counter(event.id for event in kept if is_recovered(event.id))
         self._say("recovered twice", [event_id for event_id, count in recovered.items() if count > 1])
+        records = {event.key for event in sent}
+        strange = [event for event in kept if event.id in recovered and event.key not in records]
+        self._say("recovered, of no record of the org", strange)
         kept = [event for event in kept if event.id not in recovered]
         wanted, found = Counter(sent), Counter(kept)
         self._say("lost from the log", list((wanted - found).elements()))

@@ -74,7 +74,7 @@ async def test_process_that_delivers_knows_more(world: World, ask: Asking) -> No
 
 async def test_event_that_when_excludes_is_skipped(world: World, ask: Asking) -> None:
     """Once it is settled."""
-    world.dispatch.route = world.daemon.plan.routes[TARGET] = route(when="id == 'other'")  # type: ignore[index]
+    world.dispatch.route = world.daemon.plan.routes[TARGET] = route(when="id == 'other'")  # type: ignore[index] # the twin's plan holds a dict
     async with world.dispatch.running() as dispatcher:
         world.daemon.dispatchers[TARGET] = dispatcher
         await world.dispatch.append(1)

@@ -106,7 +106,7 @@ async def test_refused_credentials_are_a_problem(world: World, ask: Asking) -> N
 
 async def test_log_that_can_not_be_read_is_a_problem(world: World, ask: Asking) -> None:
     """The list still names what this process knows by itself."""
-    world.context.condition = lambda: ProcessCondition(blocked_plugins={TARGET: "no certificate"})
+    world.context.views.condition = lambda: ProcessCondition(blocked_plugins={TARGET: "no certificate"})
     world.log.faults.down = True
     status, body = await ask.get("/problems")
 

@@ -49,15 +49,16 @@ def test_stop_explains_no_repeat() -> None:
 
 
 def test_events_of_a_repair_are_no_events_too_many() -> None:
-    """Unless one of them is there twice; any other event that was never sent breaks a promise."""
+    """Unless one of them is there twice, or of no record; any other event that was never sent is too many."""
     sent, recovered, other = Seen("k", "1"), Seen("k", "refused:hole:k"), Seen("k", "2")
+    strange = Seen("x", "refused:hole:x")
     verdicts = []
-    for kept in ([sent, recovered], [recovered, sent, recovered], [sent, other]):
+    for kept in ([sent, recovered], [recovered, sent, recovered], [sent, strange], [sent, other]):
         findings = Findings()
         findings.look_at_log([sent], kept)
         verdicts.append(findings.ok)
 
-    assert verdicts == [True, False, False]
+    assert verdicts == [True, False, False, False]
 
 
 def test_seed_draws_the_same_again() -> None:

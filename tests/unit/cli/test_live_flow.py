@@ -27,7 +27,9 @@ from tests.waiting import turned, until
 def world() -> World:
     """A daemon in memory."""
     world = World()
-    world.context.flow = FlowReport.of(world.context, Status(), Metrics(clock=world.clock).registry).as_json
+    world.context.views.flow = FlowReport.of(
+        world.context, Status(), Metrics(clock=world.clock).registry
+    ).as_json
     return world
 
 
@@ -102,7 +104,7 @@ async def test_terminal_draws_again_until_ctrl_c(
     # The dead letters are counted once a minute.
     await world.clock.turn(61)
     await turned(clock, lambda: "1 dead letter" in out.getvalue())
-    world.context.flow = None
+    world.context.views.flow = None
     await turned(clock, lambda: "try again later" in out.getvalue())
     task.cancel()
     await task

@@ -33,7 +33,7 @@ def status() -> Status:
 def report(world: World, status: Status, metrics: Metrics) -> Iterator[FlowReport]:
     """The report that the API serves, of a daemon with an open log."""
     report = FlowReport.of(world.context, status, metrics.registry)
-    world.context.flow = report.as_json
+    world.context.views.flow = report.as_json
     with world.context.with_log(world.log):
         yield report
 

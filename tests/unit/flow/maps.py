@@ -14,7 +14,7 @@ DOWN = NodeState(word="target down", level=Level.BAD, reason="answered 503: the 
 def channel(path: str = "/data/ChangeEvents", **facts: object) -> ChannelNode:
     """Return a channel that is read, with other `facts`."""
     node = ChannelNode(path=path, state=NodeState(word="reading", level=Level.GOOD), per_second=12.4)
-    return replace(node, **facts)  # type: ignore[arg-type] # the fields of a node
+    return replace(node, **facts)  # type: ignore[arg-type] # each value fits its field # the fields of a node
 
 
 def subscriber(name: str = "slack", **facts: object) -> SubscriberNode:

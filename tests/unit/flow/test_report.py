@@ -39,7 +39,7 @@ async def test_waiting_events_are_shown_with_their_age(world: World, report: Flo
 async def test_plugin_that_can_not_open_is_broken(world: World, report: FlowReport) -> None:
     """It is not the subscriber of another process."""
     blocked = {SubscriberName("idle"): "no such file"}
-    world.context.condition = lambda: ProcessCondition(blocked_plugins=blocked)
+    world.context.views.condition = lambda: ProcessCondition(blocked_plugins=blocked)
     _, idle = (await report.facts()).map.subscribers
 
     assert (idle.state.word, idle.state.level, idle.state.reason) == (

@@ -77,7 +77,7 @@ def read(state: ChannelState, subscribed: bool = True) -> Status:  # noqa: FBT00
         (ChannelState.STOPPED, True, "stopped", Level.BAD),
     ],
 )
-def test_channel_has_one_word(state: ChannelState, subscribed: bool, word: str, level: Level) -> None:  # noqa: FBT001
+def test_channel_has_one_word(state: ChannelState, subscribed: bool, word: str, level: Level) -> None:  # noqa: FBT001 - a parameter of the table
     """A refused channel is stopped, with Salesforce's reason."""
     [row] = channel_rows(read(state, subscribed).reading, [PATH])
 

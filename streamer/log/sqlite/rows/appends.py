@@ -57,13 +57,18 @@ def encode(
     )
 
 
+def milliseconds(now: float) -> float:
+    """Return `now` in epoch seconds as the log keeps it, without fractions of a millisecond."""
+    return round(now, 3)
+
+
 def event_row(event: Event, now: float) -> EventRow:
     """Return the row of `event`; raises `TypeError` if JSON can't hold its data.
 
-    `now` is the time of the append in epoch seconds; the row has its milliseconds.
+    `now` is the time of the append: see `milliseconds`.
     """
     body = encode_event(event)
-    return round(now, 3), event.type, len(body), body
+    return now, event.type, len(body), body
 
 
 def write(connection: sqlite3.Connection, append: AppendRows) -> AppendedEnd:

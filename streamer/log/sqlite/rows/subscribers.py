@@ -13,7 +13,7 @@ from streamer.exact_json import exact_value
 from streamer.log.patterns import glob
 from streamer.log.records import encode_receipt, event_from_json
 from streamer.log.sqlite.database.worker import insert_rows, used_bytes
-from streamer.log.sqlite.rows.appends import AppendedEnd, end, event_row
+from streamer.log.sqlite.rows.appends import AppendedEnd, end, event_row, milliseconds
 from streamer.log.sqlite.rows.offsets import PARTITION
 from streamer.log.sqlite.rows.parked import (
     LetterRow,
@@ -274,7 +274,7 @@ def encode_settlement(
         parked=ParkedRows.of(subscriber, settlement.lanes) if settlement.lanes else None,
         receipts=[(int(now), encode_receipt(receipt)) for receipt in settlement.receipts],
         redriven=[letter_key(id_) for id_ in settlement.redriven],
-        forwarded=[(*event_row(each.event, now), each.to) for each in settlement.forwarded],
+        forwarded=[(*event_row(each.event, milliseconds(now)), each.to) for each in settlement.forwarded],
     )
 
 
