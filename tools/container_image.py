@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ NEEDS = ("buildah", "mmdebstrap")
 _PACKAGES = "python3,python3-venv,python-is-python3,ca-certificates"
 _DEADLINE_S = 1800
 _BASE = "localhost/debian-python"
+_BASE_LASTS_S = 7 * 86_400
 # pip in the build trusts and asks what pip on this machine does.
 _SHARED = ("/etc/ssl/certs", "/etc/pip.conf")
 
@@ -50,6 +52,8 @@ class Buildah:
 
     def build(self, name: str) -> None:
         """Build the image `name` from the Dockerfile. Raises `ImageNotBuilt`."""
+        if os.geteuid() != 0:
+            raise ImageNotBuilt("only root can build the image on this machine: run the command as root")
         container = self.call("from", "scratch").strip()
         self.call("add", "--quiet", container, _base(), "/")
         # Debian's slim images set no more than this.
@@ -78,10 +82,11 @@ def missing() -> list[str]:
 
 
 def _base() -> Path:
-    """Return the archive of the base; the first call makes it."""
+    """Return the archive of the base; a call makes it if there is none, or if it is older than a week."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     archive = cache / "streamer" / f"debian-python-{SUITE}.tar"
-    if not archive.is_file():
+    # Debian mends OpenSSL and Python meanwhile.
+    if not archive.is_file() or time.time() - archive.stat().st_mtime > _BASE_LASTS_S:
         archive.parent.mkdir(parents=True, exist_ok=True)
         scratch = archive.with_suffix(f".{os.getpid()}.tar")
         options = ["--quiet", "--mode=root", "--variant=minbase", f"--include={_PACKAGES}"]

@@ -19,6 +19,11 @@ from tools.monitoring.prometheus import is_installed
 from tools.mosquitto import mosquitto
 
 _OLDEST_JAVA = 17
+_OF_LINUX = (
+    ("systemd-analyze", "checks the systemd unit", "systemd-analyze", "systemd"),
+    ("Buildah", "builds and runs the image", "buildah", "buildah"),
+    ("mmdebstrap", "makes the base of the image", "mmdebstrap", "mmdebstrap"),
+)
 _APT = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300")
 
 
@@ -44,9 +49,7 @@ def needs() -> list[Need]:
             ("man", "shows the manual pages", "man", "man-db"),
             ("zsh", "completes commands", "zsh", "zsh"),
             ("fish", "completes commands", "fish", "fish"),
-            ("systemd-analyze", "checks the systemd unit", "systemd-analyze", "systemd"),
-            ("Buildah", "builds and runs the image", "buildah", "buildah"),
-            ("mmdebstrap", "makes the base of the image", "mmdebstrap", "mmdebstrap"),
+            *(_OF_LINUX if sys.platform == "linux" else ()),
         )
     ]
     clients.append(

@@ -46,8 +46,8 @@ class AuditResource:
         """
         last = _MOST_FILTERED if asked.is_filtered else asked.last
         records = await self.context.log.controls.audit(last=last)
-        shown = [audit_json(record) for record in records if asked.admits(record)]
-        return {"records": shown[-asked.last :]}
+        shown = [record for record in records if asked.admits(record)][-asked.last :]
+        return {"records": [audit_json(record) for record in shown]}
 
     async def _list(self, request: web.Request) -> web.Response:
         return json_response(await self.records(query_of(request, Audited)))

@@ -3,6 +3,7 @@
 import heapq
 import uuid
 from collections import deque
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -136,8 +137,8 @@ class SubscriberResource:
     async def subscribers(self) -> JsonObject:
         """Return all subscribers with their states. Raises `LogUnavailable`."""
         board = await self.context.control_state()
-        names = self.context.daemon.plan.settings.subscribers
-        return {"subscribers": [self._as_json(name, board) for name in names]}
+        names, blocked = self.context.daemon.plan.settings.subscribers, self._blocked
+        return {"subscribers": [self._as_json(name, board, blocked) for name in names]}
 
     async def pause(self, asked_name: str, asked: PauseRequest) -> JsonObject:
         """Pause a subscriber. Raises `ApiError` and `LogUnavailable`."""
@@ -148,7 +149,7 @@ class SubscriberResource:
             await self.context.log.controls.note(
                 self._audit(name, "subscriber.paused", asked.by, asked.reason)
             )
-            return {**self._as_json(name, board), "was_paused": True}
+            return {**self._as_json(name, board, self._blocked), "was_paused": True}
         answer = await self._switched(name, Switch.PAUSED, by=asked.by, reason=asked.reason)
         return {**answer, "was_paused": False}
 
@@ -181,7 +182,7 @@ class SubscriberResource:
         await self.context.log.controls.note(self._audit(name, "subscriber.probed", asked.by, hindrance))
         _log.info("subscriber.probed", subscriber=name, by=asked.by, held=hindrance)
         dispatcher.probe_now()
-        return {**self._as_json(name, board), "was_held": hindrance}
+        return {**self._as_json(name, board, self._blocked), "was_held": hindrance}
 
     async def test(self, asked_name: str, asked: TestEventRequest) -> JsonObject:
         """Deliver a test event once, and return the outcome."""
@@ -250,7 +251,7 @@ class SubscriberResource:
         await self.context.log.controls.switch(control, self._audit(name, what, by, reason))
         # The log can take a moment to show the switch, and the next request must find it.
         board = await self.context.control_state(lambda board: board.controls.get(name) == control)
-        return self._as_json(name, board)
+        return self._as_json(name, board, self._blocked)
 
     def _audit(self, name: SubscriberName, what: str, by: str, reason: str) -> AuditRecord:
         detail: JsonObject = {"reason": reason} if reason else {}
@@ -260,7 +261,14 @@ class SubscriberResource:
         self.context.subscriber_settings(name)
         return SubscriberName(name)
 
-    def _as_json(self, name: SubscriberName, board: ControlState) -> JsonObject:
+    @property
+    def _blocked(self) -> Collection[SubscriberName]:
+        """Subscribers whose plugin can't be opened."""
+        return self.context.views.condition().blocked_plugins.keys()
+
+    def _as_json(
+        self, name: SubscriberName, board: ControlState, blocked: Collection[SubscriberName]
+    ) -> JsonObject:
         settings = self.context.subscriber_settings(name)
         dispatcher = self.context.daemon.dispatchers.get(name)
         status = None if dispatcher is None else dispatcher.status
@@ -272,7 +280,7 @@ class SubscriberResource:
             "state": delivery_state(
                 status,
                 is_paused=board.pauses(name),
-                is_blocked=name in self.context.views.condition().blocked_plugins,
+                is_blocked=name in blocked,
             ),
             **_control_json(board.controls.get(name)),
             "here": None if status is None else _status_json(status),

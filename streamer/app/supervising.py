@@ -89,8 +89,9 @@ class Supervising:
             "heartbeat": heartbeat.run,
             "monitor": self.monitor.run,
             "loop sampler": LoopSampler(metrics=metrics).run,
-            "rates": flow.sampler.run,
         }
+        if settings.admin is not None:
+            side_tasks["rates"] = flow.sampler.run
         console: web.Application | None = None
         if settings.admin is not None and settings.admin.console.enabled:
             sampler = Sampler(registry=metrics.registry, clock=clock)

@@ -132,9 +132,8 @@ class Dispatcher:
     def status(self) -> SubscriberStatus:
         """Current state of the subscriber, for metrics and operators."""
         lanes, admission = self.state.lanes, self.admission
-        lag = self.state.behind + lanes.waiting
         return SubscriberStatus(
-            lag=lag,
+            lag=self.state.behind + lanes.waiting,
             waiting=lanes.waiting,
             parked=lanes.parked,
             in_flight=len(self.state.in_flight),
@@ -146,7 +145,7 @@ class Dispatcher:
             oldest_at=self._oldest.committed_at,
             deliver_within_s=self.deliver_within_s,
             # Without a waiting event, nothing can fail, however the last attempt ended.
-            last_failure=self._failures.last if lag or lanes.parked else None,
+            last_failure=self._failures.last if self.state.has_undelivered else None,
             next_try_at=self._next_try_at,
         )
 

@@ -185,11 +185,9 @@ class Settling:
             case SetHeadAside(failure=failure, reason=reason):
                 letter = self.attempts.dead_letter(lane, failure, reason=reason)
                 self.admission.set_aside()
-                self._finish(lane, letter)
-                if not self._waiting:
-                    self.failures.gave_up()
+                self._give_up(lane, letter)
             case SetLostAside():
-                self._finish(lane, self._lost_letter(lane))
+                self._give_up(lane, self._lost_letter(lane))
             case Park(delay_s=delay_s, awaits=awaits):
                 lane.halves.awaited = awaits or lane.halves.awaited
                 self.state.park(lane, delay_s)
@@ -205,10 +203,10 @@ class Settling:
                 self.admission.pause_by_target(reason)
                 self.state.lanes.make_ready(lane)
 
-    @property
-    def _waiting(self) -> int:
-        lanes = self.state.lanes
-        return self.state.behind + lanes.waiting + lanes.parked
+    def _give_up(self, lane: Lane, letter: DeadLetter) -> None:
+        self._finish(lane, letter)
+        if not self.state.has_undelivered:
+            self.failures.gave_up()
 
     def _settle(self, lane: Lane, tried: AttemptResult | None) -> None:
         if tried is None:

@@ -187,6 +187,11 @@ class DispatchState:
         return bool(self.in_flight) or (self.lanes.ready and not self.is_closed)
 
     @property
+    def has_undelivered(self) -> bool:
+        """True while an event of this process waits, is being tried, is parked, or is not read yet."""
+        return bool(self.behind or self.lanes.waiting or self.lanes.parked)
+
+    @property
     def is_full(self) -> bool:
         """True from the moment at which memory becomes full until memory is half empty."""
         return self._is_full or self._is_above(1.0)

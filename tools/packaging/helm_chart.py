@@ -85,7 +85,14 @@ def _template(name: str, manifests: list[Any]) -> str:
     return f'{header}{{{{- if eq .Values.overlay "{name}" }}}}\n{_with_values(text)}{{{{- end }}}}\n'
 
 
+def _keep(manifest: Any) -> None:
+    """Let Helm never delete this object: see docs/kubernetes.md, Helm."""
+    manifest["metadata"].setdefault("annotations", {})["helm.sh/resource-policy"] = "keep"
+
+
 def _mark_config_map(manifest: Any) -> None:
+    # Former pods still need a former map, after an eviction or a rollback.
+    _keep(manifest)
     manifest["metadata"]["name"] = "__configMap__"
     manifest["data"]["streamer.yaml"] = "__configuration__"
 
@@ -113,6 +120,8 @@ def _mark_policy(manifest: Any) -> None:
 
 
 def _mark_claim(manifest: Any) -> None:
+    # The claim holds the log.
+    _keep(manifest)
     manifest["spec"]["resources"]["requests"]["storage"] = "__size__"
     manifest["spec"]["__optional_storageClassName__"] = "storage.className"
 

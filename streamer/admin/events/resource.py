@@ -24,6 +24,8 @@ _WRITTEN_WITHIN_S = 60.0
 _NEWEST_SCANNED = 10_000
 # Most events whose outcomes a search for one outcome reads.
 _EXAMINED = 1_000
+# Each round opens a reader of the receipts.
+_MOST_ROUNDS = 20
 # Number of newest events on which an expression is evaluated.
 _AMONG = 500
 
@@ -106,7 +108,7 @@ class EventResource:
         """Return events with their outcomes. A search for one outcome examines a limited number of events."""
         reader, wanted = OutcomeReader(context=self.context), asked.outcome
         search, events, examined, scanned = asked.meant(), list[JsonObject](), 0, 0
-        while True:
+        for _ in range(_MOST_ROUNDS):
             found = await self._found(replace(search, limit=asked.limit - len(events)))
             with self.context.searching():
                 outcomes = await reader.outcomes(found.events)

@@ -96,6 +96,8 @@ class ProblemGroups:
         """Add a problem to the group of its cause."""
         cause = _cause(problem, normalised(problem.error))
         if cause not in self._by_cause and len(self._by_cause) >= MOST_GROUPS:
+            # The errors of this group differ, so no part of one of them chooses the group.
+            problem = replace(problem, error="")
             cause = _cause(problem, "")
         found = self._by_cause.get(cause)
         self._by_cause[cause] = problem if found is None else _joined(found, problem)

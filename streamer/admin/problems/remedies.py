@@ -66,7 +66,8 @@ def command_of(problem: OpenProblem) -> str:
 def _words_of(problem: OpenProblem) -> list[str]:
     kind = problem.kind
     if kind is ProblemKind.DEAD_LETTERS:
-        return ["deadletters", "redrive" if problem.can_be_repeated else "discard", *_letter_options(problem)]
+        # A filter knows no repeatable letters, so a discard could cover more than this group.
+        return ["deadletters", "redrive" if problem.can_be_repeated else "list", *_letter_options(problem)]
     if words := _OF_SUBSCRIBER.get(kind):
         return [*words, problem.subscriber or ""]
     if kind is ProblemKind.HOLE and has_records(problem) and problem.entity:

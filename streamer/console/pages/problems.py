@@ -99,11 +99,10 @@ def _subscriber(problem: JsonObject) -> ProblemAction:
 def _of_letters(problem: JsonObject) -> Sequence[ProblemAction]:
     chosen = {name: problem[name] for name in ("subscriber", "channel", "reason")}
     chosen["error"] = problem["error_part"]
-    change = "redrive" if problem["can_be_repeated"] else "discard"
-    return (
-        _link(f"Preview a {change}", f"/dead-letters/{change}", **chosen),
-        _link("Show the dead letters", "/dead-letters", **chosen),
-    )
+    letters = _link("Show the dead letters", "/dead-letters", **chosen)
+    if not problem["can_be_repeated"]:
+        return (letters,)
+    return (_link("Preview a redrive", "/dead-letters/redrive", **chosen), letters)
 
 
 def _of_hole(problem: JsonObject) -> Sequence[ProblemAction]:

@@ -12,6 +12,7 @@ from streamer.console.charts import sparkline, subscriber_charts
 from streamer.console.context import PageContext
 from streamer.console.forms import filled, first, object_of
 from streamer.events import JsonObject, SubscriberName
+from streamer.flow.flow_map import NodeState
 from streamer.flow.states import state_of
 
 
@@ -39,9 +40,13 @@ class SubscriberPages:
             request,
             "subscribers.html",
             title="Subscribers",
-            subscribers=[{**each, "state": state_of(each)} for each in found],
+            subscribers=[{**each, "state": self._state(each)} for each in found],
             sparks=self._sparks([each["name"] for each in found if each["here"]]),
         )
+
+    def _state(self, subscriber: JsonObject) -> NodeState:
+        blocked = self.context.daemon.admin.views.condition().blocked_plugins
+        return state_of(subscriber, blocked.get(subscriber["name"], ""))
 
     def _sparks(self, names: Sequence[str]) -> Mapping[str, Markup]:
         """Return a small picture of the deliveries to each subscriber."""
@@ -88,7 +93,7 @@ class SubscriberPages:
             request,
             "subscriber.html",
             title=name,
-            subscriber={**subscriber, "state": state_of(subscriber)},
+            subscriber={**subscriber, "state": self._state(subscriber)},
             settings=every[SubscriberName(name)],
             when=daemon.admin.daemon.plan.shown_when(SubscriberName(name)),
             then=[other for other, settings in every.items() if name in settings.after],

@@ -40,7 +40,9 @@ class OffsetTracker:
 
     def is_settled(self, offset: int) -> bool:
         """Return whether `offset` needs no more deliveries."""
-        return offset in self._settled or (offset < self._through and offset not in self._open)
+        if offset in self._settled or offset < (self._open[0] if self._open else self._through):
+            return True
+        return offset < self._through and offset not in self._open
 
     def settled(self, offset: int) -> None:
         """Note that `offset` needs no more deliveries."""

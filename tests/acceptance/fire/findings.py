@@ -67,6 +67,8 @@ class Findings:
     repeats: dict[str, int] = field(default_factory=dict)
     starved: dict[str, int] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    recovered: frozenset[str] = frozenset()
+    """Ids of a repair's events in the log, which targets get as well; `look_at_log` finds them."""
 
     @property
     def ok(self) -> bool:
@@ -91,6 +93,7 @@ class Findings:
         records = {event.key for event in sent}
         strange = [event for event in kept if event.id in recovered and event.key not in records]
         self._say("recovered, of no record of the org", strange)
+        self.recovered = frozenset(recovered)
         kept = [event for event in kept if event.id not in recovered]
         wanted, found = Counter(sent), Counter(kept)
         self._say("lost from the log", list((wanted - found).elements()))
@@ -105,8 +108,8 @@ class Findings:
         """Everything delivered, in order per key, and repeated only where something struck."""
         keys = {event.id: event.key for event in sent}
         self._say(f"never delivered to {name}", sorted(keys.keys() - set(deliveries.first)))
-        unsent = sorted(set(deliveries.first) - keys.keys())
-        self._say(f"delivered to {name}, never sent", [each for each in unsent if not is_recovered(each)])
+        unsent = sorted(set(deliveries.first) - keys.keys() - self.recovered)
+        self._say(f"delivered to {name}, never sent", unsent)
         self._say(f"keys out of order at {name}", _disordered(sent, deliveries, keys))
         unexplained = [
             (event, before, at)

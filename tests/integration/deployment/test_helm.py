@@ -38,10 +38,26 @@ def with_values(values: Any, folder: Path, *more: str) -> list[Any]:
     return released("--values", str(file), *more)
 
 
+KEPT = {"helm.sh/resource-policy": "keep"}
+
+
 def by_name(manifests: Iterable[Any]) -> dict[tuple[str, str], Any]:
-    """Return the manifests by kind and name; the name of a ConfigMap without its hash."""
+    """Return manifests by kind and name, without Helm's annotation and without a ConfigMap's hash."""
     text = re.sub(r"\bstreamer-[0-9a-z]{10}\b", "streamer-HASH", json.dumps(list(manifests)))
-    return {(each["kind"], each["metadata"]["name"]): each for each in json.loads(text)}
+    found = json.loads(text)
+    for each in found:
+        if each["metadata"].get("annotations") == KEPT:
+            del each["metadata"]["annotations"]
+    return {(each["kind"], each["metadata"]["name"]): each for each in found}
+
+
+def test_log_and_configurations_outlive_a_release() -> None:
+    """An uninstalled release, or another overlay, would delete all events that wait."""
+    release = {each["kind"]: each["metadata"] for each in released("--set", "overlay=embedded")}
+
+    assert release["PersistentVolumeClaim"]["annotations"] == KEPT
+    assert release["ConfigMap"]["annotations"] == KEPT
+    assert not KEPT.items() <= release["Deployment"]["annotations"].items()
 
 
 def pods(manifests: Iterable[Any]) -> list[Any]:

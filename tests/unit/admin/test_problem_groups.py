@@ -119,7 +119,7 @@ def test_letters_that_no_redrive_delivers_have_another_remedy() -> None:
     lost, gone = a_letter("lost", can_be_repeated=False), a_letter("failed")
 
     assert "send them by hand" in remedy_of(lost, [ERP])
-    assert command_of(lost).startswith("streamer deadletters discard")
+    assert command_of(lost).startswith("streamer deadletters list")
     assert "no longer configured" in remedy_of(gone, [])
 
 

@@ -124,7 +124,7 @@ def read_receipts(
     """Return the receipts of events in the rows from `begin` to `end` (excluded); skip foreign rows."""
     wanted = BodyQuery(
         table="receipts",
-        where=f"seq >= ? AND seq < ? AND ({' OR '.join(['instr(body, ?)'] * len(event_ids)) or '0'})",
+        where=f"seq >= ? AND seq < ? AND ({' OR '.join(['instr(body, ?)'] * len(event_ids))})",
         parameters=(begin, end, *(_member("event_id", each) for each in event_ids)),
     )
     found = sound(read_bodies(connection, wanted).rows, decode_receipt, "receipts", foreign)
