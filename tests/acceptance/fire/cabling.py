@@ -1,9 +1,11 @@
 """The brokers of the bench, and the cables by which each daemon reaches them."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from tools.kafka.broker import Broker
 from tools.kafka.cluster import Cluster
@@ -36,6 +38,13 @@ class Kafka:
         for cable in self.cables:
             for strand in cable.strands:
                 strand.delay_s = seconds
+
+    def keep(self, directory: Path) -> None:
+        """Copy data and output of every broker to `directory`: they show what each replica holds."""
+        for broker in self.brokers:
+            # A running broker removes files at any moment.
+            with suppress(shutil.Error):
+                shutil.copytree(broker.folder, directory / f"broker-{broker.node}")
 
 
 @asynccontextmanager

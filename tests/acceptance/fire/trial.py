@@ -13,6 +13,7 @@ from tests.acceptance.fire.findings import Deliveries, Findings
 from tests.acceptance.fire.schedule import Fault, profile_of, schedule
 from tests.acceptance.fire.world import CHAIN, World, world
 from tests.acceptance.sent import Seen, sent_by
+from tests.configuration import CHANGES, ORDERS
 from tests.waiting import until
 
 _PER_SECOND = 250.0
@@ -34,9 +35,18 @@ async def trial(seed: int, kafka: Kafka, directory: Path) -> Findings:
             for fault in schedule(seed):
                 group.create_task(_at_its_time(parts, fault), name=str(fault))
         findings = await _findings(parts)
+        if not findings.ok:
+            await asyncio.to_thread(_keep, parts, directory)
         watching.cancel()
         await asyncio.wait([watching])
         return findings
+
+
+def _keep(parts: World, directory: Path) -> None:
+    """Keep what the org has sent, and the brokers' data, beside the output of the daemons."""
+    sent = [message.data for path in (CHANGES, ORDERS) for message in parts.sandbox.bus.after(path, 0)]
+    (directory / "sent.jsonl").write_bytes(b"\n".join(sent))
+    parts.kafka.keep(directory)
 
 
 async def _at_its_time(parts: World, fault: Fault) -> None:
