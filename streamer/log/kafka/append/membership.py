@@ -11,7 +11,7 @@ import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamer.errors import LogUnavailable
-from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.clients import Clients, member_options
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
 from streamer.observe.process import Pulse, Pulses
@@ -224,12 +224,11 @@ class Membership:
         return f"group {self._names.ingest_group}"
 
     def _configuration(self) -> dict[str, object]:
-        session_ms = round(self._clients.settings.session_timeout_s * 1000)
-        return {
+        options = member_options(
+            self._clients.settings, heartbeats=_HEARTBEATS_A_SESSION, hand_over_s=self._grace_s
+        )
+        return options | {
             "group.id": self._names.ingest_group,
-            "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": session_ms,
-            "heartbeat.interval.ms": max(1, session_ms // _HEARTBEATS_A_SESSION),
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
         }

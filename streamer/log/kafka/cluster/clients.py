@@ -77,6 +77,8 @@ _RESERVED: Mapping[str, str] = {
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Size of the largest record; events reach 1 MB at Salesforce and grow when encoded."""
 _SOCKET_TIMEOUT_MS = 10_000
+# A member needs less than this for one call of a rebalance callback.
+_REJOIN_S = 60.0
 _Client = TypeVar("_Client")
 _PRODUCER_DEFAULTS: Mapping[str, Any] = {
     # A commit flushes at once, so a single event does not wait for this delay.
@@ -91,6 +93,27 @@ _PRODUCER_DEFAULTS: Mapping[str, Any] = {
 
 def _why_refused(name: str) -> str:
     return _RESERVED.get(name) or (_SECURITY if name.startswith(SECURITY_PREFIXES) else "")
+
+
+def member_options(
+    settings: KafkaLogSettings, *, heartbeats: int, hand_over_s: float = 0.0
+) -> dict[str, Any]:
+    """Return librdkafka's options of a group's member that sends `heartbeats` during one session.
+
+    The member takes up to `hand_over_s` to hand its partitions over. `max.poll.interval.ms`
+    also limits how long the group waits for a member in a rebalance, and how long a member
+    waits for the answer that ends the rebalance. Without this limit, one lost answer stops
+    a member, and sometimes its group, for five minutes.
+    """
+    session_ms = round(settings.session_timeout_s * 1000)
+    rejoin_ms = max(round((_REJOIN_S + hand_over_s) * 1000), session_ms)
+    return {
+        # Partitions that stay continue at their position while other partitions move.
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": session_ms,
+        "heartbeat.interval.ms": max(1, session_ms // heartbeats),
+        "max.poll.interval.ms": settings.options.get("max.poll.interval.ms", rejoin_ms),
+    }
 
 
 def largest_record(settings: KafkaLogSettings) -> int:

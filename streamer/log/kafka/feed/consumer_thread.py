@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import Entry, Partition, Start
+from streamer.log.kafka.cluster.clients import member_options
 from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.threads import conclude
@@ -206,13 +207,11 @@ class ConsumerThread:
         settings = self._clients.settings
         names = Names.of(settings)
         others = str(settings.options.get("topic.blacklist", ""))
-        session_ms = round(settings.session_timeout_s * 1000)
         return self._tuned() | {
+            **member_options(
+                settings, heartbeats=_HEARTBEATS_A_SESSION, hand_over_s=self._context.hand_over_s
+            ),
             "group.id": names.dispatch_group(self._subscriber),
-            # Partitions that stay continue at their position while other partitions move.
-            "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": session_ms,
-            "heartbeat.interval.ms": session_ms // _HEARTBEATS_A_SESSION,
             # Streamer's own topics are excluded, even if they match the template of event topics.
             "topic.blacklist": ",".join(filter(None, [self._excluded, others])),
         }

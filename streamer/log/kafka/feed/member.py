@@ -58,6 +58,7 @@ class GroupMember:
         self._context.recorder.record(self._context.assigned, self._offsets)
         self._commits.give_up()
         self._rebalance.restore()
+        self._rebalance.share_wait.report()
         while missing := self._reader.missing_offset():
             self._rebalance.go_on_after_hole(missing)
         self._check(self._consumer.poll(self._wait_s()))

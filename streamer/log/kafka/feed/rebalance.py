@@ -9,8 +9,9 @@ from typing import Protocol
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
+from streamer.clock import Clock
 from streamer.errors import LogUnavailable
-from streamer.events import Partition, SettledOffsets, Start
+from streamer.events import Partition, SettledOffsets, Start, SubscriberName
 from streamer.log.kafka.cluster.errors import RetryPolicy, kafka_error
 from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.cluster.producer import as_partition
@@ -30,6 +31,7 @@ from streamer.log.kafka.topics.specs import matching
 from streamer.ports import Assigned
 
 _CALL_TIMEOUT_S = 5.0
+_TELL_EVERY_S = 30.0
 
 _GROUP_IS_BUSY = frozenset(
     {KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS}
@@ -125,6 +127,36 @@ def _offsets_at(
     return [each for each in found if each.offset >= 0] + beyond
 
 
+class ShareWait:
+    """Wait of this process for its share of the group's partitions; an empty share ends the wait.
+
+    A rebalance waits for every member. Without a word in the log, a subscriber whose
+    group does not come to an end would only seem to have nothing to do.
+    """
+
+    def __init__(self, subscriber: SubscriberName, clock: Clock) -> None:
+        self._subscriber = subscriber
+        self._clock = clock
+        self._since: float | None = None
+        self._tell_at = 0.0
+
+    def begin(self) -> None:
+        """Note that this process joins the group."""
+        self._since = self._clock.monotonic()
+        self._tell_at = self._since + _TELL_EVERY_S
+
+    def end(self) -> None:
+        """Note that the group has given this process a share."""
+        self._since = None
+
+    def report(self) -> None:
+        """Log twice a minute that the wait goes on."""
+        now = self._clock.monotonic()
+        if self._since is not None and now >= self._tell_at:
+            self._tell_at = now + _TELL_EVERY_S
+            _log.warning("log.share_awaited", subscriber=self._subscriber, for_s=round(now - self._since, 1))
+
+
 class Rebalance:
     """Takes over and releases partitions, in the thread that polls the consumer.
 
@@ -146,10 +178,12 @@ class Rebalance:
         self._assigned = context.assigned
         self._committed_offsets = CommittedOffsets(context.subscriber, context.admin, context.retry)
         self._marker: list[TopicPartition] = []
+        self.share_wait = ShareWait(context.subscriber, context.clock)
 
     def subscribe(self, first: InitialOffsets) -> None:
         """Join the group for the topics of `first`; the initial offsets must be committed."""
         self._marker = [first.marker]
+        self.share_wait.begin()
         self._consumer.subscribe(
             list(first.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -190,6 +224,7 @@ class Rebalance:
         )
 
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        self.share_wait.end()
         # The settler must know each generation, even without new partitions.
         self._enter_generation(consumer)
         if not places:
@@ -241,6 +276,7 @@ class Rebalance:
 
     def _on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """Release partitions that the group has already taken away."""
+        self.share_wait.begin()
         gone = self._given_up(places)
         _log.warning("log.partitions_lost", subscriber=self._context.subscriber, partitions=len(places))
         self._assigned.drop(gone)

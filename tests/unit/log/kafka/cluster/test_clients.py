@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from streamer.errors import CredentialsRefused, LogMisconfigured, LogUnavailable
 from streamer.log.kafka.cluster import clients as module
-from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.clients import Clients, member_options
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.settings import KafkaLogSettings
 
@@ -167,3 +167,24 @@ def test_records_are_compressed_as_configured(monkeypatch: pytest.MonkeyPatch, c
     clients().verify()
 
     assert [each["compression.type"] for each in made] == [compression, "lz4"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "hand_over_s", "limit_ms"),
+    [
+        ({}, 0.0, 60_000),
+        ({}, 25.0, 85_000),
+        ({"session_timeout_s": 120}, 0.0, 120_000),
+        ({"options": {"max.poll.interval.ms": 30_000}}, 25.0, 30_000),
+    ],
+)
+def test_group_waits_briefly_for_member(
+    settings: dict[str, object], hand_over_s: float, limit_ms: int
+) -> None:
+    """By librdkafka's default, one lost answer of a broker stops a member for five minutes."""
+    broken = clients(**settings)
+
+    options = member_options(broken.settings, heartbeats=6, hand_over_s=hand_over_s)
+
+    assert options["max.poll.interval.ms"] == limit_ms
+    broken.consumer(KafkaErrors(broken.settings), {**options, "group.id": "shipment"}).close()
