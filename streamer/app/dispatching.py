@@ -75,6 +75,7 @@ class Dispatching:
         async with asyncio.TaskGroup() as group:
             control_follower = self._control_follower(log.controls, group)
             following = group.create_task(control_follower.run(), name="controls")
+            recalling = group.create_task(control_follower.recall_outages(), name="outages")
             # Waiting for the control state prevents deliveries to a target that was paused before
             # this start.
             applying = group.create_task(self._follow_plan(group, log, control_follower), name="subscribers")
@@ -82,6 +83,7 @@ class Dispatching:
             applying.cancel()
             await self._stop(self._running)
             following.cancel()
+            recalling.cancel()
             control_follower.close()
 
     def enrichment(self, name: SubscriberName) -> Enrichment | None:

@@ -152,9 +152,9 @@ class FlowReport:
                 SubscriberNode(name=name, uses=each.uses, after=tuple(each.after), state=_UNKNOWN)
                 for name, each in settings.items()
             ]
-        blocked = self.admin.views.condition().blocked_plugins
+        blocked, now = self.admin.views.condition().blocked_plugins, self.admin.clock.now()
         return [
-            _subscriber(each, state_of(each, blocked.get(each["name"], "")), rates, letters)
+            _subscriber(each, state_of(each, now, blocked.get(each["name"], "")), rates, letters)
             for each in listed
         ]
 
@@ -163,9 +163,17 @@ def _channel(
     row: ChannelRow, rates: FlowRates, now: float, *, open_holes: int, lasting_holes: int
 ) -> ChannelNode:
     is_read = rates.is_known and row.owner == "this process"
+    # Until this moment, Streamer knew that the channel worked.
+    since = row.verified_at if row.level is Level.BAD else None
     return ChannelNode(
         path=row.path,
-        state=NodeState(word=row.word, level=row.level, reason=row.reason),
+        state=NodeState(
+            word=row.word,
+            level=row.level,
+            reason=row.reason,
+            since=since,
+            lasts_s=0.0 if since is None else max(0.0, now - since),
+        ),
         per_second=rates.events.get(row.path, 0.0) if is_read else None,
         expires_in_s=row.expires_soon_s(now),
         open_holes=open_holes,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from streamer.admin.subscribers import DeliveryState
@@ -91,14 +92,28 @@ _LEVELS = {
 }
 
 
-def state_of(subscriber: Mapping[str, Any], blocked: str = "") -> NodeState:
+def state_of(subscriber: Mapping[str, Any], now: float, blocked: str = "") -> NodeState:
     """Return a subscriber's state from the API's answer.
 
     `blocked` is the reason why this process can't open the plugin, or empty.
     """
     state = DeliveryState(subscriber["state"])
-    reason = _reason(state, subscriber, blocked)
-    return NodeState(word=state.value, level=_LEVELS[state], reason=reason)
+    reason, since = _reason(state, subscriber, blocked), _since(state, subscriber)
+    lasts_s = 0.0 if since is None else max(0.0, now - since)
+    return NodeState(word=state.value, level=_LEVELS[state], reason=reason, since=since, lasts_s=lasts_s)
+
+
+def _since(state: DeliveryState, subscriber: Mapping[str, Any]) -> float | None:
+    here = subscriber["here"] or {"failing": None, "down_since": None}
+    failing = here["failing"]["since"] if here["failing"] else None
+    times: Mapping[DeliveryState, str | None] = {
+        DeliveryState.PAUSED: subscriber["since"],
+        DeliveryState.TARGET_DOWN: here["down_since"] or failing,
+        DeliveryState.FAILING: failing,
+        DeliveryState.HELD: failing,
+    }
+    at = times.get(state)
+    return None if at is None else datetime.fromisoformat(at).timestamp()
 
 
 def _reason(state: DeliveryState, subscriber: Mapping[str, Any], blocked: str) -> str:

@@ -92,7 +92,7 @@ def subscriber_problem(
     since = last.since if last is not None else None
     if status.is_down:
         error = last.error if last is not None else status.hindrance
-        return _of(name, ProblemKind.TARGET_DOWN, error, since, status.lag)
+        return _of(name, ProblemKind.TARGET_DOWN, error, status.down_since, status.lag)
     # A target that only asks for a pause needs no attention: its hold is not a failure.
     if status.is_held and last is not None and last.error == status.hindrance:
         return _of(name, ProblemKind.HELD, status.hindrance, since, status.lag)

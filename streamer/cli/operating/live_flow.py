@@ -163,7 +163,7 @@ def _badges(node: FlowNode) -> list[Text]:
 
 
 def _word(state: NodeState) -> Text:
-    return _styled(f"{_SYMBOLS[state.level]} {state.word}", state.level)
+    return _styled(f"{_SYMBOLS[state.level]} {state.headline}", state.level)
 
 
 def _edge(node: ChannelNode | SubscriberNode) -> Text:

@@ -64,7 +64,8 @@ async def test_verdict_names_what_is_broken(browser: Browser, monkeypatch: pytes
     page = (await browser.get("")).text
 
     assert "4 parts need attention" in page
-    assert "invoice</a>: target down, open circuit, 12 parked" in page
+    assert "invoice</a>: target down since 11:48 UTC (12 min), 12 parked" in page
+    assert "since 11:48 UTC (12 min): answered 503" in page
     names = re.findall(r'<li><a href="[^"]+">([^<]+)</a>: ', page)
     assert names[-1] == "archive"
 

@@ -3,8 +3,9 @@
 import pytest
 
 from streamer.admin.problems.findings import ProcessCondition
+from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.events import FailureClass, Retry, SubscriberName
-from streamer.flow.flow_map import Level
+from streamer.flow.flow_map import MAP_JSON, Level
 from streamer.flow.report import FlowReport
 from tests.unit.admin.world import Asking, World
 from tests.unit.dispatch.world import TARGET
@@ -34,6 +35,22 @@ async def test_waiting_events_are_shown_with_their_age(world: World, report: Flo
 
     assert (target.lag, target.state.word, target.state.reason) == (1, "failing", "answered 503")
     assert (idle.lag, idle.state.word, idle.per_second) == (None, "not here", None)
+
+
+async def test_target_that_is_down_says_since_when(world: World, report: FlowReport) -> None:
+    """On the map, in the API, and in words."""
+    world.dispatch.target.down = True
+    world.dispatch.breaker = BreakerLimits(minimum=3)
+    down_at = world.clock.now()
+    await world.dispatch.append(*"abcde")
+    async with world.dispatch.running() as dispatcher:
+        world.daemon.dispatchers[TARGET] = dispatcher
+        await world.dispatch.turn(720)
+        state = (await report.facts()).map.subscribers[0].state
+        served = MAP_JSON.validate_python(await report.as_json()).subscribers[0].state
+
+    assert (state.word, state.since, served) == ("target down", down_at, state)
+    assert state.headline == "target down since 00:00 UTC (12 min)"
 
 
 async def test_plugin_that_can_not_open_is_broken(world: World, report: FlowReport) -> None:
@@ -70,7 +87,9 @@ async def test_api_serves_the_map(ask: Asking) -> None:
     assert found["org"] == {"host": "acme.my.salesforce.com", "kind": "production"}
     assert [each["path"] for each in found["channels"]] == ["/data/ChangeEvents"]
     assert [each["name"] for each in found["subscribers"]] == [TARGET, "idle"]
-    assert found["log"]["state"] == {"word": "available", "level": "good", "reason": ""}
+    assert found["log"]["state"] == {
+        "word": "available", "level": "good", "reason": "", "since": None, "lasts_s": 0.0
+    }  # fmt: skip
 
 
 async def test_daemon_that_does_not_serve_the_map_yet_says_so(ask: Asking) -> None:
