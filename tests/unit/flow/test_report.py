@@ -1,12 +1,15 @@
 """The report gathers the map from the daemon's parts and from the log."""
 
+from dataclasses import replace
+
 import pytest
 
 from streamer.admin.problems.findings import ProcessCondition
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
-from streamer.events import FailureClass, Retry, SubscriberName
+from streamer.events import Channel, FailureClass, HoleCause, Repair, Retry, SubscriberName
 from streamer.flow.flow_map import MAP_JSON, Level
 from streamer.flow.report import FlowReport
+from tests.unit.admin.test_problem_findings import HOLE
 from tests.unit.admin.world import Asking, World
 from tests.unit.dispatch.world import TARGET
 
@@ -51,6 +54,20 @@ async def test_target_that_is_down_says_since_when(world: World, report: FlowRep
 
     assert (state.word, state.since, served) == ("target down", down_at, state)
     assert state.headline == "target down since 00:00 UTC (12 min)"
+
+
+async def test_hole_that_problems_no_longer_show_is_not_on_the_map(world: World, report: FlowReport) -> None:
+    """One rule decides for both: a complete snapshot of the object has filled the hole."""
+    path, now = "/data/ChangeEvents", world.clock.now()
+    lost = replace(HOLE, channel=Channel(org=HOLE.channel.org, path=path), recorded_at=now - 100)
+    world.log.continuity.append(lost)
+    before = (await report.facts()).map.channels[0].lasting_holes
+    filled = replace(lost, id="2", cause=HoleCause.SNAPSHOT, state=Repair.FULL, recorded_at=now - 50)
+    world.log.continuity.append(filled)
+    await world.clock.turn(31)
+    after = (await report.facts()).map.channels[0].lasting_holes
+
+    assert (before, after) == (1, 0)
 
 
 async def test_plugin_that_can_not_open_is_broken(world: World, report: FlowReport) -> None:

@@ -108,26 +108,26 @@ def read(state: ChannelState, subscribed: bool = True) -> Status:  # noqa: FBT00
 )
 def test_channel_has_one_word(state: ChannelState, subscribed: bool, word: str, level: Level) -> None:  # noqa: FBT001 - a parameter of the table
     """A refused channel is stopped, with Salesforce's reason."""
-    [row] = channel_rows(read(state, subscribed).reading, [PATH])
+    [row] = channel_rows(read(state, subscribed).reading, [PATH], NOW)
 
     assert (row.word, row.level, row.reason) == (word, level, "403")
 
 
-def test_position_expires_soon_in_the_last_third_of_the_retention() -> None:
+@pytest.mark.parametrize(("share", "is_soon"), [(0.6, False), (0.75, True), (1.1, True)])
+def test_position_expires_soon_in_the_last_third_of_the_retention(share: float, is_soon: bool) -> None:  # noqa: FBT001 - a parameter of the table
     """As the alert says: 24 of 72 hours."""
-    [row] = channel_rows(read(ChannelState.RUNNING).reading, [PATH])
+    now = 1_000.0 + CHANGES.retention_s * share
+    [row] = channel_rows(read(ChannelState.RUNNING).reading, [PATH], now)
 
-    assert row.expires_at == 1_000.0 + CHANGES.retention_s
-    assert row.expires_soon_s(1_000.0 + CHANGES.retention_s * 0.6) is None
-    assert row.expires_soon_s(1_000.0 + CHANGES.retention_s * 0.75) == CHANGES.retention_s * 0.25
+    assert (row.expires_at, row.expires_soon) == (1_000.0 + CHANGES.retention_s, is_soon)
 
 
 def test_channel_of_another_process_is_no_trouble() -> None:
     """Before the first share, its owner is not known."""
     status = Status()
-    [unread] = channel_rows(status.reading, [PATH])
+    [unread] = channel_rows(status.reading, [PATH], NOW)
     status.reading.started()
-    [starting] = channel_rows(status.reading, [PATH])
+    [starting] = channel_rows(status.reading, [PATH], NOW)
 
     assert (unread.word, starting.word) == ("elsewhere", "starting")
     assert unread.level == starting.level == Level.QUIET
