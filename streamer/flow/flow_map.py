@@ -1,7 +1,7 @@
 """Map of the flow at one moment: channels, the log and subscribers, with their states, rates and badges."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import quote, urlencode
 
@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from streamer.admin.subscribers import DeliveryState
 from streamer.flow.org_label import OrgLabel
+from streamer.flow.process_label import ProcessLabel
 from streamer.observe.durations import duration, since
 
 _MINUTE_S = 60.0
@@ -224,7 +225,8 @@ class FlowMap:
     """Map of what one process knows, `at` a time in epoch seconds.
 
     Subscribers are in the order of the configuration. `problem` is the reason why
-    numbers from the log are missing, or empty.
+    numbers from the log are missing, or empty. Rates, waiting events and parked keys
+    of other processes than `process` are missing.
     """
 
     org: OrgLabel
@@ -233,6 +235,7 @@ class FlowMap:
     log: LogNode
     subscribers: Sequence[SubscriberNode]
     problem: str = ""
+    process: ProcessLabel = field(default_factory=ProcessLabel)
 
     @property
     def nodes(self) -> Iterator[FlowNode]:

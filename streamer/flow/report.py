@@ -20,6 +20,7 @@ from streamer.errors import LogUnavailable
 from streamer.events import HoleCause, JsonObject, Repair
 from streamer.flow.flow_map import MAP_JSON, ChannelNode, FlowMap, Level, LogNode, NodeState, SubscriberNode
 from streamer.flow.org_label import OrgLabel
+from streamer.flow.process_label import ProcessLabel
 from streamer.flow.rates import FlowRates, FlowRateSampler
 from streamer.flow.recent_records import RecentRecords
 from streamer.flow.states import ChannelRow, channel_rows, log_state, state_of
@@ -89,6 +90,11 @@ class FlowReport:
         return OrgLabel.of(self.org_url)
 
     @property
+    def process(self) -> ProcessLabel:
+        """Label of this process."""
+        return ProcessLabel.of(self._settings)
+
+    @property
     def org_url(self) -> str:
         """The org's own address once this process has logged in; before, the address of its login."""
         return self.status.reading.instance_url or self._settings.org.login_url
@@ -116,6 +122,7 @@ class FlowReport:
             log=self._log(problem, counts.get("", 0)),
             subscribers=self._subscriber_nodes(rates, listed, counts),
             problem=problem,
+            process=self.process,
         )
         latest = letters["letters"][::-1] if letters else ()
         return FlowFacts(map=found, holes=holes or (), letters=latest)

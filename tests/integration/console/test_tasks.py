@@ -88,12 +88,12 @@ async def behind(operator: Operator) -> str:
     assert re.search(r"6 waiting, oldest \d+ (s|min)", said), said
     await operator.click("svg.map a.part:has-text('slack')")
     said = await operator.read("#live")
-    assert re.search(r"Not settled ?6 Oldest event ?\d+ (s|min) since its commit", said), said
-    return "dl.pairs"
+    assert re.search(r"6 events wait. The oldest was committed in Salesforce \d+ (s|min) ago.", said), said
+    return "#live"
 
 
 async def to_do(operator: Operator) -> str:
-    """What must a person do now?"""
+    """Is there something that a person must do now?"""
     await operator.click("nav.doors a:text('Problems')")
     panels = await operator.tab.page.locator("article").all_inner_texts()
     assert any(re.search(r"slack: [^\n]*\n.*What to do: ", each, re.DOTALL) for each in panels), panels
@@ -107,7 +107,7 @@ async def lost(operator: Operator) -> str:
     """Is anything lost?"""
     said = await operator.read("section:has(> #lost)")
     assert "nothing is lost No event is missing" in said, said
-    assert "1 dead letter waits in the log. Streamer keeps them" in said, said
+    assert "1 dead letter waits in the log until you redrive or discard it." in said, said
     return "section:has(> #lost)"
 
 

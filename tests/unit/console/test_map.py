@@ -94,7 +94,7 @@ async def test_verdict_of_waiting_events_is_not_red(
         (
             [hole("partial", lasting=False)],
             1,
-            "nothing is lost .* 1 dead letter waits in the log. Streamer keeps",
+            "nothing is lost .* 1 dead letter waits in the log until you redrive or discard it",
         ),
         ([hole("open")] * 2, 0, "in repair No event is lost for good. Streamer is repairing 2 holes."),
         (

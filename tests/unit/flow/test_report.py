@@ -1,6 +1,8 @@
 """The report gathers the map from the daemon's parts and from the log."""
 
 from dataclasses import replace
+from os import getpid
+from socket import gethostname
 
 import pytest
 
@@ -9,8 +11,9 @@ from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.events import Channel, FailureClass, HoleCause, Repair, Retry, SubscriberName
 from streamer.flow.flow_map import MAP_JSON, Level
 from streamer.flow.report import FlowReport
+from streamer.settings import Settings
 from tests.unit.admin.test_problem_findings import HOLE
-from tests.unit.admin.world import Asking, World
+from tests.unit.admin.world import SETTINGS, Asking, World
 from tests.unit.dispatch.world import TARGET
 
 
@@ -114,3 +117,16 @@ async def test_daemon_that_does_not_serve_the_map_yet_says_so(ask: Asking) -> No
     status, answer = await ask.get("/flow")
 
     assert (status, "try again later" in answer["error"]) == (503, True)
+
+
+async def test_map_names_its_process(world: World, report: FlowReport) -> None:
+    """A log in SQLite has one process, and a log in Kafka can have more, whose parts are missing here."""
+    alone = (await report.facts()).map.process
+    kafka = {**SETTINGS.model_dump(mode="python"), "log": {"kafka": {"bootstrap_servers": "kafka:9092"}}}
+    kafka["admin"] = {"console": {"others": ["https://streamer-1.example.com/console"]}}
+    world.daemon.plan.settings = Settings.model_validate(kafka)
+    shared = (await report.facts()).map.process
+
+    assert alone.name == f"{gethostname()}, process {getpid()}"
+    assert (alone.is_shared, shared.is_shared) == (False, True)
+    assert shared.others == ("https://streamer-1.example.com/console",)
