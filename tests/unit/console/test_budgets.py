@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 MOST_BYTES = 150_000
 MOST_CPU_S = 0.2
 _TRIES = 3
-# Pages that need more than their path, with the values that they need. `NO_PAGES` has a stream and a redirect.
+# Pages that need more than their path. `NO_PAGES` has a stream and a redirect.
 NEEDS: dict[str, dict[str, str]] = {
     "/subscribers/{name}": {"name": TARGET},
     "/events/{id:.+}": {"id": "event"},
