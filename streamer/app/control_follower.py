@@ -1,14 +1,14 @@
 """Follows the control state in the log, and pauses and resumes this process's subscribers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
 
 import structlog
 
 from streamer.admin.json_views import rfc3339
+from streamer.app.earlier_outages import CLOSED, OPENED
 from streamer.app.redriving import Redrives
 from streamer.clock import Clock
 from streamer.controls import AuditRecord, Control, ControlState, Switch
@@ -19,8 +19,6 @@ from streamer.ports import Controls
 
 _log = structlog.get_logger()
 
-_OPENED, _CLOSED = "breaker.opened", "breaker.closed"
-_RECALLED = 1_000
 _RETRY_S = 1.0
 _MAX_WRITES = 100
 
@@ -69,7 +67,6 @@ class ControlFollower:
     dispatchers: Mapping[SubscriberName, Dispatcher]
     redrives: Redrives
     writes: AuditedWrites
-    _outages: dict[SubscriberName, float] = field(default_factory=dict, init=False)
     _in_effect: dict[SubscriberName, Control] = field(default_factory=dict, init=False)
     _replaced: dict[SubscriberName, Control] = field(default_factory=dict, init=False)
     _loaded: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -82,26 +79,12 @@ class ControlFollower:
             self.redrives.follow({name: each for name, each in orders if each.letters.channel is None})
             self._loaded.set()
 
-    async def recall_outages(self) -> None:
-        """Tell the dispatchers which targets were down when an earlier process ended, and since when."""
-        while True:
-            try:
-                records = await self.controls.audit(last=_RECALLED)
-            except LogUnavailable:
-                await self.clock.sleep(_RETRY_S)
-            else:
-                break
-        self._outages |= open_outages(records)
-        for name in self.dispatchers:
-            self._tell_of_outage(name)
-
     async def loaded(self) -> None:
         """Wait until the first control state is read."""
         await self._loaded.wait()
 
     def apply_to(self, name: SubscriberName) -> None:
-        """Pause the new dispatcher of `name` if the subscriber is paused, and tell it of an outage."""
-        self._tell_of_outage(name)
+        """Pause the new dispatcher of `name` if the subscriber is paused."""
         control = self._in_effect.get(name)
         if control is not None and control.switch is Switch.PAUSED:
             self.dispatchers[name].admission.pause(_reason(control))
@@ -120,7 +103,7 @@ class ControlFollower:
 
     def record_breaker(self, name: SubscriberName, reason: str) -> None:
         """Audit that a subscriber's breaker has opened for `reason`; an empty `reason` means closed."""
-        audit = self._audit(_OPENED if reason else _CLOSED, "streamer", name, reason)
+        audit = self._audit(OPENED if reason else CLOSED, "streamer", name, reason)
         since = self.dispatchers[name].status.down_since if name in self.dispatchers else None
         if since is not None:
             audit = replace(audit, detail={**audit.detail, "since": rfc3339(since)})
@@ -133,10 +116,6 @@ class ControlFollower:
         """Cancel redrives and pending writes."""
         self.redrives.close()
         self.writes.close()
-
-    def _tell_of_outage(self, name: SubscriberName) -> None:
-        if name in self._outages and name in self.dispatchers:
-            self.dispatchers[name].earlier_outage = self._outages[name]
 
     def _apply(self, board: ControlState) -> None:
         for name, control in board.controls.items():
@@ -157,22 +136,6 @@ class ControlFollower:
     def _audit(self, what: str, by: str, name: SubscriberName, reason: str) -> AuditRecord:
         detail: JsonObject = {"reason": reason} if reason else {}
         return AuditRecord(at=self.clock.now(), what=what, by=by, subscriber=name, detail=detail)
-
-
-def open_outages(records: Iterable[AuditRecord]) -> Mapping[SubscriberName, float]:
-    """Return the beginnings of the outages whose end is not in `records` (oldest first), by subscriber."""
-    found: dict[SubscriberName, float] = {}
-    for record in records:
-        if record.subscriber is None:
-            continue
-        if record.what == _OPENED:
-            since = record.detail.get("since")
-            found[record.subscriber] = (
-                record.at if since is None else datetime.fromisoformat(since).timestamp()
-            )
-        elif record.what == _CLOSED:
-            found.pop(record.subscriber, None)
-    return found
 
 
 def _reason(control: Control) -> str:
