@@ -10,8 +10,7 @@ import structlog
 
 from streamer.app.assembly import Assembly
 from streamer.app.chains.verdicts import RouteVerdict, Verdicts
-from streamer.app.control_follower import AuditedWrites, ControlFollower
-from streamer.app.earlier_outages import EarlierOutages
+from streamer.app.control_follower import AuditedWrites, ControlFollower, EarlierOutages
 from streamer.app.enriching import SharedLookups
 from streamer.app.observers import Observers
 from streamer.app.plan import Plan
