@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from streamer.admin.context import AdminContext, DaemonState
-from streamer.admin.json_views import parked_json, rfc3339
+from streamer.admin.json_views import optional_time, parked_json, rfc3339
 from streamer.admin.middleware import json_response
 from streamer.admin.schemas import (
     ApiError,
@@ -316,6 +316,7 @@ def _status_json(status: SubscriberStatus) -> JsonObject:
     return {
         "held": status.hindrance,
         "breaker": "open" if status.is_down else "closed",
+        "down_since": optional_time(status.down_since),
         "lag": status.lag,
         "oldest_waits_s": round(status.waited_s, 1),
         "late": status.lateness,
@@ -324,7 +325,7 @@ def _status_json(status: SubscriberStatus) -> JsonObject:
         "in_flight": status.in_flight,
         "limit": status.limit,
         "failing": _failure_json(status.last_failure),
-        "next_try": None if status.next_try_at is None else rfc3339(status.next_try_at),
+        "next_try": optional_time(status.next_try_at),
     }
 
 

@@ -1,12 +1,14 @@
-"""Follows the control state in the log, and pauses and resumes this process's subscribers."""
+"""Applies what the log knows to this process's subscribers: the control state, and earlier outages."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 
 import structlog
 
+from streamer.admin.json_views import rfc3339
 from streamer.app.redriving import Redrives
 from streamer.clock import Clock
 from streamer.controls import AuditRecord, Control, ControlState, Switch
@@ -17,6 +19,9 @@ from streamer.ports import Controls
 
 _log = structlog.get_logger()
 
+# Audit records of the beginning and of the end of an outage.
+_OPENED, _CLOSED = "breaker.opened", "breaker.closed"
+_RECALLED = 1_000
 _RETRY_S = 1.0
 _MAX_WRITES = 100
 
@@ -101,7 +106,10 @@ class ControlFollower:
 
     def record_breaker(self, name: SubscriberName, reason: str) -> None:
         """Audit that a subscriber's breaker has opened for `reason`; an empty `reason` means closed."""
-        audit = self._audit("breaker.opened" if reason else "breaker.closed", "streamer", name, reason)
+        audit = self._audit(_OPENED if reason else _CLOSED, "streamer", name, reason)
+        since = self.dispatchers[name].status.down_since if name in self.dispatchers else None
+        if since is not None:
+            audit = replace(audit, detail={**audit.detail, "since": rfc3339(since)})
         if self.writes.is_full:
             _log.warning("audit.not_kept", what=audit.what, subscriber=name)
             return
@@ -131,6 +139,48 @@ class ControlFollower:
     def _audit(self, what: str, by: str, name: SubscriberName, reason: str) -> AuditRecord:
         detail: JsonObject = {"reason": reason} if reason else {}
         return AuditRecord(at=self.clock.now(), what=what, by=by, subscriber=name, detail=detail)
+
+
+@dataclass(slots=True, kw_only=True)
+class EarlierOutages:
+    """Tells each dispatcher since when its target was down, if its outage has not ended."""
+
+    clock: Clock
+    dispatchers: Mapping[SubscriberName, Dispatcher]
+    _since: Mapping[SubscriberName, float] = field(default_factory=dict, init=False)
+
+    async def recall(self, controls: Controls) -> None:
+        """Read the audit once, and tell the dispatchers that have started meanwhile."""
+        while True:
+            try:
+                records = await controls.audit(last=_RECALLED)
+            except LogUnavailable:
+                await self.clock.sleep(_RETRY_S)
+            else:
+                break
+        self._since = open_outages(records)
+        for name in self.dispatchers:
+            self.tell(name)
+
+    def tell(self, name: SubscriberName) -> None:
+        """Tell the dispatcher of `name`, which has just started."""
+        if name in self._since:
+            self.dispatchers[name].earlier_outage = self._since[name]
+
+
+def open_outages(records: Iterable[AuditRecord]) -> Mapping[SubscriberName, float]:
+    """Return the beginnings of the outages whose end is not in `records` (oldest first), by subscriber."""
+    found: dict[SubscriberName, float] = {}
+    for record in records:
+        if record.subscriber is None:
+            continue
+        if record.what == _OPENED:
+            since = record.detail.get("since")
+            at = record.at if since is None else datetime.fromisoformat(since).timestamp()
+            found[record.subscriber] = at
+        elif record.what == _CLOSED:
+            found.pop(record.subscriber, None)
+    return found
 
 
 def _reason(control: Control) -> str:

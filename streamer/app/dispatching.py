@@ -10,7 +10,7 @@ import structlog
 
 from streamer.app.assembly import Assembly
 from streamer.app.chains.verdicts import RouteVerdict, Verdicts
-from streamer.app.control_follower import AuditedWrites, ControlFollower
+from streamer.app.control_follower import AuditedWrites, ControlFollower, EarlierOutages
 from streamer.app.enriching import SharedLookups
 from streamer.app.observers import Observers
 from streamer.app.plan import Plan
@@ -54,12 +54,14 @@ class Dispatching:
     condition: SubscribersCondition
     dispatchers: dict[SubscriberName, Dispatcher] = field(default_factory=dict, init=False)
     _lookups: SharedLookups = field(init=False)
+    _outages: EarlierOutages = field(init=False)
     _running: dict[SubscriberName, _Running] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self._lookups = SharedLookups(
             self.plan.logins, self.clock, self.plan.settings.lookups, self.observers.metrics.lookups
         )
+        self._outages = EarlierOutages(clock=self.clock, dispatchers=self.dispatchers)
 
     @property
     def plan(self) -> Plan:
@@ -75,6 +77,7 @@ class Dispatching:
         async with asyncio.TaskGroup() as group:
             control_follower = self._control_follower(log.controls, group)
             following = group.create_task(control_follower.run(), name="controls")
+            recalling = group.create_task(self._outages.recall(log.controls), name="outages")
             # Waiting for the control state prevents deliveries to a target that was paused before
             # this start.
             applying = group.create_task(self._follow_plan(group, log, control_follower), name="subscribers")
@@ -82,6 +85,7 @@ class Dispatching:
             applying.cancel()
             await self._stop(self._running)
             following.cancel()
+            recalling.cancel()
             control_follower.close()
 
     def enrichment(self, name: SubscriberName) -> Enrichment | None:
@@ -178,6 +182,7 @@ class Dispatching:
                 self.dispatchers[name] = dispatcher
                 self.condition.started(name, dispatcher)
                 control_follower.apply_to(name)
+                self._outages.tell(name)
                 await self._isolated(name, dispatcher, stop)
             except* RetryLater as group:
                 self._report_blocked(name, group)

@@ -20,6 +20,26 @@ from streamer.console.pages.signing_in import SignInPages
 from streamer.console.pages.subscribers import SubscriberPages
 from streamer.console.rendering import static_files
 
+PAGES = (
+    FlowPages,
+    ChannelPages,
+    PositionPages,
+    SubscriberPages,
+    SearchPages,
+    EventPages,
+    TailPages,
+    ProblemPages,
+    DeadLetterPages,
+    RedrivePages,
+    ParkedPages,
+    ContinuityPages,
+    SnapshotPages,
+    ConfigurationPages,
+    AuditPages,
+    SignInPages,
+)
+"""Classes of pages, each with the routes of its pages."""
+
 _log = structlog.get_logger()
 
 
@@ -33,25 +53,8 @@ def console_application(daemon: ConsoleContext) -> web.Application:
             context.access.middleware,
         ]
     )
-    for pages in (
-        FlowPages(context=context),
-        ChannelPages(context=context),
-        PositionPages(context=context),
-        SubscriberPages(context=context),
-        SearchPages(context=context),
-        EventPages(context=context),
-        TailPages(context=context),
-        ProblemPages(context=context),
-        DeadLetterPages(context=context),
-        RedrivePages(context=context),
-        ParkedPages(context=context),
-        ContinuityPages(context=context),
-        SnapshotPages(context=context),
-        ConfigurationPages(context=context),
-        AuditPages(context=context),
-        SignInPages(context=context),
-    ):
-        app.add_routes(pages.routes())
+    for pages in PAGES:
+        app.add_routes(pages(context=context).routes())
     app.add_routes([_static()])
     return app
 

@@ -142,7 +142,12 @@ class PageContext:
         resources = PageResources.of(daemon.admin)
         return cls(
             daemon=daemon,
-            renderer=Renderer(clock=clock, org=lambda: daemon.org, org_url=lambda: daemon.org_url),
+            renderer=Renderer(
+                clock=clock,
+                org=lambda: daemon.org,
+                org_url=lambda: daemon.org_url,
+                process=lambda: daemon.flow.process,
+            ),
             access=Access(gate=gate_of(daemon.admin, settings), settings=settings.console, sessions=sessions),
             resources=resources,
             recent=RecentLists.of(daemon.flow, resources, clock),

@@ -22,6 +22,7 @@ from streamer.console.search_terms import UNDERSTOOD, TermKind
 from streamer.console.stories import story_address
 from streamer.exact_json import exact_default
 from streamer.flow.org_label import OrgLabel, record_address
+from streamer.flow.process_label import ProcessLabel
 from streamer.observe.durations import duration
 from streamer.observe.redaction import masked
 
@@ -54,12 +55,14 @@ _DONE = {
 class Renderer:
     """Renders the templates of the package.
 
-    `org` returns the label of the org that the daemon reads, and `org_url` its address.
+    `org` returns the label of the org that the daemon reads, `org_url` its address, and
+    `process` the label of the process that the pages show.
     """
 
     clock: Clock
     org: Callable[[], OrgLabel]
     org_url: Callable[[], str] = str
+    process: Callable[[], ProcessLabel] = ProcessLabel
     _environment: jinja2.Environment = field(init=False)
 
     def __post_init__(self) -> None:
@@ -88,6 +91,7 @@ class Renderer:
             visitor=visitor_of(request),
             navigation=Navigation.at(request.path),
             org=self.org(),
+            process=self.process(),
             path=request.path,
             query=tuple(request.query.items()),
             done=_DONE.get(request.query.get("done", "")) or _understood(request.query.get("understood", "")),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from streamer.clock import Clock
@@ -18,10 +18,11 @@ from streamer.dispatch.redrive import Redelivery
 from streamer.dispatch.settling import Settling
 from streamer.dispatch.state import DispatchState, Limits
 from streamer.events import Entry, Event
-from streamer.observe.subscriber_status import ParkedKeys, Standing, SubscriberStatus
+from streamer.observe.subscriber_status import LastFailure, ParkedKeys, Standing, SubscriberStatus
 from streamer.ports import Batching, Feed, LogReader, Subscription
 
 _DAY_S = 86_400.0
+_CLOCKS_DIFFER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,7 @@ class Dispatcher:
         self.redelivery = Redelivery(subscription=subscription, reader=reader, attempts=attempts, state=state)
         self.deliver_within_s = options.deliver_within_s
         self.following = False
+        self.earlier_outage: float | None = None
         self._subscription = subscription
         self._reader = reader
         self._clock = clock
@@ -91,7 +93,13 @@ class Dispatcher:
         self._failures = Failures(name=name, clock=clock)
         joining = Joining(upstream=upstream, state=state, limit_s=options.join_within_s)
         parts_come = joining if upstream.joins else None
-        self._intake = Intake(state=state, attempts=attempts, joining=parts_come, on_read=options.on_read)
+        self._intake = Intake(
+            state=state,
+            attempts=attempts,
+            failures=self._failures,
+            joining=parts_come,
+            on_read=options.on_read,
+        )
         self._workers = self._new_workers(options, parts_come)
 
     def _new_workers(self, options: DispatchOptions, joining: Joining | None) -> Workers:
@@ -144,10 +152,36 @@ class Dispatcher:
             at=self._clock.now(),
             oldest_at=self._oldest.committed_at,
             deliver_within_s=self.deliver_within_s,
-            # Without a waiting event, nothing can fail, however the last attempt ended.
-            last_failure=self._failures.last if self.state.has_undelivered else None,
+            down_since=self._down_since,
+            last_failure=self._last_failure,
             next_try_at=self._next_try_at,
         )
+
+    @property
+    def _down_since(self) -> float | None:
+        if not self.admission.probes:
+            return None
+        failures = self._failures
+        # If only events fail that failed before too, their first failure is what is known.
+        since = failures.last.since if failures.down_since is None and failures.last else failures.down_since
+        return since if since is None else min(since, self._outage_before(since))
+
+    @property
+    def _last_failure(self) -> LastFailure | None:
+        # Without a waiting event, nothing can fail, however the last attempt ended.
+        last = self._failures.last if self.state.has_undelivered else None
+        return last if last is None else replace(last, since=min(last.since, self._outage_before(last.since)))
+
+    def _outage_before(self, since: float) -> float:
+        """Return the beginning of the outage in which an earlier process ended, if the outage still lasts.
+
+        It is over when the target has answered, or when no event of then waits. If there
+        is no such outage, the result is `since`.
+        """
+        before, oldest = self.earlier_outage, self._oldest.committed_at
+        if before is None or oldest is None or self._failures.has_answered:
+            return since
+        return before if oldest < before + _CLOCKS_DIFFER_S else since
 
     @property
     def stalled_since(self) -> float | None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 
 import structlog
 
@@ -14,6 +14,7 @@ from streamer.dispatch.chains.joining import Joining
 from streamer.dispatch.commands import ASK_AGAIN, REQUEUE, SET_LOST_ASIDE, Command
 from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
 from streamer.dispatch.delivery.plugin_calls import cancellations, undo_cancellations
+from streamer.dispatch.delivery.retry_schedule import Failures
 from streamer.dispatch.lanes.lanes import Lane, LaneState
 from streamer.dispatch.settling import Settling
 from streamer.dispatch.state import DispatchState
@@ -120,6 +121,7 @@ class Intake:
 
     state: DispatchState
     attempts: Attempts
+    failures: Failures
     joining: Joining | None
     on_read: Collection[Callable[[Event], None]]
     _paused: frozenset[Partition] = field(default=frozenset(), init=False)
@@ -161,6 +163,7 @@ class Intake:
             case Assigned():
                 self.state.ledger.assign(read)
                 self.state.restore(read.parked)
+                self.failures.restored(chain.from_iterable(read.parked.values()))
             case Revoked(partitions=partitions):
                 self._paused -= partitions
                 await self._give_up(partitions, feed)

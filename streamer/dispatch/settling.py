@@ -153,7 +153,9 @@ class Settling:
                     lane.retries.last_error = failure.reason
                 else:
                     lane.retries.failed(failure.reason, now, took_s=took_s, failure=failure.failure)
-                self.failures.failed(tried.entry.event.id, failure, tried.trace_id)
+                self.failures.failed(
+                    tried.entry.event.id, failure, tried.trace_id, fails_since=lane.retries.fails_since
+                )
             case Reject() as failure:
                 lane.retries.failed(failure.reason, now, took_s=took_s, failure=failure.failure)
             case Hold() as hold:
@@ -161,13 +163,15 @@ class Settling:
                     lane.retries.noted(hold.reason, now, took_s=took_s, failure=hold.failure)
                 # A request for a pause alone is not counted as a failure.
                 if hold.alert:
-                    self.failures.failed(tried.entry.event.id, hold)
+                    self.failures.failed(tried.entry.event.id, hold, fails_since=lane.retries.fails_since)
 
     def _judge(self, ticket: Ticket, tried: AttemptResult) -> None:
         """Report the evidence to `admission`, and give back the attempts that an outage excuses."""
         match sign_of(tried):
             case TargetSign.WORKS:
                 self.admission.succeeded(ticket, seconds=tried.seconds, share=tried.share)
+                if self.failures.is_unproven and not self.admission.probes:
+                    self.failures.answered()
             case TargetSign.FAILS:
                 excused = self.admission.failed(ticket, seconds=tried.seconds, share=tried.share)
                 self.state.give_back(excused)

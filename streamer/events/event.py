@@ -109,6 +109,13 @@ class Channel:
         """Return when Salesforce can drop the events after `verified_at`; both are epoch seconds."""
         return verified_at + self.retention_s
 
+    def expires_soon(self, verified_at: float, now: float) -> bool:
+        """Return true in the last third of the retention: a day of three, or 8 hours of one day.
+
+        An alert of Prometheus warns at the same time.
+        """
+        return self.expires_at(verified_at) - now < self.retention_s / 3
+
     def __str__(self) -> str:
         """Return the org and the path, which is the key of this channel in the log."""
         return f"{self.org}{self.path}"

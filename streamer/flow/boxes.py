@@ -22,6 +22,8 @@ _BASELINE = 15.0
 _TEXT_LINE = 22.0
 _DENSE_LINE = 30.0
 _BOTTOM_PAD = 6.0
+# A page has a hint for each of 60 subscribers; the subscriber's own page has the whole reason.
+_LONGEST_HINT = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +122,15 @@ class MapBox:
 
     @property
     def hint(self) -> str:
-        """Full texts of the box, if one of them is shortened; otherwise empty."""
-        texts = [self.title, *self.lines]
-        return (
-            "; ".join(each.whole for each in texts) if any(each.text != each.whole for each in texts) else ""
-        )
+        """Beginnings of the full texts of those texts of the box that are shortened."""
+        cut = [each.whole for each in (self.title, *self.lines) if each.text != each.whole]
+        whole = "; ".join(cut)
+        return whole if len(whole) <= _LONGEST_HINT else f"{whole[:_LONGEST_HINT]}…"
+
+    @property
+    def full_name(self) -> str:
+        """Full title if the title is shortened; otherwise empty."""
+        return self.title.whole if self.title.text != self.title.whole else ""
 
     @classmethod
     def empty(cls, key: str, sentence: str, left: float, top: float, width: float) -> Self:
@@ -198,11 +204,11 @@ def _box(node: FlowNode, frame: BoxFrame, top: float, bottom: float, *, title: M
 
 
 def _with_reason(box: MapBox, node: FlowNode, frame: BoxFrame) -> MapBox:
-    """Return the box with the reason of a state that needs attention, under the other lines."""
+    """Return the box with the beginning and the reason of a state that needs attention, as its last line."""
     state = node.state
-    if not state.reason or state.level not in {Level.BAD, Level.WAITS}:
+    if not state.explanation or state.level not in {Level.BAD, Level.WAITS}:
         return box
-    line = _text(state.reason, frame, box.bottom - _BOTTOM_PAD)
+    line = _text(state.explanation, frame, box.bottom - _BOTTOM_PAD)
     return replace(box, height=box.height + _TEXT_LINE, lines=[*box.lines, line])
 
 

@@ -28,6 +28,11 @@ class MapEdge:
     label_x: float = 0.0
     label_y: float = 0.0
 
+    @property
+    def strokes(self) -> tuple[str, float]:
+        """Level and width of the stroke, which many edges share."""
+        return self.level.value, self.stroke
+
 
 def along(tail: MapBox, head: MapBox, node: ChannelNode | SubscriberNode) -> MapEdge:
     """Return a straight edge between the sides of two boxes, at the height of the smaller box."""
@@ -59,7 +64,7 @@ def level_edge(node: ChannelNode | SubscriberNode, path: str, *, tail: MapBox, h
     flowing = node.per_second or 0.0
     level = Level.QUIET if node.state.level is Level.GOOD and not flowing else node.state.level
     stroke = min(_THICKEST, _THINNEST + math.log10(1 + flowing))
-    return MapEdge(tail=tail.key, head=head.key, path=path, level=level, stroke=round(stroke, 1))
+    return MapEdge(tail=tail.key, head=head.key, path=path, level=level, stroke=round(2 * stroke) / 2)
 
 
 def _labelled(

@@ -1,14 +1,16 @@
 """Map of the flow at one moment: channels, the log and subscribers, with their states, rates and badges."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import quote, urlencode
 
 from pydantic import TypeAdapter
 
+from streamer.admin.subscribers import DeliveryState
 from streamer.flow.org_label import OrgLabel
-from streamer.observe.durations import duration
+from streamer.flow.process_label import ProcessLabel
+from streamer.observe.durations import duration, since
 
 _MINUTE_S = 60.0
 NOTHING = "\N{EN DASH}"
@@ -37,11 +39,32 @@ def worst(levels: Sequence[Level]) -> Level:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeState:
-    """State of a part in one `word`, with the `reason` for a state that is not good."""
+    """State of a part in one `word`, with the `reason` for a state that is not good.
+
+    `since` is the beginning of a state that needs attention, in epoch seconds, and
+    `None` if it is unknown. The state lasts for `lasts_s` since then.
+    """
 
     word: str
     level: Level
     reason: str = ""
+    since: float | None = None
+    lasts_s: float = 0.0
+
+    @property
+    def since_when(self) -> str:
+        """Beginning of the state in words, or empty."""
+        return "" if self.since is None else since(self.since, self.lasts_s)
+
+    @property
+    def headline(self) -> str:
+        """State with its beginning."""
+        return " ".join(filter(None, (self.word, self.since_when)))
+
+    @property
+    def explanation(self) -> str:
+        """Beginning and reason of the state."""
+        return ": ".join(filter(None, (self.since_when, self.reason)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,10 +191,13 @@ class SubscriberNode:
 
     @property
     def badges(self) -> Sequence[Badge]:
-        """Facts about the subscriber that need attention, the worst first."""
+        """Facts about the subscriber that need attention, the worst first.
+
+        A target that is down is said by the state, and needs no badge.
+        """
         query = urlencode({"subscriber": self.name})
         found = []
-        if self.has_open_circuit:
+        if self.has_open_circuit and self.state.word != DeliveryState.TARGET_DOWN:
             found.append(Badge(text="open circuit", level=Level.BAD, page=self.page))
         if self.dead_letters:
             text = _counted(self.dead_letters, "dead letter")
@@ -199,7 +225,8 @@ class FlowMap:
     """Map of what one process knows, `at` a time in epoch seconds.
 
     Subscribers are in the order of the configuration. `problem` is the reason why
-    numbers from the log are missing, or empty.
+    numbers from the log are missing, or empty. Rates, waiting events and parked keys
+    of other processes than `process` are missing.
     """
 
     org: OrgLabel
@@ -208,6 +235,7 @@ class FlowMap:
     log: LogNode
     subscribers: Sequence[SubscriberNode]
     problem: str = ""
+    process: ProcessLabel = field(default_factory=ProcessLabel)
 
     @property
     def nodes(self) -> Iterator[FlowNode]:
@@ -245,7 +273,7 @@ def _trouble(node: FlowNode) -> Trouble | None:
     level = level_of(node)
     if level not in {Level.BAD, Level.WAITS}:
         return None
-    words = [node.state.word] if node.state.level in {Level.BAD, Level.WAITS} else []
+    words = [node.state.headline] if node.state.level in {Level.BAD, Level.WAITS} else []
     said = ", ".join([*words, *(each.text for each in node.badges)])
     # A good state with badges is dealt with on the page of the first badge.
     page = node.page if words else node.badges[0].page

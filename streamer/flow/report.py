@@ -4,21 +4,23 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from typing import Any, Self, TypeVar
 
 from prometheus_client import CollectorRegistry
 
 from streamer.admin import AdminContext
-from streamer.admin.continuity import ContinuityResource
 from streamer.admin.dead_letters import LetterResource
-from streamer.admin.schemas import MOST_LETTERS, Holes, Listing
+from streamer.admin.json_views import continuity_json
+from streamer.admin.problems.findings import lasting_holes
+from streamer.admin.schemas import MOST_LETTERS, Listing
 from streamer.admin.subscribers import SubscriberResource
+from streamer.controls import ContinuityFilter
 from streamer.errors import LogUnavailable
 from streamer.events import HoleCause, JsonObject, Repair
 from streamer.flow.flow_map import MAP_JSON, ChannelNode, FlowMap, Level, LogNode, NodeState, SubscriberNode
 from streamer.flow.org_label import OrgLabel
+from streamer.flow.process_label import ProcessLabel
 from streamer.flow.rates import FlowRates, FlowRateSampler
 from streamer.flow.recent_records import RecentRecords
 from streamer.flow.states import ChannelRow, channel_rows, log_state, state_of
@@ -28,8 +30,6 @@ from streamer.supervision.status import Status
 _SHOWN_LETTERS = 5
 # Counting the dead letters reads all of them, so it happens less often.
 _LETTERS_EVERY_S = 60.0
-# An older hole that stays needs no operator any more: the records name it.
-_LASTING_S = 7 * 86_400.0
 _UNKNOWN = NodeState(word="unknown", level=Level.QUIET)
 
 Found = TypeVar("Found")
@@ -40,7 +40,8 @@ class FlowFacts:
     """Map of this process, with the lists from the log that it was made from.
 
     `holes` are the continuity records that are not about snapshots, the oldest first.
-    `letters` are the latest dead letters, the newest first.
+    `is_lasting` marks recent holes that no repair fills. `letters` are the latest dead
+    letters, the newest first.
     """
 
     map: FlowMap
@@ -72,7 +73,7 @@ class FlowReport:
             sampler=FlowRateSampler(registry=registry, clock=clock),
             holes=RecentRecords(
                 name="continuity records",
-                read=partial(_holes, ContinuityResource(context=admin)),
+                read=partial(_holes, admin),
                 clock=clock,
             ),
             letters=RecentRecords(
@@ -87,6 +88,11 @@ class FlowReport:
     def org(self) -> OrgLabel:
         """Label of the org."""
         return OrgLabel.of(self.org_url)
+
+    @property
+    def process(self) -> ProcessLabel:
+        """Label of this process."""
+        return ProcessLabel.of(self._settings)
 
     @property
     def org_url(self) -> str:
@@ -116,6 +122,7 @@ class FlowReport:
             log=self._log(problem, counts.get("", 0)),
             subscribers=self._subscriber_nodes(rates, listed, counts),
             problem=problem,
+            process=self.process,
         )
         latest = letters["letters"][::-1] if letters else ()
         return FlowFacts(map=found, holes=holes or (), letters=latest)
@@ -133,10 +140,10 @@ class FlowReport:
     def _channels(self, rates: FlowRates, holes: Sequence[JsonObject]) -> list[ChannelNode]:
         now = self.admin.clock.now()
         opened = Counter(each["channel"] for each in holes if each["state"] == Repair.OPEN)
-        lasting = Counter(each["channel"] for each in holes if _stays(each, now))
+        lasting = Counter(each["channel"] for each in holes if each["is_lasting"])
         return [
             _channel(row, rates, now, open_holes=opened[row.path], lasting_holes=lasting[row.path])
-            for row in channel_rows(self.status.reading, self._settings.paths)
+            for row in channel_rows(self.status.reading, self._settings.paths, now)
         ]
 
     def _log(self, problem: str, unreadable: int) -> LogNode:
@@ -152,9 +159,9 @@ class FlowReport:
                 SubscriberNode(name=name, uses=each.uses, after=tuple(each.after), state=_UNKNOWN)
                 for name, each in settings.items()
             ]
-        blocked = self.admin.views.condition().blocked_plugins
+        blocked, now = self.admin.views.condition().blocked_plugins, self.admin.clock.now()
         return [
-            _subscriber(each, state_of(each, blocked.get(each["name"], "")), rates, letters)
+            _subscriber(each, state_of(each, now, blocked.get(each["name"], "")), rates, letters)
             for each in listed
         ]
 
@@ -163,11 +170,19 @@ def _channel(
     row: ChannelRow, rates: FlowRates, now: float, *, open_holes: int, lasting_holes: int
 ) -> ChannelNode:
     is_read = rates.is_known and row.owner == "this process"
+    # Until this moment, Streamer knew that the channel worked.
+    since = row.verified_at if row.level is Level.BAD else None
     return ChannelNode(
         path=row.path,
-        state=NodeState(word=row.word, level=row.level, reason=row.reason),
+        state=NodeState(
+            word=row.word,
+            level=row.level,
+            reason=row.reason,
+            since=since,
+            lasts_s=0.0 if since is None else max(0.0, now - since),
+        ),
         per_second=rates.events.get(row.path, 0.0) if is_read else None,
-        expires_in_s=row.expires_soon_s(now),
+        expires_in_s=row.expires_at - now if row.expires_soon and row.expires_at is not None else None,
         open_holes=open_holes,
         lasting_holes=lasting_holes,
     )
@@ -205,12 +220,11 @@ async def _tried(read: Callable[[], Awaitable[Found]], problems: list[str]) -> F
         return None
 
 
-async def _holes(continuity: ContinuityResource) -> Sequence[JsonObject]:
-    records = (await continuity.records(Holes(last=MOST_LETTERS)))["records"]
-    return [each for each in records if each["cause"] != HoleCause.SNAPSHOT]
-
-
-def _stays(hole: Mapping[str, Any], now: float) -> bool:
-    """Tell whether no repair fills a hole of the last week."""
-    recorded = datetime.fromisoformat(hole["recorded_at"]).timestamp()
-    return hole["state"] in {Repair.PARTIAL, Repair.NONE} and recorded > now - _LASTING_S
+async def _holes(admin: AdminContext) -> Sequence[JsonObject]:
+    records = await admin.log.controls.continuity(ContinuityFilter(), last=MOST_LETTERS)
+    lasting = {each.id for each in lasting_holes(records, admin.clock.now())}
+    return [
+        {**continuity_json(each), "is_lasting": each.id in lasting}
+        for each in records
+        if each.cause is not HoleCause.SNAPSHOT
+    ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from streamer.admin.subscribers import DeliveryState
@@ -11,8 +12,6 @@ from streamer.flow.flow_map import Level, NodeState
 from streamer.ingest.channel_supervisor import ChannelState
 from streamer.supervision.log_condition import LogCondition
 from streamer.supervision.reading_condition import ReadingCondition
-
-_SOON_SHARE = 1 / 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,21 +29,16 @@ class ChannelRow:
     owner: str = ""
     verified_at: float | None = None
     expires_at: float | None = None
-    retention_s: float = 0.0
-
-    def expires_soon_s(self, now: float) -> float | None:
-        """Return the time until the position expires if this is less than a third of the retention."""
-        left_s = None if self.expires_at is None else self.expires_at - now
-        return left_s if left_s is not None and left_s < self.retention_s * _SOON_SHARE else None
+    expires_soon: bool = False
 
 
-def channel_rows(reading: ReadingCondition, paths: Sequence[str]) -> Sequence[ChannelRow]:
+def channel_rows(reading: ReadingCondition, paths: Sequence[str], now: float) -> Sequence[ChannelRow]:
     """Return a row for each configured channel, in the order of `paths`."""
     owned = {channel.path: channel for channel in reading.channels}
-    return [_channel_row(reading, path, owned.get(path)) for path in paths]
+    return [_channel_row(reading, path, owned.get(path), now) for path in paths]
 
 
-def _channel_row(reading: ReadingCondition, path: str, channel: Channel | None) -> ChannelRow:
+def _channel_row(reading: ReadingCondition, path: str, channel: Channel | None, now: float) -> ChannelRow:
     if channel is None:
         word, owner = "elsewhere", "another process"
         if not reading.has_begun:
@@ -59,7 +53,7 @@ def _channel_row(reading: ReadingCondition, path: str, channel: Channel | None) 
         word, level = ("reading", Level.GOOD) if is_subscribed else ("subscribing", Level.QUIET)
     verified_at = reading.supervisor.verified_at.get(channel) if reading.supervisor else None
     # Salesforce itself repeats an outbound message until Streamer acknowledges it.
-    is_retained = verified_at is not None and ChannelKind.of(path) is not ChannelKind.OUTBOUND
+    retained_from = verified_at if ChannelKind.of(path) is not ChannelKind.OUTBOUND else None
     return ChannelRow(
         path=path,
         word=word,
@@ -67,8 +61,8 @@ def _channel_row(reading: ReadingCondition, path: str, channel: Channel | None) 
         reason=found.reason,
         owner="this process",
         verified_at=verified_at,
-        expires_at=verified_at + channel.retention_s if is_retained and verified_at is not None else None,
-        retention_s=channel.retention_s,
+        expires_at=None if retained_from is None else channel.expires_at(retained_from),
+        expires_soon=retained_from is not None and channel.expires_soon(retained_from, now),
     )
 
 
@@ -91,14 +85,28 @@ _LEVELS = {
 }
 
 
-def state_of(subscriber: Mapping[str, Any], blocked: str = "") -> NodeState:
+def state_of(subscriber: Mapping[str, Any], now: float, blocked: str = "") -> NodeState:
     """Return a subscriber's state from the API's answer.
 
     `blocked` is the reason why this process can't open the plugin, or empty.
     """
     state = DeliveryState(subscriber["state"])
-    reason = _reason(state, subscriber, blocked)
-    return NodeState(word=state.value, level=_LEVELS[state], reason=reason)
+    reason, since = _reason(state, subscriber, blocked), _since(state, subscriber)
+    lasts_s = 0.0 if since is None else max(0.0, now - since)
+    return NodeState(word=state.value, level=_LEVELS[state], reason=reason, since=since, lasts_s=lasts_s)
+
+
+def _since(state: DeliveryState, subscriber: Mapping[str, Any]) -> float | None:
+    here = subscriber["here"] or {"failing": None, "down_since": None}
+    failing = here["failing"]["since"] if here["failing"] else None
+    times: Mapping[DeliveryState, str | None] = {
+        DeliveryState.PAUSED: subscriber["since"],
+        DeliveryState.TARGET_DOWN: here["down_since"] or failing,
+        DeliveryState.FAILING: failing,
+        DeliveryState.HELD: failing,
+    }
+    at = times.get(state)
+    return None if at is None else datetime.fromisoformat(at).timestamp()
 
 
 def _reason(state: DeliveryState, subscriber: Mapping[str, Any], blocked: str) -> str:

@@ -1,5 +1,7 @@
 """Durations in words."""
 
+from datetime import UTC, datetime
+
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 
 
@@ -13,6 +15,16 @@ def duration(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds / _DAY_S:.0f} d"
+
+
+def since(at: float, lasts_s: float) -> str:
+    """Return a beginning (epoch seconds) and a duration, such as since 14:03 UTC (12 min).
+
+    The text has the day too, unless it began today.
+    """
+    begin, now = (datetime.fromtimestamp(each, UTC) for each in (at, at + lasts_s))
+    shown = f"{begin:%H:%M}" if begin.date() == now.date() else f"{begin:%Y-%m-%d %H:%M}"
+    return f"since {shown} UTC ({duration(lasts_s)})"
 
 
 def difference(seconds: float) -> str:

@@ -13,7 +13,10 @@ _ERROR_LIMIT = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastFailure:
-    """Last failed attempt: one of `count` failures in a row, which began `since`; times are epoch seconds."""
+    """Last failed attempt: one of `count` failures in a row, which began `since`; times are epoch seconds.
+
+    After a restart, the attempts at parked events are known from the log.
+    """
 
     error: str
     failure: FailureClass
@@ -34,9 +37,11 @@ class SubscriberStatus:
     while attempts fail and events wait or are parked. `next_try_at` (epoch seconds)
     is the earliest time of the next attempt, or `None` when an attempt can begin
     now, when no event waits, and while the subscriber is paused. `is_down` is true
-    while the breaker is open, or probes with one event at a time. `oldest_at` is
-    the commit time of the oldest undelivered event, in epoch seconds; after
-    `deliver_within_s` the event is late. `at` is the time of this status.
+    while the breaker is open, or probes with one event at a time; `down_since` is then
+    the time of the first failure after the target last answered, as far as this
+    process and the attempts at parked events tell. `oldest_at` is the commit time of
+    the oldest undelivered event, in epoch seconds; after `deliver_within_s` the event
+    is late. `at` is the time of this status.
     """
 
     lag: int
@@ -48,6 +53,7 @@ class SubscriberStatus:
     is_held: bool
     is_down: bool
     at: float = 0.0
+    down_since: float | None = None
     oldest_at: float | None = None
     deliver_within_s: float | None = None
     last_failure: LastFailure | None = None

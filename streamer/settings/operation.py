@@ -44,6 +44,8 @@ class ObserveSettings(Section):
 _NOT_NAMES = ("authorization", "cookie", "forwarded", "host", "origin", "referer")
 _ANCESTOR = r"^https://(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?$"
 
+_CONSOLE = r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?$"
+
 
 class ConsoleSettings(Section):
     """Web console, at /console of the admin API's address."""
@@ -70,6 +72,13 @@ class ConsoleSettings(Section):
         description="sites that can show the console in a frame, such as "
         "https://acme.lightning.force.com; if a site is named, operators must open the "
         "console over HTTPS",
+    )
+
+    others: tuple[Annotated[str, Field(pattern=_CONSOLE, max_length=500)], ...] = Field(
+        default=(),
+        max_length=50,
+        description="addresses of the consoles of the other processes that share the log in Kafka, "
+        "such as https://streamer-1.example.com/console; the pages link to them",
     )
 
     @field_validator("trusted_header")

@@ -22,8 +22,6 @@ from streamer.ports import StoredCheckpoint
 HOLE_SHOWN_S = 7 * 24 * 3600.0
 """Time for which a hole that nothing repairs is a problem."""
 
-# An alert of Prometheus warns at the same share of the retention: a day of three, 8 hours of one.
-_LAST_SHARE = 1 / 3
 _OPERATOR = frozenset({HoleCause.POSITION_SET, HoleCause.POSITION_REFUSED, HoleCause.SNAPSHOT})
 _NOT_OPERATORS = frozenset({"guard", "target"})
 
@@ -92,7 +90,7 @@ def subscriber_problem(
     since = last.since if last is not None else None
     if status.is_down:
         error = last.error if last is not None else status.hindrance
-        return _of(name, ProblemKind.TARGET_DOWN, error, since, status.lag)
+        return _of(name, ProblemKind.TARGET_DOWN, error, status.down_since, status.lag)
     # A target that only asks for a pause needs no attention: its hold is not a failure.
     if status.is_held and last is not None and last.error == status.hindrance:
         return _of(name, ProblemKind.HELD, status.hindrance, since, status.lag)
@@ -122,22 +120,31 @@ def _paused(name: SubscriberName, control: Control) -> OpenProblem:
 
 
 def hole_problems(records: Sequence[ContinuityRecord], now: float) -> Iterator[OpenProblem]:
-    """Yield a problem for each repair that waits, and for each recent hole that nothing has repaired.
+    """Yield a problem for each repair that waits, and for each lasting hole.
 
-    A complete snapshot of the same object, ordered after the hole was recorded,
-    ends the problem. So does time: an old hole needs no attention any more. A hole
-    that an operator ordered is not a problem.
+    A hole that an operator ordered is not a problem.
+    """
+    lasting = {each.id for each in lasting_holes(records, now)}
+    for record in records:
+        waits = reason_of(record.progress) if record.state is Repair.OPEN else ""
+        if waits and record.cause not in _OPERATOR:
+            yield _hole(record, ProblemKind.REPAIR_WAITS, waits)
+        elif record.id in lasting:
+            yield _hole(record, ProblemKind.HOLE, record.detail)
+
+
+def lasting_holes(records: Sequence[ContinuityRecord], now: float) -> Iterator[ContinuityRecord]:
+    """Yield the recent holes that no repair fills, and that no operator ordered.
+
+    A complete snapshot of the same object, ordered after the hole was recorded, fills
+    the hole. After seven days, a hole needs no attention any more.
     """
     snapshots = [each for each in records if each.cause is HoleCause.SNAPSHOT and each.state is Repair.FULL]
     for record in records:
-        if record.cause in _OPERATOR:
-            continue
-        waits = reason_of(record.progress) if record.state is Repair.OPEN else ""
         is_recent = (record.updated_at or record.recorded_at) > now - HOLE_SHOWN_S
-        if waits:
-            yield _hole(record, ProblemKind.REPAIR_WAITS, waits)
-        elif record.is_unrepaired and is_recent and not _is_covered(record, snapshots):
-            yield _hole(record, ProblemKind.HOLE, record.detail)
+        is_unfilled = record.is_unrepaired and not _is_covered(record, snapshots)
+        if record.cause not in _OPERATOR and is_recent and is_unfilled:
+            yield record
 
 
 def _hole(record: ContinuityRecord, kind: ProblemKind, error: str) -> OpenProblem:
@@ -171,11 +178,10 @@ def position_problems(
         is_retained = ChannelKind.of(channel.path) is not ChannelKind.OUTBOUND
         if not (verified_at and is_retained and channel.path in paths):
             continue
-        expires_at = channel.expires_at(verified_at)
-        if expires_at - now < channel.retention_s * _LAST_SHARE:
+        if channel.expires_soon(verified_at, now):
             yield OpenProblem(
                 kind=ProblemKind.POSITION_EXPIRES,
-                reason="expired" if expires_at <= now else "expires",
+                reason="expired" if channel.expires_at(verified_at) <= now else "expires",
                 channel=channel.path,
                 since=verified_at,
                 latest=verified_at,

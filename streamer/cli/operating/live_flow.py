@@ -79,6 +79,8 @@ def picture(flow: FlowMap, on: Console, problem: str = "") -> RenderableType:
 def _heading(flow: FlowMap, problem: str) -> Iterator[Text]:
     at = datetime.fromtimestamp(flow.at, UTC)
     yield plain(f"{flow.org.host} ({flow.org.kind}), {at:%Y-%m-%d %H:%M:%S} UTC")
+    if flow.process.is_shared:
+        yield _styled(f"Only the process {flow.process.name}; others can share the log", Level.QUIET)
     for sentence in filter(None, (problem, flow.problem)):
         yield _styled(sentence, Level.BAD)
     broken = sum(each.level is Level.BAD for each in flow.troubles)
@@ -163,7 +165,7 @@ def _badges(node: FlowNode) -> list[Text]:
 
 
 def _word(state: NodeState) -> Text:
-    return _styled(f"{_SYMBOLS[state.level]} {state.word}", state.level)
+    return _styled(f"{_SYMBOLS[state.level]} {state.headline}", state.level)
 
 
 def _edge(node: ChannelNode | SubscriberNode) -> Text:

@@ -210,7 +210,8 @@ def _why(here: JsonObject) -> str | None:
     reasons += [here["held"]] if here.get("held") and not is_told else []
     if failing:
         last = f"last at {at(failing['at'])} ({failing['class']}): {failing['error']}"
-        reasons.append(f"{failing['count']} failed, {last}")
+        begin = here.get("down_since") or failing["since"]
+        reasons.append(f"{failing['count']} failed since {at(begin)}, {last}")
     if reasons and here.get("next_try"):
         reasons.append(f"the next attempt is at {at(here['next_try'])}")
     return "; ".join(each.removesuffix(".") for each in reasons) or None

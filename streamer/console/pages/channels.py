@@ -42,17 +42,16 @@ class ChannelPages:
             positions = list(await self.context.recent.positions.records())
         except LogUnavailable as error:
             log_problem = str(error)
+        daemon = self.context.daemon
         return self.context.renderer.page(
             request,
             "channels.html",
             title="Channels",
-            channels=channel_rows(self.context.daemon.status.reading, self.context.daemon.configured.paths),
+            channels=channel_rows(daemon.status.reading, daemon.configured.paths, daemon.clock.now()),
             positions=positions,
             log_problem=log_problem,
             open_holes=Counter(each["channel"] for each in holes if each["state"] == Repair.OPEN),
-            lasting_holes=Counter(
-                each["channel"] for each in holes if each["state"] in {Repair.PARTIAL, Repair.NONE}
-            ),
+            lasting_holes=Counter(each["channel"] for each in holes if each["is_lasting"]),
         )
 
 

@@ -16,6 +16,12 @@ from streamer.observe.redaction import masked
 
 # libyaml is ten times as fast, but PyYAML can be built without it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# A configuration of many subscribers has thousands of these elements, so their names are short.
+_MARKS = {
+    "key": Markup("<i>{}</i>"),
+    "text": Markup("<em>{}</em>"),
+    "word": Markup("<var>{}</var>"),
+}
 _NO_TEXT = re.compile(r"true|false|null|~|[-+]?(?:\d[\d_]*)?\.?\d+(?:e[-+]?\d+)?", re.IGNORECASE)
 
 
@@ -52,7 +58,7 @@ def _parts(text: str) -> Iterator[Markup | str]:
             kind = "key" if is_key else _kind(token)
             yield text[former:begin]
             scalar = text[begin:end]
-            yield Markup('<span class="yaml-{}">{}</span>').format(kind, scalar) if kind else scalar
+            yield _MARKS[kind].format(scalar) if kind else scalar
         is_key = isinstance(token, yaml.KeyToken)
     yield text[end:]
 

@@ -10,6 +10,7 @@ from streamer.console.samples import HOUR_S, Samples, Series
 from streamer.events import JsonObject, Repair
 from streamer.flow.flow_map import Level
 from streamer.flow.layout import narrow, wide
+from streamer.flow.report import FlowFacts
 from streamer.supervision.health import ProbeKind
 
 _MINUTE_S = 60.0
@@ -32,8 +33,6 @@ class FlowPages:
         facts = await daemon.flow.facts()
         troubles = facts.map.troubles
         broken = [each for each in troubles if each.level is Level.BAD]
-        # Repaired holes no longer need attention.
-        holes = [each for each in facts.holes if each["state"] != Repair.FULL]
         return self.context.renderer.page(
             request,
             "map.html",
@@ -48,7 +47,7 @@ class FlowPages:
             waiting=[each for each in troubles if each.level is not Level.BAD][:_SHOWN_TROUBLES],
             numbers=self._numbers(daemon.sampler.samples()),
             failures=facts.letters,
-            holes=holes[-_SHOWN_HOLES:][::-1],
+            **_lost(facts),
         )
 
     async def _charts(self, request: web.Request) -> web.Response:
@@ -66,3 +65,18 @@ class FlowPages:
             "lag": sum(each.lag for each in statuses),
             "parked": sum(each.parked for each in statuses),
         }
+
+
+def _lost(facts: FlowFacts) -> JsonObject:
+    """Return what the page says about lost events: holes by their state, and dead letters, which are kept."""
+    in_repair = [each for each in facts.holes if each["state"] == Repair.OPEN]
+    lasting = [each for each in facts.holes if each["is_lasting"]]
+    repaired = sum(each["state"] == Repair.FULL for each in facts.holes)
+    subscribers = facts.map.subscribers
+    return {
+        "lasting": len(lasting),
+        "in_repair": len(in_repair),
+        "former": len(facts.holes) - len(in_repair) - len(lasting) - repaired,
+        "holes": [*in_repair, *lasting][-_SHOWN_HOLES:][::-1],
+        "letters": (facts.map.log.unreadable or 0) + sum(each.dead_letters for each in subscribers),
+    }

@@ -45,8 +45,9 @@ class SubscriberPages:
         )
 
     def _state(self, subscriber: JsonObject) -> NodeState:
-        blocked = self.context.daemon.admin.views.condition().blocked_plugins
-        return state_of(subscriber, blocked.get(subscriber["name"], ""))
+        daemon = self.context.daemon
+        blocked = daemon.admin.views.condition().blocked_plugins
+        return state_of(subscriber, daemon.clock.now(), blocked.get(subscriber["name"], ""))
 
     def _sparks(self, names: Sequence[str]) -> Mapping[str, Markup]:
         """Return a small picture of the deliveries to each subscriber."""

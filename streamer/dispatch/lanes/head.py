@@ -1,5 +1,6 @@
 """State of a lane's head: its retries, and the halves of its event if several subscribers forward it."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -45,6 +46,11 @@ class RetryState:
         self.attempts = left
         if not self.attempts:
             self.first_failed_at, self.first_error, self.last_error = None, "", ""
+
+    @property
+    def fails_since(self) -> float:
+        """Time of the first kept attempt that failed, or infinity without one."""
+        return self.failed_attempts[0].at if self.failed_attempts else math.inf
 
     @property
     def setback(self) -> Setback:

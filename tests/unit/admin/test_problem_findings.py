@@ -70,11 +70,11 @@ def test_paused_subscriber_names_its_reason(by: str, kind: str) -> None:
 
 def test_target_that_is_down_names_the_error_and_the_first_failure() -> None:
     """The count is the number of events that wait."""
-    problem = found(replace(HEALTHY, lag=4, is_held=True, is_down=True, last_failure=FAILURE))
+    problem = found(replace(HEALTHY, lag=4, is_held=True, is_down=True, down_since=3.0, last_failure=FAILURE))
 
     assert problem is not None
     assert (problem.kind, problem.error, problem.since, problem.count) == (
-        ProblemKind.TARGET_DOWN, "answered 503", 5.0, 4
+        ProblemKind.TARGET_DOWN, "answered 503", 3.0, 4
     )  # fmt: skip
 
 

@@ -31,8 +31,8 @@ async def test_every_configured_subscriber_is_listed(world: World, ask: Asking) 
     here, elsewhere = body["subscribers"]
     assert (status, here["name"], here["uses"], here["switch"]) == (200, TARGET, "slack", "running")
     assert here["here"] == {
-        "held": "", "breaker": "closed", "lag": 0, "oldest_waits_s": 0.0, "late": "", "waiting": 0,
-        "parked": 0, "in_flight": 0, "limit": 8, "failing": None, "next_try": None,
+        "held": "", "breaker": "closed", "down_since": None, "lag": 0, "oldest_waits_s": 0.0, "late": "",
+        "waiting": 0, "parked": 0, "in_flight": 0, "limit": 8, "failing": None, "next_try": None,
     }  # fmt: skip
     assert (elsewhere["name"], elsewhere["here"]) == ("idle", None)
 
@@ -48,8 +48,8 @@ async def test_what_is_in_hand_is_shown(world: World, ask: Asking) -> None:
         world.dispatch.target.release()
 
     assert body["subscribers"][0]["here"] == {
-        "held": "", "breaker": "closed", "lag": 2, "oldest_waits_s": 0.0, "late": "", "waiting": 2,
-        "parked": 0, "in_flight": 1, "limit": 8, "failing": None, "next_try": None,
+        "held": "", "breaker": "closed", "down_since": None, "lag": 2, "oldest_waits_s": 0.0, "late": "",
+        "waiting": 2, "parked": 0, "in_flight": 1, "limit": 8, "failing": None, "next_try": None,
     }  # fmt: skip
 
 

@@ -351,3 +351,44 @@ async def test_paused_subscriber_stays_paused_when_it_changes(world: World) -> N
         dispatching.in_effect.apply(world.plan(ONE, max_in_flight=2))
         await world.happen(2)
         assert world.delivered(ONE) == 0
+
+
+async def test_restart_knows_since_when_a_target_is_down(world: World) -> None:
+    """Also after a crash: the audit has the beginning of an outage, and the events of then still wait."""
+    world.targets[ONE].down = True
+    plan = world.plan(ONE, breaker={"minimum": 5})
+    async with world.running(plan):
+        down_at = world.clock.now()
+        await world.happen(6)
+        # The opening can be long after the first failure.
+        assert await breaker_opened_since(world) == "2025-01-01T00:00:00.000000Z"
+    world.clock.jump(600)
+    async with world.running(plan) as dispatching:
+        await world.clock.turn(1)
+        status = dispatching.dispatchers[ONE].status
+
+    assert (status.is_down, status.down_since) == (True, down_at)
+    assert status.last_failure is not None
+    assert status.last_failure.since == down_at
+
+
+async def test_outage_that_no_event_remembers_is_over(world: World) -> None:
+    """The process ended in an outage, and a later one delivered what had waited and noted no end of it."""
+    opened = AuditRecord(at=world.clock.now(), what="breaker.opened", by="streamer", subscriber=ONE)
+    await world.log.controls.note(opened)
+    world.clock.jump(86_400)
+    world.targets[ONE].down = True
+    async with world.running(world.plan(ONE, breaker={"minimum": 5})) as dispatching:
+        events = [an_event(n, time="2025-01-02T00:00:00.000Z") for n in range(6)]
+        await append_to(world.log, an_append(*events))
+        await world.quiet()
+        status = dispatching.dispatchers[ONE].status
+
+    assert (status.is_down, status.down_since) == (True, world.clock.now())
+
+
+async def breaker_opened_since(world: World) -> object:
+    """Return the beginning of the outage that the audit records last."""
+    [*_, last] = await world.log.controls.audit(last=9)
+    assert last.what == "breaker.opened"
+    return last.detail["since"]

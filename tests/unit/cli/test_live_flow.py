@@ -56,8 +56,8 @@ def test_picture_shows_channels_the_log_and_subscribers_side_by_side() -> None:
     assert lines[0].startswith("acme.my.salesforce.com (production)")
     assert lines[1].startswith("▲ 4 parts need attention: ")
     assert "/data/ChangeEvents  ● reading" in invoice
-    assert "▲ target down  1,204 waiting, oldest 5 min" in invoice
-    assert "[open circuit]  [12 parked]" in lines[lines.index(invoice) + 1]
+    assert "▲ target down since 11:48 UTC (12 min)  1,204 waiting, oldest 5 min" in invoice
+    assert "[12 parked]" in lines[lines.index(invoice) + 1]
     assert any("└─ 0/s ─▶  shipment  ● delivering" in each for each in lines)
 
 

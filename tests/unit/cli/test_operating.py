@@ -18,8 +18,14 @@ from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
 
 TOKEN = "canary-token-of-the-admin-api"
-LAST = "3 failed, last at 2025-01-01 00:00:00Z (http_5xx): answered 503"
-FAILING = {"error": "answered 503", "class": "http_5xx", "at": "2025-01-01T00:00:00Z", "count": 3}
+LAST = "3 failed since 2025-01-01 00:00:00Z, last at 2025-01-01 00:00:00Z (http_5xx): answered 503"
+FAILING = {
+    "error": "answered 503",
+    "class": "http_5xx",
+    "since": "2025-01-01T00:00:00Z",
+    "at": "2025-01-01T00:00:00Z",
+    "count": 3,
+}
 
 
 @pytest.fixture

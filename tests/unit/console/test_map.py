@@ -27,6 +27,13 @@ def shows(browser: Browser, monkeypatch: pytest.MonkeyPatch, **facts: Any) -> No
     monkeypatch.setattr(type(browser.context.flow), "facts", gathered)
 
 
+def hole(state: str, *, lasting: bool = False) -> dict[str, Any]:
+    """Return a hole as the console reads it."""
+    at = "2025-01-01T00:00:00Z"
+    about = {"channel": "/data/ChangeEvents", "entity": "Account", "cause": "overflow", "recorded_at": at}
+    return {"state": state, "is_lasting": lasting, **about}
+
+
 async def test_map_of_a_calm_daemon_says_that_everything_flows(browser: Browser) -> None:
     """With a link for each part."""
     page = (await browser.get("")).text
@@ -64,7 +71,8 @@ async def test_verdict_names_what_is_broken(browser: Browser, monkeypatch: pytes
     page = (await browser.get("")).text
 
     assert "4 parts need attention" in page
-    assert "invoice</a>: target down, open circuit, 12 parked" in page
+    assert "invoice</a>: target down since 11:48 UTC (12 min), 12 parked" in page
+    assert "since 11:48 UTC (12 min): answered 503" in page
     names = re.findall(r'<li><a href="[^"]+">([^<]+)</a>: ', page)
     assert names[-1] == "archive"
 
@@ -76,6 +84,46 @@ async def test_verdict_of_waiting_events_is_not_red(
     shows(browser, monkeypatch, map=flow_map([subscriber(parked=1)]))
 
     assert "Nothing is broken, but some events wait" in (await browser.get("")).text
+
+
+@pytest.mark.parametrize(
+    ("holes", "letters", "said"),
+    [
+        ([], 0, "nothing is lost No event is missing: every hole is repaired. All continuity records"),
+        ([hole("full")], 0, "nothing is lost No event is missing"),
+        (
+            [hole("partial", lasting=False)],
+            1,
+            "nothing is lost .* 1 dead letter waits in the log until you redrive or discard it",
+        ),
+        ([hole("open")] * 2, 0, "in repair No event is lost for good. Streamer is repairing 2 holes."),
+        (
+            [hole("none", lasting=True), hole("open")],
+            3,
+            "1 hole of the last seven days is not repaired. Streamer is repairing 1 hole. .* 3 dead letters",
+        ),
+    ],
+)
+async def test_map_says_whether_anything_is_lost(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, holes: list[Any], letters: int, said: str
+) -> None:
+    """A dead letter is kept, a hole in repair is filled, and a lasting hole is a loss."""
+    shows(browser, monkeypatch, map=flow_map([subscriber(dead_letters=letters)]), holes=holes)
+    page = (await browser.get("")).text
+    section = page[page.index('<h2 id="lost">') : page.index('<h2 id="failures">')]
+
+    assert re.search(said, " ".join(re.sub("<[^>]+>", "", section).split()))
+
+
+async def test_log_that_can_not_be_read_leaves_the_question_open(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing known is not nothing lost."""
+    shows(browser, monkeypatch, map=flow_map(problem="no broker"))
+    page = (await browser.get("")).text
+
+    assert "this page can't tell" in page
+    assert "nothing is lost" not in page
 
 
 async def test_map_of_sixty_subscribers_is_within_bounds(

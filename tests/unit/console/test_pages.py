@@ -203,7 +203,6 @@ async def test_page_of_a_subscriber_opens_with_its_last_hour(world: World, brows
         listed = await browser.get("/subscribers")
 
     assert page.text.index("The last hour") < page.text.index("<dt>Plugin</dt>")
-    assert "those of this process" in page.text
     assert "<code>data.fields.Amount &gt; `1000`</code>" in page.text
     assert '<a href="/console/subscribers/idle">idle</a>, which comes after this subscriber' in page.text
     assert f'<dt>After</dt><dd><a href="/console/subscribers/{TARGET}">' in later.text

@@ -6,9 +6,15 @@ from dataclasses import replace
 from streamer.flow.flow_map import ChannelNode, FlowMap, Level, LogNode, NodeState, SubscriberNode
 from streamer.flow.org_label import OrgLabel
 
-AT = 1_735_689_600.0
+AT = 1_735_732_800.0
 DELIVERING = NodeState(word="delivering", level=Level.GOOD)
-DOWN = NodeState(word="target down", level=Level.BAD, reason="answered 503: the service is being upgraded")
+DOWN = NodeState(
+    word="target down",
+    level=Level.BAD,
+    reason="answered 503: the service is being upgraded",
+    since=AT - 720,
+    lasts_s=720.0,
+)
 
 
 def channel(path: str = "/data/ChangeEvents", **facts: object) -> ChannelNode:

@@ -38,7 +38,7 @@ def test_badges_of_a_channel_lead_to_its_position_and_its_holes() -> None:
 
 
 def test_badges_of_a_subscriber_lead_to_its_letters_and_its_parked_keys() -> None:
-    """An open circuit leads to the page on which the target can be probed."""
+    """An open circuit leads to the page on which the target can be probed; `target down` says it already."""
     node = subscriber("erp", has_open_circuit=True, dead_letters=1, parked=1_200)
 
     assert [(each.text, each.level, each.page) for each in node.badges] == [
@@ -46,6 +46,7 @@ def test_badges_of_a_subscriber_lead_to_its_letters_and_its_parked_keys() -> Non
         ("1 dead letter", Level.BAD, "/dead-letters?subscriber=erp"),
         ("1,200 parked", Level.WAITS, "/parked?subscriber=erp"),
     ]
+    assert subscriber("erp", state=DOWN, has_open_circuit=True).badges == []
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_trouble_is_told_with_the_page_that_deals_with_it() -> None:
         ("archive", Level.WAITS, "/subscribers/archive"),
     ]
     said = {each.name: each.said for each in troubled_map().troubles}
-    assert said["invoice"] == "target down, open circuit, 12 parked"
+    assert said["invoice"] == "target down since 11:48 UTC (12 min), 12 parked"
     assert said["news"] == "3 dead letters"
 
 

@@ -1,12 +1,19 @@
 """The report gathers the map from the daemon's parts and from the log."""
 
+from dataclasses import replace
+from os import getpid
+from socket import gethostname
+
 import pytest
 
 from streamer.admin.problems.findings import ProcessCondition
-from streamer.events import FailureClass, Retry, SubscriberName
-from streamer.flow.flow_map import Level
+from streamer.dispatch.admission.circuit_breaker import BreakerLimits
+from streamer.events import Channel, FailureClass, HoleCause, Repair, Retry, SubscriberName
+from streamer.flow.flow_map import MAP_JSON, Level
 from streamer.flow.report import FlowReport
-from tests.unit.admin.world import Asking, World
+from streamer.settings import Settings
+from tests.unit.admin.test_problem_findings import HOLE
+from tests.unit.admin.world import SETTINGS, Asking, World
 from tests.unit.dispatch.world import TARGET
 
 
@@ -34,6 +41,36 @@ async def test_waiting_events_are_shown_with_their_age(world: World, report: Flo
 
     assert (target.lag, target.state.word, target.state.reason) == (1, "failing", "answered 503")
     assert (idle.lag, idle.state.word, idle.per_second) == (None, "not here", None)
+
+
+async def test_target_that_is_down_says_since_when(world: World, report: FlowReport) -> None:
+    """On the map, in the API, and in words."""
+    world.dispatch.target.down = True
+    world.dispatch.breaker = BreakerLimits(minimum=3)
+    down_at = world.clock.now()
+    await world.dispatch.append(*"abcde")
+    async with world.dispatch.running() as dispatcher:
+        world.daemon.dispatchers[TARGET] = dispatcher
+        await world.dispatch.turn(720)
+        state = (await report.facts()).map.subscribers[0].state
+        served = MAP_JSON.validate_python(await report.as_json()).subscribers[0].state
+
+    assert (state.word, state.since, served) == ("target down", down_at, state)
+    assert state.headline == "target down since 00:00 UTC (12 min)"
+
+
+async def test_hole_that_problems_no_longer_show_is_not_on_the_map(world: World, report: FlowReport) -> None:
+    """One rule decides for both: a complete snapshot of the object has filled the hole."""
+    path, now = "/data/ChangeEvents", world.clock.now()
+    lost = replace(HOLE, channel=Channel(org=HOLE.channel.org, path=path), recorded_at=now - 100)
+    world.log.continuity.append(lost)
+    before = (await report.facts()).map.channels[0].lasting_holes
+    filled = replace(lost, id="2", cause=HoleCause.SNAPSHOT, state=Repair.FULL, recorded_at=now - 50)
+    world.log.continuity.append(filled)
+    await world.clock.turn(31)
+    after = (await report.facts()).map.channels[0].lasting_holes
+
+    assert (before, after) == (1, 0)
 
 
 async def test_plugin_that_can_not_open_is_broken(world: World, report: FlowReport) -> None:
@@ -70,7 +107,9 @@ async def test_api_serves_the_map(ask: Asking) -> None:
     assert found["org"] == {"host": "acme.my.salesforce.com", "kind": "production"}
     assert [each["path"] for each in found["channels"]] == ["/data/ChangeEvents"]
     assert [each["name"] for each in found["subscribers"]] == [TARGET, "idle"]
-    assert found["log"]["state"] == {"word": "available", "level": "good", "reason": ""}
+    assert found["log"]["state"] == {
+        "word": "available", "level": "good", "reason": "", "since": None, "lasts_s": 0.0
+    }  # fmt: skip
 
 
 async def test_daemon_that_does_not_serve_the_map_yet_says_so(ask: Asking) -> None:
@@ -78,3 +117,16 @@ async def test_daemon_that_does_not_serve_the_map_yet_says_so(ask: Asking) -> No
     status, answer = await ask.get("/flow")
 
     assert (status, "try again later" in answer["error"]) == (503, True)
+
+
+async def test_map_names_its_process(world: World, report: FlowReport) -> None:
+    """A log in SQLite has one process, and a log in Kafka can have more, whose parts are missing here."""
+    alone = (await report.facts()).map.process
+    kafka = {**SETTINGS.model_dump(mode="python"), "log": {"kafka": {"bootstrap_servers": "kafka:9092"}}}
+    kafka["admin"] = {"console": {"others": ["https://streamer-1.example.com/console"]}}
+    world.daemon.plan.settings = Settings.model_validate(kafka)
+    shared = (await report.facts()).map.process
+
+    assert alone.name == f"{gethostname()}, process {getpid()}"
+    assert (alone.is_shared, shared.is_shared) == (False, True)
+    assert shared.others == ("https://streamer-1.example.com/console",)

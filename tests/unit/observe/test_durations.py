@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamer.observe.durations import difference
+from streamer.observe.durations import difference, since
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,17 @@ from streamer.observe.durations import difference
 def test_difference_has_a_sign_and_a_fitting_unit(seconds: float, text: str) -> None:
     """A rounded number never reaches the next unit."""
     assert difference(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("lasts_s", "text"),
+    [
+        (40, "since 23:30 UTC (40 s)"),
+        (720, "since 23:30 UTC (12 min)"),
+        (2_700, "since 2024-12-31 23:30 UTC (45 min)"),
+        (200_000, "since 2024-12-31 23:30 UTC (2 d)"),
+    ],
+)
+def test_beginning_has_its_day_unless_it_is_today(lasts_s: float, text: str) -> None:
+    """An operator reads a time alone as a time of today."""
+    assert since(1_735_687_800.0, lasts_s) == text

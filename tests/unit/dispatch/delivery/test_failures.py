@@ -4,9 +4,19 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer.clock import TurnedClock
+from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.delivery.retry_schedule import Failures, RetrySchedule
-from streamer.events import EventId, FailureClass, Hold, Retry, SubscriberName
-from tests.unit.dispatch.world import World
+from streamer.events import (
+    EventId,
+    FailedAttempt,
+    FailureClass,
+    Hold,
+    ParkedLane,
+    Retry,
+    Setback,
+    SubscriberName,
+)
+from tests.unit.dispatch.world import World, middle
 
 TARGET = SubscriberName("sales")
 FAILED = Retry(reason="the target answered 500", failure=FailureClass.HTTP_5XX)
@@ -153,3 +163,111 @@ async def test_subscriber_whose_events_are_all_parked_is_still_failing() -> None
     assert (parked.lag, parked.parked) == (0, 2)
     assert parked.last_failure is not None
     assert (over.parked, over.last_failure, len(world.log.letters)) == (0, None, 2)
+
+
+def outage() -> World:
+    """Return a world with the usual breaker; failed events are parked, and tried every two minutes."""
+    world = World(breaker=BreakerLimits())
+    world.schedule = RetrySchedule(
+        first_delay_s=240.0, max_delay_s=240.0, give_up_after_s=9e6, fast_tries=0, jitter=middle
+    )
+    return world
+
+
+async def test_target_is_down_since_its_first_failure_after_its_last_answer() -> None:
+    """An event that only its own content keeps from being delivered began to fail long before."""
+    world = outage()
+    world.target.answers["poison"] += [FAILED] * 9_999
+    await world.append("poison")
+    async with world.running() as dispatcher:
+        await world.turn(7_200)
+        await world.append(*range(9))
+        await world.turn(1)
+        world.target.down = True
+        down_at = world.clock.now()
+        await world.append(*"abcdefghijkl")
+        await world.quiet()
+        await world.turn(720)
+        status = dispatcher.status
+
+    assert (status.is_down, status.down_since) == (True, down_at)
+    assert status.last_failure is not None
+    assert status.last_failure.since < down_at
+
+
+async def test_restart_does_not_begin_an_outage_again() -> None:
+    """The log has the attempts of the events that wait, so a new process knows since when they fail."""
+    world = outage()
+    world.target.down = True
+    down_at = world.clock.now()
+    await world.append(*"abcdefghijkl")
+    async with world.running():
+        await world.turn(720)
+    world.clock.jump(600)
+    async with world.running() as dispatcher:
+        await world.turn(1)
+        at_once = dispatcher.status.last_failure
+        await world.turn(720)
+        later = dispatcher.status
+
+    assert at_once is not None
+    assert (at_once.since, at_once.error) == (down_at, "can't connect")
+    assert (later.is_down, later.down_since) == (True, down_at)
+
+
+async def test_outage_after_a_restart_begins_after_the_last_answer() -> None:
+    """A parked event has failed for days, but the new process has seen the target work since."""
+    world = outage()
+    world.target.answers["poison"] += [FAILED] * 9_999
+    await world.append("poison")
+    async with world.running():
+        await world.turn(600)
+    async with world.running() as dispatcher:
+        await world.append(*range(9))
+        await world.turn(600)
+        world.target.down = True
+        down_at = world.clock.now()
+        await world.append(*"abcdefghijkl")
+        await world.quiet()
+        await world.turn(100)
+        status = dispatcher.status
+
+    assert (status.is_down, status.down_since) == (True, down_at)
+
+
+def test_parked_event_of_a_busy_target_is_no_failure(clock: TurnedClock) -> None:
+    """A target that only asks for fewer requests works; its event can be parked for another reason."""
+    failures = Failures(name=TARGET, clock=clock)
+    busy, broken = (
+        FailedAttempt(at=at, seconds=1.0, failure=failure, error=failure)
+        for at, failure in ((5.0, FailureClass.RATE_LIMITED), (7.0, FailureClass.TIMEOUT))
+    )
+    failures.restored([parked_lane(busy)])
+    calm = failures.last
+    failures.restored([parked_lane(busy, broken)])
+
+    assert calm is None
+    assert failures.last is not None
+    assert (failures.last.since, failures.last.error) == (7.0, "timeout")
+
+
+def test_lane_that_an_earlier_version_parked_has_its_first_failure(clock: TurnedClock) -> None:
+    """That version counted the attempts, and did not keep them."""
+    failures = Failures(name=TARGET, clock=clock)
+    failures.restored([parked_lane(counted=3), parked_lane()])
+
+    assert failures.last is not None
+    assert (failures.last.since, failures.last.error, failures.last.count) == (3.0, "last", 1)
+
+
+def parked_lane(*attempts: FailedAttempt, counted: int = 0) -> ParkedLane:
+    """Return a parked lane with these kept attempts, and with a number of `counted` ones."""
+    setback = Setback(
+        attempts=counted,
+        first_failed_at=3.0,
+        due_at=9.0,
+        first_error="first",
+        last_error="last",
+        failed_attempts=attempts,
+    )
+    return ParkedLane(lane="a", offsets=(1,), setback=setback)
