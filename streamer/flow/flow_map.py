@@ -246,9 +246,19 @@ class FlowMap:
 
     @property
     def troubles(self) -> Sequence[Trouble]:
-        """Parts that need attention: the log first, then by level and in the direction of the flow."""
-        found = [each for node in self.nodes if (each := _trouble(node)) is not None]
-        return sorted(found, key=lambda each: (_ORDER.index(each.level), each.name != self.log.name))
+        """Parts that need attention, the worst first; then the log, and in the direction of the flow.
+
+        A part in a bad state precedes a part that works and has only a bad badge.
+        """
+        found = [(each, node) for node in self.nodes if (each := _trouble(node)) is not None]
+        found.sort(
+            key=lambda pair: (
+                _ORDER.index(pair[0].level),
+                pair[0].name != self.log.name,
+                pair[1].state.level is not pair[0].level,
+            )
+        )
+        return [trouble for trouble, _ in found]
 
 
 MAP_JSON = TypeAdapter(FlowMap)

@@ -76,6 +76,7 @@ def _lost(facts: FlowFacts) -> JsonObject:
     return {
         "lasting": len(lasting),
         "in_repair": len(in_repair),
+        "repaired": repaired,
         "former": len(facts.holes) - len(in_repair) - len(lasting) - repaired,
         "holes": [*in_repair, *lasting][-_SHOWN_HOLES:][::-1],
         "letters": (facts.map.log.unreadable or 0) + sum(each.dead_letters for each in subscribers),

@@ -87,31 +87,44 @@ async def test_verdict_of_waiting_events_is_not_red(
 
 
 @pytest.mark.parametrize(
-    ("holes", "letters", "said"),
+    ("holes", "letters", "at_once", "said"),
     [
-        ([], 0, "nothing is lost No event is missing: every hole is repaired. All continuity records"),
-        ([hole("full")], 0, "nothing is lost No event is missing"),
+        ([], 0, "No.", "nothing is lost No event is missing. All continuity records"),
+        ([hole("full")], 0, "No.", "nothing is lost No event is missing: every hole is repaired."),
         (
             [hole("partial", lasting=False)],
             1,
+            "No.",
             "nothing is lost .* 1 dead letter waits in the log until you redrive or discard it",
         ),
-        ([hole("open")] * 2, 0, "in repair No event is lost for good. Streamer is repairing 2 holes."),
+        (
+            [hole("open")] * 2,
+            0,
+            "No, and missing events are on their way.",
+            "in repair No event is lost for good. Streamer is repairing 2 holes.",
+        ),
         (
             [hole("none", lasting=True), hole("open")],
             3,
+            "Yes, events are missing.",
             "1 hole of the last seven days is not repaired. Streamer is repairing 1 hole. .* 3 dead letters",
         ),
     ],
 )
 async def test_map_says_whether_anything_is_lost(
-    browser: Browser, monkeypatch: pytest.MonkeyPatch, holes: list[Any], letters: int, said: str
+    browser: Browser,
+    monkeypatch: pytest.MonkeyPatch,
+    holes: list[Any],
+    letters: int,
+    at_once: str,
+    said: str,
 ) -> None:
     """A dead letter is kept, a hole in repair is filled, and a lasting hole is a loss."""
     shows(browser, monkeypatch, map=flow_map([subscriber(dead_letters=letters)]), holes=holes)
     page = (await browser.get("")).text
     section = page[page.index('<h2 id="lost">') : page.index('<h2 id="failures">')]
 
+    assert f'<a href="#lost">Is anything lost?</a> {at_once}' in page
     assert re.search(said, " ".join(re.sub("<[^>]+>", "", section).split()))
 
 

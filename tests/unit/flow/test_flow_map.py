@@ -66,13 +66,13 @@ def test_note_tells_what_waits_and_for_how_long(facts: dict[str, Any], note: str
 
 
 def test_trouble_is_told_with_the_page_that_deals_with_it() -> None:
-    """Broken parts come before parts that wait."""
+    """Broken parts come before parts with a bad badge, and these before parts that wait."""
     found = [(each.name, each.level, each.page) for each in troubled_map().troubles]
 
     assert found == [
-        ("/event/Order_Placed__e", Level.BAD, "/channels/position?channel=%2Fevent%2FOrder_Placed__e"),
         ("/data/Opportunity_Line_Item_Configuration__ChangeEvent", Level.BAD, "/channels"),
         ("invoice", Level.BAD, "/subscribers/invoice"),
+        ("/event/Order_Placed__e", Level.BAD, "/channels/position?channel=%2Fevent%2FOrder_Placed__e"),
         ("news", Level.BAD, "/dead-letters?subscriber=news"),
         ("archive", Level.WAITS, "/subscribers/archive"),
     ]
@@ -108,3 +108,10 @@ def test_map_is_the_same_after_its_way_over_the_api() -> None:
     sent = MAP_JSON.dump_python(troubled_map(), mode="json")
 
     assert MAP_JSON.validate_python(sent) == troubled_map()
+
+
+def test_target_that_is_down_precedes_one_that_only_has_dead_letters() -> None:
+    """Both are red, but only one of them stands still."""
+    found = flow_map([subscriber("a", dead_letters=1), subscriber("z", state=DOWN)]).troubles
+
+    assert [each.name for each in found] == ["z", "a"]
