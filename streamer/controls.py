@@ -6,6 +6,7 @@ from enum import StrEnum
 from uuid import uuid4
 
 from streamer.channel_paths import ChannelKind
+from streamer.error_patterns import is_error_like
 from streamer.events import (
     ContinuityRecord,
     DeadLetter,
@@ -51,7 +52,8 @@ class Control:
 class LetterFilter:
     """Filter of dead letters; a field that is `None` matches all letters.
 
-    `error` is a part of the error's first 2,000 characters, in any letter case.
+    `error` is a part of the error's first 2,000 characters, in any letter case, or with
+    `=` before it the whole error (`is_error_like`).
     With `channel` (a path), only letters match that ingest has set aside on that
     channel. Times are epoch seconds; `failed_before` is exclusive.
     """
@@ -72,7 +74,7 @@ class LetterFilter:
             and self.subscriber in {None, letter.subscriber}
             and self.key in {None, letter.key}
             and self.reason in {None, letter.reason}
-            and (self.error is None or self.error.casefold() in letter.error.casefold())
+            and (self.error is None or is_error_like(self.error, letter.error))
             and (self.failed_from is None or letter.failed_at >= self.failed_from)
             and (self.failed_before is None or letter.failed_at < self.failed_before)
             and (self.channel is None or (_is_of_ingest(letter) and letter.channel_path == self.channel))
