@@ -1,6 +1,7 @@
 """The API and the command list what needs a person."""
 
 import json
+import re
 import shlex
 
 from streamer.admin.problems.findings import ProcessCondition
@@ -71,6 +72,21 @@ async def test_command_fails_while_something_needs_a_person(world: World, ask: A
     assert "→ Correct the data" in said.stdout
     assert said.stdout.endswith("1 problem.\n")
     assert json.loads(as_json.stdout)["problems"][0]["count"] == 1
+
+
+async def test_printed_command_reaches_the_same_daemon(world: World, ask: Asking) -> None:
+    """It is typed as it is printed, and then nothing needs a person."""
+    await world.fail(1, reason="422: it's 7 wrong")
+    await world.fail(2, reason="422")
+    said = await ask.command("problems")
+    lines = re.findall(r"^  \$ streamer (.*)$", said.stdout, re.MULTILINE)
+    for line in lines:
+        done = await ask.typed(*shlex.split(line), "--yes", "--no-wait")
+        assert done.exit_code == 0, done.output
+        await world.carry_out()
+
+    assert len(lines) == 2
+    assert (await ask.command("problems")).stdout == "Nothing needs a person.\n"
 
 
 async def test_dead_letter_that_a_redrive_covers_needs_nobody(world: World, ask: Asking) -> None:
