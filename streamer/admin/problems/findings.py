@@ -94,8 +94,10 @@ def subscriber_problem(
     # A target that only asks for a pause needs no attention: its hold is not a failure.
     if status.is_held and last is not None and last.error == status.hindrance:
         return _of(name, ProblemKind.HELD, status.hindrance, since, status.lag)
-    if status.lateness:
-        return _of(name, ProblemKind.LATE, status.lateness, status.oldest_at, status.lag)
+    # Keys that are parked after failures are problems of their own.
+    if status.lateness and not (status.parked and last is not None):
+        waiting = status.lag + status.parked
+        return _of(name, ProblemKind.LATE, status.lateness, status.oldest_at, waiting)
     return None
 
 

@@ -68,6 +68,18 @@ def test_paused_subscriber_names_its_reason(by: str, kind: str) -> None:
     assert (problem.kind, problem.reason, problem.error, problem.since) == (kind, by, "upgrade", 7.0)
 
 
+def test_late_subscriber_counts_the_events_that_wait() -> None:
+    """A key that is parked after failures is a problem of its own, with the same cause."""
+    late = replace(HEALTHY, lag=3, at=100.0, oldest_at=5.0, deliver_within_s=10.0)
+    problem = found(late)
+
+    assert problem is not None
+    assert (problem.kind, problem.since, problem.count) == (ProblemKind.LATE, 5.0, 3)
+    assert found(replace(late, lag=0, parked=2, last_failure=FAILURE)) is None
+    # A half of a join waits for another subscriber, so nothing has failed.
+    assert found(replace(late, lag=0, parked=2)) == replace(problem, count=2)
+
+
 def test_target_that_is_down_names_the_error_and_the_first_failure() -> None:
     """The count is the number of events that wait."""
     problem = found(replace(HEALTHY, lag=4, is_held=True, is_down=True, down_since=3.0, last_failure=FAILURE))
