@@ -26,9 +26,11 @@ _SIGNING = "whsec_"
 # The characters that yarl, and so aiohttp, leaves in a query.
 _SAFE_IN_QUERY = "/?:@!$'()*,"
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
-_SECRET_NAME = re.compile(r"sig|key|code|token|secret|passw|auth|credential", re.IGNORECASE)
-# Only a random value has digits and letters in so many characters.
-_RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).{20,}", re.DOTALL)
+_SECRET_NAME = re.compile(r"(?:sig(?:nature)?|key|code|token|secret|auth)$|passw|credential", re.IGNORECASE)
+_DIGIT_AND_LETTER = re.compile(r"(?=.*\d).*[A-Za-z]")
+# The id of a tenant is no secret.
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_SHORTEST_RANDOM = 20
 
 
 @lru_cache(maxsize=1024)
@@ -216,5 +218,8 @@ def _secrets_of_address(text: str) -> Iterator[str]:
         # A placeholder is replaced by a value of the event.
         if "{" in value:
             continue
-        is_secret = _SECRET_NAME.search(name) or _RANDOM.fullmatch(value)
-        yield from {value, unquote_plus(value)} if is_secret else (pair,)
+        is_named = _SECRET_NAME.search(name) or len(value) >= _SHORTEST_RANDOM
+        # An ordinary word or an id is in other texts, too.
+        is_secret = is_named and _DIGIT_AND_LETTER.match(value) and not _UUID.fullmatch(value)
+        secret = value if is_secret else pair
+        yield from {secret, unquote_plus(secret)}

@@ -128,6 +128,7 @@ class HookAddress(BaseModel):
         ("https://teams.example.com/run?sv=1.0&sig=c2lnbmF0dXJl-XyZ", "it was c2lnbmF0dXJl-XyZ"),
         ("https://teams.example.com/run?sig=c2ln%2BdXJlXyZ0", "it was c2ln+dXJlXyZ0"),
         ("https://hooks.example.com/run?x=1&k=canary-7", "POST /run?x=1&k=canary-7"),
+        ("https://hooks.example.com/run?x=1&k=canary%2F7", "POST with k=canary/7"),
         ("https://hooks.example.com/run?x=a8Kq20canary93hG77QpL", "it was a8Kq20canary93hG77QpL"),
         ("amqp://bus:canary-of-bus@broker.example.com", "login with canary-of-bus"),
     ],
@@ -146,6 +147,8 @@ def test_query_of_an_address_is_a_secret(url: str, echo: str) -> None:
     [
         "https://erp.example.com/orders?api-version=2016-06-01&region=eu-west-1",
         "https://erp.example.com/orders?key={data.fields.Number__c}",
+        "https://erp.example.com/orders?keyField=External_Id2__c&key=accounts&design=eu-west-1",
+        "https://erp.example.com/orders?tenant=3f0c7c2e-6a7e-4a53-9d0c-1f3b7c2a9e11",
         "See https://erp.example.com/?key=eu-west-1 for 2016-06-01",
     ],
 )
@@ -154,7 +157,10 @@ def test_ordinary_words_of_an_address_stay(setting: str) -> None:
     known = KnownSecrets()
     known.configure(secrets_in(HookAddress(url=setting)))
 
-    said = "2016-06-01 eu-west-1 {data.fields.Number__c} orders"
+    said = (
+        "2016-06-01 eu-west-1 {data.fields.Number__c} accounts External_Id2__c "
+        "3f0c7c2e-6a7e-4a53-9d0c-1f3b7c2a9e11"
+    )
     assert known.hidden(said) == said
 
 
