@@ -35,7 +35,8 @@ def normalised(error: str) -> str:
 
 def filter_of(error: str) -> str:
     """Return the filter that `is_error_like` takes for the errors with the same cause as `error`."""
-    return f"{_WHOLE}{normalised(error)}"
+    # The blank makes a command quote the filter; zsh takes a bare =word for the path of a program.
+    return f"{_WHOLE} {normalised(error)}"
 
 
 def is_whole(wanted: str) -> bool:

@@ -121,6 +121,8 @@ def test_command_chooses_exactly_the_group(error: str) -> None:
     assert chosen == [each for each in ERRORS if normalised(each) == normalised(error)]
     assert group.count == len(chosen)
     assert wanted.isprintable()
+    # Without quotes, zsh takes =word for the path of a program.
+    assert " '= " in command_of(group, [ERP])
 
 
 def test_errors_that_share_the_last_group_have_no_redrive() -> None:

@@ -40,13 +40,13 @@ async def test_dead_letters_of_one_cause_are_one_entry(world: World, ask: Asking
         "entity": None,
         "reason": "rejected",
         "error": "422: order 1002 is unknown",
-        "error_filter": "=422: order … is unknown",
+        "error_filter": "= 422: order … is unknown",
         "count": 2,
         "can_be_repeated": True,
         "remedy": "Correct the data, the mapping or the target, and then redrive the events.",
         "command": (
             "streamer deadletters redrive --subscriber target --reason rejected "
-            "--error '=422: order … is unknown'"
+            "--error '= 422: order … is unknown'"
         ),
     }
 
