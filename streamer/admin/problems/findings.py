@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from streamer.admin.problems.groups import OpenProblem, ProblemKind
 from streamer.channel_paths import ChannelKind, changed_entity
-from streamer.continuity import reason_of
+from streamer.continuity import has_records_of, reason_of
 from streamer.controls import Control, Redrive, Switch, can_be_ingested, can_be_redriven
 from streamer.events import (
     Channel,
@@ -165,7 +165,10 @@ def _hole(record: ContinuityRecord, kind: ProblemKind, error: str) -> OpenProble
 def _is_covered(record: ContinuityRecord, snapshots: Iterable[ContinuityRecord]) -> bool:
     entity = record.entity or changed_entity(record.channel.path)
     return any(
-        entity is not None and each.entity == entity and each.recorded_at >= record.recorded_at
+        entity is not None
+        and each.entity == entity
+        and each.recorded_at >= record.recorded_at
+        and has_records_of(each, record)
         for each in snapshots
     )
 

@@ -14,7 +14,8 @@ from streamer.admin.problems.findings import (
     subscriber_problem,
 )
 from streamer.admin.problems.groups import OpenProblem, ProblemKind
-from streamer.controls import Control, Switch
+from streamer.continuity import begun_record
+from streamer.controls import Control, SnapshotOrder, Switch
 from streamer.events import (
     Channel,
     Checkpoint,
@@ -127,6 +128,28 @@ def test_hole_is_a_problem_until_a_complete_snapshot_covers_it() -> None:
         replace(snapshot, recorded_at=NOW - 200),
     ):
         assert kinds(HOLE, other) == [("hole", "Account")]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "is_covered"),
+    [
+        ({}, True),
+        ({"where": "Name = 'x'"}, False),
+        ({"fields": ("Name",)}, False),
+        ({"since": NOW - 7_200}, True),
+        ({"since": NOW - 1_800}, False),
+        ({"since": NOW - 7_200, "where": "Name = 'x'"}, False),
+    ],
+)
+def test_snapshot_of_some_records_leaves_the_hole(*, chosen: dict[str, Any], is_covered: bool) -> None:
+    """Otherwise, nobody would read the other records of the hole."""
+    order = SnapshotOrder(
+        id="snapshot:1", channel=CHANGES.path, entity="Account", by="anna", at=NOW - 50, **chosen
+    )
+    ended = replace(begun_record(CHANGES, order), state=Repair.FULL)
+    hole = replace(HOLE, verified_at=NOW - HOUR_S)
+
+    assert kinds(hole, ended) == ([] if is_covered else [("hole", "Account")])
 
 
 @pytest.mark.parametrize(
