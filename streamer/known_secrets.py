@@ -28,7 +28,7 @@ _SAFE_IN_QUERY = "/?:@!$'()*,"
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _SECRET_NAME = re.compile(r"(?:sig(?:nature)?|key|code|token|secret|auth)$|passw|credential", re.IGNORECASE)
 _DIGIT_AND_LETTER = re.compile(r"(?=.*\d).*[A-Za-z]")
-# The id of a tenant is no secret.
+# A UUID names a tenant or a record, and is not a secret.
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SHORTEST_RANDOM = 20
 
