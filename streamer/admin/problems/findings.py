@@ -63,8 +63,11 @@ def is_in_work(letter: LetterHead, orders: Collection[Redrive]) -> bool:
 
 
 def parked_problems(name: SubscriberName, parked: ParkedKeys) -> Iterator[OpenProblem]:
-    """Yield a problem for each listed parked key of a subscriber; it counts the key's events."""
-    for key in parked.keys:
+    """Yield a problem for each listed parked key whose attempts fail; it counts the key's events.
+
+    A key without an attempt waits for another subscriber, or for its turn in a redrive.
+    """
+    for key in (each for each in parked.keys if each.attempts):
         yield OpenProblem(
             kind=ProblemKind.PARKED,
             error=key.last_error,

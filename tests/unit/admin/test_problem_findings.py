@@ -9,6 +9,7 @@ from streamer.admin.problems.findings import (
     HOLE_SHOWN_S,
     ProcessCondition,
     hole_problems,
+    parked_problems,
     position_problems,
     process_problems,
     subscriber_problem,
@@ -23,12 +24,19 @@ from streamer.events import (
     FailureClass,
     HoleCause,
     OrgId,
+    Partition,
     Repair,
     ReplayId,
     SubscriberName,
 )
 from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus
-from streamer.observe.subscriber_status import LastFailure, SubscriberStatus
+from streamer.observe.subscriber_status import (
+    LastFailure,
+    ParkedKey,
+    ParkedKeys,
+    ParkedState,
+    SubscriberStatus,
+)
 from streamer.ports import StoredCheckpoint
 
 ERP = SubscriberName("erp")
@@ -67,6 +75,30 @@ def test_paused_subscriber_names_its_reason(by: str, kind: str) -> None:
 
     assert problem is not None
     assert (problem.kind, problem.reason, problem.error, problem.since) == (kind, by, "upgrade", 7.0)
+
+
+def test_parked_key_is_a_problem_after_a_failed_attempt() -> None:
+    """A half of a join waits without a failure, and a redriven event waits for its turn."""
+    failed = ParkedKey(
+        key="001",
+        partition=Partition(topic="log", number=0),
+        offset=7,
+        events=2,
+        state=ParkedState.WAITING,
+        attempts=3,
+        due_at=NOW,
+        first_failed_at=5.0,
+        first_error="answered 503",
+        last_error="answered 503",
+    )
+    half = replace(
+        failed, attempts=0, first_failed_at=None, last_error="waits until credit-check forwards the event"
+    )
+    listed = ParkedKeys(total=2, keys=(half, failed))
+
+    assert [(each.kind, each.error, each.count) for each in parked_problems(ERP, listed)] == [
+        (ProblemKind.PARKED, "answered 503", 2)
+    ]
 
 
 def test_late_subscriber_counts_the_events_that_wait() -> None:
