@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from streamer.error_patterns import filter_of, normalised
+from streamer.controls import error_filter_of, normalised_error
 from streamer.events import SubscriberName
 
 MOST_GROUPS = 200
@@ -59,7 +59,7 @@ class OpenProblem:
     @property
     def error_filter(self) -> str | None:
         """Filter of dead letters that admits exactly the errors of this group, or `None` without one."""
-        return filter_of(self.error) if self.error else None
+        return error_filter_of(self.error) if self.error else None
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class ProblemGroups:
 
     def add(self, problem: OpenProblem) -> None:
         """Add a problem to the group of its cause."""
-        cause = _cause(problem, normalised(problem.error))
+        cause = _cause(problem, normalised_error(problem.error))
         if cause not in self._by_cause and len(self._by_cause) >= MOST_GROUPS:
             # The errors of this group differ, so no filter chooses the group.
             problem = replace(problem, error="")

@@ -29,8 +29,7 @@ from streamer.admin.problems.groups import (
 )
 from streamer.admin.problems.remedies import can_be_redriven, command_of, remedy_of
 from streamer.admin.schemas import MOST_LETTERS
-from streamer.controls import ContinuityFilter, ControlState
-from streamer.error_patterns import LONGEST_ERROR
+from streamer.controls import LONGEST_ERROR, ContinuityFilter, ControlState
 from streamer.errors import LogUnavailable
 from streamer.events import JsonObject
 

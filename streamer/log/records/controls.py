@@ -13,8 +13,8 @@ from streamer.controls import (
     SnapshotOrder,
     Switch,
     Wanted,
+    is_whole_error,
 )
-from streamer.error_patterns import is_whole
 from streamer.events import JsonObject, SubscriberName, optional_replay_id, optional_replay_text
 from streamer.log.records.events import VERSION, decode, encode, optional_float, optional_printable, printable
 
@@ -121,7 +121,7 @@ def decode_position_order(raw: bytes | str) -> PositionOrder:
 def _version(letters: LetterFilter) -> int:
     # The version is higher, so that an older reader refuses an order with an unknown condition.
     # Otherwise, the older reader would apply the order to all dead letters.
-    if letters.error is not None and is_whole(letters.error):
+    if letters.error is not None and is_whole_error(letters.error):
         return _OF_WHOLE_ERROR
     if letters.channel is not None:
         return _OF_CHANNEL

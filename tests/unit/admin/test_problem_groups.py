@@ -7,8 +7,7 @@ import pytest
 
 from streamer.admin.problems.groups import MOST_GROUPS, OpenProblem, ProblemKind, grouped
 from streamer.admin.problems.remedies import command_of, remedy_of
-from streamer.controls import LetterFilter
-from streamer.error_patterns import normalised
+from streamer.controls import LetterFilter, normalised_error
 from streamer.events import SubscriberName
 from tests.contracts.values import a_dead_letter
 
@@ -34,7 +33,7 @@ def a_letter(error: str, *, at: float = 100.0, **fields: Any) -> OpenProblem:
 )
 def test_errors_that_differ_only_in_their_values_have_one_cause(one: str, other: str) -> None:
     """An id, a time or a number names the event, and not the cause."""
-    assert normalised(one) == normalised(other)
+    assert normalised_error(one) == normalised_error(other)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +48,7 @@ def test_errors_that_differ_only_in_their_values_have_one_cause(one: str, other:
 )
 def test_errors_with_other_words_or_another_status_have_other_causes(one: str, other: str) -> None:
     """Each needs its own remedy."""
-    assert normalised(one) != normalised(other)
+    assert normalised_error(one) != normalised_error(other)
 
 
 def test_group_has_its_count_its_beginning_and_its_newest_error() -> None:
@@ -111,14 +110,18 @@ ERRORS = [
 @pytest.mark.parametrize("error", ERRORS)
 def test_command_chooses_exactly_the_group(error: str) -> None:
     """A shell reads the filter back, and the filter admits no dead letter of another group."""
-    [group] = [each for each in grouped(map(a_letter, ERRORS)) if normalised(each.error) == normalised(error)]
+    [group] = [
+        each
+        for each in grouped(map(a_letter, ERRORS))
+        if normalised_error(each.error) == normalised_error(error)
+    ]
     *words, wanted = shlex.split(command_of(group, [ERP]))
     admits = LetterFilter(error=wanted).admits
     chosen = [each for each in ERRORS if admits(a_dead_letter("1", error=each))]
 
     assert words[:3] == ["streamer", "deadletters", "redrive"]
     assert words[3:] == ["--subscriber", "erp", "--reason", "rejected", "--error"]
-    assert chosen == [each for each in ERRORS if normalised(each) == normalised(error)]
+    assert chosen == [each for each in ERRORS if normalised_error(each) == normalised_error(error)]
     assert group.count == len(chosen)
     assert wanted.isprintable()
     # Without quotes, zsh takes =word for the path of a program.
