@@ -1,8 +1,10 @@
 """Switches, orders and audit records: commands from operators and Streamer at run time."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from uuid import uuid4
 
 from streamer.channel_paths import ChannelKind
@@ -20,6 +22,21 @@ from streamer.events import (
 
 MAX_SKIPPED_CHARACTERS = 400_000
 """Most characters of all skipped ids together, so that an order fits into one record of the log."""
+
+LONGEST_ERROR = 300
+"""Largest number of characters of an error that are compared and shown."""
+
+_BLANK = "…"
+_WHOLE = "="
+# A status of HTTP stays, because 422 and 503 have different causes. Other numbers are values.
+_VALUES = re.compile(
+    r"""\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b
+    |\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?
+    |\b(?=[0-9A-Za-z]*\d)(?:[0-9A-Za-z]{18}|[0-9A-Za-z]{15})\b
+    |\b[0-9a-f]{16,}\b
+    |\b(?!(?:(?<=^)|(?<=answered\ )|(?<=http\ )|(?<=status\ ))[1-5]\d\d\b)\d+(?:[.,]\d+)*\b""",
+    re.VERBOSE | re.IGNORECASE,
+)
 
 _SNAPSHOT = "snapshot:"
 _POSITION = "position:"
@@ -47,11 +64,47 @@ class Control:
     reason: str = ""
 
 
+@lru_cache(maxsize=1_024)
+def normalised_error(error: str) -> str:
+    """Return `error` on one line, with a blank for each value that differs from event to event.
+
+    Values are ids, times, numbers and characters that can't be shown.
+    """
+    line = " ".join(error[:LONGEST_ERROR].split())
+    text = "".join(each if each.isprintable() else _BLANK for each in line)
+    # The end of one value can be the beginning of the next.
+    while (blanked := _VALUES.sub(_BLANK, text)) != text:
+        text = blanked
+    return text
+
+
+def error_filter_of(error: str) -> str:
+    """Return the filter that `is_error_like` takes for the errors with the same cause as `error`."""
+    # The blank makes a command quote the filter; zsh takes a bare =word for the path of a program.
+    return f"{_WHOLE} {normalised_error(error)}"
+
+
+def is_whole_error(wanted: str) -> bool:
+    """Return true for a filter that compares whole errors."""
+    return wanted.startswith(_WHOLE)
+
+
+def is_error_like(wanted: str, error: str) -> bool:
+    """Return true if `error` contains `wanted`, in any letter case.
+
+    With `=` before the text, the whole errors must be equal, except for their values.
+    """
+    if is_whole_error(wanted):
+        return normalised_error(wanted.removeprefix(_WHOLE).strip()) == normalised_error(error)
+    return wanted.casefold() in error.casefold()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterFilter:
     """Filter of dead letters; a field that is `None` matches all letters.
 
-    `error` is a part of the error's first 2,000 characters, in any letter case.
+    `error` is a part of the error's first 2,000 characters, in any letter case, or with
+    `=` before it the whole error (`is_error_like`).
     With `channel` (a path), only letters match that ingest has set aside on that
     channel. Times are epoch seconds; `failed_before` is exclusive.
     """
@@ -72,7 +125,7 @@ class LetterFilter:
             and self.subscriber in {None, letter.subscriber}
             and self.key in {None, letter.key}
             and self.reason in {None, letter.reason}
-            and (self.error is None or self.error.casefold() in letter.error.casefold())
+            and (self.error is None or is_error_like(self.error, letter.error))
             and (self.failed_from is None or letter.failed_at >= self.failed_from)
             and (self.failed_before is None or letter.failed_at < self.failed_before)
             and (self.channel is None or (_is_of_ingest(letter) and letter.channel_path == self.channel))

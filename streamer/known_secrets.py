@@ -6,13 +6,14 @@ outcomes of plugins, answers of the org, log lines and pages.
 """
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from html import escape
 from threading import Lock
 from typing import Any
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote_plus, urlsplit
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
@@ -22,6 +23,14 @@ SHORTEST = 8
 # The path of an address can be secret, as for a webhook; a short path is not secret.
 _SHORTEST_PATH = 20
 _SIGNING = "whsec_"
+# The characters that yarl, and so aiohttp, leaves in a query.
+_SAFE_IN_QUERY = "/?:@!$'()*,"
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"(?:sig(?:nature)?|key|code|token|secret|auth)$|passw|credential", re.IGNORECASE)
+_DIGIT_AND_LETTER = re.compile(r"(?=.*\d).*[A-Za-z]")
+# A UUID names a tenant or a record, and is not a secret.
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_SHORTEST_RANDOM = 20
 
 
 @lru_cache(maxsize=1024)
@@ -33,7 +42,7 @@ def forms_of(secret: str) -> frozenset[str]:
 def written_forms(secret: str) -> tuple[str, ...]:
     """Return `secret` unchanged, and escaped for JSON, HTML, XML or an address."""
     as_json = json.dumps(secret)[1:-1]
-    quoted = quote(secret), quote(secret, safe=""), quote_plus(secret)
+    quoted = quote(secret), quote(secret, safe=""), quote_plus(secret), quote_plus(secret, _SAFE_IN_QUERY)
     escaped = escape(secret, quote=False)
     return (
         secret,
@@ -168,12 +177,14 @@ KNOWN = KnownSecrets()
 
 
 def secrets_in(settings: BaseModel) -> frozenset[str]:
-    """Return the secrets in `settings`, at any depth, as texts."""
+    """Return the secrets in `settings` and in its addresses, at any depth, as texts."""
     return frozenset(_secret_texts(settings))
 
 
 def _secret_texts(value: Any) -> Iterator[str]:
     match value:
+        case str():
+            yield from _secrets_of_address(value)
         case SecretStr():
             yield value.get_secret_value()
         case SecretBytes():
@@ -181,11 +192,34 @@ def _secret_texts(value: Any) -> Iterator[str]:
         case Secret():
             yield str(value.get_secret_value())
         case BaseModel():
-            for _, part in value:
-                yield from _secret_texts(part)
+            yield from _secret_texts(dict(value))
         case Mapping():
-            for part in value.values():
-                yield from _secret_texts(part)
+            yield from _secret_texts(tuple(value.values()))
         case list() | tuple() | set() | frozenset():
             for part in value:
                 yield from _secret_texts(part)
+
+
+def _secrets_of_address(text: str) -> Iterator[str]:
+    """Yield the password of an address, and what its query can have of secrets: a signature or a key.
+
+    An ordinary value, such as a date or a region, is secret only together with its
+    name. A receipt with this value must stay as it is.
+    """
+    if not _ADDRESS.fullmatch(text):
+        return
+    try:
+        address = urlsplit(text)
+        yield address.password or ""
+    except ValueError:
+        return
+    for pair in address.query.split("&"):
+        name, _, value = pair.partition("=")
+        # A placeholder is replaced by a value of the event.
+        if "{" in value:
+            continue
+        is_named = _SECRET_NAME.search(name) or len(value) >= _SHORTEST_RANDOM
+        # An ordinary word or an id is in other texts, too.
+        is_secret = is_named and _DIGIT_AND_LETTER.match(value) and not _UUID.fullmatch(value)
+        secret = value if is_secret else pair
+        yield from {secret, unquote_plus(secret)}

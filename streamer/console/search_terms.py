@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 from streamer.events import record_id_of
 
+_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _NAME = re.compile(r"[A-Z][A-Za-z]*|[A-Za-z]\w*__(?:c|e|x|mdt)", re.ASCII)
 _CHANGE_EVENT = re.compile(r"([A-Za-z]\w*?)(__)?ChangeEvent", re.ASCII)
@@ -95,8 +96,8 @@ def _channel(text: str, paths: Collection[str]) -> SearchTerm:
 def _word(text: str, subscribers: Collection[str]) -> SearchTerm:
     if " " in text:
         raise NotUnderstood(f"This search has several words. {_EXAMPLES}")
-    if record_id_of(text) is not None and any(map(str.isdigit, text)):
-        return _events(TermKind.RECORD, record=text)
+    if record := _record(text):
+        return _events(TermKind.RECORD, record=record)
     if _UUID.fullmatch(text):
         return SearchTerm(kind=TermKind.EVENT, path=f"/events/{quote(text, safe=':')}")
     if ":" in text:
@@ -104,6 +105,13 @@ def _word(text: str, subscribers: Collection[str]) -> SearchTerm:
     if types := _types(text):
         return _events(TermKind.TYPE, type=types)
     return _events(TermKind.KEY, record=text)
+
+
+def _record(text: str) -> str | None:
+    """Return the record id that `text` is, or that the address of a record's page ends with."""
+    parts = text.partition("?")[0].split("/") if _ADDRESS.match(text) else [text]
+    ids = (part for part in reversed(parts) if record_id_of(part) is not None)
+    return next((each for each in ids if any(map(str.isdigit, each))), None)
 
 
 def _id(text: str, subscribers: Collection[str]) -> SearchTerm:

@@ -7,7 +7,7 @@ from streamer.continuity.gaps import GapRepair
 from streamer.continuity.letter_redrives import LetterDecoder, LetterRedrives
 from streamer.continuity.progress import reason_of
 from streamer.continuity.readings import Readings
-from streamer.continuity.snapshots import Snapshots, snapshot_mistake
+from streamer.continuity.snapshots import Snapshots, begun_record, has_records_of, snapshot_mistake
 
 __all__ = [
     "BULK_FROM",
@@ -21,6 +21,8 @@ __all__ = [
     "SnapshotForecast",
     "SnapshotForecaster",
     "Snapshots",
+    "begun_record",
+    "has_records_of",
     "reason_of",
     "snapshot_mistake",
 ]

@@ -12,6 +12,9 @@ from streamer.normalise.malformed import as_event_time
 from streamer.ports import RecordedHoles, RecordQuery
 
 _LONGEST_DETAIL = 500
+_ORDERED = " ordered a snapshot of "
+_ONLY = ", only "
+_SINCE = " since "
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,20 +90,7 @@ class Snapshots:
             self.ended(record)
 
     def _begun(self, order: SnapshotOrder) -> ContinuityRecord:
-        part = RecordSelection(entity=order.entity, where=order.where, fields=order.fields, since=order.since)
-        progress = ReadingProgress(parts=(part,))
-        chosen = f" where {order.where}" if order.where else ""
-        chosen += f" since {as_event_time(datetime.fromtimestamp(order.since, UTC))}" if order.since else ""
-        record = ContinuityRecord(
-            id=order.id,
-            channel=self.channel,
-            cause=HoleCause.SNAPSHOT,
-            detail=f"{order.by} ordered a snapshot of {order.entity}{chosen}"[:_LONGEST_DETAIL],
-            recorded_at=order.at,
-            state=Repair.OPEN,
-            entity=order.entity,
-            progress=progress.to_json(),
-        )
+        record = begun_record(self.channel, order)
         reason = self._refusal(order)
         if not reason:
             return record
@@ -110,6 +100,40 @@ class Snapshots:
         if order.wanted is Wanted.CANCELLED:
             return cancellation(order)
         return snapshot_mistake(self.channel.path, order.entity, order.where, order.fields)
+
+
+def begun_record(channel: Channel, order: SnapshotOrder) -> ContinuityRecord:
+    """Return the first continuity record of an ordered snapshot; its detail names what the order selects."""
+    part = RecordSelection(entity=order.entity, where=order.where, fields=order.fields, since=order.since)
+    chosen = f"{_ONLY}{', '.join(order.fields)}" if order.fields else ""
+    chosen += f" where {order.where}" if order.where else ""
+    chosen += f"{_SINCE}{as_event_time(datetime.fromtimestamp(order.since, UTC))}" if order.since else ""
+    return ContinuityRecord(
+        id=order.id,
+        channel=channel,
+        cause=HoleCause.SNAPSHOT,
+        detail=f"{order.by}{_ORDERED}{order.entity}{chosen}"[:_LONGEST_DETAIL],
+        recorded_at=order.at,
+        state=Repair.OPEN,
+        entity=order.entity,
+        progress=ReadingProgress(parts=(part,)).to_json(),
+    )
+
+
+def has_records_of(snapshot: ContinuityRecord, hole: ContinuityRecord) -> bool:
+    """Return true if a snapshot of the hole's entity selects every record that the hole can lack.
+
+    A final record keeps only the detail of what the order selects.
+    """
+    chosen = snapshot.detail.partition(f"{_ORDERED}{snapshot.entity}")[2].partition("; ")[0]
+    if not chosen:
+        return True
+    if not chosen.startswith(_SINCE) or hole.verified_at is None:
+        return False
+    try:
+        return datetime.fromisoformat(chosen.removeprefix(_SINCE)).timestamp() <= hole.verified_at
+    except ValueError:
+        return False
 
 
 def cancellation(order: SnapshotOrder) -> str:

@@ -66,7 +66,7 @@ class SubscriberStatus:
         # Refused credentials are both the hold and the last failure; one mention is enough.
         is_told = last is not None and last.error == self.hindrance
         parts = [self.lateness] if self.lateness else []
-        parts += [self.hindrance] if self.is_held and not is_told else []
+        parts += [self.hindrance.rstrip(".")] if self.is_held and not is_told else []
         if last is not None:
             said = f"{last.count} attempts failed" if last.count > 1 else "1 attempt failed"
             parts.append(f"{said}, last at {_time(last.at)} ({last.failure}): {last.error[:_ERROR_LIMIT]}")

@@ -1,6 +1,7 @@
 """Secrets that are known by their values."""
 
 import json
+import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from html import escape
@@ -8,6 +9,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 from pydantic import BaseModel, SecretStr
+from yarl import URL
 
 from streamer.dispatch.delivery.foreign_values import kept
 from streamer.dispatch.delivery.plugin_calls import outcome_of, outcomes_of
@@ -16,7 +18,7 @@ from streamer.events import Delivered, FailureClass, Hold, Reject, Retry
 from streamer.known_secrets import KNOWN, KnownSecrets, secrets_in
 from streamer.observe.redaction import masked
 
-TOKEN = "0Qe/canary+access<token>&7"
+TOKEN = "0Qe/canary+access <token>&7"
 
 
 @pytest.fixture
@@ -41,6 +43,8 @@ def known() -> KnownSecrets:
         lambda secret: b64encode(f"users:{secret}:x".encode()).decode(),
         lambda secret: urlsafe_b64encode(f"use:{secret}".encode()).decode(),
         lambda secret: quote(b64encode(f"user:{secret}".encode()).decode(), safe=""),
+        # An address that aiohttp has written.
+        lambda secret: str(URL("https://erp.example.com/").with_query(key=secret)).partition("=")[2],
     ],
 )
 def test_secret_is_taken_out_in_every_form(known: KnownSecrets, echo: Callable[[str], str]) -> None:
@@ -110,6 +114,54 @@ def test_secrets_of_settings_are_found_at_any_depth() -> None:
     settings = Outer.model_validate({"name": "erp", "many": [{"key": "one"}], "headers": {"X": "two"}})
 
     assert secrets_in(settings) == {"one", "two"}
+
+
+class HookAddress(BaseModel):
+    """Settings with an address that is shown without its query."""
+
+    url: str
+
+
+@pytest.mark.parametrize(
+    ("url", "echo"),
+    [
+        ("https://teams.example.com/run?sv=1.0&sig=c2lnbmF0dXJl-XyZ", "it was c2lnbmF0dXJl-XyZ"),
+        ("https://teams.example.com/run?sig=c2ln%2BdXJlXyZ0", "it was c2ln+dXJlXyZ0"),
+        ("https://hooks.example.com/run?x=1&k=canary-7", "POST /run?x=1&k=canary-7"),
+        ("https://hooks.example.com/run?x=1&k=canary%2F7", "POST with k=canary/7"),
+        ("https://hooks.example.com/run?x=a8Kq20canary93hG77QpL", "it was a8Kq20canary93hG77QpL"),
+        ("amqp://bus:canary-of-bus@broker.example.com", "login with canary-of-bus"),
+    ],
+)
+def test_query_of_an_address_is_a_secret(url: str, echo: str) -> None:
+    """A signature or a key stands there, and the target repeats the address."""
+    known = KnownSecrets()
+    known.configure(secrets_in(HookAddress(url=url)))
+
+    assert "***" in known.hidden(echo)
+    assert not {"canary", "XyZ"} & set(re.findall("canary|XyZ", known.hidden(echo)))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "https://erp.example.com/orders?api-version=2016-06-01&region=eu-west-1",
+        "https://erp.example.com/orders?key={data.fields.Number__c}",
+        "https://erp.example.com/orders?keyField=External_Id2__c&key=accounts&design=eu-west-1",
+        "https://erp.example.com/orders?tenant=3f0c7c2e-6a7e-4a53-9d0c-1f3b7c2a9e11",
+        "See https://erp.example.com/?key=eu-west-1 for 2016-06-01",
+    ],
+)
+def test_ordinary_words_of_an_address_stay(setting: str) -> None:
+    """Receipts must not lose a date or a region, because a request has the same words."""
+    known = KnownSecrets()
+    known.configure(secrets_in(HookAddress(url=setting)))
+
+    said = (
+        "2016-06-01 eu-west-1 {data.fields.Number__c} accounts External_Id2__c "
+        "3f0c7c2e-6a7e-4a53-9d0c-1f3b7c2a9e11"
+    )
+    assert known.hidden(said) == said
 
 
 def test_errors_hide_what_a_foreign_text_repeats() -> None:

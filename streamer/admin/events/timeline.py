@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from itertools import chain
+from math import inf, nextafter
 
 from streamer.admin.events.accounts import AccountState, Evidence, account_of
 from streamer.admin.events.steps import (
@@ -33,6 +34,9 @@ class EventFacts:
     logged: LoggedEvent | None = None
     aside: Sequence[DeadLetter] = ()
     accounts: Sequence[Evidence] = ()
+
+
+_LOG_S = 0.001
 
 
 class _Phase(IntEnum):
@@ -139,7 +143,7 @@ def _at_subscriber(evidence: Evidence, facts: EventFacts) -> Iterator[_Placed]:
     if evidence.after and evidence.logged is not None:
         said = f"Forwarded by {', '.join(evidence.after)}."
         forwarded = TimelineStep(
-            kind=StepKind.FORWARDED, said=said, at=evidence.logged.appended_at, subscriber=evidence.name
+            kind=StepKind.FORWARDED, said=said, at=_forwarded_at(evidence, facts), subscriber=evidence.name
         )
         yield _placed(_Phase.DISPATCH, forwarded, around=first)
     for switch in evidence.switches:
@@ -157,6 +161,18 @@ def _at_subscriber(evidence: Evidence, facts: EventFacts) -> Iterator[_Placed]:
     if evidence.lane is not None:
         due = due_step(evidence.lane, facts.now, evidence.name)
         yield _placed(_Phase.LATER if evidence.lane.setback.due_at > facts.now else _Phase.NOW, due)
+
+
+def _forwarded_at(evidence: Evidence, facts: EventFacts) -> float | None:
+    """Return the time of the copy's append, which is not before the delivery that it follows."""
+    appended_at = evidence.logged.appended_at if evidence.logged else None
+    if appended_at is None:
+        return None
+    before = [each for each in facts.accounts if each.name in evidence.after]
+    delivered = (receipt.delivered_at for each in before for receipt in each.receipts)
+    # The embedded log keeps whole milliseconds, and a receipt keeps more.
+    same = [at for at in delivered if appended_at <= at < appended_at + _LOG_S]
+    return nextafter(max(same), inf) if same else appended_at
 
 
 def _arrived_at(evidence: Evidence, facts: EventFacts) -> float:

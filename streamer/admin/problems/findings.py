@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from streamer.admin.problems.groups import OpenProblem, ProblemKind
 from streamer.channel_paths import ChannelKind, changed_entity
-from streamer.continuity import reason_of
+from streamer.continuity import has_records_of, reason_of
 from streamer.controls import Control, Redrive, Switch, can_be_ingested, can_be_redriven
 from streamer.events import (
     Channel,
@@ -63,8 +63,11 @@ def is_in_work(letter: LetterHead, orders: Collection[Redrive]) -> bool:
 
 
 def parked_problems(name: SubscriberName, parked: ParkedKeys) -> Iterator[OpenProblem]:
-    """Yield a problem for each listed parked key of a subscriber; it counts the key's events."""
-    for key in parked.keys:
+    """Yield a problem for each listed parked key whose attempts fail; it counts the key's events.
+
+    A key without an attempt waits for another subscriber, or for its turn in a redrive.
+    """
+    for key in (each for each in parked.keys if each.attempts):
         yield OpenProblem(
             kind=ProblemKind.PARKED,
             error=key.last_error,
@@ -94,8 +97,10 @@ def subscriber_problem(
     # A target that only asks for a pause needs no attention: its hold is not a failure.
     if status.is_held and last is not None and last.error == status.hindrance:
         return _of(name, ProblemKind.HELD, status.hindrance, since, status.lag)
-    if status.lateness:
-        return _of(name, ProblemKind.LATE, status.lateness, status.oldest_at, status.lag)
+    # Keys that are parked after failures are problems of their own.
+    if status.lateness and not (status.parked and last is not None):
+        waiting = status.lag + status.parked
+        return _of(name, ProblemKind.LATE, status.lateness, status.oldest_at, waiting)
     return None
 
 
@@ -163,7 +168,10 @@ def _hole(record: ContinuityRecord, kind: ProblemKind, error: str) -> OpenProble
 def _is_covered(record: ContinuityRecord, snapshots: Iterable[ContinuityRecord]) -> bool:
     entity = record.entity or changed_entity(record.channel.path)
     return any(
-        entity is not None and each.entity == entity and each.recorded_at >= record.recorded_at
+        entity is not None
+        and each.entity == entity
+        and each.recorded_at >= record.recorded_at
+        and has_records_of(each, record)
         for each in snapshots
     )
 

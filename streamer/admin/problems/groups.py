@@ -1,31 +1,14 @@
 """Groups of problems with one cause: the same part and reason, and the same error except for its values."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import lru_cache
 
+from streamer.controls import error_filter_of, normalised_error
 from streamer.events import SubscriberName
 
 MOST_GROUPS = 200
 """Largest number of groups of one list. Further errors of a part and a reason then share a group."""
-LONGEST_ERROR = 300
-"""Largest number of characters of an error that are compared and shown."""
-
-_BLANK = "…"
-_SHORTEST_PART = 4
-# A quote in a command would have to be escaped.
-_PARTS = re.compile(f"[{_BLANK}'\"`]")
-# A status of HTTP stays, because 422 and 503 have different causes. Other numbers are values.
-_VALUES = re.compile(
-    r"""\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b
-    |\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?
-    |\b(?=[0-9A-Za-z]*\d)(?:[0-9A-Za-z]{18}|[0-9A-Za-z]{15})\b
-    |\b[0-9a-f]{16,}\b
-    |\b(?!(?:(?<=^)|(?<=answered\ )|(?<=http\ )|(?<=status\ ))[1-5]\d\d\b)\d+(?:[.,]\d+)*\b""",
-    re.VERBOSE | re.IGNORECASE,
-)
 
 
 class ProblemKind(StrEnum):
@@ -74,16 +57,9 @@ class OpenProblem:
     can_be_repeated: bool = True
 
     @property
-    def error_part(self) -> str | None:
-        """Longest part without quotes that all errors of the group have in common, or `None` without one."""
-        part = max(_PARTS.split(normalised(self.error)), key=len).strip()
-        return part if len(part) >= _SHORTEST_PART else None
-
-
-@lru_cache(maxsize=1_024)
-def normalised(error: str) -> str:
-    """Return `error` with a blank for each value that differs from event to event: ids, times and numbers."""
-    return _VALUES.sub(_BLANK, error[:LONGEST_ERROR])
+    def error_filter(self) -> str | None:
+        """Filter of dead letters that admits exactly the errors of this group, or `None` without one."""
+        return error_filter_of(self.error) if self.error else None
 
 
 @dataclass(slots=True)
@@ -94,9 +70,9 @@ class ProblemGroups:
 
     def add(self, problem: OpenProblem) -> None:
         """Add a problem to the group of its cause."""
-        cause = _cause(problem, normalised(problem.error))
+        cause = _cause(problem, normalised_error(problem.error))
         if cause not in self._by_cause and len(self._by_cause) >= MOST_GROUPS:
-            # The errors of this group differ, so no part of one of them chooses the group.
+            # The errors of this group differ, so no filter chooses the group.
             problem = replace(problem, error="")
             cause = _cause(problem, "")
         found = self._by_cause.get(cause)

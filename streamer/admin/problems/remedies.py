@@ -5,7 +5,6 @@ from collections.abc import Collection
 
 from streamer.admin.problems.groups import OpenProblem, ProblemKind
 from streamer.channel_paths import ChannelKind
-from streamer.events import SubscriberName
 
 _OF_LETTERS = {
     "rejected": "Correct the data, the mapping or the target, and then redrive the events.",
@@ -16,7 +15,7 @@ _OF_LETTERS = {
     "refused_by_log": "Raise the log's limit, and then redrive the events.",
 }
 _LOST = "No redrive can deliver these events: send them by hand, and then discard the dead letters."
-_UNKNOWN = "The subscriber is no longer configured: configure it again, or discard its dead letters."
+_UNKNOWN = "The {} is no longer configured: configure it again, or discard its dead letters."
 _OTHER = "Correct the cause, and then redrive the events."
 _OF_KINDS = {
     ProblemKind.PARKED: "Correct the cause. Streamer retries each key by itself, at the time in the list.",
@@ -47,8 +46,11 @@ _LISTED = frozenset({ProblemKind.HOLE, ProblemKind.REPAIR_WAITS})
 _SHOWN = {ProblemKind.POSITION_EXPIRES: ["checkpoint", "list"], ProblemKind.LATE: ["subscribers", "list"]}
 
 
-def remedy_of(problem: OpenProblem, configured: Collection[SubscriberName]) -> str:
-    """Return what a person does about a problem, as one or two sentences."""
+def remedy_of(problem: OpenProblem, configured: Collection[str]) -> str:
+    """Return what a person does about a problem, as one or two sentences.
+
+    `configured` are the names of the subscribers and the paths of the channels.
+    """
     if problem.kind is ProblemKind.DEAD_LETTERS:
         return _remedy_of_letters(problem, configured)
     if problem.kind is ProblemKind.HOLE:
@@ -58,16 +60,22 @@ def remedy_of(problem: OpenProblem, configured: Collection[SubscriberName]) -> s
     return _OF_KINDS[problem.kind]
 
 
-def command_of(problem: OpenProblem) -> str:
+def command_of(problem: OpenProblem, configured: Collection[str]) -> str:
     """Return the command that acts on a problem, or shows more about it."""
-    return shlex.join(["streamer", *_words_of(problem)])
+    return shlex.join(["streamer", *_words_of(problem, configured)])
 
 
-def _words_of(problem: OpenProblem) -> list[str]:
+def can_be_redriven(problem: OpenProblem, configured: Collection[str]) -> bool:
+    """Return true for dead letters that a redrive delivers, or reads again."""
+    return problem.can_be_repeated and (problem.subscriber or problem.channel) in configured
+
+
+def _words_of(problem: OpenProblem, configured: Collection[str]) -> list[str]:
     kind = problem.kind
     if kind is ProblemKind.DEAD_LETTERS:
         # A filter knows no repeatable letters, so a discard could cover more than this group.
-        return ["deadletters", "redrive" if problem.can_be_repeated else "list", *_letter_options(problem)]
+        is_exact = problem.error_filter is not None and can_be_redriven(problem, configured)
+        return ["deadletters", "redrive" if is_exact else "list", *_letter_options(problem)]
     if words := _OF_SUBSCRIBER.get(kind):
         return [*words, problem.subscriber or ""]
     if kind is ProblemKind.HOLE and has_records(problem) and problem.entity:
@@ -82,7 +90,7 @@ def _letter_options(problem: OpenProblem) -> list[str]:
         "--subscriber": problem.subscriber,
         "--channel": problem.channel,
         "--reason": problem.reason,
-        "--error": problem.error_part,
+        "--error": problem.error_filter,
     }
     return [part for name, value in options.items() if value for part in (name, value)]
 
@@ -92,9 +100,9 @@ def has_records(problem: OpenProblem) -> bool:
     return problem.channel is not None and ChannelKind.of(problem.channel) is ChannelKind.CHANGES
 
 
-def _remedy_of_letters(problem: OpenProblem, configured: Collection[SubscriberName]) -> str:
-    if problem.subscriber is not None and problem.subscriber not in configured:
-        return _UNKNOWN
+def _remedy_of_letters(problem: OpenProblem, configured: Collection[str]) -> str:
+    if (problem.subscriber or problem.channel) not in configured:
+        return _UNKNOWN.format("subscriber" if problem.subscriber else "channel")
     if not problem.can_be_repeated:
         return _LOST
     return _OF_LETTERS.get(problem.reason, _OTHER)

@@ -20,7 +20,6 @@ from streamer.admin.problems.findings import (
     subscriber_problem,
 )
 from streamer.admin.problems.groups import (
-    LONGEST_ERROR,
     MOST_GROUPS,
     OpenProblem,
     ProblemGroups,
@@ -28,9 +27,9 @@ from streamer.admin.problems.groups import (
     grouped,
     in_order,
 )
-from streamer.admin.problems.remedies import command_of, remedy_of
+from streamer.admin.problems.remedies import can_be_redriven, command_of, remedy_of
 from streamer.admin.schemas import MOST_LETTERS
-from streamer.controls import ContinuityFilter, ControlState
+from streamer.controls import LONGEST_ERROR, ContinuityFilter, ControlState
 from streamer.errors import LogUnavailable
 from streamer.events import JsonObject
 
@@ -82,7 +81,9 @@ class ProblemResource:
 
     def as_json(self, problem: OpenProblem) -> JsonObject:
         """Return a group with its remedy and its command."""
-        names = self.context.daemon.plan.settings.subscribers
+        settings = self.context.daemon.plan.settings
+        configured = {*settings.subscribers, *settings.paths}
+        is_letter = problem.kind is ProblemKind.DEAD_LETTERS
         return {
             "kind": problem.kind,
             "subscriber": problem.subscriber,
@@ -90,13 +91,13 @@ class ProblemResource:
             "entity": problem.entity,
             "reason": problem.reason,
             "error": problem.error[:LONGEST_ERROR],
-            "error_part": problem.error_part,
+            "error_filter": problem.error_filter,
             "count": problem.count,
             "since": optional_time(problem.since),
             "latest": optional_time(problem.latest),
-            "can_be_repeated": problem.can_be_repeated,
-            "remedy": remedy_of(problem, names),
-            "command": command_of(problem),
+            "can_be_repeated": not is_letter or can_be_redriven(problem, configured),
+            "remedy": remedy_of(problem, configured),
+            "command": command_of(problem, configured),
         }
 
     async def _list(self, _request: web.Request) -> web.Response:

@@ -5,6 +5,7 @@ import getpass
 import inspect
 import os
 import re
+import shlex
 from collections.abc import Callable, Coroutine
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from datetime import datetime, timedelta
@@ -20,6 +21,9 @@ from streamer.clock import SystemClock
 from streamer.configuration import load_document, load_draft
 from streamer.errors import StreamerError
 from streamer.events import JsonObject
+
+NEEDS_FILE = " -c FILE"
+"""End of a suggested command that reads the daemon's configuration."""
 
 _COMPLETION_S = 1.0
 
@@ -66,6 +70,14 @@ class ApiOptions:
     def api(self) -> Api:
         """Return the API. Raises `ConfigurationError`."""
         return api_of(self.config or [], self.url, self.token)
+
+    def same_daemon(self, command: str) -> str:
+        """Return a suggested command with the options that lead to this daemon, but without a token."""
+        files = shlex.join(part for path in self.config or [] for part in ("-c", str(path)))
+        if command.endswith(NEEDS_FILE):
+            return f"{command.removesuffix(NEEDS_FILE)} {files}" if files else command
+        url = f"--url {shlex.quote(self.url)}" if self.url and self.url != DEFAULT_URL else ""
+        return " ".join(part for part in (command, files, url) if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

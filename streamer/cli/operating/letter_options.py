@@ -62,7 +62,9 @@ class LetterOptions:
         typer.Option(
             metavar="TEXT",
             help=(
-                "Only dead letters whose error contains this text, in upper or lower case.  [default: any]"
+                "Only dead letters whose error contains this text, in upper or lower case. With = before "
+                "the text, only those whose whole error is this text, except for ids, times and numbers.  "
+                "[default: any]"
             ),
         ),
     ] = None

@@ -23,16 +23,16 @@ async def problems(where: ApiOptions, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json(answer)
     else:
-        _print(found)
+        _print(found, where)
     if found:
         raise typer.Exit(REFUSED)
 
 
-def _print(found: list[JsonObject]) -> None:
+def _print(found: list[JsonObject], where: ApiOptions) -> None:
     shown = console()
     for each in found:
         shown.print(_heading(each), soft_wrap=True)
-        for line in (each["error"], f"→ {each['remedy']}", f"$ {each['command']}"):
+        for line in (each["error"], f"→ {each['remedy']}", f"$ {where.same_daemon(each['command'])}"):
             if line:
                 shown.print(Text("  ").append_text(plain(line)), soft_wrap=True)
     if found:

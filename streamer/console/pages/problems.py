@@ -98,9 +98,9 @@ def _subscriber(problem: JsonObject) -> ProblemAction:
 
 def _of_letters(problem: JsonObject) -> Sequence[ProblemAction]:
     chosen = {name: problem[name] for name in ("subscriber", "channel", "reason")}
-    chosen["error"] = problem["error_part"]
+    chosen["error"] = problem["error_filter"]
     letters = _link("Show the dead letters", "/dead-letters", **chosen)
-    if not problem["can_be_repeated"]:
+    if not (problem["can_be_repeated"] and problem["error_filter"]):
         return (letters,)
     return (_link("Preview a redrive", "/dead-letters/redrive", **chosen), letters)
 

@@ -13,12 +13,14 @@ from streamer.controls import (
     SnapshotOrder,
     Switch,
     Wanted,
+    is_whole_error,
 )
 from streamer.events import JsonObject, SubscriberName, optional_replay_id, optional_replay_text
 from streamer.log.records.events import VERSION, decode, encode, optional_float, optional_printable, printable
 
 _WITH_IDS = 2
 _OF_CHANNEL = 3
+_OF_WHOLE_ERROR = 4
 
 
 def encode_control(control: Control) -> bytes:
@@ -58,7 +60,7 @@ def encode_redrive(redrive: Redrive) -> bytes:
 
 def decode_redrive(raw: bytes | str) -> Redrive:
     """Return the redrive that `encode_redrive` wrote; raises `LogMisconfigured`."""
-    return decode(raw, "a redrive", _redrive, version=_OF_CHANNEL)
+    return decode(raw, "a redrive", _redrive, version=_OF_WHOLE_ERROR)
 
 
 def encode_left_out(letters: Collection[str]) -> bytes:
@@ -119,6 +121,8 @@ def decode_position_order(raw: bytes | str) -> PositionOrder:
 def _version(letters: LetterFilter) -> int:
     # The version is higher, so that an older reader refuses an order with an unknown condition.
     # Otherwise, the older reader would apply the order to all dead letters.
+    if letters.error is not None and is_whole_error(letters.error):
+        return _OF_WHOLE_ERROR
     if letters.channel is not None:
         return _OF_CHANNEL
     return VERSION if letters.ids is None else _WITH_IDS

@@ -9,12 +9,14 @@ from streamer.admin.problems.findings import (
     HOLE_SHOWN_S,
     ProcessCondition,
     hole_problems,
+    parked_problems,
     position_problems,
     process_problems,
     subscriber_problem,
 )
 from streamer.admin.problems.groups import OpenProblem, ProblemKind
-from streamer.controls import Control, Switch
+from streamer.continuity import begun_record
+from streamer.controls import Control, SnapshotOrder, Switch
 from streamer.events import (
     Channel,
     Checkpoint,
@@ -22,12 +24,19 @@ from streamer.events import (
     FailureClass,
     HoleCause,
     OrgId,
+    Partition,
     Repair,
     ReplayId,
     SubscriberName,
 )
 from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus
-from streamer.observe.subscriber_status import LastFailure, SubscriberStatus
+from streamer.observe.subscriber_status import (
+    LastFailure,
+    ParkedKey,
+    ParkedKeys,
+    ParkedState,
+    SubscriberStatus,
+)
 from streamer.ports import StoredCheckpoint
 
 ERP = SubscriberName("erp")
@@ -66,6 +75,42 @@ def test_paused_subscriber_names_its_reason(by: str, kind: str) -> None:
 
     assert problem is not None
     assert (problem.kind, problem.reason, problem.error, problem.since) == (kind, by, "upgrade", 7.0)
+
+
+def test_parked_key_is_a_problem_after_a_failed_attempt() -> None:
+    """A half of a join waits without a failure, and a redriven event waits for its turn."""
+    failed = ParkedKey(
+        key="001",
+        partition=Partition(topic="log", number=0),
+        offset=7,
+        events=2,
+        state=ParkedState.WAITING,
+        attempts=3,
+        due_at=NOW,
+        first_failed_at=5.0,
+        first_error="answered 503",
+        last_error="answered 503",
+    )
+    half = replace(
+        failed, attempts=0, first_failed_at=None, last_error="waits until credit-check forwards the event"
+    )
+    listed = ParkedKeys(total=2, keys=(half, failed))
+
+    assert [(each.kind, each.error, each.count) for each in parked_problems(ERP, listed)] == [
+        (ProblemKind.PARKED, "answered 503", 2)
+    ]
+
+
+def test_late_subscriber_counts_the_events_that_wait() -> None:
+    """A key that is parked after failures is a problem of its own, with the same cause."""
+    late = replace(HEALTHY, lag=3, at=100.0, oldest_at=5.0, deliver_within_s=10.0)
+    problem = found(late)
+
+    assert problem is not None
+    assert (problem.kind, problem.since, problem.count) == (ProblemKind.LATE, 5.0, 3)
+    assert found(replace(late, lag=0, parked=2, last_failure=FAILURE)) is None
+    # A half of a join waits for another subscriber, so nothing has failed.
+    assert found(replace(late, lag=0, parked=2)) == replace(problem, count=2)
 
 
 def test_target_that_is_down_names_the_error_and_the_first_failure() -> None:
@@ -115,6 +160,28 @@ def test_hole_is_a_problem_until_a_complete_snapshot_covers_it() -> None:
         replace(snapshot, recorded_at=NOW - 200),
     ):
         assert kinds(HOLE, other) == [("hole", "Account")]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "is_covered"),
+    [
+        ({}, True),
+        ({"where": "Name = 'x'"}, False),
+        ({"fields": ("Name",)}, False),
+        ({"since": NOW - 7_200}, True),
+        ({"since": NOW - 1_800}, False),
+        ({"since": NOW - 7_200, "where": "Name = 'x'"}, False),
+    ],
+)
+def test_snapshot_of_some_records_leaves_the_hole(*, chosen: dict[str, Any], is_covered: bool) -> None:
+    """Otherwise, nobody would read the other records of the hole."""
+    order = SnapshotOrder(
+        id="snapshot:1", channel=CHANGES.path, entity="Account", by="anna", at=NOW - 50, **chosen
+    )
+    ended = replace(begun_record(CHANGES, order), state=Repair.FULL)
+    hole = replace(HOLE, verified_at=NOW - HOUR_S)
+
+    assert kinds(hole, ended) == ([] if is_covered else [("hole", "Account")])
 
 
 @pytest.mark.parametrize(

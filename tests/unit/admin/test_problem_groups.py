@@ -1,12 +1,15 @@
 """Problems with one cause share a group, and problems with different causes do not."""
 
+import shlex
 from typing import Any
 
 import pytest
 
-from streamer.admin.problems.groups import MOST_GROUPS, OpenProblem, ProblemKind, grouped, normalised
+from streamer.admin.problems.groups import MOST_GROUPS, OpenProblem, ProblemKind, grouped
 from streamer.admin.problems.remedies import command_of, remedy_of
+from streamer.controls import LetterFilter, normalised_error
 from streamer.events import SubscriberName
+from tests.contracts.values import a_dead_letter
 
 ERP = SubscriberName("erp")
 
@@ -30,7 +33,7 @@ def a_letter(error: str, *, at: float = 100.0, **fields: Any) -> OpenProblem:
 )
 def test_errors_that_differ_only_in_their_values_have_one_cause(one: str, other: str) -> None:
     """An id, a time or a number names the event, and not the cause."""
-    assert normalised(one) == normalised(other)
+    assert normalised_error(one) == normalised_error(other)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,7 @@ def test_errors_that_differ_only_in_their_values_have_one_cause(one: str, other:
 )
 def test_errors_with_other_words_or_another_status_have_other_causes(one: str, other: str) -> None:
     """Each needs its own remedy."""
-    assert normalised(one) != normalised(other)
+    assert normalised_error(one) != normalised_error(other)
 
 
 def test_group_has_its_count_its_beginning_and_its_newest_error() -> None:
@@ -88,22 +91,47 @@ def test_number_of_groups_is_bounded() -> None:
     assert sum(each.count for each in found) == 3 * MOST_GROUPS
 
 
-def test_part_of_the_error_is_in_every_error_of_the_group() -> None:
-    """So a filter by this part covers the whole group."""
-    errors = ["the target answered 422: order 1001 is unknown", "the target answered 422: order 7 is unknown"]
-    [group] = grouped(map(a_letter, errors))
+ERRORS = [
+    "the target answered 422",
+    "the target answered 422: order 1001 is unknown",
+    "the target answered 422: order 7 is unknown",
+    "the target answered 422: 1001",
+    'the target answered 422: it\'s 7 "wrong" $(rm -rf /) `x` \\',
+    'the target answered 422: it\'s 8 "wrong" $(rm -rf /) `x` \\',
+    "1001",
+    "2026-01-31deadbeefdeadbeefdead",
+    "two\nlines\tof 3 \x1b[31m words",
+    "abc \u202efed \u200b 😀 שלום",
+    "x" * 290 + " 801000000000001AAA",
+    "y" * 400,
+    "= 7",
+]
 
-    assert group.error_part == "the target answered 422: order"
-    assert all(group.error_part in error for error in errors)
-    assert a_letter("1001").error_part is None
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_command_chooses_exactly_the_group(error: str) -> None:
+    """A shell reads the filter back, and the filter admits no dead letter of another group."""
+    pattern = normalised_error(error)
+    [group] = [each for each in grouped(map(a_letter, ERRORS)) if normalised_error(each.error) == pattern]
+    *words, wanted = shlex.split(command_of(group, [ERP]))
+    admits = LetterFilter(error=wanted).admits
+    chosen = [each for each in ERRORS if admits(a_dead_letter("1", error=each))]
+
+    assert words[:3] == ["streamer", "deadletters", "redrive"]
+    assert words[3:] == ["--subscriber", "erp", "--reason", "rejected", "--error"]
+    assert chosen == [each for each in ERRORS if normalised_error(each) == pattern]
+    assert group.count == len(chosen)
+    assert wanted.isprintable()
+    # Without quotes, zsh takes =word for the path of a program.
+    assert " '= " in command_of(group, [ERP])
 
 
-def test_command_chooses_exactly_the_group() -> None:
-    """A shell reads it back as it is meant."""
-    assert command_of(a_letter("it's 7 wrong")) == (
-        "streamer deadletters redrive --subscriber erp --reason rejected --error wrong"
-    )
-    assert command_of(a_letter("it can't be read")).endswith("--error 't be read'")
+def test_errors_that_share_the_last_group_have_no_redrive() -> None:
+    """No filter chooses them, and a redrive by the reason would cover every other group."""
+    words = (f"word{'x' * number} failed" for number in range(2 * MOST_GROUPS))
+    [rest] = [each for each in grouped(map(a_letter, words)) if not each.error]
+
+    assert command_of(rest, [ERP]) == "streamer deadletters list --subscriber erp --reason rejected"
 
 
 def test_every_kind_has_a_remedy_and_a_command() -> None:
@@ -111,16 +139,19 @@ def test_every_kind_has_a_remedy_and_a_command() -> None:
     for kind in ProblemKind:
         problem = OpenProblem(kind=kind, subscriber=ERP, channel="/data/ChangeEvents")
         assert remedy_of(problem, [ERP]).endswith(".")
-        assert command_of(problem).startswith("streamer ")
+        assert command_of(problem, [ERP]).startswith("streamer ")
 
 
 def test_letters_that_no_redrive_delivers_have_another_remedy() -> None:
     """As do those of a subscriber that is no longer configured."""
     lost, gone = a_letter("lost", can_be_repeated=False), a_letter("failed")
+    unread = a_letter("lost", subscriber=None, channel="/data/ChangeEvents")
 
     assert "send them by hand" in remedy_of(lost, [ERP])
-    assert command_of(lost).startswith("streamer deadletters list")
-    assert "no longer configured" in remedy_of(gone, [])
+    assert command_of(lost, [ERP]).startswith("streamer deadletters list")
+    for each in (gone, unread):
+        assert "no longer configured" in remedy_of(each, [])
+        assert command_of(each, []).startswith("streamer deadletters list")
 
 
 def test_hole_of_platform_events_asks_for_no_snapshot() -> None:
@@ -128,6 +159,6 @@ def test_hole_of_platform_events_asks_for_no_snapshot() -> None:
     changes = OpenProblem(kind=ProblemKind.HOLE, channel="/data/ChangeEvents", entity="Account")
     events = OpenProblem(kind=ProblemKind.HOLE, channel="/event/Order_Placed__e")
 
-    assert command_of(changes) == "streamer snapshot start Account --channel /data/ChangeEvents"
-    assert command_of(events) == "streamer continuity list --channel /event/Order_Placed__e"
+    assert command_of(changes, []) == "streamer snapshot start Account --channel /data/ChangeEvents"
+    assert command_of(events, []) == "streamer continuity list --channel /event/Order_Placed__e"
     assert "snapshot" not in remedy_of(events, [])

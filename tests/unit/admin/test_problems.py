@@ -1,10 +1,13 @@
 """The API and the command list what needs a person."""
 
 import json
+import re
+import shlex
 
 from streamer.admin.problems.findings import ProcessCondition
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
-from streamer.events import Hold
+from streamer.events import Hold, Stage, SubscriberName
+from tests.contracts.values import a_dead_letter
 from tests.unit.admin.world import Asking, World
 from tests.unit.dispatch.world import TARGET
 
@@ -37,12 +40,26 @@ async def test_dead_letters_of_one_cause_are_one_entry(world: World, ask: Asking
         "entity": None,
         "reason": "rejected",
         "error": "422: order 1002 is unknown",
-        "error_part": "422: order",
+        "error_filter": "= 422: order … is unknown",
         "count": 2,
         "can_be_repeated": True,
         "remedy": "Correct the data, the mapping or the target, and then redrive the events.",
-        "command": "streamer deadletters redrive --subscriber target --reason rejected --error '422: order'",
+        "command": (
+            "streamer deadletters redrive --subscriber target --reason rejected "
+            "--error '= 422: order … is unknown'"
+        ),
     }
+
+
+async def test_dead_letters_of_a_removed_subscriber_lead_to_their_list(world: World, ask: Asking) -> None:
+    """A redrive would be refused, because the subscriber is not configured."""
+    letter = a_dead_letter("1:gone", stage=Stage.DISPATCH)
+    world.keep(letter, subscriber=SubscriberName("gone"), failed_at=world.clock.now() - 1.0)
+    [found] = (await ask.get("/problems"))[1]["problems"]
+    said = await ask.command(*shlex.split(found["command"])[1:])
+
+    assert (found["subscriber"], found["can_be_repeated"]) == ("gone", False)
+    assert (said.exit_code, "1:gone" in said.stdout) == (0, True), said.stdout
 
 
 async def test_command_fails_while_something_needs_a_person(world: World, ask: Asking) -> None:
@@ -55,6 +72,21 @@ async def test_command_fails_while_something_needs_a_person(world: World, ask: A
     assert "→ Correct the data" in said.stdout
     assert said.stdout.endswith("1 problem.\n")
     assert json.loads(as_json.stdout)["problems"][0]["count"] == 1
+
+
+async def test_printed_command_reaches_the_same_daemon(world: World, ask: Asking) -> None:
+    """It is typed as it is printed, and then nothing needs a person."""
+    await world.fail(1, reason="422: it's 7 wrong")
+    await world.fail(2, reason="422")
+    said = await ask.command("problems")
+    lines = re.findall(r"^  \$ streamer (.*)$", said.stdout, re.MULTILINE)
+    for line in lines:
+        done = await ask.typed(*shlex.split(line), "--yes", "--no-wait")
+        assert done.exit_code == 0, done.output
+        await world.carry_out()
+
+    assert len(lines) == 2
+    assert (await ask.command("problems")).stdout == "Nothing needs a person.\n"
 
 
 async def test_dead_letter_that_a_redrive_covers_needs_nobody(world: World, ask: Asking) -> None:

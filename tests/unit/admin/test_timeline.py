@@ -292,6 +292,19 @@ def test_copy_is_forwarded_before_its_subscriber_tries_it() -> None:
     ]
 
 
+def test_copy_is_forwarded_after_the_delivery_before_it() -> None:
+    """The log keeps whole milliseconds of the append, and a receipt keeps more."""
+    shipment = SubscriberName("shipment")
+    steps = timeline(
+        evidence("invoice", logged=logged(after_s=2.0), after=[shipment]),
+        evidence("shipment", receipts=[receipt("shipment", first=1.0, then=2.0004)]),
+    )
+    said = [(each.kind, each.subscriber) for each in steps][-3:]
+
+    assert said[:2] == [(StepKind.DELIVERED, "shipment"), (StepKind.FORWARDED, "invoice")]
+    assert min(each["since_s"] or 0.0 for each in timeline_json(steps)) >= 0.0
+
+
 def test_write_back_has_its_own_words() -> None:
     """Its target is the org itself."""
     account = evidence("write-back", uses="salesforce", receipts=[receipt("write-back", first=1, then=2)])

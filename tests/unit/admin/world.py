@@ -178,5 +178,8 @@ class Asking:
 
     async def command(self, *arguments: str) -> Result:
         """Call a command in another thread, while this thread serves the API."""
-        given = [*arguments, "--url", str(self.client.make_url("/"))]
-        return await asyncio.to_thread(CliRunner(env={"NO_COLOR": "1"}).invoke, app, given)
+        return await self.typed(*arguments, "--url", str(self.client.make_url("/")))
+
+    async def typed(self, *arguments: str) -> Result:
+        """Call a command as it stands."""
+        return await asyncio.to_thread(CliRunner(env={"NO_COLOR": "1"}).invoke, app, arguments)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from streamer.cli import output
 from streamer.cli.operating.api import DEFAULT_URL, Api, ApiRefused, api_of
-from streamer.cli.operating.api_command import moment
+from streamer.cli.operating.api_command import ApiOptions, moment
 from streamer.cli.operating.subscribers import _read, _why
 from streamer.cli.output import plain, print_table
 from streamer.errors import ConfigurationError
@@ -26,6 +26,32 @@ FAILING = {
     "at": "2025-01-01T00:00:00Z",
     "count": 3,
 }
+
+
+@pytest.mark.parametrize(
+    ("options", "command", "printed"),
+    [
+        (ApiOptions(), "streamer subscribers probe crm", "streamer subscribers probe crm"),
+        (ApiOptions(url=DEFAULT_URL), "streamer checkpoint list", "streamer checkpoint list"),
+        (
+            ApiOptions(url="http://localhost:1", token=TOKEN),
+            "streamer checkpoint list",
+            "streamer checkpoint list --url http://localhost:1",
+        ),
+        (
+            ApiOptions(config=[Path("a.yaml"), Path("my b.yaml")], url="http://localhost:1"),
+            "streamer checkpoint list",
+            "streamer checkpoint list -c a.yaml -c 'my b.yaml' --url http://localhost:1",
+        ),
+        (ApiOptions(config=[Path("a.yaml")]), "streamer doctor -c FILE", "streamer doctor -c a.yaml"),
+        (ApiOptions(url="http://localhost:1"), "streamer doctor -c FILE", "streamer doctor -c FILE"),
+    ],
+)
+def test_suggested_command_has_the_options_of_the_daemon(
+    options: ApiOptions, command: str, printed: str
+) -> None:
+    """Without them, the command would reach another daemon. A token is never printed."""
+    assert options.same_daemon(command) == printed
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.unit.dispatch.world import TARGET
 
 ANY = {
     "subscriber": TARGET, "channel": "/data/ChangeEvents", "entity": "Account", "reason": "rejected",
-    "error_part": "no such field", "can_be_repeated": True,
+    "error_filter": "=no such field", "can_be_repeated": True,
 }  # fmt: skip
 
 
@@ -29,7 +29,7 @@ async def test_page_without_problems_is_calm(browser: Browser) -> None:
 async def test_dead_letters_lead_to_the_redrive_of_exactly_these(world: World, browser: Browser) -> None:
     """The preview counts as many as the group."""
     await world.api.fail(1, 2, reason="422: no such field")
-    await world.api.fail(3, reason="400: no name")
+    await world.api.fail(3, reason="422: no such field in 7")
     text = (await browser.get("/problems")).text
     links = re.findall(r'href="/console(/dead-letters/redrive[^"]+)"', text)
     previews = [(await browser.get(each.replace("&amp;", "&"))).text for each in links]

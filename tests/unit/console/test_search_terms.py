@@ -30,6 +30,11 @@ def query(text: str) -> dict[str, str]:
         ("0001:3:006Hs:shipment", "letter", "/dead-letters/letter?id=0001%3A3%3A006Hs%3Ashipment"),
         ("006Hs00001AbCdE", "record", "/events?record=006Hs00001AbCdE"),
         (" 006Hs00001AbCdEAAV ", "record", "/events?record=006Hs00001AbCdEAAV"),
+        ("https://a.my.salesforce.com/006Hs00001AbCdE", "record", "/events?record=006Hs00001AbCdE"),
+        (
+            "https://a.lightning.force.com/lightning/r/Opportunity/006Hs00001AbCdEAAV/view?ws=%2Flightning",
+            "record", "/events?record=006Hs00001AbCdEAAV",
+        ),
         ("1001", "key", "/events?record=1001"),
         ("PO-77", "key", "/events?record=PO-77"),
         ("shipment", "subscriber", "/subscribers/shipment"),

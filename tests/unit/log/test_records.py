@@ -273,15 +273,16 @@ def test_unknown_keys_are_passed_over() -> None:
 
 
 def test_redrive_of_some_letters_is_not_taken_for_one_of_all_by_who_does_not_know_them() -> None:
-    """An older Streamer refuses one of single ids or a channel; others are written as before."""
-    by_ids = LetterFilter(ids=frozenset({"1:target"}), failed_before=1.0)
+    """An older Streamer refuses one of single ids, a channel or a whole error; others are as before."""
+    by_ids = LetterFilter(ids=frozenset({"1:target"}), error="422", failed_before=1.0)
+    by_channel = replace(by_ids, channel=CHANGES.path)
     orders = [
         Redrive(id="r", letters=letters, per_second=1.0, by="operator", at=1.0)
-        for letters in (replace(by_ids, channel=CHANGES.path), by_ids, replace(by_ids, ids=None))
+        for letters in (replace(by_channel, error="=422"), by_channel, by_ids, replace(by_ids, ids=None))
     ]
     written = [records.encode_redrive(order) for order in orders]
 
-    assert [orjson.loads(raw)["v"] for raw in written] == [3, 2, 1]
+    assert [orjson.loads(raw)["v"] for raw in written] == [4, 3, 2, 1]
     assert [records.decode_redrive(raw) for raw in written] == orders
 
 

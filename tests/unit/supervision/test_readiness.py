@@ -188,6 +188,16 @@ def test_failing_subscriber_is_told_of_with_its_last_error(status: Status) -> No
     )
 
 
+def test_sentence_about_the_breaker_and_the_last_error_are_one_line(status: Status) -> None:
+    """A full stop does not stand before a comma."""
+    failure = LastFailure(error="answered 503", failure=FailureClass.HTTP_5XX, since=1.0, at=2.0, count=1)
+    held = Delivering(held="4 of 4 attempts failed.", last_failure=failure)
+    status.subscribers.started(SALES, held)
+
+    assert readiness(status) == []
+    assert says(status, "subscribers").startswith("sales: 4 of 4 attempts failed, 1 attempt failed, last at")
+
+
 def test_held_subscriber_is_told_of(status: Status) -> None:
     """An operator need not ask the admin API for the reason."""
     status.subscribers.started(SALES, Delivering(held="401: check the credentials"))
