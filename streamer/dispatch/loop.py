@@ -56,7 +56,9 @@ class HeadDelivery:
             command = await self._recalled(lane, feed)
             if command is not None:
                 return command
-        elif not self.state.standstill.is_over() and not await self.state.owns(lane):
+        elif not self.state.standstill.is_over():
+            # The process can have been frozen until now. The lane waits in the queue, because a lane
+            # in flight would delay the release of its partition.
             return REQUEUE
         if self.joining is not None and (command := await self._joined(self.joining, lane, feed)) is not None:
             return command
@@ -302,7 +304,8 @@ class Workers:
         state = self.state
         if state.is_closed or self.is_choosing or state.ledger.is_full:
             return None
-        if not self.admission.is_clear() or not state.standstill.is_over():
+        # The attempt itself finds out whether the process has just been frozen.
+        if state.standstill.lasts or not self.admission.is_clear():
             return None
         return state.lanes.take_at_once()
 

@@ -74,12 +74,10 @@ class StandstillDetector:
     def _check(self) -> None:
         if self.session_s is None or self._beat is None:
             return
+        unconfirmed_s = self.ledger.unconfirmed_s()
         if frozen_s := self._beat.standstill_s():
             self._begin("dispatch.frozen", frozen_s)
-        elif (
-            not self.ledger.ownership_check.lasts
-            and (unconfirmed_s := self.ledger.unconfirmed_s()) > self.session_s
-        ):
+        elif unconfirmed_s > self.session_s and not self.ledger.ownership_check.lasts:
             self._begin("dispatch.unconfirmed", unconfirmed_s)
 
     def _begin(self, what: str, seconds: float) -> None:

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NewType, TypeVar, dataclass_transform
 
 from streamer.channel_paths import ChannelKind
@@ -44,7 +44,7 @@ _RECORDS = (_CHANGES, "salesforce.topic.")
 _Class = TypeVar("_Class")
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def value_of_every_event(cls: type[_Class]) -> type[_Class]:
     """Make `cls` a dataclass that is frozen only for the type checker.
 

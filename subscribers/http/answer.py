@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -16,6 +15,7 @@ from pydantic import BeforeValidator, Field
 
 from streamer.clock import Clock
 from streamer.events import Delivered, Disable, FailureClass, Hold, JsonObject, Outcome, Reject, Retry, Skip
+from streamer.events.event import value_of_every_event
 from streamer.exact_json import exact_default, exact_value
 from subscribers.holds import BUSY_S, RECHECK_S
 from subscribers.http.complaint import complaint
@@ -41,7 +41,7 @@ _BY_HUNDREDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_of_every_event
 class Answer:
     """HTTP response with at most `READ_BYTES` of its `body`, and with the unparsed `retry_after`.
 
@@ -57,8 +57,7 @@ class Answer:
 
     def __post_init__(self) -> None:
         if self.body:
-            with suppress(orjson.JSONDecodeError):
-                object.__setattr__(self, "value", exact_value(self.body))
+            self.value = _json_value(self.body)  # type: ignore[misc] # the answer is not complete yet
 
     @property
     def status_line(self) -> str:
@@ -112,6 +111,13 @@ class Answer:
         if isinstance(error, dict):
             error = error.get("code") or error.get("type")
         return _word(error or found.get("code") or found.get("type"))
+
+
+def _json_value(body: bytes) -> Any:
+    try:
+        return exact_value(body)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def fitting(found: JsonObject) -> JsonObject:

@@ -14,6 +14,7 @@ from yarl import URL
 from streamer.clock import Clock
 from streamer.errors import RetryLater
 from streamer.events import FailureClass, Hold
+from streamer.events.event import value_of_every_event
 from streamer.known_secrets import MASK, written_forms
 from streamer.later import Later
 from streamer.web.addresses import AddressRefused, AddressRule, is_address
@@ -83,7 +84,7 @@ class Unreached(RetryLater):
         self.failure = failure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_of_every_event
 class Exchange:
     """One request; the repr of a request shows neither the URL, the headers nor the content."""
 

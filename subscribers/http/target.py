@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -12,6 +12,7 @@ import orjson
 from yarl import URL
 
 from streamer.events import Content, Delivered, Hold, Outcome, Reject, Retry
+from streamer.events.event import value_of_every_event
 from streamer.exact_json import exact_json
 from streamer.known_secrets import MASK
 from streamer.ports import PluginContext, Preview, TargetReport
@@ -46,7 +47,7 @@ _LIKE_A_SECRET = 16
 _TOKEN = re.compile(r"(?=(?:[\w-]*\d){3})(?=[\w-]*[A-Za-z])[\w-]{16,}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_of_every_event
 class Request:
     """Request of one attempt; `key` is the idempotency key, which is empty for a request that only reads.
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.bench.deliveries import instructions
 from tests.bench.parts import PARTS
 
 pytestmark = pytest.mark.heavy
@@ -32,6 +33,13 @@ _SHOWN = (
 
 # Takeovers and rolling restarts have tests of their own, of the same code.
 _PARTS = [part for part in PARTS if part not in ("takeovers", "rolling")]
+
+
+def test_instructions_of_a_delivery_are_few() -> None:
+    """Streamer executes at most 1.7 times the Python instructions of the plain script."""
+    ours, script = instructions.run()
+
+    assert 0 < sum(ours.values()) <= 1.7 * sum(script.values()), (ours, script)
 
 
 async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path: Path) -> None:

@@ -89,9 +89,7 @@ class AdaptiveConcurrency:
         self._batch = batch
         self._maximum = math.ceil(maximum / batch)
         self._clock = clock
-        # The limit counts calls, and can be a fraction: nine tenths of 4 are 3.6, and rounding
-        # to 3 would shrink the limit too far.
-        self._limit = float(min(start, self._maximum))
+        self._resize(float(min(start, self._maximum)))
         self._in_flight = 0
         self._own_s: float | None = None
         self._mean_s = 0.0
@@ -102,11 +100,6 @@ class AdaptiveConcurrency:
         self._full = 0.0
         self._full_s = 0.0
         self._round = _Round(clock.monotonic())
-
-    @property
-    def limit(self) -> int:
-        """Largest number of attempts in flight at the same time."""
-        return min(int(self._limit) * self._batch, self._most_attempts)
 
     @property
     def has_room(self) -> bool:
@@ -140,7 +133,7 @@ class AdaptiveConcurrency:
         # can end in one round trip.
         if now - seconds >= self._decreased_at and self._is_round_trip(now - self._decreased_at):
             if self._phase is _Phase.HALF:
-                self._limit = self._full
+                self._resize(self._full)
             self._decreased_at = now
             self._set(self._limit * _DECREASE, _Phase.WORK, now)
 
@@ -180,7 +173,7 @@ class AdaptiveConcurrency:
             self._set(self._limit, _Phase.FULL, now)
         else:
             grows = ended.reached and self._mean_s <= max(_SHORT_S, self._own_s * _QUEUE)
-            self._limit = min(self._limit + grows, float(self._maximum))
+            self._resize(min(self._limit + grows, float(self._maximum)))
             self._round = _Round(now)
 
     def _compare_full(self, latency_s: float, now: float) -> None:
@@ -206,10 +199,17 @@ class AdaptiveConcurrency:
 
     def _set(self, limit: float, phase: _Phase, now: float) -> None:
         """Set the limit and the phase; from now on, only attempts that begin later count."""
-        self._limit = min(max(1.0, limit), float(self._maximum))
+        self._resize(min(max(1.0, limit), float(self._maximum)))
         self._phase = phase
         self._changed_at = now
         self._round = _Round(now)
+
+    def _resize(self, limit: float) -> None:
+        # The limit counts calls, and can be a fraction: nine tenths of 4 are 3.6, and rounding
+        # to 3 would shrink the limit too far.
+        self._limit = limit
+        self.limit = min(int(limit) * self._batch, self._most_attempts)
+        """Largest number of attempts in flight at the same time."""
 
 
 class TokenBucket:

@@ -16,9 +16,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 _LANES = 32
 _WAITING_IN_A_LANE = 100
 _COMMIT_EVERY_S = 1.0
-_TIMEOUT_S = 10.0
+TIMEOUT_S = 10.0
 _PAUSES_S = (0.1, 0.5, 2.0, 10.0)
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 Record = ConsumerRecord[bytes, bytes]
 Lane = asyncio.Queue[tuple[TopicPartition, Record]]
@@ -102,11 +102,12 @@ class Relay(ConsumerRebalanceListener):
     async def _deliver(self, lane: Lane) -> None:
         while True:
             partition, record = await lane.get()
-            await self._post(record)
+            await self.post(record)
             self._offsets.finish(partition, record.offset)
             lane.task_done()
 
-    async def _post(self, record: Record) -> None:
+    async def post(self, record: Record) -> None:
+        """Deliver one record, with retries."""
         event_id = dict(record.headers)["ce_id"].decode()
         body = orjson.dumps({"order": event_id, "data": orjson.loads(record.value or b"")})
         key = f"{event_id}:target"
@@ -142,8 +143,8 @@ async def relay(kafka: str, topic: str, group: str, url: str) -> None:
         ) as consumer,
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=_LANES),
-            timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
-            headers=_HEADERS,
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+            headers=HEADERS,
         ) as http,
     ):
         relay = Relay(consumer, http, url)
