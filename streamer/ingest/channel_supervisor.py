@@ -33,18 +33,28 @@ class ChannelState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelStatus:
-    """State of a channel, with the reason for the state."""
+    """State of a channel, with the reason for the state.
+
+    `retried` is the failure that a running channel is retried after, until the
+    channel has run for a minute. As long as Salesforce has not accepted the
+    subscription, nothing shows that the cause of the failure is gone.
+    """
 
     state: ChannelState
     reason: str = ""
+    retried: "ChannelStatus | None" = None
 
 
 @dataclass(slots=True)
 class _OwnedChannel:
-    """One owned channel: its task, its status, its current run, and the event that ends its pause."""
+    """One owned channel: its task, its status, its current run, and the event that ends its pause.
+
+    `began` is the time of the current attempt, in monotonic seconds.
+    """
 
     task: "asyncio.Task[None]"
     status: ChannelStatus | None = None
+    began: float = 0.0
     run: Ingest | None = None
     retried: asyncio.Event | None = None
 
@@ -73,7 +83,11 @@ class ChannelSupervisor:
     @property
     def status(self) -> Mapping[Channel, ChannelStatus]:
         """Status of each owned channel; channels of other processes are absent."""
-        return {channel: each.status for channel, each in self._owned.items() if each.status is not None}
+        return {
+            channel: self._shown(each.status, each.began)
+            for channel, each in self._owned.items()
+            if each.status is not None
+        }
 
     @property
     def busy_since(self) -> Mapping[Channel, float]:
@@ -117,8 +131,8 @@ class ChannelSupervisor:
         owned = self._owned[channel]
         failures = stops = 0
         while True:
-            began = self.clock.monotonic()
-            owned.status = ChannelStatus(state=ChannelState.RUNNING)
+            owned.began = began = self.clock.monotonic()
+            owned.status = ChannelStatus(state=ChannelState.RUNNING, retried=owned.status)
             try:
                 await self._run(channel, owned)
             except (RetryLater, Fenced) as error:
@@ -136,6 +150,10 @@ class ChannelSupervisor:
             else:
                 return
             await self._rest(owned, delay)
+
+    def _shown(self, status: ChannelStatus, began: float) -> ChannelStatus:
+        is_steady = self.clock.monotonic() - began > _STEADY_S
+        return replace(status, retried=None) if is_steady and status.retried is not None else status
 
     async def _rest(self, owned: _OwnedChannel, delay: float) -> None:
         owned.retried = asyncio.Event()

@@ -84,8 +84,17 @@ class ReadingCondition:
 
     @property
     def channels(self) -> Mapping[Channel, ChannelStatus]:
-        """Status of each channel that this process owns."""
-        return self._supervisor.status if self._supervisor else {}
+        """Status of each channel that this process owns.
+
+        A channel that is retried keeps the status of its failure until Salesforce has
+        accepted the subscription.
+        """
+        statuses = self._supervisor.status if self._supervisor else {}
+        subscribed = self.subscribed
+        return {
+            channel: status.retried if status.retried and channel.path not in subscribed else status
+            for channel, status in statuses.items()
+        }
 
     @property
     def subscribed(self) -> frozenset[str]:

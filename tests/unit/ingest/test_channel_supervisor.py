@@ -9,7 +9,7 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.errors import LogUnavailable, SubscriptionRefused
 from streamer.events import Channel
-from streamer.ingest.channel_supervisor import ChannelState, ChannelSupervisor
+from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus, ChannelSupervisor
 from tests.messages import CHANGES, ORDERS
 
 
@@ -203,6 +203,12 @@ async def test_refused_channel_says_why_and_is_tried_again() -> None:
 
     await world.clock.turn(0.2)
     assert world.runs.running == {CHANGES, ORDERS}
+    tried = supervisor.status[CHANGES]
+    assert tried.state is ChannelState.RUNNING
+    assert tried.retried is not None
+    assert "No access" in tried.retried.reason
+    await world.clock.turn(60)
+    assert supervisor.status[CHANGES] == ChannelStatus(state=ChannelState.RUNNING)
     task.cancel()
 
 

@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 
 from streamer.events import FailureClass
-from streamer.ingest.channel_supervisor import ChannelState, ChannelSupervisor
+from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus, ChannelSupervisor
 from streamer.observe.subscriber_status import LastFailure
 from streamer.supervision.health import Health, ProbeKind, State
 from streamer.supervision.log_condition import LogCondition
@@ -203,3 +203,16 @@ def test_held_subscriber_is_told_of(status: Status) -> None:
     status.subscribers.started(SALES, Delivering(held="401: check the credentials"))
 
     assert says(status, "subscribers") == "sales: 401: check the credentials"
+
+
+@pytest.mark.parametrize(("subscribed", "state"), [(set(), "stopped"), ({CHANGES.path}, "running")])
+def test_channel_that_is_retried_is_still_refused_until_it_is_subscribed(
+    subscribed: set[str], state: str
+) -> None:
+    """A new attempt alone mends nothing, and the map must not turn green for it."""
+    refused = ChannelStatus(state=ChannelState.STOPPED, reason="no right")
+    kept = Kept({CHANGES: ChannelStatus(state=ChannelState.RUNNING, retried=refused)})
+    status = Status()
+    status.reading.channels_opened(cast("ChannelSupervisor", kept), Session(frozenset(subscribed)))
+
+    assert status.reading.channels[CHANGES].state == state
