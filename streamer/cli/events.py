@@ -11,7 +11,7 @@ from rich.tree import Tree
 from streamer.cli.lazy import HelpfulCommand, HelpfulGroup
 from streamer.cli.operating.api_command import ApiOptions, api_command, moment
 from streamer.cli.output import AsJson, at, console, counted, plain, print_json, print_table, working
-from streamer.events import JsonObject
+from streamer.events import EventOutcome, JsonObject
 from streamer.observe.durations import difference
 
 _STYLES = {
@@ -201,13 +201,24 @@ async def find(
             ),
         ),
     ] = None,
+    outcome: Annotated[
+        EventOutcome | None,
+        typer.Option(
+            metavar="WORD",
+            help=(
+                "Only events with this outcome at any subscriber: " + ", ".join(EventOutcome) + ".  "
+                "[default: any]"
+            ),
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show events in the log, the newest first.
 
-    A search reads a limited number of offsets. If a search stops before it has
-    searched the whole log, the command shows how far the search got and how to
-    continue. TIME is the time of the change in Salesforce.
+    A search reads a limited number of offsets. With --outcome, it also compares at
+    most 1,000 events. If a search stops before it has searched the whole log, the
+    command shows how far the search got and how to continue. TIME is the time of the
+    change in Salesforce.
     """
     with working("Searching"):
         answer = await where.api().get(
@@ -219,6 +230,7 @@ async def find(
             until=search.until,
             order="oldest" if search.oldest_first else None,
             every_partition="true" if search.every_partition else None,
+            outcome=outcome,
             limit=search.limit,
             scan=search.scan,
             cursor=search.cursor,
@@ -287,17 +299,28 @@ def line_of(event: JsonObject) -> JsonObject:
 
 
 def _line(event: JsonObject) -> JsonObject:
-    return {**line_of(event), "ID": event["id"]}
+    outcomes = event.get("outcomes")
+    shown = {} if outcomes is None else {"OUTCOME": _outcomes(outcomes)}
+    return {**line_of(event), **shown, "ID": event["id"]}
+
+
+def _outcomes(outcomes: JsonObject) -> str:
+    """Return the outcomes of one event; `skipped` only if every subscriber skips the event."""
+    selected = {name: each for name, each in outcomes.items() if each != EventOutcome.SKIPPED}
+    return ", ".join(f"{name} {each}" for name, each in (selected or outcomes).items())
 
 
 def _bounds(answer: JsonObject, *, oldest_first: bool) -> list[str]:
-    """Return where an unfinished search stopped, and how to continue it."""
+    """Return how much a search compared, where an unfinished search stopped, and how to continue it."""
+    said = []
+    if "examined" in answer:
+        said.append(f"\nCompared the outcomes of {counted(answer['examined'], 'event')} with --outcome.")
     if answer["is_whole"]:
-        return []
+        return said
     reached = answer["reached"]
     direction = "up" if oldest_first else "back"
     until = f", {direction} to {at(reached)}" if reached else ""
-    said = [f"\nThe search read only a part of the log: {counted(answer['scanned'], 'offset')}{until}."]
+    said += [f"\nThe search read only a part of the log: {counted(answer['scanned'], 'offset')}{until}."]
     if answer["cursor"]:
         said.append(f"To continue, repeat the command with --cursor {answer['cursor']}")
     else:

@@ -8,9 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from streamer.admin.events.outcomes import EventOutcome
 from streamer.console.chart_drawing import hover_column, tick
 from streamer.console.outcome_chips import LEVELS, worst_of
+from streamer.events import EventOutcome
 from streamer.observe.durations import difference
 
 _WIDTH, _HEIGHT = 960, 116

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from streamer.admin.events.outcomes import EventOutcome
+from streamer.events import EventOutcome
 
 LEVELS = {
     EventOutcome.DEAD: "bad",

@@ -104,6 +104,21 @@ Outcome = Delivered | Retry | Hold | Reject | Skip | Disable
 """Result of one attempt at a delivery."""
 
 
+class EventOutcome(StrEnum):
+    """Outcome of an event at a subscriber in one word, ordered from the worst to the best."""
+
+    DEAD = "dead"
+    RETRYING = "retrying"
+    WAITING = "waiting"
+    UNKNOWN = "unknown"
+    """Another process delivers the event, and the log has no record of it yet."""
+    SETTLED = "settled"
+    """Delivered, or skipped by the plugin: no receipt was found that says which."""
+    DELIVERED = "delivered"
+    SKIPPED = "skipped"
+    """The subscriber does not select the event."""
+
+
 class WrittenText(str):
     """Text in a `body` that comes from the configuration and not from an event."""
 

@@ -90,7 +90,12 @@ async def test_story_tells_what_became_of_each_event(tmp_path: Path) -> None:
         told = (await operator.call("events", "show", bad["event"]["id"])).output
         listed = (await operator.call("events", "find", "--type", "salesforce.event.*", "-n", "2")).output
         unknown = await operator.call("events", "show", "no-such-event")
+        dead = await operator.call("events", "find", "--outcome", "dead")
+        refused = await operator.call("events", "find", "--outcome", "lost")
 
+    assert (dead.output.count(ORDER), "shipment dead" in dead.output) == (1, True)
+    assert "Compared the outcomes of 4 events with --outcome." in dead.output
+    assert (refused.status, "'retrying'" in refused.error) == (2, True)
     assert states(good) == {"shipment": "delivered", "express": "filtered"}
     shipment, express = good["subscribers"]
     assert (len(shipment["receipts"]), shipment["receipts"][0]["attempts"]) == (1, 1)

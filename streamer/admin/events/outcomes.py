@@ -5,33 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
 from streamer.admin.context import AdminContext
 from streamer.admin.events.accounts import AccountState
 from streamer.errors import BrokenRoute
-from streamer.events import Event, LetterHead, Receipt, SubscriberName
+from streamer.events import Event, EventOutcome, LetterHead, Receipt, SubscriberName
 from streamer.log.patterns import wants
 from streamer.observe.subscriber_status import Standing
 from streamer.ports import LoggedEvent
 
 # A list must stay quick, so it examines far fewer receipts than a story.
 _RECEIPTS = 20_000
-
-
-class EventOutcome(StrEnum):
-    """Outcome of an event at a subscriber in one word, ordered from the worst to the best."""
-
-    DEAD = "dead"
-    RETRYING = "retrying"
-    WAITING = "waiting"
-    UNKNOWN = "unknown"
-    """Another process delivers the event, and the log has no record of it yet."""
-    SETTLED = "settled"
-    """Delivered, or skipped by the plugin: no receipt was found that says which."""
-    DELIVERED = "delivered"
-    SKIPPED = "skipped"
-    """The subscriber does not select the event."""
 
 
 OUTCOMES = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from streamer.admin.context import AdminContext
-from streamer.admin.events.outcomes import EventOutcome, OutcomeReader, Outcomes
+from streamer.admin.events.outcomes import OutcomeReader, Outcomes
 from streamer.admin.events.schemas import Searching, Showing, Tailing
 from streamer.admin.events.story import StoryReader
 from streamer.admin.events.tail import DEADLINE_S, TailClient, Where, compiled_where, followed_json
@@ -16,7 +16,7 @@ from streamer.admin.middleware import STREAM_HEADERS, json_response
 from streamer.admin.schemas import ApiError, query_of
 from streamer.clock import Clock
 from streamer.errors import BrokenRoute
-from streamer.events import EventId, JsonObject, Partition
+from streamer.events import EventId, EventOutcome, JsonObject, Partition
 from streamer.log.search.chunks import matcher
 from streamer.ports import EventSearch, FoundEvents
 

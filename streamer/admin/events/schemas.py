@@ -4,9 +4,8 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
-from streamer.admin.events.outcomes import EventOutcome
 from streamer.admin.schemas import RequestModel
-from streamer.events import EventId
+from streamer.events import EventId, EventOutcome
 from streamer.ports import MOST_FOUND, MOST_SCANNED, EventSearch
 
 _LONGEST_TEXT = 1_000

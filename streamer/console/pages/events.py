@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from streamer.admin.events.accounts import AccountState
-from streamer.admin.events.outcomes import OUTCOMES, EventOutcome
+from streamer.admin.events.outcomes import OUTCOMES
 from streamer.admin.events.resource import write_lines
 from streamer.admin.events.schemas import Searching, Showing, Tailing
 from streamer.admin.events.tail import TailClient
@@ -23,7 +23,7 @@ from streamer.console.outcome_chips import LEVELS, chips_of
 from streamer.console.rendering import pretty
 from streamer.console.stories import event_rows, story_address
 from streamer.console.timeline_rows import timeline_rows
-from streamer.events import JsonObject, Partition
+from streamer.events import EventOutcome, JsonObject, Partition
 from streamer.exact_json import exact_value
 from streamer.observe.redaction import masked
 

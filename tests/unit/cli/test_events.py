@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from rich.console import Console
 
-from streamer.cli.events import _bounds, story_tree
+from streamer.cli.events import _bounds, _line, story_tree
 from streamer.cli.operating.api import Api, ApiRefused
 from streamer.cli.tail import Following
 from streamer.clock import TurnedClock
@@ -170,6 +170,22 @@ async def followed(
         if not task.cancelled():
             task.result()
     return output, messages
+
+
+def test_found_event_has_its_outcome_at_each_subscriber_that_selects_it() -> None:
+    """A list without the filter has no such column, because outcomes cost further reads."""
+    outcomes = {"invoice": "dead", "slack": "skipped", "shipment": "delivered"}
+
+    assert _line({**EVENT, "outcomes": outcomes})["OUTCOME"] == "invoice dead, shipment delivered"
+    assert _line({**EVENT, "outcomes": {"slack": "skipped"}})["OUTCOME"] == "slack skipped"
+    assert "OUTCOME" not in _line(EVENT)
+
+
+def test_search_for_an_outcome_tells_how_many_events_it_compared() -> None:
+    """A search that stops early can be continued, and a whole one says what it covered."""
+    answer = {"is_whole": True, "examined": 1_000}
+
+    assert _bounds(answer, oldest_first=False) == ["\nCompared the outcomes of 1,000 events with --outcome."]
 
 
 async def test_tail_shows_events_and_what_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:

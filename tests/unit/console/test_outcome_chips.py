@@ -5,10 +5,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from streamer.admin.events.outcomes import EventOutcome
 from streamer.console.histogram import Histogram
 from streamer.console.outcome_chips import LEVELS, chips_of, worst_of
-from streamer.events import JsonObject
+from streamer.events import EventOutcome, JsonObject
 
 DEAD, DELIVERED, SKIPPED = EventOutcome.DEAD, EventOutcome.DELIVERED, EventOutcome.SKIPPED
 
