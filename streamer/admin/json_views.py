@@ -12,6 +12,7 @@ from streamer.events import (
     DeadLetter,
     Event,
     FailedAttempt,
+    HttpExchange,
     JsonObject,
     LetterHead,
     Receipt,
@@ -51,9 +52,29 @@ def letter_summary(letter: LetterHead) -> JsonObject:
 def attempts_json(attempts: Sequence[FailedAttempt]) -> list[JsonObject]:
     """Return failed attempts, the first one first."""
     return [
-        {"at": rfc3339(each.at), "seconds": each.seconds, "class": each.failure, "error": each.error}
+        {
+            "at": rfc3339(each.at),
+            "seconds": each.seconds,
+            "class": each.failure,
+            "error": each.error,
+            "answer": each.answer,
+            "exchange": exchange_json(each.exchange),
+        }
         for each in attempts
     ]
+
+
+def exchange_json(exchange: HttpExchange | None) -> JsonObject | None:
+    """Return the request and the head of the answer of a failed attempt, or `None` if they are not kept."""
+    if exchange is None:
+        return None
+    return {
+        "request": exchange.request,
+        "size": exchange.size,
+        "digest": exchange.digest,
+        "status": exchange.status,
+        "headers": dict(exchange.headers),
+    }
 
 
 def letter_detail(letter: DeadLetter) -> JsonObject:

@@ -13,6 +13,7 @@ from streamer.cli.operating.api_command import ApiOptions, api_command, moment
 from streamer.cli.output import AsJson, at, console, counted, plain, print_json, print_table, working
 from streamer.events import EventOutcome, JsonObject
 from streamer.observe.durations import difference
+from streamer.observe.exchanges import exchange_lines
 
 _STYLES = {
     "delivered": "green",
@@ -61,7 +62,9 @@ def _add_timeline(root: Tree, steps: Sequence[JsonObject]) -> None:
         took = f" It took {step['seconds']:.3f} s." if step["seconds"] is not None else ""
         who = f"{step['subscriber']}: " if step["subscriber"] else ""
         detail = f" {_short(step['detail'])}" if step["detail"] else ""
-        branch.add(plain(f"{time:23} {since:>12}  {who}{step['said']}{took}{detail}"))
+        told = branch.add(plain(f"{time:23} {since:>12}  {who}{step['said']}{took}{detail}"))
+        for line in exchange_lines(step):
+            told.add(plain(line))
 
 
 def _add_account(parent: Tree, account: JsonObject) -> Tree:

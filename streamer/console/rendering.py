@@ -24,6 +24,7 @@ from streamer.exact_json import exact_default
 from streamer.flow.org_label import OrgLabel, record_address
 from streamer.flow.process_label import ProcessLabel
 from streamer.observe.durations import duration
+from streamer.observe.exchanges import exchange_lines
 from streamer.observe.redaction import masked
 
 _PACKAGE = importlib.resources.files("streamer.console")
@@ -78,7 +79,7 @@ class Renderer:
             {"ago": self._ago, "ahead": self._ahead, "duration": duration, "number": number, "pretty": pretty}
         )
         environment.filters.update({"moment": moment, "compact": compact, "px": pixels})
-        environment.filters.update({"breakable": breakable})
+        environment.filters.update({"breakable": breakable, "exchange_lines": exchange_lines})
         environment.filters.update({"sentence": sentence, "story": story_address})
         environment.filters["in_salesforce"] = lambda key: record_address(self.org_url(), key)
         self._environment = environment

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from streamer.admin.events.steps import StepKind
 from streamer.events import JsonObject
 from streamer.observe.durations import difference
+from streamer.observe.exchanges import exchange_lines
 
 _LEVELS = {
     StepKind.DELIVERED: "good",
@@ -27,7 +28,8 @@ class TimelineRow:
     """Row of a timeline, `at` in RFC 3339.
 
     `day` is set in the first row of each day. `clock` and `since` are empty for a step
-    without a time. `gap` is `none`, `short`, `long`, `longest` or `unknown`.
+    without a time. `gap` is `none`, `short`, `long`, `longest` or `unknown`. `exchange`
+    says what a failed attempt sent, and what was answered.
     """
 
     at: str
@@ -40,6 +42,7 @@ class TimelineRow:
     said: str
     took: str
     detail: str
+    exchange: Sequence[str]
 
 
 def timeline_rows(steps: Sequence[JsonObject]) -> list[TimelineRow]:
@@ -59,6 +62,7 @@ def timeline_rows(steps: Sequence[JsonObject]) -> list[TimelineRow]:
                 said=step["said"],
                 took="" if step["seconds"] is None else difference(step["seconds"]).removeprefix("+"),
                 detail=step["detail"],
+                exchange=exchange_lines(step),
             )
         )
         day = at[:10] or day

@@ -19,12 +19,24 @@ from streamer.dispatch.commands import (
     Wait,
 )
 from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
+from streamer.dispatch.delivery.foreign_values import untold
 from streamer.dispatch.delivery.retry_schedule import Failures, RetrySchedule
 from streamer.dispatch.lanes.lanes import Lane, LaneState
 from streamer.dispatch.progress.partition_progress import Proof
 from streamer.dispatch.redrive import Redelivery
 from streamer.dispatch.state import DispatchState
-from streamer.events import DeadLetter, Delivered, Disable, Hold, Receipt, Reject, Retry, Skip, Stage
+from streamer.events import (
+    DeadLetter,
+    Delivered,
+    Disable,
+    FailedAttempt,
+    Hold,
+    Receipt,
+    Reject,
+    Retry,
+    Skip,
+    Stage,
+)
 
 _log = structlog.get_logger()
 
@@ -146,24 +158,34 @@ class Settling:
         """Count a failure for the head and for the target."""
         if type(tried.outcome) is Delivered:
             return
-        now, took_s = self.state.clock.now(), tried.seconds
+        retries, texts = lane.retries, self.state.lanes.texts
         match tried.outcome:
             case Retry() as failure:
                 if tried.awaits_lookup:
-                    lane.retries.last_error = failure.reason
+                    retries.last_error = failure.reason
                 else:
-                    lane.retries.failed(failure.reason, now, took_s=took_s, failure=failure.failure)
+                    retries.failed(self._attempt(failure, tried), failure.reason, texts)
                 self.failures.failed(
-                    tried.entry.event.id, failure, tried.trace_id, fails_since=lane.retries.fails_since
+                    tried.entry.event.id, failure, tried.trace_id, fails_since=retries.fails_since
                 )
             case Reject() as failure:
-                lane.retries.failed(failure.reason, now, took_s=took_s, failure=failure.failure)
+                retries.failed(self._attempt(failure, tried), failure.reason, texts)
             case Hold() as hold:
                 if not tried.awaits_lookup:
-                    lane.retries.noted(hold.reason, now, took_s=took_s, failure=hold.failure)
+                    retries.noted(self._attempt(hold, tried), texts)
                 # A request for a pause alone is not counted as a failure.
                 if hold.alert:
-                    self.failures.failed(tried.entry.event.id, hold, fails_since=lane.retries.fails_since)
+                    self.failures.failed(tried.entry.event.id, hold, fails_since=retries.fails_since)
+
+    def _attempt(self, failure: Retry | Reject | Hold, tried: AttemptResult) -> FailedAttempt:
+        return FailedAttempt(
+            at=self.state.clock.now(),
+            seconds=tried.seconds,
+            failure=failure.failure,
+            error=failure.reason,
+            answer=untold(failure.answer, failure.reason),
+            exchange=failure.exchange,
+        )
 
     def _judge(self, ticket: Ticket, tried: AttemptResult) -> None:
         """Report the evidence to `admission`, and give back the attempts that an outage excuses."""

@@ -23,6 +23,7 @@ from streamer.events.event import (
     replay_id_to_text,
     short_id,
 )
+from streamer.events.exchange import HttpExchange, answer_beginning
 from streamer.events.outcomes import (
     LONGEST_PAUSE_S,
     Content,
@@ -65,6 +66,7 @@ __all__ = [
     "Forwarded",
     "Hold",
     "HoleCause",
+    "HttpExchange",
     "JsonObject",
     "LetterHead",
     "NewEventsAfter",
@@ -86,6 +88,7 @@ __all__ = [
     "SubscriberName",
     "Unreadable",
     "WrittenText",
+    "answer_beginning",
     "is_of_cometd",
     "json_copy",
     "optional_replay_id",

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from streamer.events.event import Event, EventId, SubscriberName, value_of_every_event
+from streamer.events.exchange import HttpExchange
 
 
 class FailureClass(StrEnum):
@@ -42,12 +43,17 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """This event can succeed later. If the target asked for a delay, `after_s` replaces the schedule."""
+    """This event can succeed later. If the target asked for a delay, `after_s` replaces the schedule.
+
+    In this outcome and in the others, `exchange` is the request with the head of the
+    answer, if the plugin knows them.
+    """
 
     reason: str
     after_s: float | None = None
     answer: str = ""
     failure: FailureClass = FailureClass.OTHER
+    exchange: HttpExchange | None = None
 
 
 LONGEST_PAUSE_S = 86_400.0
@@ -66,6 +72,7 @@ class Hold:
     answer: str = ""
     alert: bool = False
     failure: FailureClass = FailureClass.OTHER
+    exchange: HttpExchange | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +88,7 @@ class Reject:
     answer: str = ""
     sent: bool = True
     failure: FailureClass = FailureClass.REJECTED
+    exchange: HttpExchange | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,21 +174,25 @@ _ATTEMPT_ERROR_LENGTH = 200
 class FailedAttempt:
     """One attempt that did not deliver its event; it ended `at` (epoch seconds), after `seconds`.
 
-    `error` is the beginning of the attempt's reason, without secrets.
+    `error` is the beginning of the attempt's reason, and `answer` the beginning of the
+    target's answer if `error` does not contain it. None of the fields has secrets.
     """
 
     at: float
     seconds: float
     failure: FailureClass
     error: str
+    answer: str = ""
+    exchange: HttpExchange | None = None
 
     def added_to(self, earlier: tuple["FailedAttempt", ...]) -> tuple["FailedAttempt", ...]:
-        """Return the `earlier` attempts with this attempt, without those in the middle that are too many."""
-        error = self.error[:_ATTEMPT_ERROR_LENGTH]
-        # Many parked keys repeat one error, so equal texts share their memory.
-        error = next((each.error for each in earlier[-1:] if each.error == error), error)
-        kept = (*earlier, replace(self, error=error))
-        return kept if len(kept) <= _KEPT_ATTEMPTS else (kept[0], *kept[1 - _KEPT_ATTEMPTS :])
+        """Return the `earlier` attempts with this attempt, without those in the middle that are too many.
+
+        Only the first attempt and the last one keep the answer and the exchange.
+        """
+        last = replace(self, error=self.error[:_ATTEMPT_ERROR_LENGTH])
+        between = tuple(replace(each, answer="", exchange=None) for each in earlier[1:])
+        return (*earlier[:1], *between[2 - _KEPT_ATTEMPTS :], last)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from streamer.events.event import value_of_every_event
 from streamer.exact_json import exact_default, exact_value
 from subscribers.holds import BUSY_S, RECHECK_S
 from subscribers.http.complaint import complaint
+from subscribers.http.sent_request import SentRequest, with_exchange
 
 EXCERPT_BYTES = 20_000
 """Largest number of bytes of an answer that a receipt or a dead letter keeps."""
@@ -45,19 +46,28 @@ _BY_HUNDREDS = {
 class Answer:
     """HTTP response with at most `READ_BYTES` of its `body`, and with the unparsed `retry_after`.
 
-    `is_cut` is true if the body was longer than `READ_BYTES`.
+    `is_cut` is true if the body was longer than `READ_BYTES`. `sent` is the request.
     """
 
     status: int
     body: bytes = b""
     retry_after: str | None = None
     is_cut: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    sent: SentRequest | None = field(default=None, repr=False, compare=False)
     value: Any = field(default=None, init=False, repr=False, compare=False)
     """Body as a JSON value; `None` if it is not JSON."""
 
     def __post_init__(self) -> None:
         if self.body:
             self.value = _json_value(self.body)  # type: ignore[misc] # the answer is not complete yet
+
+    def explaining(self, outcome: Outcome) -> Outcome:
+        """Return `outcome`; a failure gets the request and the head of this answer, without secrets."""
+        # Nearly all answers are successes, which keep no exchange.
+        if self.sent is None or isinstance(outcome, Delivered | Skip | Disable):
+            return outcome
+        return with_exchange(outcome, self.sent.exchange(self.status, self.headers))
 
     @property
     def status_line(self) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Self
 
 from yarl import URL
@@ -15,49 +15,16 @@ from streamer.clock import Clock
 from streamer.errors import RetryLater
 from streamer.events import FailureClass, Hold
 from streamer.events.event import value_of_every_event
-from streamer.known_secrets import MASK, written_forms
 from streamer.later import Later
 from streamer.web.addresses import AddressRefused, AddressRule, is_address
 from streamer.web.proxy import Proxy, ProxyFailed, proxy_for, send
 from streamer.web.reasons import system_reason
 from subscribers.holds import RECHECK_S
 from subscribers.http.answer import READ_BYTES, Answer
+from subscribers.http.redaction import Redaction
+from subscribers.http.sent_request import SentRequest
 from subscribers.http.settings import HttpSettings
 from subscribers.http.tls import TargetTls
-
-_MASK = MASK.encode()
-
-# Removing a very short "secret" would garble answers and protect nothing.
-_SHORTEST = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Redaction:
-    """Removes known secrets from bytes, in every form in which a target can repeat a secret."""
-
-    forms: tuple[bytes, ...] = field(default=(), repr=False)
-
-    @classmethod
-    def of(cls, secrets: Iterable[str]) -> Self:
-        """Return the redaction of `secrets`, verbatim and escaped for JSON, HTML, XML or a URL."""
-        forms = {
-            form.encode() for secret in secrets if len(secret) >= _SHORTEST for form in written_forms(secret)
-        }
-        # The longest form comes first, because one secret can be a part of another.
-        return cls(tuple(sorted(forms, key=len, reverse=True)))
-
-    def __or__(self, other: Redaction) -> Redaction:
-        """Return a redaction that removes the secrets of both redactions."""
-        if not other.forms:
-            return self
-        return Redaction(tuple(sorted({*self.forms, *other.forms}, key=len, reverse=True)))
-
-    def __call__(self, body: bytes) -> bytes:
-        """Return `body` with each secret replaced by `***`."""
-        for form in self.forms:
-            body = body.replace(form, _MASK)
-        return body
-
 
 if TYPE_CHECKING:
     import aiohttp
@@ -86,13 +53,17 @@ class Unreached(RetryLater):
 
 @value_of_every_event
 class Exchange:
-    """One request; the repr of a request shows neither the URL, the headers nor the content."""
+    """One request; the repr of a request shows neither the URL, the headers nor the content.
+
+    `sent` describes the request in outcomes.
+    """
 
     method: str
     url: URL = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(repr=False)
     redaction: Redaction
+    sent: SentRequest | None = None
 
 
 class ForbiddenAddress(RetryLater):
@@ -170,7 +141,7 @@ class ConnectionPool:
                 self._clock.timeout(self._settings.timeout_s),
                 await self._sent(exchange, proxy) as response,
             ):
-                return await _read(response, exchange.redaction)
+                return await _read(response, exchange)
         except ProxyFailed as exc:
             raise Unreached(str(exc)) from exc
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
@@ -228,7 +199,7 @@ class ConnectionPool:
                 return f"the answer of {where} was incomplete or not HTTP ({type(exc).__name__})"
 
 
-async def _read(response: aiohttp.ClientResponse, redaction: Redaction) -> Answer:
+async def _read(response: aiohttp.ClientResponse, exchange: Exchange) -> Answer:
     content = response.content
     body = bytearray(await content.readany())
     while not content.at_eof():
@@ -237,12 +208,14 @@ async def _read(response: aiohttp.ClientResponse, redaction: Redaction) -> Answe
             break
         body += await content.readany()
     # Most targets send an empty answer, which contains no secret.
-    redacted = redaction(_utf_8(bytes(body))) if body else b""
+    redacted = exchange.redaction(_utf_8(bytes(body))) if body else b""
     return Answer(
         status=response.status,
         body=redacted[:READ_BYTES],
         retry_after=response.headers.get("Retry-After"),
         is_cut=max(len(body), len(redacted)) > READ_BYTES,
+        headers=response.headers,
+        sent=exchange.sent,
     )
 
 

@@ -16,7 +16,8 @@ from streamer.events import FailureClass
 from streamer.known_secrets import KNOWN, MASK
 from subscribers.http.answer import Answer
 from subscribers.http.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, OAuth2Auth, basic
-from subscribers.http.connection import ConnectionPool, Exchange, Redaction, Unreached
+from subscribers.http.connection import ConnectionPool, Exchange, Unreached
+from subscribers.http.redaction import Redaction
 
 # A token is renewed this long before it expires. If a tenth of the token's lifetime is shorter,
 # the tenth is used instead.

@@ -23,11 +23,12 @@ from subscribers.http.connection import (
     ConnectionPool,
     Exchange,
     ForbiddenAddress,
-    Redaction,
     Unreached,
 )
 from subscribers.http.credentials import NoToken, Proof, credentials, masked_proof
 from subscribers.http.examination import METHOD, address_of, judged
+from subscribers.http.redaction import Redaction
+from subscribers.http.sent_request import SentRequest, secret_parts
 from subscribers.http.settings import HttpSettings, TargetSettings
 from subscribers.http.signing import Signer, Signing
 
@@ -111,6 +112,7 @@ class HttpTarget:
         self._signer = Signer.of(signing)
         self._outcome_table = OutcomeTable(settings.outcomes)
         self._redaction = Redaction.of((*secrets, *self._signer.secrets))
+        self._parts = Redaction.of(secret_parts(settings.urls.values()))
         self._proven_redaction: tuple[Proof, Redaction] | None = None
         self._open = AsyncExitStack()
 
@@ -155,7 +157,9 @@ class HttpTarget:
         try:
             return await self._send_with_credentials(request, content)
         except Unreached as exc:
-            return Retry(reason=str(exc), failure=exc.failure)
+            redaction = self._redaction | Redaction.of(request.secrets)
+            exchange = self._sent(request, content, redaction).exchange()
+            return Retry(reason=str(exc), failure=exc.failure, exchange=exchange)
         except NoToken as exc:
             return self._hold(exc)
         except ForbiddenAddress as exc:
@@ -231,12 +235,13 @@ class HttpTarget:
             or not isinstance(outcome, Delivered)
             or self._outcome_table.is_changed(answer.status)
         ):
-            return outcome
-        return Retry(
+            return answer.explaining(outcome)
+        invalid = Retry(
             reason=f"the target answered {answer.status_line}, {invalid_because}",
             answer=answer.excerpt,
             failure=answer.failure,
         )
+        return answer.explaining(invalid)
 
     def asked_pause(self, answer: Answer) -> float | None:
         """Return the seconds that `Retry-After` asks for, limited by the settings."""
@@ -254,14 +259,22 @@ class HttpTarget:
 
     async def _exchange(self, request: Request, content: bytes, proof: Proof) -> Answer:
         redaction = self._redaction_with(proof)
+        if request.secrets:
+            redaction |= Redaction.of(request.secrets)
         return await self._connection.exchange(
             Exchange(
                 method=request.method,
                 url=_url(request, proof),
                 headers=self._headers(request, content, proof),
                 content=content,
-                redaction=redaction | Redaction.of(request.secrets) if request.secrets else redaction,
+                redaction=redaction,
+                sent=self._sent(request, content, redaction),
             )
+        )
+
+    def _sent(self, request: Request, content: bytes, redaction: Redaction) -> SentRequest:
+        return SentRequest(
+            method=request.method, url=request.url, content=content, redaction=redaction, parts=self._parts
         )
 
     def _headers(self, request: Request, content: bytes, proof: Proof) -> Mapping[str, str]:

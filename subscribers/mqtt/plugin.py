@@ -13,7 +13,8 @@ from urllib.parse import quote
 from streamer.cloud_events import Message, emptied, message
 from streamer.events import Delivery, Outcome, Reject, Retry, Skip
 from streamer.ports import PluginContext, Preview, TargetReport
-from subscribers.http.connection import ForbiddenAddress, Redaction
+from subscribers.http.connection import ForbiddenAddress
+from subscribers.http.redaction import Redaction
 from subscribers.http.tls import TargetTls
 from subscribers.mqtt.answers import acknowledged, refused
 from subscribers.mqtt.connection import Broker, BrokerConnection, BrokerRefused, BrokerUnreached, TooLarge

@@ -98,7 +98,7 @@ class Slack(RequestSubscriber):
         code = _code(answer)
         known = explained(code, answer, own_channel=own_channel)
         if known is not None:
-            return known
+            return answer.explaining(known)
         return _receipt(answer) if isinstance(outcome, Delivered) else outcome
 
     def _invalid_because(self, answer: Answer) -> str | None:

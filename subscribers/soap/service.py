@@ -84,7 +84,7 @@ class SoapService:
         """Return the outcome of `answer`, by its fault or its status."""
         found = read_answer(answer.body)
         if found is not None and found.fault is not None:
-            return self._of_fault(answer, found, found.fault)
+            return answer.explaining(self._of_fault(answer, found, found.fault))
         if found is None and answer.body and not self._takes_any_answer:
             # A login page or a proxy also answers 200.
             return self._http.verdict(answer, invalid_because="but not with a SOAP envelope: check url")

@@ -13,6 +13,7 @@ from streamer.events import (
     FailedAttempt,
     FailureClass,
     HoleCause,
+    HttpExchange,
     JsonObject,
     OrgId,
     Partition,
@@ -91,8 +92,27 @@ def an_append(*events: Event, at: int = 1, channel: Channel = CHANGES) -> Append
 
 
 ATTEMPTS = (
-    FailedAttempt(at=1735689600.25, seconds=0.125, failure=FailureClass.HTTP_5XX, error="ü 503"),
-    FailedAttempt(at=1735689610.5, seconds=30.0, failure=FailureClass.TIMEOUT, error="timed out"),
+    FailedAttempt(
+        at=1735689600.25,
+        seconds=0.125,
+        failure=FailureClass.HTTP_5XX,
+        error="ü 503",
+        answer='{"error": "ü"}',
+        exchange=HttpExchange(
+            request="POST https://erp.example.com/invoices/***",
+            size=412,
+            digest="0123456789abcdef",
+            status=503,
+            headers={"retry-after": "30", "x-request-id": "r:1"},
+        ),
+    ),
+    FailedAttempt(
+        at=1735689610.5,
+        seconds=30.0,
+        failure=FailureClass.TIMEOUT,
+        error="timed out",
+        exchange=HttpExchange(request="GET https://erp.example.com/"),
+    ),
 )
 """Attempts that failed."""
 

@@ -158,6 +158,8 @@ async def test_dead_letters_are_shown_redriven_and_discarded(world: World) -> No
     assert [id_ for id_ in ids.values() if id_ not in listed.split()] == []
     assert (whole.status, "the target answered 422" in whole.output) == (0, True), whole.error
     assert '"Order_No__c": "1"' in whole.output
+    assert "Sent: POST http://" in whole.output
+    assert "Answered: status 422; content-type: application/json" in whole.output
     assert (counted.status, "TO DELIVER" in counted.output) == (0, True)
     assert (declined.status, "Deliver 1 event again, 10 per second?" in declined.output) == (1, True)
     assert (unasked.status, "add --yes" in unasked.error, "Aborted" in unasked.error) == (2, True, False)

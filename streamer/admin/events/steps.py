@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from streamer.admin.events.accounts import Evidence
 from streamer.controls import AuditRecord
-from streamer.events import DeadLetter, FailedAttempt, ParkedLane, Receipt, SubscriberName
+from streamer.events import DeadLetter, FailedAttempt, HttpExchange, ParkedLane, Receipt, SubscriberName
 from streamer.exact_json import exact_json
 
 _SALESFORCE = "salesforce"
@@ -48,7 +48,7 @@ class TimelineStep:
     """Step of a timeline, `at` in epoch seconds, or `None` if its time is not known.
 
     `seconds` is the duration of an attempt. `detail` is the target's answer or an
-    error.
+    error. Of a failed attempt, `answer` is the beginning of the answer.
     """
 
     kind: StepKind
@@ -57,6 +57,8 @@ class TimelineStep:
     subscriber: SubscriberName | None = None
     seconds: float | None = None
     detail: str = ""
+    answer: str = ""
+    exchange: HttpExchange | None = None
 
 
 def recorded_steps(evidence: Evidence) -> Iterator[TimelineStep]:
@@ -149,6 +151,8 @@ def _failure(attempt: FailedAttempt, name: SubscriberName) -> TimelineStep:
         # A duration of 0 means that no request was sent.
         seconds=attempt.seconds or None,
         detail=attempt.error,
+        answer=attempt.answer,
+        exchange=attempt.exchange,
     )
 
 

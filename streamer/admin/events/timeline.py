@@ -16,7 +16,7 @@ from streamer.admin.events.steps import (
     redrive_step,
     switch_step,
 )
-from streamer.admin.json_views import optional_time
+from streamer.admin.json_views import exchange_json, optional_time
 from streamer.events import DeadLetter, Event, JsonObject
 from streamer.ports import LoggedEvent
 
@@ -83,6 +83,8 @@ def timeline_json(steps: Iterable[TimelineStep]) -> list[JsonObject]:
                 "said": step.said,
                 "seconds": step.seconds,
                 "detail": step.detail,
+                "answer": step.answer,
+                "exchange": exchange_json(step.exchange),
             }
         )
         before = before if step.at is None else step.at

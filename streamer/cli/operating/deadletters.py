@@ -34,6 +34,7 @@ from streamer.cli.output import (
 from streamer.cli.progress import followed
 from streamer.clock import SystemClock
 from streamer.events import JsonObject
+from streamer.observe.exchanges import exchange_lines
 
 deadletters = typer.Typer(
     cls=HelpfulGroup,
@@ -119,6 +120,8 @@ async def show(
     for each in attempts:
         said = f"{each['at']}, after {each['seconds']:.3f} s ({each['class']}): {each['error']}"
         console().print("[bold]failed attempt[/]: ", plain(said), sep="", soft_wrap=True)
+        for line in exchange_lines(each):
+            console().print("  ", plain(line), sep="", soft_wrap=True)
     if event is not None:
         console().print("[bold]event[/]:")
         console().print_json(data=event, highlight=console().is_terminal)

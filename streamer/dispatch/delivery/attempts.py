@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -26,6 +26,7 @@ from streamer.events import (
     Delivery,
     Entry,
     Event,
+    FailedAttempt,
     FailureClass,
     Forwarded,
     Hold,
@@ -257,7 +258,7 @@ class Attempts:
             answer=failure.answer,
             partition=entry.partition,
             offset=entry.offset,
-            failed_attempts=lane.retries.failed_attempts,
+            failed_attempts=_without_last_answer(lane.retries.failed_attempts),
         )
         traced = {}
         if self.tracing is not None:
@@ -290,6 +291,11 @@ class Attempts:
         if self.upstream.names:
             delivery = self.upstream.told(delivery, more)
         return delivery if self.tracing is None else self.tracing.marked(delivery)
+
+
+def _without_last_answer(attempts: tuple[FailedAttempt, ...]) -> tuple[FailedAttempt, ...]:
+    """Return `attempts` for a dead letter, which itself has the answer of the last attempt."""
+    return (*attempts[:-1], *(replace(each, answer="") for each in attempts[-1:]))
 
 
 def _broken(error: BrokenRoute) -> Reject:

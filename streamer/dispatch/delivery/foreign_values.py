@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from streamer.events import HttpExchange, answer_beginning
 from streamer.known_secrets import KNOWN
 from streamer.observe import redaction
 
@@ -39,6 +40,28 @@ def kept(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     except BaseException:  # noqa: BLE001 - a foreign __repr__ can raise anything
         is_small = False
     return answer if is_small else excerpt_of(answer)
+
+
+def exchange_of(value: object) -> HttpExchange | None:
+    """Return the exchange of an outcome within its limits and without secrets; `None` for another value."""
+    # A plugin can give any value, and a field of the value can have any type.
+    with suppress(BaseException):
+        if isinstance(value, HttpExchange):
+            headers = {str(name): redaction.masked(str(said)) for name, said in value.headers.items()}
+            return HttpExchange(
+                request=redaction.masked(str(value.request)),
+                size=int(value.size),
+                digest=str(value.digest),
+                status=None if value.status is None else int(value.status),
+                headers=headers,
+            ).bounded
+    return None
+
+
+def untold(answer: str, reason: str) -> str:
+    """Return the beginning of an answer on one line, or an empty text if `reason` contains it."""
+    said = answer_beginning(redaction.masked(answer[:_TEXT_CHARACTERS]))
+    return "" if said.removesuffix("…") in reason else said
 
 
 def without_secrets(answer: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -30,6 +30,7 @@ from streamer.clock import Clock
 from streamer.dispatch.delivery.foreign_values import (
     bounded,
     excerpt,
+    exchange_of,
     mapping_of,
     masked,
     named,
@@ -152,24 +153,30 @@ def outcomes_of(returned: object, number: int) -> Sequence[Outcome]:
 
 def _failure(kind: type[Any], returned: object) -> Outcome:
     reason, answer = _sentence(returned, "reason"), excerpt(text_of(_field(returned, "answer")))
-    if kind is Reject:
-        hint = _sentence(returned, "hint")
-        failure = _class(returned, FailureClass.REJECTED)
-        return Reject(reason=reason, hint=hint, answer=answer, sent=_was_sent(returned), failure=failure)
-    failure = _class(returned, FailureClass.OTHER)
     if kind is Disable:
-        return Disable(reason=reason, answer=answer, failure=failure)
-    asked = _field(returned, "after_s")
-    if kind is Retry and asked is None:
-        return Retry(reason=reason, answer=answer, failure=failure)
-    if (after_s := _seconds(asked)) is None:
+        return Disable(reason=reason, answer=answer, failure=_class(returned, FailureClass.OTHER))
+    exchange = exchange_of(_field(returned, "exchange"))
+    if kind is Reject:
+        return Reject(
+            reason=reason,
+            hint=_sentence(returned, "hint"),
+            answer=answer,
+            sent=_was_sent(returned),
+            failure=_class(returned, FailureClass.REJECTED),
+            exchange=exchange,
+        )
+    failure, asked = _class(returned, FailureClass.OTHER), _field(returned, "after_s")
+    after_s = None if asked is None else _seconds(asked)
+    if after_s is None and not (kind is Retry and asked is None):
         what = f"a {kind.__name__} whose after_s is a {type(asked).__name__} and not a number"
-        reason = bounded(f"the plugin returned {what}")
-        return Retry(reason=reason, answer=answer, failure=FailureClass.PLUGIN_ERROR)
-    if kind is Retry:
-        return Retry(reason=reason, after_s=after_s, answer=answer, failure=failure)
+        reason, failure = bounded(f"the plugin returned {what}"), FailureClass.PLUGIN_ERROR
+        return Retry(reason=reason, answer=answer, failure=failure, exchange=exchange)
+    if kind is Retry or after_s is None:
+        return Retry(reason=reason, after_s=after_s, answer=answer, failure=failure, exchange=exchange)
     alert = _field(returned, "alert") is True
-    return Hold(reason=reason, after_s=after_s, answer=answer, alert=alert, failure=failure)
+    return Hold(
+        reason=reason, after_s=after_s, answer=answer, alert=alert, failure=failure, exchange=exchange
+    )
 
 
 def _class(returned: object, usual: FailureClass) -> FailureClass:

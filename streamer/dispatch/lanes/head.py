@@ -1,17 +1,17 @@
 """State of a lane's head: its retries, and the halves of its event if several subscribers forward it."""
 
-import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from streamer.events import Entry, EventId, FailedAttempt, FailureClass, Setback
+from streamer.dispatch.lanes.attempt_history import AttemptHistory, TextPool, first_at, packed, unpacked
+from streamer.events import Entry, EventId, FailedAttempt, Setback
 
 
 @dataclass(slots=True, kw_only=True)
 class RetryState:
     """Attempts at the head of a lane, and when the next attempt is due; times are in epoch seconds.
 
-    `failed_attempts` also has attempts that were given back, because they were made.
+    `history` also has attempts that were given back, because they were made.
     """
 
     attempts: int = 0
@@ -21,23 +21,26 @@ class RetryState:
     first_error: str = ""
     last_error: str = ""
     due_at: float = 0.0
-    failed_attempts: tuple[FailedAttempt, ...] = ()
+    history: AttemptHistory = ()
 
-    def failed(
-        self, error: str, now: float, *, took_s: float = 0.0, failure: FailureClass = FailureClass.OTHER
-    ) -> None:
-        """Count one failed attempt and its duration."""
-        self.noted(error, now, took_s=took_s, failure=failure)
+    @property
+    def failed_attempts(self) -> tuple[FailedAttempt, ...]:
+        """The attempts, as far as they are kept."""
+        return unpacked(self.history)
+
+    def failed(self, attempt: FailedAttempt, reason: str, texts: TextPool) -> None:
+        """Count one failed attempt with its duration and the whole `reason`."""
+        reason = texts.shared(reason)
+        self.noted(attempt, texts)
         self.attempts += 1
-        self.tried_s += took_s
-        self.last_error = error
+        self.tried_s += attempt.seconds
+        self.last_error = reason
         if self.first_failed_at is None:
-            self.first_failed_at, self.first_error = now, error
+            self.first_failed_at, self.first_error = attempt.at, reason
 
-    def noted(self, error: str, now: float, *, took_s: float, failure: FailureClass) -> None:
+    def noted(self, attempt: FailedAttempt, texts: TextPool) -> None:
         """Keep an attempt that did not deliver the head, without counting it."""
-        attempt = FailedAttempt(at=now, seconds=took_s, failure=failure, error=error)
-        self.failed_attempts = attempt.added_to(self.failed_attempts)
+        self.history = packed(attempt.added_to(self.failed_attempts), texts)
 
     def give_back(self, attempts: int) -> None:
         """Subtract attempts whose failure was not the head's fault."""
@@ -50,7 +53,7 @@ class RetryState:
     @property
     def fails_since(self) -> float:
         """Time of the first kept attempt that failed, or infinity without one."""
-        return self.failed_attempts[0].at if self.failed_attempts else math.inf
+        return first_at(self.history)
 
     @property
     def setback(self) -> Setback:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 from itertools import islice, zip_longest
 
+from streamer.dispatch.lanes.attempt_history import TextPool, packed
 from streamer.dispatch.lanes.head import Halves, RetryState
 from streamer.events import Entry, Event, EventId, ParkedLane, Partition
 from streamer.ports import LaneChange
@@ -166,6 +167,8 @@ class Lanes:
         self._ready: dict[Partition, deque[Lane]] = {}
         self._is_ready = asyncio.Event()
         self._parked: Counter[Partition] = Counter()
+        self.texts = TextPool()
+        """Texts of failed attempts, which the lanes share."""
         self.waiting = 0
         """Number of events in memory, including the events that are being delivered."""
         self.waiting_bytes = 0
@@ -249,10 +252,10 @@ class Lanes:
                 # The log stores the first failure, but not the first attempt.
                 first_tried_at=setback.first_failed_at if setback.attempts else None,
                 first_failed_at=setback.first_failed_at if setback.attempts else None,
-                first_error=setback.first_error,
-                last_error=setback.last_error,
+                first_error=self.texts.shared(setback.first_error),
+                last_error=self.texts.shared(setback.last_error),
                 due_at=setback.due_at,
-                failed_attempts=setback.failed_attempts,
+                history=packed(setback.failed_attempts, self.texts),
             ),
         )
         self._parked[partition] += len(kept.offsets)
@@ -271,7 +274,7 @@ class Lanes:
         lane.parked = deque(sorted({*lane.parked, entry.offset}))
         self._parked[entry.partition] += 1
         lane.retries.give_back(lane.retries.attempts)
-        lane.retries.first_tried_at, lane.retries.failed_attempts = None, ()
+        lane.retries.first_tried_at, lane.retries.history = None, ()
         lane.halves = Halves()
         return lane
 

@@ -15,6 +15,7 @@ from streamer.events import (
     EventId,
     FailedAttempt,
     FailureClass,
+    HttpExchange,
     JsonObject,
     OrgId,
     Receipt,
@@ -213,28 +214,58 @@ _FAILURES = {each.value: each for each in FailureClass}
 
 def attempt_fields(attempts: Sequence[FailedAttempt]) -> JsonObject:
     """Return the field with failed attempts; no field without attempts, as in nearly every record."""
-    said = [
-        {
-            "at": each.at,
-            "seconds": each.seconds,
-            "failure": each.failure.value,
-            "error": printable(each.error),
-        }
-        for each in attempts
-    ]
+    said = [_attempt_fields(each) for each in attempts]
     return {"failed_attempts": said} if said else {}
+
+
+def _attempt_fields(attempt: FailedAttempt) -> JsonObject:
+    # An older version ignores the fields `answer` and `exchange`.
+    exchange = attempt.exchange
+    return {
+        "at": attempt.at,
+        "seconds": attempt.seconds,
+        "failure": attempt.failure.value,
+        "error": printable(attempt.error),
+        **({"answer": printable(attempt.answer)} if attempt.answer else {}),
+        **({} if exchange is None else {"exchange": exchange_fields(exchange)}),
+    }
+
+
+def exchange_fields(exchange: HttpExchange) -> JsonObject:
+    """Return an exchange as JSON."""
+    return {
+        "request": printable(exchange.request),
+        "size": exchange.size,
+        "digest": exchange.digest,
+        "status": exchange.status,
+        "headers": {name: printable(value) for name, value in exchange.headers.items()},
+    }
 
 
 def failed_attempts(fields: JsonObject) -> tuple[FailedAttempt, ...]:
     """Return the failed attempts of a record."""
     found: tuple[FailedAttempt, ...] = ()
     for each in fields.get("failed_attempts", ()):
+        exchange = each.get("exchange")
         attempt = FailedAttempt(
             at=float(each["at"]),
             seconds=float(each["seconds"]),
             # A newer Streamer can know more kinds of failures.
             failure=_FAILURES.get(each["failure"], FailureClass.OTHER),
             error=str(each["error"]),
+            answer=str(each.get("answer", "")),
+            exchange=None if exchange is None else _exchange(exchange),
         )
         found = attempt.added_to(found)
     return found
+
+
+def _exchange(fields: JsonObject) -> HttpExchange:
+    status = fields["status"]
+    return HttpExchange(
+        request=str(fields["request"]),
+        size=int(fields["size"]),
+        digest=str(fields["digest"]),
+        status=None if status is None else int(status),
+        headers={str(name): str(value) for name, value in fields["headers"].items()},
+    ).bounded

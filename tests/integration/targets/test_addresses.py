@@ -13,7 +13,8 @@ from streamer.events import FailureClass, Hold, Outcome, Reject
 from streamer.sandbox.targets import ErpReceiver
 from streamer.web.proxy import _proxy_of
 from subscribers.erp import Erp
-from subscribers.http.connection import ConnectionPool, Exchange, ForbiddenAddress, Redaction
+from subscribers.http.connection import ConnectionPool, Exchange, ForbiddenAddress
+from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings
 from subscribers.mqtt import Mqtt
 from tests.deliveries import context, delivery

@@ -23,8 +23,9 @@ from streamer.events import (
     Stage,
     SubscriberName,
 )
+from streamer.observe.exchanges import exchange_lines
 from streamer.ports import LoggedEvent
-from tests.contracts.values import a_dead_letter, a_receipt, an_event
+from tests.contracts.values import ATTEMPTS, a_dead_letter, a_receipt, an_event
 
 PLACE = Partition(topic="log", number=0)
 EVENT = an_event("5", key="k")
@@ -119,6 +120,21 @@ def test_each_failed_attempt_has_a_step_with_its_answer() -> None:
         (COMMITTED + 5, 0.1, "timed out"),
     ]
     assert "http_5xx" in steps[0].said
+
+
+def test_failed_attempt_tells_what_was_sent_and_answered() -> None:
+    """As far as the log keeps it."""
+    attempt = replace(failed(2), answer=ATTEMPTS[0].answer, exchange=ATTEMPTS[0].exchange)
+    account = evidence(
+        "shipment", receipts=[receipt("shipment", first=1, then=9, failed_attempts=(attempt,))]
+    )
+    [step] = [each for each in timeline_json(timeline(account)) if each["kind"] == "failed"]
+
+    assert exchange_lines(step) == [
+        "Sent: POST https://erp.example.com/invoices/***, 412 bytes, SHA-256 0123456789abcdef…",
+        "Answered: status 503; retry-after: 30; x-request-id: r:1",
+        'Answer: {"error": "ü"}',
+    ]
 
 
 def test_attempts_that_were_not_kept_are_counted_where_they_were_made() -> None:

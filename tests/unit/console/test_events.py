@@ -8,7 +8,7 @@ import pytest
 
 from streamer.console.pages.events import _accounts_in_order
 from streamer.console.stories import event_row, story_address
-from streamer.events import EventId, Reject, Retry
+from streamer.events import EventId, HttpExchange, Reject, Retry
 from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event, append_to
 from tests.unit.console.test_pages import EVIL, JWT
 from tests.unit.console.world import Answer, Browser, World
@@ -69,6 +69,24 @@ async def test_story_tells_all_and_leads_on(world: World, browser: Browser) -> N
     letter = await browser.get("/dead-letters/letter?id=1:target")
     [back] = links(letter, "/events/")
     assert (await browser.get(back)).status == 200
+
+
+async def test_story_and_letter_show_the_exchange_of_a_failed_attempt(world: World, browser: Browser) -> None:
+    """An answer is foreign text, which a page must not run."""
+    evil = "<script>"
+    headers = {"x-request-id": evil}
+    exchange = HttpExchange(request="POST https://erp.example.com/orders", status=422, headers=headers)
+    retry = Retry(reason="no", answer=evil, exchange=exchange)
+    world.api.dispatch.target.answers["1"] += [retry, Reject(reason="answered 422", exchange=exchange)]
+    await world.api.dispatch.append(1, key="k")
+    async with world.api.dispatch.running():
+        await world.api.dispatch.turn(5)
+
+    for path in ("/events/1", "/dead-letters/letter?id=1:target"):
+        page = (await browser.get(path)).text.replace("<wbr>", "")
+        assert page.count("Sent: POST https://erp.example.com/orders, no content") == 2
+        assert page.count("Answered: status 422; x-request-id: &lt;script&gt;") == 2
+        assert "Answer: &lt;script&gt;" in page
 
 
 async def test_story_has_its_steps_in_the_order_of_their_times(world: World, browser: Browser) -> None:

@@ -5,7 +5,7 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.dispatch.lanes.lanes import Lane
 from streamer.dispatch.state import DispatchState, Limits
-from streamer.events import Entry, Partition, SettledOffsets, SubscriberName
+from streamer.events import Entry, FailedAttempt, FailureClass, Partition, SettledOffsets, SubscriberName
 from streamer.ports import Assigned
 from tests.contracts.values import an_event
 
@@ -89,8 +89,9 @@ def test_partition_with_too_many_parked_events_is_paused(state: DispatchState) -
 def test_leaving_partition_keeps_the_attempts_that_were_spent(state: DispatchState) -> None:
     """A failed lane is parked for the next owner; one being tried is returned instead."""
     failed, tried = queued(state, 0, key="A"), queued(state, 1, key="B")
+    attempt = FailedAttempt(at=0.0, seconds=0.0, failure=FailureClass.OTHER, error="503")
     for lane in (failed, tried):
-        lane.retries.failed("503", 0.0)
+        lane.retries.failed(attempt, "503", state.lanes.texts)
     state.in_flight.begin(tried)
 
     assert state.begin_leaving(frozenset({HERE})) == [tried]

@@ -21,6 +21,7 @@ from streamer.events import (
     FailedAttempt,
     FailureClass,
     HoleCause,
+    HttpExchange,
     OrgId,
     Partition,
     Receipt,
@@ -84,16 +85,34 @@ holes = st.builds(
 )
 names = st.builds(SubscriberName, texts)
 short = texts.map(lambda text: text[:200])
-attempts = st.lists(
-    st.builds(
-        FailedAttempt,
-        at=times,
-        seconds=times,
-        failure=st.sampled_from(FailureClass),
-        error=short,
-    ),
-    max_size=4,
-).map(tuple)
+exchanges = st.builds(
+    HttpExchange,
+    request=st.from_regex(r"(POST|GET) https://[a-z]{1,9}\.com/[a-z/]{0,9}", fullmatch=True),
+    size=st.integers(0, 2**32 - 1),
+    digest=st.from_regex(r"([0-9a-f]{16})?", fullmatch=True),
+    status=st.none() | st.integers(100, 599),
+    headers=st.dictionaries(st.sampled_from(["retry-after", "content-type"]), st.sampled_from(["1", "ü:2"])),
+)
+failures = st.builds(
+    FailedAttempt,
+    at=times,
+    seconds=times,
+    failure=st.sampled_from(FailureClass),
+    error=short,
+    answer=short,
+    exchange=st.none() | exchanges,
+)
+
+
+def added(several: list[FailedAttempt]) -> tuple[FailedAttempt, ...]:
+    """Return the attempts in the form in which a record keeps them."""
+    kept: tuple[FailedAttempt, ...] = ()
+    for each in several:
+        kept = each.added_to(kept)
+    return kept
+
+
+attempts = st.lists(failures, max_size=6).map(added)
 dead_letters = st.builds(
     DeadLetter,
     id=texts,
@@ -405,6 +424,16 @@ def test_record_of_a_newer_streamer_can_have_a_new_kind_of_failure() -> None:
     written = records.encode_receipt(a_receipt("1")).replace(b"http_5xx", b"http_6xx")
 
     assert [each.failure for each in records.decode_receipt(written).failed_attempts] == [FailureClass.OTHER]
+
+
+def test_attempts_of_an_older_streamer_have_no_exchange() -> None:
+    """Its records have four fields for each attempt, and an older Streamer reads only these four."""
+    written = orjson.loads(records.encode_receipt(a_receipt("1")))
+    [attempt] = written["failed_attempts"]
+    older = {name: attempt[name] for name in ("at", "seconds", "failure", "error")}
+    read = records.decode_receipt(orjson.dumps({**written, "failed_attempts": [older]}))
+
+    assert [(each.answer, each.exchange) for each in read.failed_attempts] == [("", None)]
 
 
 def test_record_without_failures_is_as_short_as_before() -> None:

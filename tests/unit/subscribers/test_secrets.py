@@ -12,7 +12,7 @@ from streamer.clock import TurnedClock
 from streamer.ports import Preview
 from subscribers.erp import Erp
 from subscribers.http import Request
-from subscribers.http.connection import Redaction
+from subscribers.http.redaction import Redaction
 from subscribers.slack import Slack
 from subscribers.webhook import Webhook
 from tests.deliveries import ORDER, context, delivery

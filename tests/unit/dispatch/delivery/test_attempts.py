@@ -11,17 +11,20 @@ import pytest
 from streamer.dispatch.delivery.foreign_values import kept
 from streamer.dispatch.delivery.plugin_calls import outcome_of, outcomes_of
 from streamer.errors import RetryLater
-from streamer.events import Delivered, Disable, FailureClass, Hold, Outcome, Reject, Retry, Skip
+from streamer.events import Delivered, Disable, FailureClass, Hold, HttpExchange, Outcome, Reject, Retry, Skip
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, ScriptedTarget, World
 
 ANY: Any = None
 DAY = 86_400.0
 
+EXCHANGE = HttpExchange(request="POST https://erp.example.com/", status=503)
 OUTCOMES: list[Outcome] = [
     Delivered(answer={"id": "7"}),
     Retry(reason="503", after_s=7.5, answer="busy"),
-    Retry(reason="500", failure=FailureClass.HTTP_5XX),
+    Retry(reason="500", failure=FailureClass.HTTP_5XX, exchange=EXCHANGE),
     Hold(reason="401", after_s=0.5, answer="slowly", alert=True, failure=FailureClass.RATE_LIMITED),
+    Hold(reason="429", after_s=1.5, exchange=EXCHANGE),
+    Reject(reason="400", exchange=EXCHANGE),
     Reject(reason="422", hint="mend it", answer="no", sent=False, failure=FailureClass.HTTP_4XX),
     Skip(reason="not ours", sent=False),
     Disable(reason="410", answer="gone", failure=FailureClass.HTTP_4XX),
