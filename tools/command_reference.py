@@ -68,6 +68,10 @@ JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
     "checkpoint reset": _POSITION,
     "checkpoint cancel": ("cancelled",),
     "continuity list": ("records",),
+    "continuity acknowledge": (
+        *("id", "channel", "org", "cause", "state", "entity", "detail", "waits", "after", "from", "until"),
+        *("found", "published", "recorded_at", "updated_at", "acknowledged"),
+    ),
     "reconcile": (
         *("entity", "channel", "stamp", "since", "until", "records", "deletions", "counts", "drift"),
         *("notes", "repair"),

@@ -15,6 +15,7 @@ from streamer.admin.json_views import continuity_json, rfc3339, snapshot_json
 from streamer.admin.middleware import json_response
 from streamer.admin.schemas import (
     MOST_LETTERS,
+    AcknowledgeRequest,
     ApiError,
     ChangeRequest,
     Holes,
@@ -28,7 +29,8 @@ from streamer.clock import CLOCKS_DIFFER_S
 from streamer.continuity import PAGE_ROWS, SnapshotForecast, SnapshotForecaster, snapshot_mistake
 from streamer.controls import AuditRecord, ContinuityFilter, SnapshotOrder, Wanted, is_ordered_snapshot
 from streamer.errors import LogUnavailable, RecordsRefused, RetryLater, Stop
-from streamer.events import ContinuityRecord, HoleCause, JsonObject, Repair
+from streamer.events import Acknowledgement, ContinuityRecord, HoleCause, JsonObject, Repair
+from streamer.log.continuity import MOST_RECORDS
 
 _FORECAST_WITHIN_S = 60.0
 _FORMER_SNAPSHOTS = 10
@@ -118,15 +120,44 @@ class ContinuityResource:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of this resource."""
-        return [web.get("/continuity", self._list)]
+        return [
+            web.get("/continuity", self._list),
+            web.post("/continuity/acknowledge", self._acknowledge),
+        ]
 
     async def records(self, asked: Holes) -> JsonObject:
         """Return the latest records that match a filter, the oldest first. Raises `LogUnavailable`."""
         records = await self.context.log.controls.continuity(asked.meant(), last=asked.last)
         return {"records": [continuity_json(record) for record in records]}
 
+    async def acknowledge(self, asked: AcknowledgeRequest) -> JsonObject:
+        """Note that an operator knows of a hole that nothing repairs, so that it is no longer a problem.
+
+        Raises `ApiError` and `LogUnavailable`.
+        """
+        controls, now = self.context.log.controls, self.context.clock.now()
+        every = await controls.continuity(ContinuityFilter(), last=MOST_RECORDS)
+        hole = next((each for each in every if each.id == asked.id), None)
+        if hole is None:
+            raise ApiError(404, "No hole has this id; `streamer continuity list` shows the ids.")
+        if not hole.is_unrepaired:
+            raise ApiError(
+                409, f"The state of this hole is {hole.state}: only partial and none can be acknowledged."
+            )
+        if hole.acknowledged is not None:
+            raise ApiError(409, f"{hole.acknowledged.by} has already acknowledged this hole.")
+        known = replace(hole, acknowledged=Acknowledgement(by=asked.by, at=now, reason=asked.reason))
+        detail = {"id": hole.id, "channel": hole.channel.path, "entity": hole.entity, "reason": asked.reason}
+        audit = AuditRecord(at=now, what="hole.acknowledged", by=asked.by, detail=detail)
+        await controls.acknowledge(known, audit)
+        _log.info("hole.acknowledged", by=asked.by, **detail)
+        return continuity_json(known)
+
     async def _list(self, request: web.Request) -> web.Response:
         return json_response(await self.records(query_of(request, Holes)))
+
+    async def _acknowledge(self, request: web.Request) -> web.Response:
+        return json_response(await self.acknowledge(await body_of(request, AcknowledgeRequest)))
 
 
 _ALL_CHANGES = "/data/ChangeEvents"

@@ -8,6 +8,7 @@ from streamer.continuity import reason_of
 from streamer.controls import AuditRecord, LetterFilter, Redrive, SnapshotOrder, Wanted
 from streamer.dispatch.delivery.route import event_document
 from streamer.events import (
+    Acknowledgement,
     ContinuityRecord,
     DeadLetter,
     Event,
@@ -240,7 +241,14 @@ def continuity_json(record: ContinuityRecord) -> JsonObject:
         "published": record.published,
         "recorded_at": rfc3339(record.recorded_at),
         "updated_at": optional_time(record.updated_at),
+        "acknowledged": _acknowledgement_json(record.acknowledged),
     }
+
+
+def _acknowledgement_json(acknowledged: Acknowledgement | None) -> JsonObject | None:
+    if acknowledged is None:
+        return None
+    return {"by": acknowledged.by, "at": rfc3339(acknowledged.at), "reason": acknowledged.reason}
 
 
 def snapshot_json(order: SnapshotOrder | None, record: ContinuityRecord | None) -> JsonObject:

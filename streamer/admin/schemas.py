@@ -122,6 +122,13 @@ class Holes(Last):
         )
 
 
+class AcknowledgeRequest(ChangeRequest):
+    """Request to acknowledge the hole with this `id`, for `reason`."""
+
+    id: str = Field(min_length=1, max_length=1_000)
+    reason: _Words = Field(max_length=500, pattern=r"\S")
+
+
 class SnapshotRequest(ChangeRequest):
     """Request for a snapshot of the records of `entity`; `dry_run` only returns the channel and the cost.
 

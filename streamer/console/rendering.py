@@ -41,6 +41,7 @@ _DONE = {
     "nothing": "No dead letter of this filter can be redriven, so no redrive was ordered.",
     "discarded": "The dead letters are removed for good.",
     "cancelled": "Cancelled.",
+    "hole-acknowledged": "The hole is acknowledged: it is no longer a problem, and stays in this list.",
     "snapshot-ordered": "The snapshot is ordered. The process that reads its channel carries it out.",
     "snapshot-pause": "The snapshot pauses until you resume it, even across restarts.",
     "snapshot-resume": "The snapshot continues at the row where it stopped.",

@@ -3,7 +3,7 @@
 This package does no I/O, and depends on no transport, log or target.
 """
 
-from streamer.events.continuity import ContinuityRecord, HoleCause, Repair
+from streamer.events.continuity import Acknowledgement, ContinuityRecord, HoleCause, Repair
 from streamer.events.dead_letters import DeadLetter, LetterHead, Stage
 from streamer.events.event import (
     LONGEST_REPLAY_ID,
@@ -48,6 +48,7 @@ from streamer.events.reading import Batch, Checkpoint, NewEventsAfter, SoughtPla
 __all__ = [
     "LONGEST_PAUSE_S",
     "LONGEST_REPLAY_ID",
+    "Acknowledgement",
     "Batch",
     "Channel",
     "Checkpoint",

@@ -42,6 +42,15 @@ class Repair(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """Statement of the operator `by` that a hole is known, with a `reason`; `at` is in epoch seconds."""
+
+    by: str
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContinuityRecord:
     """Durable record of a hole in a channel, or of a snapshot: its position, its cause and its repair.
 
@@ -52,7 +61,8 @@ class ContinuityRecord:
     object. The record counts the records `found` in the org, and the records
     `published`. If jobs were lost, `published` counts the rows of the job that
     returned most rows. Times are epoch seconds; `updated_at` is the time of the
-    last change of the state, or `None` for the first state.
+    last change of the state, or `None` for the first state. An unrepaired hole
+    needs no attention once it is `acknowledged`.
     """
 
     id: str
@@ -69,6 +79,7 @@ class ContinuityRecord:
     found: int = 0
     published: int = 0
     updated_at: float | None = None
+    acknowledged: Acknowledgement | None = None
 
     @property
     def is_new(self) -> bool:

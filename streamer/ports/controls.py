@@ -113,6 +113,14 @@ class Controls(Protocol):
         """
         ...
 
+    async def acknowledge(self, record: ContinuityRecord, audit: AuditRecord, /) -> None:
+        """Replace the last state of a continuity record by `record`, which an operator has acknowledged.
+
+        The former state must be final, because no repair then replaces the record.
+        Raises `LogUnavailable`.
+        """
+        ...
+
     async def discard(self, letters: Sequence[str], audit: AuditRecord, /) -> None:
         """Remove dead letters by id, permanently. Raises `LogUnavailable`."""
         ...

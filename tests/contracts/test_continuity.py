@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from streamer.controls import ContinuityFilter
-from streamer.events import Channel, ContinuityRecord, HoleCause, Repair
+from streamer.controls import AuditRecord, ContinuityFilter
+from streamer.events import Acknowledgement, Channel, ContinuityRecord, HoleCause, Repair
 from tests.contracts.values import CHANGES, ORG, Append, a_checkpoint, a_hole, append_to
 from tests.contracts.worlds import Log, World
 
@@ -63,6 +63,23 @@ async def test_hole_in_a_final_state_is_no_longer_open(world: World, state: Repa
 
         assert list(await log.open_holes(CHANGES)) == [other]
         assert list(await log.controls.continuity(EVERY, last=10)) == [ended, other]
+
+
+async def test_acknowledged_hole_stays_acknowledged_after_a_restart(world: World) -> None:
+    """It is listed at its place, with the operator and the reason, and the audit has the operator too."""
+    hole, other = (
+        replace(an_open_hole(name, at=at), state=Repair.NONE) for name, at in (("a", 1.0), ("b", 2.0))
+    )
+    known = replace(hole, acknowledged=Acknowledgement(by="änne", at=9.5, reason="told the owners"))
+    audit = AuditRecord(at=9.5, what="hole.acknowledged", by="änne", detail={"id": "a"})
+    async with world.open() as log:
+        await record(log, hole, other)
+        await log.controls.acknowledge(known, audit)
+        assert list(await log.controls.continuity(EVERY, last=10)) == [known, other]
+    async with world.open() as log:
+        assert list(await log.controls.continuity(EVERY, last=10)) == [known, other]
+        assert list(await log.open_holes(CHANGES)) == []
+        assert list(await log.controls.audit(last=10)) == [audit]
 
 
 async def test_hole_that_is_met_again_keeps_the_time_of_its_first_record(world: World) -> None:

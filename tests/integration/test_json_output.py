@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from streamer.admin.server import application, gate_of
 from streamer.cli import app
 from streamer.clock import SystemClock
-from streamer.events import Repair
+from streamer.events import HoleCause, Repair
 from streamer.sandbox import Sandbox
 from streamer.settings import AdminSettings
 from tests.configuration import sandbox_configuration
@@ -59,6 +59,7 @@ OF_API: Mapping[str, Sequence[str]] = {
     "checkpoint reset": (CHANNEL, "--yes", "--wait", "0"),
     "checkpoint cancel": (CHANNEL,),
     "continuity list": (),
+    "continuity acknowledge": ("lost", "--reason", "the owners know it"),
     "snapshot start": ("Account", "--yes"),
     "snapshot list": (),
     "snapshot pause": (ORDER.id,),
@@ -132,7 +133,8 @@ async def served() -> AsyncIterator[tuple[str, Mapping[str, str]]]:
     """Serve the API of a daemon with something of everything; yields its address, and ids."""
     world = World()
     await world.fail(7)
-    world.log.continuity += [replace(RECORD, id="snapshot:0", state=Repair.FULL), RECORD]
+    lost = replace(RECORD, id="lost", cause=HoleCause.OVERFLOW, state=Repair.NONE)
+    world.log.continuity += [replace(RECORD, id="snapshot:0", state=Repair.FULL), RECORD, lost]
     await put(world, ORDER)
     async with world.dispatch.running() as dispatcher:
         world.daemon.dispatchers[TARGET] = dispatcher

@@ -142,13 +142,15 @@ def lasting_holes(records: Sequence[ContinuityRecord], now: float) -> Iterator[C
     """Yield the recent holes that no repair fills, and that no operator ordered.
 
     A complete snapshot of the same object, ordered after the hole was recorded, fills
-    the hole. After seven days, a hole needs no attention any more.
+    the hole. After seven days, or after an operator has acknowledged it, a hole needs
+    no attention any more.
     """
     snapshots = [each for each in records if each.cause is HoleCause.SNAPSHOT and each.state is Repair.FULL]
     for record in records:
         is_recent = (record.updated_at or record.recorded_at) > now - HOLE_SHOWN_S
         is_unfilled = record.is_unrepaired and not _is_covered(record, snapshots)
-        if record.cause not in _OPERATOR and is_recent and is_unfilled:
+        needs_somebody = is_recent and record.acknowledged is None
+        if record.cause not in _OPERATOR and needs_somebody and is_unfilled:
             yield record
 
 

@@ -34,7 +34,10 @@ _OF_KINDS = {
 }
 _EXPIRED = "Salesforce can have dropped events: let the channel be read again, and then see its holes."
 _SNAPSHOT = "Take a snapshot: it publishes the present state of the records."
-_NO_RECORDS = "Salesforce has no copy of these events: tell the owners of the targets which time is missing."
+_NO_RECORDS = (
+    "Salesforce has no copy of these events: tell the owners of the targets which time is missing, and then "
+    "acknowledge the hole."
+)
 _OF_SUBSCRIBER = {
     ProblemKind.PARKED: ("parked", "list"),
     ProblemKind.TARGET_DOWN: ("subscribers", "probe"),

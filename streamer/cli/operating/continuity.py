@@ -7,7 +7,13 @@ from typing import Annotated
 import typer
 
 from streamer.cli.lazy import HelpfulCommand, HelpfulGroup
-from streamer.cli.operating.api_command import ApiOptions, api_command, channels_with_holes, moment
+from streamer.cli.operating.api_command import (
+    ApiOptions,
+    OperatorOptions,
+    api_command,
+    channels_with_holes,
+    moment,
+)
 from streamer.cli.output import AsJson, at, by_reason, console, plain, print_json, print_table, with_reason
 from streamer.events import HoleCause, JsonObject, Repair
 
@@ -91,6 +97,39 @@ async def list_(
         console().print(f"\n{len(records):,} shown: ", plain(by_reason(counts)), sep="")
 
 
+@continuity.command(cls=HelpfulCommand)
+@api_command
+async def acknowledge(
+    hole: Annotated[
+        str, typer.Argument(metavar="ID", help="The hole's id; `streamer continuity list` shows ids.")
+    ],
+    where: ApiOptions,
+    operator: OperatorOptions,
+    *,
+    reason: Annotated[
+        str,
+        typer.Option("--reason", "-r", metavar="TEXT", help="Reason, for other operators and the audit."),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Note that you know of a hole that nothing repairs, so that it is no longer a problem.
+
+    The hole stays in `streamer continuity list`, with your name and the reason. Only
+    a hole in the state partial or none can be acknowledged.
+    """
+    answer = await where.api().post("/continuity/acknowledge", id=hole, reason=reason, by=operator.name)
+    if as_json:
+        print_json(answer)
+    else:
+        console().print(plain(f"The hole {hole} of {answer['channel']} is acknowledged."), soft_wrap=True)
+
+
+def _detail(record: JsonObject) -> str:
+    known = record["acknowledged"]
+    said = f" Acknowledged by {known['by']}: {known['reason']}" if known else ""
+    return f"{with_reason(record['detail'], record)}{said}"
+
+
 def _line(record: JsonObject) -> JsonObject:
     return {
         "RECORDED": at(record["recorded_at"]),
@@ -101,6 +140,6 @@ def _line(record: JsonObject) -> JsonObject:
         "UNTIL": at(record["until"]),
         "FOUND": record["found"],
         "PUBLISHED": record["published"],
-        "DETAIL": with_reason(record["detail"], record),
+        "DETAIL": _detail(record),
         "ID": record["id"],
     }

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from aiohttp import web
 
 from streamer.admin.continuity import SNAPSHOT_CHANGES
 from streamer.admin.schemas import (
+    AcknowledgeRequest,
     ApiError,
     ChangeRequest,
     Holes,
@@ -207,7 +209,10 @@ class ContinuityPages:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of this page."""
-        return [web.get("/continuity", self._list)]
+        return [
+            web.get("/continuity", self._list),
+            web.post("/continuity/acknowledge", self._acknowledge),
+        ]
 
     async def _list(self, request: web.Request) -> web.Response:
         asked = filled(Holes, list(request.query.items()))
@@ -222,3 +227,11 @@ class ContinuityPages:
             causes=[each.value for each in HoleCause],
             states=[each.value for each in Repair],
         )
+
+    async def _acknowledge(self, request: web.Request) -> web.Response:
+        asked = filled(AcknowledgeRequest, fields_of(request), by=operator_of(request))
+        answer = await self.context.resources.continuity.acknowledge(asked)
+        self.context.recent.holes.forget()
+        self.context.recent.problems.forget()
+        query = urlencode({"channel": answer["channel"], "done": "hole-acknowledged"})
+        return redirect(f"/console/continuity?{query}")

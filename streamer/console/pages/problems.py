@@ -106,7 +106,7 @@ def _of_letters(problem: JsonObject) -> Sequence[ProblemAction]:
 
 
 def _of_hole(problem: JsonObject) -> Sequence[ProblemAction]:
-    holes = _link("Show the holes", "/continuity", channel=problem["channel"])
+    holes = _link("Show and acknowledge the holes", "/continuity", channel=problem["channel"])
     if ChannelKind.of(problem["channel"]) is not ChannelKind.CHANGES:
         return (holes,)
     return (

@@ -52,7 +52,7 @@ class MemoryLetterCursor:
 class MemoryControls:
     """Controls, orders, audit records, dead letters and continuity records of one log in memory."""
 
-    def __init__(self, continuity: Sequence[ContinuityRecord], check_up: Callable[[], None]) -> None:
+    def __init__(self, continuity: list[ContinuityRecord], check_up: Callable[[], None]) -> None:
         """Begin without controls; `check_up` raises while the log with these `continuity` records is down."""
         self.letters: dict[str, DeadLetter] = {}
         self._continuity = continuity
@@ -126,6 +126,11 @@ class MemoryControls:
         """Return the `last` newest continuity records that `chosen` admits."""
         self._check_up()
         return last_states(self._continuity, chosen.admits)[-last:] if last else []
+
+    async def acknowledge(self, record: ContinuityRecord, audit: AuditRecord, /) -> None:
+        """Replace the last state of a continuity record."""
+        await self.note(audit)
+        self._continuity.append(record)
 
     async def discard(self, letters: Sequence[str], audit: AuditRecord, /) -> None:
         """Remove dead letters."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from streamer.events import (
+    Acknowledgement,
     Channel,
     ContinuityRecord,
     HoleCause,
@@ -36,8 +37,21 @@ def encode_continuity(record: ContinuityRecord) -> bytes:
             "found": record.found,
             "published": record.published,
             "updated_at": record.updated_at,
+            # An older version ignores this field.
+            **_acknowledgement_fields(record.acknowledged),
         }
     )
+
+
+def _acknowledgement_fields(acknowledged: Acknowledgement | None) -> JsonObject:
+    if acknowledged is None:
+        return {}
+    said = {
+        "by": printable(acknowledged.by),
+        "at": acknowledged.at,
+        "reason": printable(acknowledged.reason),
+    }
+    return {"acknowledged": said}
 
 
 def decode_continuity(raw: bytes | str, *, former_id: str = "") -> ContinuityRecord:
@@ -65,7 +79,14 @@ def _continuity(fields: JsonObject, former_id: str) -> ContinuityRecord:
         found=_count(fields.get("found", 0)),
         published=_count(fields.get("published", 0)),
         updated_at=_optional_time(fields.get("updated_at")),
+        acknowledged=_acknowledgement(fields.get("acknowledged")),
     )
+
+
+def _acknowledgement(fields: JsonObject | None) -> Acknowledgement | None:
+    if fields is None:
+        return None
+    return Acknowledgement(by=_text(fields["by"]), at=_time(fields["at"]), reason=_text(fields["reason"]))
 
 
 def _state(fields: JsonObject) -> Repair:

@@ -24,6 +24,7 @@ from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.rows.controls import (
     NEWEST,
     SharedControls,
+    continuity_rows,
     control_row,
     forget_redrive,
     leave_out,
@@ -34,6 +35,7 @@ from streamer.log.sqlite.rows.controls import (
     read_board,
     redrive_row,
     write_audit,
+    write_continuity,
     write_control,
     write_redrive,
 )
@@ -148,6 +150,10 @@ class SqliteControls:
     async def order_position(self, order: PositionOrder, audit: AuditRecord) -> None:
         """Open a position order, or remove an ended position order."""
         await self._change(partial(order_position, order=order), audit)
+
+    async def acknowledge(self, record: ContinuityRecord, audit: AuditRecord) -> None:
+        """Replace the last state of a continuity record."""
+        await self._change(partial(write_continuity, rows=continuity_rows([record])), audit)
 
     async def note(self, audit: AuditRecord) -> None:
         """Add an audit record."""

@@ -123,3 +123,53 @@ async def test_shell_completes_the_channels_with_holes(ask: Asking) -> None:
 
     assert await asyncio.to_thread(channels_with_holes, context, "/event") == [ORDERS.path]
     assert await asyncio.to_thread(channels_with_holes, context, "/") == [CHANGES.path, ORDERS.path]
+
+
+REASON = "the owners of the targets know it"
+
+
+async def test_operator_acknowledges_a_hole(ask: Asking, world: World) -> None:
+    """With a name and a reason, which the list and the audit keep."""
+    body = {"id": "lost", "by": "anna", "reason": REASON}
+    status, answer = await ask.post("/continuity/acknowledge", **body)
+    _, listed = await ask.get("/continuity")
+    _, problems = await ask.get("/problems")
+    [audit] = await world.log.controls.audit(last=10)
+
+    assert (status, answer["acknowledged"]["by"], answer["acknowledged"]["reason"]) == (200, "anna", REASON)
+    assert [each["acknowledged"] for each in listed["records"]] == [answer["acknowledged"], None, None]
+    assert not [each for each in problems["problems"] if each["kind"] == "hole"]
+    assert (audit.what, audit.by, audit.detail["id"], audit.detail["reason"]) == (
+        "hole.acknowledged", "anna", "lost", REASON
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("id_", "reason", "status"), [("gap:1", REASON, 409), ("none", REASON, 404), ("lost", " ", 400)]
+)
+async def test_hole_that_can_be_repaired_is_not_acknowledged(
+    ask: Asking, world: World, id_: str, reason: str, status: int
+) -> None:
+    """Nor is an unknown one, and nothing is acknowledged without a reason."""
+    body = {"id": id_, "by": "anna", "reason": reason}
+
+    assert (await ask.post("/continuity/acknowledge", **body))[0] == status
+    assert await world.log.controls.audit(last=10) == []
+
+
+async def test_hole_is_acknowledged_once(ask: Asking) -> None:
+    """The answer names the first operator."""
+    for by, expected in (("anna", 200), ("ben", 409)):
+        status, answer = await ask.post("/continuity/acknowledge", id="lost", by=by, reason=REASON)
+        assert status == expected
+
+    assert "anna" in answer["error"]
+
+
+async def test_command_acknowledges_a_hole(ask: Asking) -> None:
+    """The list then says who and why."""
+    done = await ask.command("continuity", "acknowledge", "lost", "--reason", REASON, "--by", "anna")
+    listed = await run(ask)
+
+    assert (done.exit_code, "is acknowledged" in done.output) == (0, True)
+    assert f"Acknowledged by anna: {REASON}" in listed.output

@@ -18,6 +18,7 @@ from streamer.admin.problems.groups import OpenProblem, ProblemKind
 from streamer.continuity import begun_record
 from streamer.controls import Control, SnapshotOrder, Switch
 from streamer.events import (
+    Acknowledgement,
     Channel,
     Checkpoint,
     ContinuityRecord,
@@ -65,6 +66,15 @@ def found(status: SubscriberStatus | None = HEALTHY, control: Control | None = N
 def kinds(*records: ContinuityRecord) -> list[tuple[str, str | None]]:
     """Return the kinds and the entities of the holes' problems."""
     return [(each.kind.value, each.entity) for each in hole_problems(records, NOW)]
+
+
+def test_acknowledged_hole_needs_nobody() -> None:
+    """Nothing repairs it, and an operator knows that."""
+    known = Acknowledgement(by="anna", at=NOW - 5, reason="told the owners")
+
+    assert kinds(replace(HOLE, acknowledged=known), replace(HOLE, id="2", entity="Order")) == [
+        ("hole", "Order")
+    ]
 
 
 @pytest.mark.parametrize(("by", "kind"), [("anna", "paused"), ("guard", "disabled"), ("target", "disabled")])

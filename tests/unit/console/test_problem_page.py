@@ -1,17 +1,19 @@
 """The page of the problems names what needs a person, with the action that ends it."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from streamer.admin.problems.groups import ProblemKind
 from streamer.console.pages.problems import actions_of
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
-from streamer.events import Stage
-from tests.contracts.values import a_dead_letter
+from streamer.events import Channel, Repair, Stage
+from tests.contracts.values import ORG, a_dead_letter, a_hole
 from tests.unit.console.world import Browser, World
 from tests.unit.dispatch.world import TARGET
 
+ORDERS = Channel(org=ORG, path="/event/Order__e")
 ANY = {
     "subscriber": TARGET, "channel": "/data/ChangeEvents", "entity": "Account", "reason": "rejected",
     "error_filter": "=no such field", "can_be_repeated": True,
@@ -51,6 +53,23 @@ async def test_paused_subscriber_is_resumed_from_the_page(browser: Browser) -> N
     assert "upgrade" in text
     assert (answer.status, form) == (303, f"/subscribers/{TARGET}/resume")
     assert "Nothing needs a person." in (await browser.get("/problems")).text
+
+
+async def test_hole_is_acknowledged_from_the_page(world: World, browser: Browser) -> None:
+    """The problem leads to the hole, whose row has the button, and then the reason."""
+    hole = replace(
+        a_hole("1"), state=Repair.NONE, recorded_at=world.api.clock.now(), channel=ORDERS, updated_at=None
+    )
+    world.api.log.continuity.append(hole)
+    csrf = await browser.signed_in()
+    [link] = re.findall(r'href="/console(/continuity[?][^"]+)"', (await browser.get("/problems")).text)
+    [form] = re.findall(r'action="/console(/continuity/[^"]+)"', (await browser.get(link)).text)
+    answer = await browser.post(form, {"csrf": csrf, "id": hole.id, "reason": "told <them>"})
+    page = (await browser.get(link)).text
+
+    assert (answer.status, form) == (303, "/continuity/acknowledge")
+    assert "Nothing needs a person." in (await browser.get("/problems")).text
+    assert ("Acknowledged by Anna" in page, "told &lt;them&gt;" in page, form in page) == (True, True, False)
 
 
 async def test_visitor_without_a_name_sees_the_problem_and_no_button(browser: Browser) -> None:

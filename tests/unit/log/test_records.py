@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from streamer.controls import AuditRecord, Control, LetterFilter, Redrive, SnapshotOrder, Switch, Wanted
 from streamer.errors import LogMisconfigured
 from streamer.events import (
+    Acknowledgement,
     Channel,
     Checkpoint,
     ContinuityRecord,
@@ -82,6 +83,7 @@ holes = st.builds(
     found=st.integers(0, 2**53),
     published=st.integers(0, 2**53),
     updated_at=st.none() | times,
+    acknowledged=st.none() | st.builds(Acknowledgement, by=texts, at=times, reason=texts),
 )
 names = st.builds(SubscriberName, texts)
 short = texts.map(lambda text: text[:200])

@@ -98,9 +98,9 @@ PUBLISHED = {
     SchemaName.OUTBOUND_MESSAGES: "c21385696c4fb041",
     SchemaName.CLOUD_EVENTS: "1c6720f1aade15de",
     SchemaName.EVENT_HEADERS: "9134a1dbc417f53e",
-    SchemaName.RECEIPTS: "d0d8e53c2a2d939b",
-    SchemaName.DEAD_LETTERS: "6059c7a1ad64c5c6",
-    SchemaName.CONTINUITY: "80fed39410dc54aa",
+    SchemaName.RECEIPTS: "64707ee1770d76af",
+    SchemaName.DEAD_LETTERS: "8e625c4ebfa85836",
+    SchemaName.CONTINUITY: "2c5abc9af5ca0e19",
     SchemaName.AUDIT: "5fe44035e425ca0a",
 }
 """Beginnings of the SHA-256 of the schemas, as JSON without spaces."""

@@ -35,7 +35,7 @@ from streamer.log.kafka.records.controls import (
     snapshot_record,
 )
 from streamer.log.kafka.records.dead_letters import encoded_id, letter_tombstones
-from streamer.log.kafka.records.events import continuity_of
+from streamer.log.kafka.records.events import continuity_message, continuity_of
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.records import decode_audit, encode_audit
 from streamer.observe.process import Pulses
@@ -201,6 +201,11 @@ class KafkaControls:
         """Open a position order, or remove an ended position order."""
         record = position_record(order, self._names.control)
         await self._writer.write([self._audit_record(audit)], [record])
+
+    async def acknowledge(self, record: ContinuityRecord, audit: AuditRecord) -> None:
+        """Replace the last state of a continuity record."""
+        state = continuity_message(record, self._names.continuity)
+        await self._writer.write([self._audit_record(audit)], [state])
 
     async def note(self, audit: AuditRecord) -> None:
         """Write an audit record."""
