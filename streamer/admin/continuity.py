@@ -29,7 +29,7 @@ from streamer.clock import CLOCKS_DIFFER_S
 from streamer.continuity import PAGE_ROWS, SnapshotForecast, SnapshotForecaster, snapshot_mistake
 from streamer.controls import AuditRecord, ContinuityFilter, SnapshotOrder, Wanted, is_ordered_snapshot
 from streamer.errors import LogUnavailable, RecordsRefused, RetryLater, Stop
-from streamer.events import Acknowledgement, ContinuityRecord, HoleCause, JsonObject, Repair
+from streamer.events import ContinuityRecord, HoleAcknowledgement, HoleCause, JsonObject, Repair
 from streamer.log.continuity import MOST_RECORDS
 
 _FORECAST_WITHIN_S = 60.0
@@ -146,7 +146,7 @@ class ContinuityResource:
             )
         if hole.acknowledged is not None:
             raise ApiError(409, f"{hole.acknowledged.by} has already acknowledged this hole.")
-        known = replace(hole, acknowledged=Acknowledgement(by=asked.by, at=now, reason=asked.reason))
+        known = replace(hole, acknowledged=HoleAcknowledgement(by=asked.by, at=now, reason=asked.reason))
         detail = {"id": hole.id, "channel": hole.channel.path, "entity": hole.entity, "reason": asked.reason}
         audit = AuditRecord(at=now, what="hole.acknowledged", by=asked.by, detail=detail)
         await controls.acknowledge(known, audit)

@@ -8,12 +8,12 @@ from streamer.continuity import reason_of
 from streamer.controls import AuditRecord, LetterFilter, Redrive, SnapshotOrder, Wanted
 from streamer.dispatch.delivery.route import event_document
 from streamer.events import (
-    Acknowledgement,
+    AttemptExchange,
     ContinuityRecord,
     DeadLetter,
     Event,
     FailedAttempt,
-    HttpExchange,
+    HoleAcknowledgement,
     JsonObject,
     LetterHead,
     Receipt,
@@ -65,7 +65,7 @@ def attempts_json(attempts: Sequence[FailedAttempt]) -> list[JsonObject]:
     ]
 
 
-def exchange_json(exchange: HttpExchange | None) -> JsonObject | None:
+def exchange_json(exchange: AttemptExchange | None) -> JsonObject | None:
     """Return the request and the head of the answer of a failed attempt, or `None` if they are not kept."""
     if exchange is None:
         return None
@@ -245,7 +245,7 @@ def continuity_json(record: ContinuityRecord) -> JsonObject:
     }
 
 
-def _acknowledgement_json(acknowledged: Acknowledgement | None) -> JsonObject | None:
+def _acknowledgement_json(acknowledged: HoleAcknowledgement | None) -> JsonObject | None:
     if acknowledged is None:
         return None
     return {"by": acknowledged.by, "at": rfc3339(acknowledged.at), "reason": acknowledged.reason}

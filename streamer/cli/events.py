@@ -121,6 +121,16 @@ Channel = Annotated[
 ]
 
 
+WantedOutcome = Annotated[
+    EventOutcome | None,
+    typer.Option(
+        "--outcome",
+        metavar="WORD",
+        help=f"Only events with this outcome at any subscriber: {', '.join(EventOutcome)}.  [default: any]",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanOptions:
     """Options that bound the time of events."""
@@ -204,16 +214,7 @@ async def find(
             ),
         ),
     ] = None,
-    outcome: Annotated[
-        EventOutcome | None,
-        typer.Option(
-            metavar="WORD",
-            help=(
-                "Only events with this outcome at any subscriber: " + ", ".join(EventOutcome) + ".  "
-                "[default: any]"
-            ),
-        ),
-    ] = None,
+    outcome: WantedOutcome = None,
     as_json: AsJson = False,
 ) -> None:
     """Show events in the log, the newest first.

@@ -3,7 +3,7 @@
 This package does no I/O, and depends on no transport, log or target.
 """
 
-from streamer.events.continuity import Acknowledgement, ContinuityRecord, HoleCause, Repair
+from streamer.events.continuity import ContinuityRecord, HoleAcknowledgement, HoleCause, Repair
 from streamer.events.dead_letters import DeadLetter, LetterHead, Stage
 from streamer.events.event import (
     LONGEST_REPLAY_ID,
@@ -23,7 +23,7 @@ from streamer.events.event import (
     replay_id_to_text,
     short_id,
 )
-from streamer.events.exchange import HttpExchange, answer_beginning
+from streamer.events.exchange import AttemptExchange, answer_beginning
 from streamer.events.outcomes import (
     LONGEST_PAUSE_S,
     Content,
@@ -48,7 +48,7 @@ from streamer.events.reading import Batch, Checkpoint, NewEventsAfter, SoughtPla
 __all__ = [
     "LONGEST_PAUSE_S",
     "LONGEST_REPLAY_ID",
-    "Acknowledgement",
+    "AttemptExchange",
     "Batch",
     "Channel",
     "Checkpoint",
@@ -66,8 +66,8 @@ __all__ = [
     "FailureClass",
     "Forwarded",
     "Hold",
+    "HoleAcknowledgement",
     "HoleCause",
-    "HttpExchange",
     "JsonObject",
     "LetterHead",
     "NewEventsAfter",

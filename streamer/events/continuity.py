@@ -42,7 +42,7 @@ class Repair(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledgement:
+class HoleAcknowledgement:
     """Statement of the operator `by` that a hole is known, with a `reason`; `at` is in epoch seconds."""
 
     by: str
@@ -79,7 +79,7 @@ class ContinuityRecord:
     found: int = 0
     published: int = 0
     updated_at: float | None = None
-    acknowledged: Acknowledgement | None = None
+    acknowledged: HoleAcknowledgement | None = None
 
     @property
     def is_new(self) -> bool:

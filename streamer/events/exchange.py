@@ -42,7 +42,7 @@ KEPT_HEADERS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HttpExchange:
+class AttemptExchange:
     """Request of an attempt as it was sent, and the beginning of the answer, without secrets.
 
     `request` is the method with the address, such as `POST https://erp.acme.com/invoices`.
@@ -59,10 +59,10 @@ class HttpExchange:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def bounded(self) -> "HttpExchange":
+    def bounded(self) -> "AttemptExchange":
         """This exchange within the limits of size, with only the headers in `KEPT_HEADERS`."""
         request = _VALUE.sub("***", _USER.sub("", self.request))
-        return HttpExchange(
+        return AttemptExchange(
             request=beginning(request, _REQUEST_BYTES),
             size=min(max(0, self.size), _LARGEST_SIZE),
             digest=self.digest if _DIGEST.fullmatch(self.digest) else "",

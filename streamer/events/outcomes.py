@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from streamer.events.event import Event, EventId, SubscriberName, value_of_every_event
-from streamer.events.exchange import HttpExchange
+from streamer.events.exchange import AttemptExchange
 
 
 class FailureClass(StrEnum):
@@ -53,7 +53,7 @@ class Retry:
     after_s: float | None = None
     answer: str = ""
     failure: FailureClass = FailureClass.OTHER
-    exchange: HttpExchange | None = None
+    exchange: AttemptExchange | None = None
 
 
 LONGEST_PAUSE_S = 86_400.0
@@ -72,7 +72,7 @@ class Hold:
     answer: str = ""
     alert: bool = False
     failure: FailureClass = FailureClass.OTHER
-    exchange: HttpExchange | None = None
+    exchange: AttemptExchange | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class Reject:
     answer: str = ""
     sent: bool = True
     failure: FailureClass = FailureClass.REJECTED
-    exchange: HttpExchange | None = None
+    exchange: AttemptExchange | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +183,7 @@ class FailedAttempt:
     failure: FailureClass
     error: str
     answer: str = ""
-    exchange: HttpExchange | None = None
+    exchange: AttemptExchange | None = None
 
     def added_to(self, earlier: tuple["FailedAttempt", ...]) -> tuple["FailedAttempt", ...]:
         """Return the `earlier` attempts with this attempt, without those in the middle that are too many.

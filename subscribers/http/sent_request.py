@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from yarl import URL
 
-from streamer.events import Hold, HttpExchange, Outcome, Reject, Retry
+from streamer.events import AttemptExchange, Hold, Outcome, Reject, Retry
 from streamer.events.event import value_of_every_event
 from streamer.known_secrets import KNOWN, MASK
 from subscribers.http.redaction import Redaction
@@ -50,11 +50,13 @@ class SentRequest:
     redaction: Redaction
     parts: Redaction
 
-    def exchange(self, status: int | None = None, headers: Mapping[str, str] | None = None) -> HttpExchange:
+    def exchange(
+        self, status: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> AttemptExchange:
         """Return the exchange that the request began; without an answer, it has no `status`."""
         # A secret in the content must not be guessed with the help of the digest.
         content = KNOWN.hidden_bytes(self.redaction(self.content))
-        return HttpExchange(
+        return AttemptExchange(
             request=f"{self.method} {self._address}",
             size=len(self.content),
             digest=sha256(content).hexdigest()[:_DIGITS] if content else "",
@@ -87,7 +89,7 @@ def _before_secrets(host: str, path: str) -> str:
     return "/".join(kept)
 
 
-def with_exchange(outcome: Outcome, exchange: HttpExchange | None) -> Outcome:
+def with_exchange(outcome: Outcome, exchange: AttemptExchange | None) -> Outcome:
     """Return `outcome` with the `exchange`, if the outcome is a failure without one."""
     if exchange is None or not isinstance(outcome, Retry | Hold | Reject) or outcome.exchange is not None:
         return outcome

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from streamer.controls import AuditRecord, ContinuityFilter
-from streamer.events import Acknowledgement, Channel, ContinuityRecord, HoleCause, Repair
+from streamer.events import Channel, ContinuityRecord, HoleAcknowledgement, HoleCause, Repair
 from tests.contracts.values import CHANGES, ORG, Append, a_checkpoint, a_hole, append_to
 from tests.contracts.worlds import Log, World
 
@@ -70,7 +70,7 @@ async def test_acknowledged_hole_stays_acknowledged_after_a_restart(world: World
     hole, other = (
         replace(an_open_hole(name, at=at), state=Repair.NONE) for name, at in (("a", 1.0), ("b", 2.0))
     )
-    known = replace(hole, acknowledged=Acknowledgement(by="änne", at=9.5, reason="told the owners"))
+    known = replace(hole, acknowledged=HoleAcknowledgement(by="änne", at=9.5, reason="told the owners"))
     audit = AuditRecord(at=9.5, what="hole.acknowledged", by="änne", detail={"id": "a"})
     async with world.open() as log:
         await record(log, hole, other)

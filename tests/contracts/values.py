@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamer.events import (
+    AttemptExchange,
     Channel,
     Checkpoint,
     ContinuityRecord,
@@ -13,7 +14,6 @@ from streamer.events import (
     FailedAttempt,
     FailureClass,
     HoleCause,
-    HttpExchange,
     JsonObject,
     OrgId,
     Partition,
@@ -98,7 +98,7 @@ ATTEMPTS = (
         failure=FailureClass.HTTP_5XX,
         error="ü 503",
         answer='{"error": "ü"}',
-        exchange=HttpExchange(
+        exchange=AttemptExchange(
             request="POST https://erp.example.com/invoices/***",
             size=412,
             digest="0123456789abcdef",
@@ -111,7 +111,7 @@ ATTEMPTS = (
         seconds=30.0,
         failure=FailureClass.TIMEOUT,
         error="timed out",
-        exchange=HttpExchange(request="GET https://erp.example.com/"),
+        exchange=AttemptExchange(request="GET https://erp.example.com/"),
     ),
 )
 """Attempts that failed."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from streamer.admin.events.accounts import Evidence
 from streamer.controls import AuditRecord
-from streamer.events import DeadLetter, FailedAttempt, HttpExchange, ParkedLane, Receipt, SubscriberName
+from streamer.events import AttemptExchange, DeadLetter, FailedAttempt, ParkedLane, Receipt, SubscriberName
 from streamer.exact_json import exact_json
 
 _SALESFORCE = "salesforce"
@@ -58,7 +58,7 @@ class TimelineStep:
     seconds: float | None = None
     detail: str = ""
     answer: str = ""
-    exchange: HttpExchange | None = None
+    exchange: AttemptExchange | None = None
 
 
 def recorded_steps(evidence: Evidence) -> Iterator[TimelineStep]:

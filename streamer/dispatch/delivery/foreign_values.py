@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from streamer.events import HttpExchange, answer_beginning
+from streamer.events import AttemptExchange, answer_beginning
 from streamer.known_secrets import KNOWN
 from streamer.observe import redaction
 
@@ -42,13 +42,13 @@ def kept(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     return answer if is_small else excerpt_of(answer)
 
 
-def exchange_of(value: object) -> HttpExchange | None:
+def exchange_of(value: object) -> AttemptExchange | None:
     """Return the exchange of an outcome within its limits and without secrets; `None` for another value."""
     # A plugin can give any value, and a field of the value can have any type.
     with suppress(BaseException):
-        if isinstance(value, HttpExchange):
+        if isinstance(value, AttemptExchange):
             headers = {str(name): redaction.masked(str(said)) for name, said in value.headers.items()}
-            return HttpExchange(
+            return AttemptExchange(
                 request=redaction.masked(str(value.request)),
                 size=int(value.size),
                 digest=str(value.digest),

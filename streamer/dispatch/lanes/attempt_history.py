@@ -4,7 +4,7 @@ import math
 from struct import Struct
 from typing import Any
 
-from streamer.events import FailedAttempt, HttpExchange
+from streamer.events import AttemptExchange, FailedAttempt
 
 # The time and the duration of an attempt, and of an exchange: size of the content, status, digest.
 _TIMES = Struct("<dd")
@@ -80,10 +80,10 @@ def _details(attempt: FailedAttempt, texts: TextPool) -> tuple[str, str, bytes |
     return texts.shared(attempt.answer), texts.shared(exchange.request), texts.shared(head + lines.encode())
 
 
-def _exchange(request: str, head: bytes) -> HttpExchange:
+def _exchange(request: str, head: bytes) -> AttemptExchange:
     size, status, digest = _HEAD.unpack_from(head)
     lines = head[_HEAD.size :].decode().split("\n")
-    return HttpExchange(
+    return AttemptExchange(
         request=request,
         size=size,
         digest="" if digest == _NO_DIGEST else digest.hex(),

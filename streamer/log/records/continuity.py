@@ -3,9 +3,9 @@
 from typing import Any
 
 from streamer.events import (
-    Acknowledgement,
     Channel,
     ContinuityRecord,
+    HoleAcknowledgement,
     HoleCause,
     JsonObject,
     OrgId,
@@ -43,7 +43,7 @@ def encode_continuity(record: ContinuityRecord) -> bytes:
     )
 
 
-def _acknowledgement_fields(acknowledged: Acknowledgement | None) -> JsonObject:
+def _acknowledgement_fields(acknowledged: HoleAcknowledgement | None) -> JsonObject:
     if acknowledged is None:
         return {}
     said = {
@@ -83,10 +83,10 @@ def _continuity(fields: JsonObject, former_id: str) -> ContinuityRecord:
     )
 
 
-def _acknowledgement(fields: JsonObject | None) -> Acknowledgement | None:
+def _acknowledgement(fields: JsonObject | None) -> HoleAcknowledgement | None:
     if fields is None:
         return None
-    return Acknowledgement(by=_text(fields["by"]), at=_time(fields["at"]), reason=_text(fields["reason"]))
+    return HoleAcknowledgement(by=_text(fields["by"]), at=_time(fields["at"]), reason=_text(fields["reason"]))
 
 
 def _state(fields: JsonObject) -> Repair:

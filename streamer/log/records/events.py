@@ -9,13 +9,13 @@ import orjson
 
 from streamer.errors import ForeignRecord, LogMisconfigured
 from streamer.events import (
+    AttemptExchange,
     Channel,
     Checkpoint,
     Event,
     EventId,
     FailedAttempt,
     FailureClass,
-    HttpExchange,
     JsonObject,
     OrgId,
     Receipt,
@@ -231,7 +231,7 @@ def _attempt_fields(attempt: FailedAttempt) -> JsonObject:
     }
 
 
-def exchange_fields(exchange: HttpExchange) -> JsonObject:
+def exchange_fields(exchange: AttemptExchange) -> JsonObject:
     """Return an exchange as JSON."""
     return {
         "request": printable(exchange.request),
@@ -260,9 +260,9 @@ def failed_attempts(fields: JsonObject) -> tuple[FailedAttempt, ...]:
     return found
 
 
-def _exchange(fields: JsonObject) -> HttpExchange:
+def _exchange(fields: JsonObject) -> AttemptExchange:
     status = fields["status"]
-    return HttpExchange(
+    return AttemptExchange(
         request=str(fields["request"]),
         size=int(fields["size"]),
         digest=str(fields["digest"]),

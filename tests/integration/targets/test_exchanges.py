@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.events import Hold, HttpExchange, Outcome, Reject, Retry
+from streamer.events import AttemptExchange, Hold, Outcome, Reject, Retry
 from streamer.ports import Plugin
 from streamer.testing import Reply, ScriptedTarget
 from streamer.testing.http.replies import Answering, Raw
@@ -23,7 +23,7 @@ BUSY = Reply(
 )
 
 
-async def failed(plugin: Plugin, settings: dict[str, Any], reply: Answering) -> HttpExchange:
+async def failed(plugin: Plugin, settings: dict[str, Any], reply: Answering) -> AttemptExchange:
     """Return the exchange of one failed delivery; `{target}` in the settings is the target's address."""
     async with ScriptedTarget(reply) as target:
         placed = {
@@ -38,7 +38,7 @@ async def failed(plugin: Plugin, settings: dict[str, Any], reply: Answering) -> 
     assert "hunter22" not in repr(outcome)
     host = target.url.removeprefix("http://")
     shown = outcome.exchange.request.replace(host, "target")
-    return HttpExchange(
+    return AttemptExchange(
         request=shown,
         size=outcome.exchange.size,
         digest=outcome.exchange.digest,
@@ -57,7 +57,7 @@ async def test_request_and_answer_are_kept_without_secrets() -> None:
     exchange = await failed(Webhook, settings, BUSY)
 
     content = b'{"total":1}'
-    assert exchange == HttpExchange(
+    assert exchange == AttemptExchange(
         request=f"POST http://target/orders/{ORDER}?code=***",
         size=len(content),
         digest=sha256(content).hexdigest()[:16],

@@ -18,11 +18,11 @@ from streamer.admin.problems.groups import OpenProblem, ProblemKind
 from streamer.continuity import begun_record
 from streamer.controls import Control, SnapshotOrder, Switch
 from streamer.events import (
-    Acknowledgement,
     Channel,
     Checkpoint,
     ContinuityRecord,
     FailureClass,
+    HoleAcknowledgement,
     HoleCause,
     OrgId,
     Partition,
@@ -70,7 +70,7 @@ def kinds(*records: ContinuityRecord) -> list[tuple[str, str | None]]:
 
 def test_acknowledged_hole_needs_nobody() -> None:
     """Nothing repairs it, and an operator knows that."""
-    known = Acknowledgement(by="anna", at=NOW - 5, reason="told the owners")
+    known = HoleAcknowledgement(by="anna", at=NOW - 5, reason="told the owners")
 
     assert kinds(replace(HOLE, acknowledged=known), replace(HOLE, id="2", entity="Order")) == [
         ("hole", "Order")

@@ -8,7 +8,7 @@ import pytest
 
 from streamer.console.pages.events import _accounts_in_order
 from streamer.console.stories import event_row, story_address
-from streamer.events import EventId, HttpExchange, Reject, Retry
+from streamer.events import AttemptExchange, EventId, Reject, Retry
 from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event, append_to
 from tests.unit.console.test_pages import EVIL, JWT
 from tests.unit.console.world import Answer, Browser, World
@@ -75,7 +75,7 @@ async def test_story_and_letter_show_the_exchange_of_a_failed_attempt(world: Wor
     """An answer is foreign text, which a page must not run."""
     evil = "<script>"
     headers = {"x-request-id": evil}
-    exchange = HttpExchange(request="POST https://erp.example.com/orders", status=422, headers=headers)
+    exchange = AttemptExchange(request="POST https://erp.example.com/orders", status=422, headers=headers)
     retry = Retry(reason="no", answer=evil, exchange=exchange)
     world.api.dispatch.target.answers["1"] += [retry, Reject(reason="answered 422", exchange=exchange)]
     await world.api.dispatch.append(1, key="k")

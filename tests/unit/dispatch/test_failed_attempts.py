@@ -10,7 +10,7 @@ from streamer.dispatch.delivery.foreign_values import untold
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.lanes.attempt_history import TextPool, packed, unpacked
 from streamer.dispatch.lanes.head import RetryState
-from streamer.events import FailedAttempt, FailureClass, Hold, HttpExchange, Receipt, Reject, Retry
+from streamer.events import AttemptExchange, FailedAttempt, FailureClass, Hold, Receipt, Reject, Retry
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, World, middle
 
 ATTEMPT = FailedAttempt(at=1.0, seconds=0.5, failure=FailureClass.TIMEOUT, error="timed out")
@@ -108,7 +108,7 @@ def test_first_and_last_attempts_are_kept() -> None:
     assert [each.at for each in kept] == [0, 97, 98, 99]
 
 
-EXCHANGE = HttpExchange(request="POST https://erp.example.com/", status=503, headers={"retry-after": "5"})
+EXCHANGE = AttemptExchange(request="POST https://erp.example.com/", status=503, headers={"retry-after": "5"})
 
 
 def test_only_the_first_and_the_last_attempt_keep_the_exchange() -> None:

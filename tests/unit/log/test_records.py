@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streamer.controls import AuditRecord, Control, LetterFilter, Redrive, SnapshotOrder, Switch, Wanted
 from streamer.errors import LogMisconfigured
 from streamer.events import (
-    Acknowledgement,
+    AttemptExchange,
     Channel,
     Checkpoint,
     ContinuityRecord,
@@ -21,8 +21,8 @@ from streamer.events import (
     EventId,
     FailedAttempt,
     FailureClass,
+    HoleAcknowledgement,
     HoleCause,
-    HttpExchange,
     OrgId,
     Partition,
     Receipt,
@@ -83,12 +83,12 @@ holes = st.builds(
     found=st.integers(0, 2**53),
     published=st.integers(0, 2**53),
     updated_at=st.none() | times,
-    acknowledged=st.none() | st.builds(Acknowledgement, by=texts, at=times, reason=texts),
+    acknowledged=st.none() | st.builds(HoleAcknowledgement, by=texts, at=times, reason=texts),
 )
 names = st.builds(SubscriberName, texts)
 short = texts.map(lambda text: text[:200])
 exchanges = st.builds(
-    HttpExchange,
+    AttemptExchange,
     request=st.from_regex(r"(POST|GET) https://[a-z]{1,9}\.com/[a-z/]{0,9}", fullmatch=True),
     size=st.integers(0, 2**32 - 1),
     digest=st.from_regex(r"([0-9a-f]{16})?", fullmatch=True),

@@ -98,8 +98,8 @@ PUBLISHED = {
     SchemaName.OUTBOUND_MESSAGES: "c21385696c4fb041",
     SchemaName.CLOUD_EVENTS: "1c6720f1aade15de",
     SchemaName.EVENT_HEADERS: "9134a1dbc417f53e",
-    SchemaName.RECEIPTS: "64707ee1770d76af",
-    SchemaName.DEAD_LETTERS: "8e625c4ebfa85836",
+    SchemaName.RECEIPTS: "5865b91a2cf200c8",
+    SchemaName.DEAD_LETTERS: "36be6a6ae7822802",
     SchemaName.CONTINUITY: "2c5abc9af5ca0e19",
     SchemaName.AUDIT: "5fe44035e425ca0a",
 }

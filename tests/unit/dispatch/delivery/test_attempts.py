@@ -11,13 +11,23 @@ import pytest
 from streamer.dispatch.delivery.foreign_values import kept
 from streamer.dispatch.delivery.plugin_calls import outcome_of, outcomes_of
 from streamer.errors import RetryLater
-from streamer.events import Delivered, Disable, FailureClass, Hold, HttpExchange, Outcome, Reject, Retry, Skip
+from streamer.events import (
+    AttemptExchange,
+    Delivered,
+    Disable,
+    FailureClass,
+    Hold,
+    Outcome,
+    Reject,
+    Retry,
+    Skip,
+)
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, ScriptedTarget, World
 
 ANY: Any = None
 DAY = 86_400.0
 
-EXCHANGE = HttpExchange(request="POST https://erp.example.com/", status=503)
+EXCHANGE = AttemptExchange(request="POST https://erp.example.com/", status=503)
 OUTCOMES: list[Outcome] = [
     Delivered(answer={"id": "7"}),
     Retry(reason="503", after_s=7.5, answer="busy"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.dispatch.delivery.plugin_calls import outcome_of
-from streamer.events import Disable, FailedAttempt, FailureClass, HttpExchange, Retry, answer_beginning
+from streamer.events import AttemptExchange, Disable, FailedAttempt, FailureClass, Retry, answer_beginning
 from streamer.events.exchange import KEPT_HEADERS, MOST_BYTES
 from streamer.known_secrets import KNOWN
 from streamer.log.records.events import attempt_fields
@@ -16,14 +16,14 @@ from streamer.log.records.events import attempt_fields
 TARGET = "https://erp.example.com"
 
 
-def kept(exchange: Any) -> HttpExchange | None:
+def kept(exchange: Any) -> AttemptExchange | None:
     """Return the exchange that dispatch keeps of a plugin's outcome."""
     outcome = outcome_of(Retry(reason="no", exchange=exchange))
     assert isinstance(outcome, Retry)
     return outcome.exchange
 
 
-def sure(exchange: Any) -> HttpExchange:
+def sure(exchange: Any) -> AttemptExchange:
     """Return the exchange that dispatch keeps, which must not be `None`."""
     found = kept(exchange)
     assert found is not None
@@ -40,7 +40,7 @@ def test_only_helpful_headers_are_kept() -> None:
         "X-Request-ID": "r",
     }
 
-    assert sure(HttpExchange(request="GET /", headers=said)).headers == {
+    assert sure(AttemptExchange(request="GET /", headers=said)).headers == {
         "retry-after": "7",
         "x-request-id": "r",
     }
@@ -61,18 +61,20 @@ def test_address_has_no_secret(written: str, shown: str) -> None:
     """Values of a query and credentials are secrets until the contrary is known."""
     KNOWN.configure(["known-secret"])
 
-    assert sure(HttpExchange(request=written)).request == shown
+    assert sure(AttemptExchange(request=written)).request == shown
 
 
 def test_known_secret_in_a_header_is_masked() -> None:
     """A target can repeat a request's token in its own headers."""
     KNOWN.configure(["known-secret"])
-    exchange = HttpExchange(request="GET /", headers={"x-request-id": "of known-secret"})
+    exchange = AttemptExchange(request="GET /", headers={"x-request-id": "of known-secret"})
 
     assert sure(exchange).headers == {"x-request-id": "of ***"}
 
 
-@pytest.mark.parametrize("value", ["POST /", 7, {"request": "POST /"}, HttpExchange(request="G", size="x")])  # type: ignore[arg-type] # as foreign code gives it
+@pytest.mark.parametrize(
+    "value", ["POST /", 7, {"request": "POST /"}, AttemptExchange(request="G", size="x")]
+)  # type: ignore[arg-type] # as foreign code gives it
 def test_value_that_is_no_exchange_is_left_out(value: Any) -> None:
     """The outcome counts all the same."""
     assert kept(value) is None
@@ -95,7 +97,7 @@ def test_exchange_and_answer_take_at_most_a_kibibyte(
 ) -> None:
     """In a record of the log, with all the headers that can be kept."""
     exchange = sure(
-        HttpExchange(
+        AttemptExchange(
             request=request,
             status=status,
             size=size,
