@@ -231,12 +231,12 @@ def _not_kept(kept: Kept, accounts: Sequence[Evidence]) -> Iterable[str]:
     if kept.logged is not None:
         yield "The time at which Streamer read the event: the log keeps the time of the append."
     yield (
-        "The requests of the attempts, and the headers of the answers. `streamer render` shows the request "
-        "that follows from today's configuration."
+        "The contents and the headers of the requests. `streamer render` shows the request that follows from "
+        "today's configuration."
     )
     yield (
-        "Of many failed attempts, those between the first and the last seven. The log does not record "
-        "attempts in memory yet."
+        "Of many failed attempts, those between the first and the last three, and what the attempts between "
+        "the first and the last one sent. The log does not record attempts in memory yet."
     )
     yield (
         "The reason why a subscriber filtered out the event at that time: the shown reason comes from "
