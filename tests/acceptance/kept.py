@@ -6,7 +6,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,8 +16,10 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from streamer.events import JsonObject
 from tests.acceptance.sent import Seen
 from tests.schemas import RECORDS, CheckedTopics
+from tests.waiting import until
 
 _READ_S = 2.0
+_STILL_S = 30.0
 
 
 class Kept(Protocol):
@@ -91,9 +93,10 @@ class KeptInKafka:
     Their records must keep the published schemas.
     """
 
-    def __init__(self, address: str) -> None:
-        """Keep it at `address`, apart from every other test."""
-        self.unique = uuid.uuid4().hex[:8]
+    def __init__(self, address: str, *, unique: str = "") -> None:
+        """Keep it at `address`: apart from every other test, or in the topics of the test `unique`."""
+        self._address = address
+        self.unique = unique or uuid.uuid4().hex[:8]
         self._prefix = f"streamer-{self.unique}"
         self.configuration: dict[str, Any] = {
             "kafka": {
@@ -110,6 +113,27 @@ class KeptInKafka:
         self._next: dict[TopicPartition, int] = defaultdict(int)
         self._consumer: Any = None
         self._checked = CheckedTopics()
+
+    @asynccontextmanager
+    async def read_whole(self) -> AsyncIterator["KeptInKafka"]:
+        """Let a new consumer read everything, and yield what it has read.
+
+        A consumer can stand still for good when brokers and connections fail around it.
+        """
+        anew = KeptInKafka(self._address, unique=self.unique)
+        async with anew.reading():
+            # What an open transaction hides is missing in what was read.
+            with suppress(AssertionError):
+                await until(anew._is_read, progress=lambda: anew.counts, limit_s=_STILL_S)
+            yield anew
+
+    async def _is_read(self) -> bool:
+        await self._read_on()
+        partitions = self._consumer.assignment()
+        ends = await self._consumer.end_offsets(partitions)
+        return bool(partitions) and all(
+            [await self._consumer.position(partition) >= end for partition, end in ends.items()]
+        )
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator["KeptInKafka"]:
