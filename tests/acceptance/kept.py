@@ -122,7 +122,7 @@ class KeptInKafka:
         """
         anew = KeptInKafka(self._address, unique=self.unique)
         async with anew.reading():
-            # What an open transaction hides is missing in what was read.
+            # An open transaction can hide the end; then the caller finds that records are missing.
             with suppress(AssertionError):
                 await until(anew._is_read, progress=lambda: anew.counts, limit_s=_STILL_S)
             yield anew
