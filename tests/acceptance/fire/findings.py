@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streamer.events import JsonObject
@@ -85,12 +85,15 @@ class Findings:
         starved = f" ({count:,} for want of CPU)" if (count := self.starved.get(name)) else ""
         return f"{self.repeats[name]:,} to {name}{starved}"
 
-    def look_at_log(self, sent: Sequence[Seen], kept: Sequence[Seen]) -> None:
-        """Nothing lost, nothing twice, in order per key; a repair's events are there once."""
+    def look_at_log(self, sent: Sequence[Seen], kept: Sequence[Seen], others: Collection[str] = ()) -> None:
+        """Nothing lost, nothing twice, in order per key; a repair's events are there once.
+
+        `others` are ids of records that the org has without an event, such as its users.
+        """
         self.sent = len(sent)
         recovered = Counter(event.id for event in kept if is_recovered(event.id))
         self._say("recovered twice", [event_id for event_id, count in recovered.items() if count > 1])
-        records = {event.key for event in sent}
+        records = {event.key for event in sent} | set(others)
         strange = [event for event in kept if event.id in recovered and event.key not in records]
         self._say("recovered, of no record of the org", strange)
         self.recovered = frozenset(recovered)

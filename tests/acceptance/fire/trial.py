@@ -64,7 +64,7 @@ async def _findings(parts: World) -> Findings:
         late = await _late(parts, sent)
     await parts.fleet.stop()
     async with parts.kept.read_whole() as kept:
-        findings.look_at_log(sent, await kept.events())
+        findings.look_at_log(sent, await kept.events(), _users(parts))
         receipts = await _receipts(parts, kept)
     deliveries = {name: Deliveries.of(target.journal) for name, target in parts.targets.items()}
     for name, found in deliveries.items():
@@ -75,6 +75,12 @@ async def _findings(parts: World) -> Findings:
     findings.add(late)
     findings.add(parts.fleet.complaints)
     return findings
+
+
+def _users(parts: World) -> list[str]:
+    """Return the ids of the org's users, which a snapshot of all objects reads as well."""
+    org = parts.sandbox.org
+    return [user["Id"] for user in org.records.all(org.schema.entity("User"))]
 
 
 async def _late(parts: World, sent: list[Seen]) -> list[str]:

@@ -53,9 +53,10 @@ def test_events_of_a_repair_are_no_events_too_many() -> None:
     sent, recovered, other = Seen("k", "1"), Seen("k", "refused:hole:k"), Seen("k", "2")
     strange = Seen("x", "refused:hole:x")
     verdicts = []
-    for kept in ([sent, recovered], [recovered, sent, recovered], [sent, strange], [sent, other]):
+    user = Seen("u", "refused:hole:u")
+    for kept in ([sent, recovered, user], [recovered, sent, recovered], [sent, strange], [sent, other]):
         findings = Findings()
-        findings.look_at_log([sent], kept)
+        findings.look_at_log([sent], kept, ["u"])
         verdicts.append(findings.ok)
 
     assert verdicts == [True, False, False, False]
