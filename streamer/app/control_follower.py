@@ -13,7 +13,7 @@ from streamer.app.redriving import Redrives
 from streamer.clock import Clock
 from streamer.controls import AuditRecord, Control, ControlState, Switch
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.errors import LogUnavailable
+from streamer.errors import LogUnavailable, Stop
 from streamer.events import JsonObject, SubscriberName
 from streamer.ports import Controls
 
@@ -156,6 +156,10 @@ class EarlierOutages:
                 records = await controls.audit(last=_RECALLED)
             except LogUnavailable:
                 await self.clock.sleep(_RETRY_S)
+            except Stop as error:
+                # Without the audit, the outages only seem to have begun with this process.
+                _log.warning("outages.unknown", reason=str(error))
+                return
             else:
                 break
         self._since = open_outages(records)
@@ -176,11 +180,18 @@ def open_outages(records: Iterable[AuditRecord]) -> Mapping[SubscriberName, floa
             continue
         if record.what == _OPENED:
             since = record.detail.get("since")
-            at = record.at if since is None else datetime.fromisoformat(since).timestamp()
-            found[record.subscriber] = at
+            found[record.subscriber] = _time_of(since, otherwise=record.at)
         elif record.what == _CLOSED:
             found.pop(record.subscriber, None)
     return found
+
+
+def _time_of(text: object, *, otherwise: float) -> float:
+    # Another program or a later version can have written any value.
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except (ValueError, OverflowError):
+        return otherwise
 
 
 def _reason(control: Control) -> str:

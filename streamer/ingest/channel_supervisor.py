@@ -35,14 +35,14 @@ class ChannelState(StrEnum):
 class ChannelStatus:
     """State of a channel, with the reason for the state.
 
-    `retried` is the failure that a running channel is retried after, until the
+    `earlier_failure` is the failure that a running channel is retried after, until the
     channel has run for a minute. As long as Salesforce has not accepted the
     subscription, nothing shows that the cause of the failure is gone.
     """
 
     state: ChannelState
     reason: str = ""
-    retried: "ChannelStatus | None" = None
+    earlier_failure: "ChannelStatus | None" = None
 
 
 @dataclass(slots=True)
@@ -132,7 +132,7 @@ class ChannelSupervisor:
         failures = stops = 0
         while True:
             owned.began = began = self.clock.monotonic()
-            owned.status = ChannelStatus(state=ChannelState.RUNNING, retried=owned.status)
+            owned.status = ChannelStatus(state=ChannelState.RUNNING, earlier_failure=owned.status)
             try:
                 await self._run(channel, owned)
             except (RetryLater, Fenced) as error:
@@ -153,7 +153,7 @@ class ChannelSupervisor:
 
     def _shown(self, status: ChannelStatus, began: float) -> ChannelStatus:
         is_steady = self.clock.monotonic() - began > _STEADY_S
-        return replace(status, retried=None) if is_steady and status.retried is not None else status
+        return replace(status, earlier_failure=None) if is_steady and status.earlier_failure else status
 
     async def _rest(self, owned: _OwnedChannel, delay: float) -> None:
         owned.retried = asyncio.Event()

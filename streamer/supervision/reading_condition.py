@@ -92,7 +92,9 @@ class ReadingCondition:
         statuses = self._supervisor.status if self._supervisor else {}
         subscribed = self.subscribed
         return {
-            channel: status.retried if status.retried and channel.path not in subscribed else status
+            channel: status.earlier_failure
+            if status.earlier_failure and channel.path not in subscribed
+            else status
             for channel, status in statuses.items()
         }
 

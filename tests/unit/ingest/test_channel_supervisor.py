@@ -205,8 +205,8 @@ async def test_refused_channel_says_why_and_is_tried_again() -> None:
     assert world.runs.running == {CHANGES, ORDERS}
     tried = supervisor.status[CHANGES]
     assert tried.state is ChannelState.RUNNING
-    assert tried.retried is not None
-    assert "No access" in tried.retried.reason
+    assert tried.earlier_failure is not None
+    assert "No access" in tried.earlier_failure.reason
     await world.clock.turn(60)
     assert supervisor.status[CHANGES] == ChannelStatus(state=ChannelState.RUNNING)
     task.cancel()

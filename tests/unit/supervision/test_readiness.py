@@ -211,7 +211,7 @@ def test_channel_that_is_retried_is_still_refused_until_it_is_subscribed(
 ) -> None:
     """A new attempt alone mends nothing, and the map must not turn green for it."""
     refused = ChannelStatus(state=ChannelState.STOPPED, reason="no right")
-    kept = Kept({CHANGES: ChannelStatus(state=ChannelState.RUNNING, retried=refused)})
+    kept = Kept({CHANGES: ChannelStatus(state=ChannelState.RUNNING, earlier_failure=refused)})
     status = Status()
     status.reading.channels_opened(cast("ChannelSupervisor", kept), Session(frozenset(subscribed)))
 

@@ -182,9 +182,9 @@ def test_group_waits_briefly_for_member(
     settings: dict[str, object], hand_over_s: float, limit_ms: int
 ) -> None:
     """By librdkafka's default, one lost answer of a broker stops a member for five minutes."""
-    broken = clients(**settings)
+    made = clients(**settings)
 
-    options = member_options(broken.settings, heartbeats=6, hand_over_s=hand_over_s)
+    options = member_options(made.settings, heartbeats=6, hand_over_s=hand_over_s)
 
     assert options["max.poll.interval.ms"] == limit_ms
-    broken.consumer(KafkaErrors(broken.settings), {**options, "group.id": "shipment"}).close()
+    made.consumer(KafkaErrors(made.settings), {**options, "group.id": "shipment"}).close()
