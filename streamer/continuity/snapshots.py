@@ -123,8 +123,11 @@ def begun_record(channel: Channel, order: SnapshotOrder) -> ContinuityRecord:
 def has_records_of(snapshot: ContinuityRecord, hole: ContinuityRecord) -> bool:
     """Return true if a snapshot of the hole's entity selects every record that the hole can lack.
 
-    A final record keeps only the detail of what the order selects.
+    A final record keeps only the detail of what the order selects. A detail that was
+    cut can lack the selection.
     """
+    if len(snapshot.detail) >= _LONGEST_DETAIL:
+        return False
     chosen = snapshot.detail.partition(f"{_ORDERED}{snapshot.entity}")[2].partition("; ")[0]
     if not chosen:
         return True

@@ -15,6 +15,8 @@ from streamer.continuity import (
     LetterRedrives,
     Readings,
     Snapshots,
+    begun_record,
+    has_records_of,
 )
 from streamer.continuity.entity_reader import OrgReaders
 from streamer.controls import AuditRecord, SnapshotOrder, Wanted
@@ -455,3 +457,15 @@ async def test_removal_is_repeated_until_the_log_takes_it(world: World) -> None:
     await world.settle()
 
     assert await world.ordered() == set()
+
+
+def test_snapshot_whose_detail_was_cut_ends_no_hole() -> None:
+    """Nobody knows what it selected."""
+    order = SnapshotOrder(
+        id="s", channel=CHANGES.path, entity="Account", where="Name = 'A'", by="a" * 500, at=1.0
+    )
+    hole = ContinuityRecord(
+        id="h", channel=CHANGES, cause=HoleCause.SNAPSHOT, detail="", recorded_at=0.0, state=Repair.NONE
+    )
+
+    assert not has_records_of(begun_record(CHANGES, order), hole)
