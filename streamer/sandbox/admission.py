@@ -19,10 +19,10 @@ _OWN_PAGES = frozenset({"same-origin", "none"})
 
 
 class OriginCheck:
-    """Admits requests to a known host from no page, or from a page of the sandbox itself.
+    """Admits requests to a known host that come from no page, or from a page of the sandbox itself.
 
-    Known are loopback, every IP address, and `names`. An IP address in `Host`
-    is safe: rebinding needs a name, because it changes what a name resolves to.
+    Known hosts are loopback, every IP address, and `names`. An IP address in `Host` is
+    safe: DNS rebinding changes the address of a name, so it needs a name.
     """
 
     def __init__(self, names: Iterable[str]) -> None:

@@ -18,13 +18,13 @@ _PREFIX = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """Number, size and pace of the changes to make, each in a transaction of its own.
+    """Number, size and pace of the changes to make; each change is a separate transaction.
 
-    The first `records` changes (all, when it is `None`) create a record each;
-    the others update these records in turn. `Number__c` counts the changes from
-    1 and so shows their order. `size_bytes` is the approximate size of an
-    event; `None` makes small ones. `per_second` spreads the changes in time; `None` makes them as fast
-    as possible.
+    Each of the first `records` changes creates a record, and the other changes update
+    these records in turn. If `records` is `None`, every change creates a record.
+    `Number__c` counts the changes from 1, and so shows their order. `size_bytes` is the
+    approximate size of an event; with `None`, events are small. `per_second` is the
+    rate of changes; with `None`, changes are made as fast as possible.
     """
 
     entity: str = "Account"
@@ -35,7 +35,7 @@ class Backlog:
 
 
 async def produce(org: SandboxOrg, clock: Clock, backlog: Backlog) -> list[str]:
-    """Make the changes and return the ids of the created records; other tasks run meanwhile."""
+    """Make the changes, and return the ids of the created records. Other tasks can run meanwhile."""
     text = "" if backlog.size_bytes is None else " " + "x" * (backlog.size_bytes - _EVENT_WITHOUT_TEXT_BYTES)
     created: list[str] = []
     began_at = clock.monotonic()
@@ -67,7 +67,10 @@ def _fields(entity: Entity, number: int, text: str) -> dict[str, Any]:
 
 
 def _filler(entity: Entity, text: str) -> str:
-    """Return the name of the field that takes the text; a custom one of a first use takes any length."""
+    """Return the name of the field for the text.
+
+    A custom field that its first use creates takes texts of any length.
+    """
     standard = entity.field_name("Description")
     if standard is not None and (entity.declared or len(text) < length(entity.fields[standard]) - _PREFIX):
         return standard

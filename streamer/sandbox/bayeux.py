@@ -41,9 +41,9 @@ VERSION_UNSUPPORTED: Final = (
 class Failure:
     """The refusal of a request.
 
-    `reason` goes to `ext.sfdc.failureReason`, where Salesforce puts the true
-    cause. An `anonymous` refusal repeats neither the client's id nor its
-    subscription (Streaming API guide, handling errors).
+    `reason` becomes `ext.sfdc.failureReason`, in which Salesforce states the true
+    cause. An `anonymous` refusal repeats neither the client's id nor its subscription
+    (Streaming API guide, handling errors).
     """
 
     error: str
@@ -75,7 +75,7 @@ def handshake_denied(reason: str) -> Failure:
 
 
 def unauthenticated(channel: str, authorisation: str | None) -> Failure:
-    """Return the refusal of a request without a valid session, in its channel's form."""
+    """Return the refusal of a request without a valid session, in the form of the request's channel."""
     if channel == HANDSHAKE:
         return handshake_denied(AUTHENTICATION_REQUIRED if authorisation is None else AUTHENTICATION_INVALID)
     return Failure(error=AUTHENTICATION_INVALID, advice=STOP)
@@ -89,7 +89,7 @@ def cookie_missing(client_id: str) -> Failure:
 
 
 def invalid_connection_type(name: object) -> Failure:
-    """Return the refusal of any transport but long-polling."""
+    """Return the refusal of every transport except long-polling."""
     return Failure(error=f"400::Invalid connection type {{{name}}}", advice={"reconnect": "none"})
 
 

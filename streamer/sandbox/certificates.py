@@ -30,11 +30,11 @@ _RENEWED_BEFORE = dt.timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """The files of one authority in `folder`.
+    """The files of one certificate authority in `folder`.
 
-    `authority` is what clients trust, as PEM, and `java_trust_store` the same
-    for Java, with the password `JAVA_PASSWORD`. `server` has the server's key
-    and certificate.
+    Clients trust the certificate in `authority` (PEM). `java_trust_store` has the same
+    certificate for Java, with the password `JAVA_PASSWORD`. `server` has the server's
+    key and certificate.
     """
 
     folder: Path
@@ -51,7 +51,7 @@ class Certificates:
 
     @property
     def server(self) -> Path:
-        """Key and certificate of the server, readable for its owner alone."""
+        """Key and certificate of the server; only the owner of the file can read it."""
         return self.folder / "server.pem"
 
     def context(self) -> ssl.SSLContext:
@@ -66,12 +66,12 @@ class Certificates:
         return key
 
     def chain(self) -> bytes:
-        """Return the certificate of the server and that of the authority, as PEM."""
+        """Return the certificates of the server and of the authority, as PEM."""
         _, certificate, chain = self.server.read_bytes().partition(_CERTIFICATE)
         return certificate + chain
 
     def are_good_for(self, hosts: frozenset[str]) -> bool:
-        """Return whether the files are there, name exactly `hosts`, and stay valid for a week."""
+        """Return whether the certificate's files exist, name exactly `hosts`, and stay valid for a week."""
         if not (self.authority.exists() and self.java_trust_store.exists()):
             return False
         try:
@@ -88,9 +88,9 @@ class Certificates:
 def certificates(folder: Path, hosts: Iterable[str]) -> Certificates:
     """Return the certificates in `folder` for loopback and `hosts`; make new ones if they don't fit.
 
-    A new authority signs one certificate, and its key is forgotten: nobody who
-    reads the folder can sign another. Raises `OSError` if the folder can't be
-    written.
+    A new authority signs one certificate, and then its key is forgotten. So a person
+    who can read the folder can't sign another certificate. Raises `OSError` if the
+    folder can't be written.
     """
     files = Certificates(folder)
     wanted = frozenset({*LOOPBACK, *(host.lower() for host in hosts)})

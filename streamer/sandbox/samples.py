@@ -1,4 +1,4 @@
-"""Sample values: what a record that nobody describes holds."""
+"""Sample values for records that a test or a user does not describe."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -53,10 +53,10 @@ _BY_TYPE: Mapping[str, Callable[[int], Any]] = {
 
 
 def sample_record(org: SandboxOrg, transaction: Transaction, entity: Entity, number: int) -> dict[str, Any]:
-    """Return the fields of a new record: the required ones and, where nothing is declared, a few usual ones.
+    """Return the fields of a new record: the required fields and, for an undeclared type, a few usual fields.
 
-    `number` makes records differ. A required parent that does not exist is
-    created in `transaction`.
+    `number` makes records differ. A missing required parent is created in
+    `transaction`.
     """
     usual = () if entity.declared else _USUAL.get(entity.name, ())
     wanted = [field for field in entity.fields.values() if field.required or field.name in usual]
@@ -69,7 +69,7 @@ def sample_record(org: SandboxOrg, transaction: Transaction, entity: Entity, num
 
 
 def fitting(field: Field, value: Any) -> Any:
-    """Return `value`, as much of it as the field can hold."""
+    """Return `value`, cut to the length that the field can hold."""
     return value[: length(field)] if isinstance(value, str) else value
 
 
@@ -82,7 +82,7 @@ def _sample(entity: Entity, field: Field, number: int) -> Any:
 
 
 def _parent(org: SandboxOrg, transaction: Transaction, entity: Entity, field: Field, number: int) -> str:
-    """Return the id of a record to which a reference can point; the first one, as its type has it."""
+    """Return the id of the first record to which a reference can point; create a record if there is none."""
     parent = org.schema.entity(next(iter(targets(entity, field)), "Account"))
     live = (each for each in org.records.all(parent) if not each["IsDeleted"])
     found = next(live, None)

@@ -52,14 +52,14 @@ _SHUTDOWN_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSettings:
-    """The org, its login, and the limits of its servers, its outbound messages and its reads in volume.
+    """The org, its login, and the limits of its servers, outbound messages, Bulk jobs and replication.
 
-    `users` are those beside the org's own, who may do everything; one with the
-    own user's name takes that one's place. Events are kept for `retention_s`
-    seconds, and `purge_late_s` longer where the purge runs late. With `tls`
-    everything is served over TLS; the Pub/Sub API needs the certificates, and
-    takes no context. `names` are further host names by which clients reach the
-    sandbox; its control API answers to no others.
+    The org's own user can do everything. `users` are further users; a further user with
+    the own user's name replaces the own user. Events are kept for `retention_s`
+    seconds, and for `purge_late_s` more seconds if the purge runs late. With `tls`, all
+    APIs use TLS; the Pub/Sub API needs `Certificates`, and does not accept a context.
+    `names` are further host names by which clients reach the sandbox; the control API
+    accepts no other names.
     """
 
     org: OrgSetup = field(default_factory=OrgSetup)
@@ -77,7 +77,7 @@ class SandboxSettings:
 
 
 class ListenFailed(OSError):
-    """The sandbox can't listen on its address, or on that of its Pub/Sub API."""
+    """The sandbox can't listen on its address, or on the address of its Pub/Sub API."""
 
     def __init__(self, error: OSError, *, host: str, port: int, is_pubsub: bool) -> None:
         super().__init__(error.errno, error.strerror or str(error))
@@ -89,11 +89,11 @@ class ListenFailed(OSError):
 class Sandbox:
     """A Salesforce org on this machine: OAuth, REST, CometD, Pub/Sub, and `/sandbox/*` to control it.
 
-    An async context manager, which raises `ListenFailed` where it can't listen.
-    It listens on loopback unless `host` names another address, because every
-    client that reaches it can control it, and on a free port where `port` is 0.
-    It serves the Pub/Sub API only with a `pubsub_port`, on a free port where that
-    is 0. All its timers run on `clock`.
+    This is an async context manager, which raises `ListenFailed` if it can't listen.
+    The sandbox listens on loopback unless `host` names another address, because every
+    client that reaches the sandbox can control it. With port 0, the system chooses a
+    free port. The sandbox serves the Pub/Sub API only if `pubsub_port` is set. All
+    timers run on `clock`.
     """
 
     def __init__(
@@ -146,12 +146,12 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """Base URL of the sandbox: login URL and instance URL in one."""
+        """Base URL of the sandbox, which is both its login URL and its instance URL."""
         return f"{'https' if self._settings.tls else 'http'}://{self._host}:{self._port}"
 
     @property
     def pubsub_address(self) -> str:
-        """Host and port of the Pub/Sub API; raises `RuntimeError` where it is not served."""
+        """Host and port of the Pub/Sub API; raises `RuntimeError` if the sandbox does not serve this API."""
         if self.pubsub is None:
             raise RuntimeError("The sandbox does not serve the Pub/Sub API: set `pubsub_port`.")
         return f"{self._host}:{self._pubsub_port}"
@@ -314,18 +314,18 @@ class Sandbox:
         return application
 
     async def _date(self, _: web.Request, response: web.StreamResponse) -> None:
-        """Let each response name the org's time, as Salesforce's do."""
+        """Add the org's time to each response, as Salesforce does."""
         response.headers["Date"] = formatdate(self._clock.now(), usegmt=True)
 
 
 def _with_extra_slashes(route: web.RouteDef) -> web.RouteDef:
-    """Return `route` for paths that begin with more than one slash too, which the sf CLI sends."""
+    """Return `route`, also for paths that begin with several slashes, because the sf CLI sends such paths."""
     path = "/{slashes:/*}" + route.path.removeprefix("/")
     return web.route(route.method, path, route.handler, **route.kwargs)
 
 
 def _listeners(host: str, port: int) -> list[socket.socket]:
-    """Bind `host` to one port, and for `localhost` both loopback addresses."""
+    """Bind `host` to one port; for `localhost`, bind both loopback addresses."""
     if host != "localhost":
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return [_bound(family, host, port)]

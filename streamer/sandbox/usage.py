@@ -1,4 +1,4 @@
-"""Usage of the org's daily limits: what is counted, in a window of 24 hours, and how much of it there is."""
+"""Usage of the org's limits in a window of 24 hours."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
@@ -13,10 +13,10 @@ _RESOLUTION_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageLimits:
-    """Most that the org can use of each thing within 24 hours; published events within an hour.
+    """Limits of the org within 24 hours; for published events, within an hour.
 
-    They are Salesforce's (REST API guide, list org limits), but for
-    `delivered_events`: those of an Enterprise org, 25,000, would end a load test
+    The limits are Salesforce's (REST API guide, list org limits), except for
+    `delivered_events`: the limit of an Enterprise org, 25,000, would end a load test
     early.
     """
 
@@ -31,8 +31,9 @@ class UsageLimits:
 class SlidingWindowQuota:
     """An amount that can be used within a moving window of time.
 
-    `most` can be changed at any time. `total` counts everything since the start.
-    Requests of one minute leave the window together, when the first of them does.
+    `most` can be changed at any time. `total` counts everything since the start. All
+    use within one minute leaves the window together, at the time at which the first use
+    leaves it.
     """
 
     def __init__(self, clock: Clock, most: int, *, window_s: float = DAY_S) -> None:
@@ -62,7 +63,7 @@ class SlidingWindowQuota:
         return self.remaining == 0
 
     def use(self, amount: int = 1) -> None:
-        """Count `amount` as used now, whether that much remains or not."""
+        """Count `amount` as used now, even if less than `amount` remains."""
         now = self._clock.monotonic()
         self.total += amount
         self._used += amount
@@ -74,11 +75,11 @@ class SlidingWindowQuota:
 
 
 class OrgUsage:
-    """The allowances of one org, each under the name of its limit.
+    """The allowances of one org, by the names of the limits.
 
-    `delivered_events` are platform and change events, summed over the clients
-    of CometD and of the Pub/Sub API (CDC guide, allocations). `bulk_query_jobs`
-    are the query jobs of Bulk API 2.0.
+    `delivered_events` counts platform and change events, summed over the clients of
+    CometD and of the Pub/Sub API (CDC guide, allocations). `bulk_query_jobs` are the
+    query jobs of Bulk API 2.0.
     """
 
     def __init__(self, clock: Clock, limits: UsageLimits | None = None) -> None:
@@ -97,7 +98,7 @@ class OrgUsage:
         return {name: getattr(self, name) for name in self._names}
 
     def deliver(self, paths: Iterable[str]) -> None:
-        """Count events that a client gets, given the channel of each."""
+        """Count the events that a client gets; `paths` has the channel of each event."""
         for path, count in Counter(paths).items():
             if path.startswith("/topic/"):
                 self.push_topic_events.use(count)

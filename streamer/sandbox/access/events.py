@@ -1,6 +1,6 @@
-"""Permissions on events: who can subscribe to a channel, and what an event shows.
+"""Permissions on events: which users can subscribe to a channel, and which fields they see.
 
-By the CDC guide, required permissions and field-level security: sharing rules are
+As the CDC guide says (required permissions, field-level security), sharing rules are
 ignored, and hidden fields are left out.
 """
 
@@ -22,7 +22,8 @@ _NO_CHANNEL = "403::Restricted channel"
 def channel_refusal(user: User, path: str) -> str | None:
     """Return the reason why a user can't subscribe to a channel that exists, or `None`.
 
-    Anyone can subscribe to channels of several types: their events are filtered.
+    Every user can subscribe to a channel of several types, because its events are
+    filtered for each user.
     """
     if not user.may_subscribe(path):
         return _NO_CHANNEL
@@ -38,13 +39,16 @@ def channel_refusal(user: User, path: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class EventView:
-    """Shows events as one user sees them, with the permissions of the time of the subscription."""
+    """Shows events as one user sees them.
+
+    The permissions are those that the user had when the subscription began.
+    """
 
     schema: Schema
     user: User
 
     def __call__(self, data: bytes) -> bytes | None:
-        """Return the data of an event without hidden fields, or `None` where the user can't see it."""
+        """Return the data of an event without hidden fields, or `None` if the user can't see the event."""
         try:
             event = orjson.loads(data)
         except orjson.JSONDecodeError:

@@ -9,7 +9,10 @@ from streamer.sandbox.org.schema import Entity, PlatformEvent, Schema
 
 
 class SchemaView:
-    """The schema for one user: what can't be read does not exist, and writes are checked."""
+    """The schema as one user sees it.
+
+    Types and fields that the user can't read seem not to exist, and writes are checked.
+    """
 
     def __init__(self, schema: Schema, user: User) -> None:
         self._schema = schema
@@ -37,22 +40,22 @@ class SchemaView:
         return tuple(name for name in self._schema.platform_events if self._reads(name))
 
     def entity(self, name: str) -> Entity:
-        """Return the type of that name; raises `Refused` if there is none."""
+        """Return the type with this name; raises `Refused` if no such type exists."""
         if not self._reads(name):
             raise not_found()
         return self._view(self._schema.entity(name))
 
     def entity_of_id(self, record_id: str) -> Entity | None:
-        """Return the type whose prefix this id has, or `None`."""
+        """Return the type whose ids have the same prefix as this id, or `None`."""
         found = self._schema.entity_of_id(record_id)
         return self._view(found) if found is not None and self._reads(found.name) else None
 
     def is_platform_event(self, name: str) -> bool:
-        """Return whether this is a platform event that can be read."""
+        """Return whether this is the name of a platform event that the user can read."""
         return self._schema.is_platform_event(name) and self._reads(name)
 
     def event(self, name: str) -> PlatformEvent | None:
-        """Return the declared fields of a platform event that can be read, or `None`."""
+        """Return the declared fields of a platform event that the user can read, or `None`."""
         return self._schema.event(name) if self._reads(name) else None
 
     def readable(self, entity: Entity, name: str) -> str | None:

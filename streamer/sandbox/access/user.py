@@ -14,7 +14,7 @@ _OPEN = frozenset({"user", "organization"})
 
 
 class ObjectPermission(StrEnum):
-    """A right on a type; each of them includes reading."""
+    """A right on a type; each right includes the right to read."""
 
     READ = "read"
     CREATE = "create"
@@ -36,13 +36,13 @@ class SetupRight(StrEnum):
 class User(BaseModel):
     """One user.
 
-    `objects` are the rights on types and platform events, `*` stands for all
-    others; `None` gives every right. Fields are written as `Account.Phone`.
-    `channels` are patterns of the channels that can be subscribed to, and
-    `setup` is what can be seen and done over the Tooling API; without it, the
-    org's limits can't be seen either. With a
-    `client_id` and a `client_secret` the user also logs in with client
-    credentials. Without a `password` the user has the sandbox's.
+    `objects` has the rights on types and platform events; the key `*` stands for all
+    other types. If `objects` is `None`, the user has every right. Fields are written as
+    `Account.Phone`. `channels` are patterns of the channels to which the user can
+    subscribe. `setup` says what the user can see and change over the Tooling API;
+    without it, the user also can't see the org's limits. With a `client_id` and a
+    `client_secret`, the user can also log in with client credentials. A user without a
+    `password` has the sandbox's password.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
@@ -80,7 +80,7 @@ class User(BaseModel):
 
     @property
     def is_restricted(self) -> bool:
-        """True for a user who can't see or do everything."""
+        """True unless the user can see and do everything."""
         rules = (self.objects is not None, self.hidden_fields, self.read_only_fields)
         return any(rules) or self.channels != ("*",)
 
@@ -97,7 +97,7 @@ class User(BaseModel):
         return _names(self.hidden_fields, type_name, field)
 
     def writes(self, type_name: str, field: str) -> bool:
-        """Return whether the user can write a field, as far as permissions go."""
+        """Return whether the user's permissions allow writing a field."""
         return not _names(self.read_only_fields, type_name, field) and not self.hides(type_name, field)
 
     def may_subscribe(self, path: str) -> bool:

@@ -12,7 +12,7 @@ from streamer.sandbox.org.transaction import Transaction
 
 
 class ApexException(Exception):
-    """The method throws; the text belongs to the exception, such as `System.DmlException: …`."""
+    """The method throws an exception with this text, such as `System.DmlException: …`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +25,10 @@ class ApexAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApexCall:
-    """One call: its HTTP method and the whole path, or the class and the method; what it was given.
+    """One call: its HTTP method and whole path, or its class and method, with its arguments.
 
-    `arguments` is the JSON body or what the envelope holds, whose values are
-    texts. `client` is what the call options name.
+    `arguments` is the JSON body of a REST call, or the content of a SOAP envelope, in
+    which all values are texts. `client` is the client's name in the call options.
     """
 
     method: str
@@ -40,17 +40,17 @@ class ApexCall:
     query: Mapping[str, str] = field(default_factory=dict)
 
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """Return a transaction of the caller, whose origin names the client of the call."""
+        """Return a transaction of the calling user; its origin names the client of the call."""
         tagged = f"{DEFAULT_ORIGIN};client={self.client}" if self.client else DEFAULT_ORIGIN
         return self.org.transaction(user=self.session.user_id, origin=tagged)
 
 
 ApexMethod = Callable[[ApexCall], Any]
-"""Returns JSON, nothing or an `ApexAnswer`; raises `ApexException`."""
+"""Apex method: returns JSON, `None` or an `ApexAnswer`; raises `ApexException`."""
 
 
 class ApexMethods:
-    """Methods by their address; `calls` are all calls so far, in their order."""
+    """Methods by address; `calls` has all calls so far, in order."""
 
     def __init__(self) -> None:
         self.calls: list[ApexCall] = []
@@ -63,7 +63,7 @@ class ApexMethods:
         self._rest.append((re.compile(pattern), method, called))
 
     def soap(self, apex_class: str, method: str, called: ApexMethod) -> None:
-        """Serve a `webservice` method of a class, which can have its namespace before it."""
+        """Serve a `webservice` method of a class; the class name can begin with a namespace."""
         self._soap[apex_class, method] = called
 
     def of_path(self, path: str) -> dict[str, ApexMethod]:

@@ -28,7 +28,7 @@ AUTHORIZE = "/services/oauth2/authorize"
 SCOPES = ("api", "full", "id", "openid", "profile", "email", "web", "refresh_token", "offline_access")
 
 Admit = Callable[[web.Request], None]
-"""Raises `Refused` for a request that a page of another site sends."""
+"""Check that raises `Refused` for a request from a page of another site."""
 
 _PAGE_S, _CODE_S = 600.0, 900.0
 _MAX_WAITING = 1000
@@ -44,7 +44,7 @@ _Held = TypeVar("_Held")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """Request of a client; `challenge` belongs to PKCE, if there is one."""
+    """Request of a client; `challenge` is the challenge of PKCE, if the client uses PKCE."""
 
     client_id: str
     redirect_uri: str
@@ -70,7 +70,7 @@ class Granted:
 
 
 class Authorization:
-    """Serves `/services/oauth2/authorize` and redeems its codes, each of them once."""
+    """Serves `/services/oauth2/authorize`, and redeems each code once."""
 
     def __init__(self, clock: Clock, directory: Directory) -> None:
         self._directory = directory
@@ -85,9 +85,9 @@ class Authorization:
         ]
 
     def redeem(self, app: ConnectedApp, form: Mapping[str, str], *, secret: str | None) -> Granted:
-        """Return what a code grants; raises `TokenDenied` for a code that is not this client's.
+        """Return what a code grants; raises `TokenDenied` for a code of another client.
 
-        A client without its `secret` needs PKCE. Every try uses up the code.
+        A client without a `secret` needs PKCE. Every try uses up the code.
         """
         found = self._codes.take(form.get("code", ""))
         if found is None:
@@ -149,7 +149,11 @@ class Authorization:
 
 
 class _OneTime(Generic[_Held]):
-    """Values under random keys, each taken once and within `life_s`; the oldest of many are dropped."""
+    """Store of values under random keys.
+
+    Each value can be taken once, within `life_s` seconds; if there are too many values,
+    the oldest are dropped.
+    """
 
     def __init__(self, clock: Clock, life_s: float) -> None:
         self._clock = clock
@@ -194,7 +198,7 @@ def _check(asked: _Request, query: Mapping[str, str]) -> None:
 
 
 def _checked_address(app: ConnectedApp, uri: str) -> str:
-    """Return an address of the app; raises `TokenDenied` for any other."""
+    """Return the address if it is a callback of the app; raises `TokenDenied` for any other address."""
     if app.callbacks:
         if uri not in app.callbacks:
             raise _MISMATCH

@@ -39,8 +39,9 @@ def question(
 ) -> web.Response:
     """Return the page that asks whether `client` gets access, with a button for each user.
 
-    The form goes to `action` with the `ticket` of this one page. `users` are ids
-    with names, and `target` is the address to which the answer leads.
+    The browser sends the form to `action`, with the `ticket` of this page. `users` has
+    the names of users by id. After the answer, the browser goes to the address
+    `target`.
     """
     buttons = "".join(
         f'<button name="user" value="{escape(user_id)}">'
@@ -60,7 +61,7 @@ def question(
 
 
 def problem(error: str, description: str, *, status: int = 400) -> web.Response:
-    """Return the page of a request that leads back to no client."""
+    """Return the page for a request after which the browser can't return to a client."""
     sentence = f"<p><code>error={escape(error)}</code></p><p>{escape(description)}</p>"
     return _page("The login can't continue", sentence, status=status)
 

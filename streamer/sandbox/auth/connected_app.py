@@ -30,11 +30,11 @@ class TokenDenied(Exception):
 class ConnectedApp:
     """The client that is allowed to log in, and its user's credentials.
 
-    The defaults are public: a sandbox protects nothing. `jwt_key` is a PEM
-    public key or certificate; without one, a JWT's claims are checked and its
-    signature is not. `callbacks` are the addresses to which a login on a page
-    can lead back; without any, those of this machine. Client credentials log in
-    the user named `run_as`, without one the org's own.
+    The default credentials are public, because a sandbox protects nothing. `jwt_key` is
+    a public key or a certificate in PEM; without it, the claims of a JWT are checked,
+    but not its signature. `callbacks` are the addresses to which the browser can return
+    after a login on a page; by default, all addresses of this machine are allowed.
+    Client credentials log in the user named `run_as`, by default the org's own user.
     """
 
     client_id: str = "sandbox"
@@ -64,7 +64,10 @@ async def form_of(request: web.Request) -> dict[str, str]:
 
 
 def credentials(request: web.Request, form: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """Return the client id and the secret in form or Basic header; raises `TokenDenied` for a bad header."""
+    """Return the client id and the secret from the form or the Basic header.
+
+    Raises `TokenDenied` for a bad header.
+    """
     client_id, secret = form.get("client_id"), form.get("client_secret")
     if client_id is None and (header := request.headers.get("Authorization")):
         try:
@@ -76,7 +79,10 @@ def credentials(request: web.Request, form: Mapping[str, str]) -> tuple[str | No
 
 
 def origin(request: web.Request) -> str:
-    """Return the address by which the client reached us, which can differ from the one that we listen on."""
+    """Return the address that the client used.
+
+    It can differ from the address on which the sandbox listens.
+    """
     return str(request.url.origin())
 
 

@@ -1,4 +1,4 @@
-"""Directory of the org: its connected apps and its users, as the login endpoints know them."""
+"""Directory of the org's connected apps and users, for the login endpoints."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,8 +13,8 @@ from streamer.sandbox.org.org import SandboxOrg
 class Directory:
     """Finds apps by their client ids, and users by their names and passwords.
 
-    Beside the org's own app, each user with a client id has an app that runs as
-    that user.
+    In addition to the org's own app, each user with a client id has an app that runs as
+    this user.
     """
 
     def __init__(self, users: Users, app: ConnectedApp, org: SandboxOrg) -> None:
@@ -24,11 +24,14 @@ class Directory:
 
     @property
     def org_id(self) -> str:
-        """Id of the org now."""
+        """Current id of the org."""
         return self._org.settings.org_id
 
     def check_client(self, request: web.Request, form: Mapping[str, str]) -> ConnectedApp:
-        """Return the app whose id and secret form or Basic header hold; raises `TokenDenied` otherwise."""
+        """Return the app whose id and secret are in the form or the Basic header.
+
+        Raises `TokenDenied` otherwise.
+        """
         client_id, secret = credentials(request, form)
         app = self.app(client_id)
         if not same(secret, app.client_secret):
@@ -36,19 +39,19 @@ class Directory:
         return app
 
     def app(self, client_id: str | None) -> ConnectedApp:
-        """Return the app of a client id; raises `TokenDenied` if there is none."""
+        """Return the app with this client id; raises `TokenDenied` if no app has this id."""
         found = next((app for app in self._apps() if same(client_id, app.client_id)), None)
         if found is None:
             raise TokenDenied("invalid_client_id", "client identifier invalid")
         return found
 
     def runs_as(self, app: ConnectedApp) -> str:
-        """Return the id of the user of an app's client credentials."""
+        """Return the id of the user whom an app's client credentials log in."""
         named = None if app.run_as is None else self._users.id_of(app.run_as)
         return named or next(user_id for user_id, _ in self._users)
 
     def logged_in(self, username: str, password: str) -> str | None:
-        """Return the id of the user of that name and password, or `None`.
+        """Return the id of the user with this name and password, or `None`.
 
         A security token can follow the password.
         """
@@ -60,15 +63,15 @@ class Directory:
         return user_id if same(password[: len(expected)], expected) else None
 
     def user_id(self, username: object) -> str | None:
-        """Return the id of the user of that name, or `None`."""
+        """Return the id of the user with this name, or `None`."""
         return self._users.id_of(username) if isinstance(username, str) else None
 
     def user(self, user_id: str) -> User:
-        """Return the user of an id."""
+        """Return the user with this id."""
         return self._users[user_id]
 
     def users(self) -> list[tuple[str, User]]:
-        """Return the ids and the users."""
+        """Return all users with their ids."""
         return list(self._users)
 
     def _apps(self) -> Iterator[ConnectedApp]:

@@ -1,4 +1,4 @@
-"""Identity of a user, as `/id` and OpenID Connect's `userinfo` tell it (Help, identity URLs)."""
+"""Identity of a user, as `/id` and OpenID Connect's `userinfo` return it (Help, identity URLs)."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ _REST = {
 
 
 def identity(user: User, org_id: str, user_id: str, url: str) -> dict[str, Any]:
-    """Return the keys of both answers; a `{version}` in an address is for the client to fill in."""
+    """Return the keys that both answers share; the client replaces `{version}` in an address by a version."""
     who = f"{url}/id/{org_id}/{user_id}"
     first, _, last = user.name.rpartition(" ")
     photos = {"picture": f"{url}/profilephoto/005/F", "thumbnail": f"{url}/profilephoto/005/T"}

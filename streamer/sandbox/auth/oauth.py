@@ -48,7 +48,7 @@ class OAuth:
         self._authorization = Authorization(clock, directory)
 
     def routes(self, admit: Admit) -> list[web.RouteDef]:
-        """Return the routes, those of the login in a browser behind `admit`."""
+        """Return the routes; `admit` checks the requests of a login in a browser."""
         return [
             *self._authorization.routes(admit),
             web.post("/services/oauth2/token", self._token),
@@ -172,7 +172,7 @@ class OAuth:
 
 
 def _claims(assertion: str, key: RSAPublicKey | None) -> dict[str, Any]:
-    """Return the claims of a JWT; without a key its signature is not verified."""
+    """Return the claims of a JWT; without a key, the signature is not verified."""
     # We compare times and audience ourselves, by the sandbox's clock and with Salesforce's answers.
     try:
         return jwt.decode(

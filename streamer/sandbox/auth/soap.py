@@ -1,4 +1,4 @@
-"""SOAP API: login, which older clients use instead of OAuth, and what they ask about their session."""
+"""SOAP API: the login that older clients use instead of OAuth, and their questions about a session."""
 
 import re
 from html import unescape
@@ -53,7 +53,7 @@ class Soap:
         self._directory = directory
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the route; the address that a login returns ends in the org's id."""
+        """Return the route; the address that a login returns ends with the org's id."""
         return [web.post(r"/services/Soap/{api:[ucm]}/{version:\d+\.\d}{rest:(/\w*)?}", self._call)]
 
     async def _call(self, request: web.Request) -> web.Response:

@@ -14,7 +14,7 @@ _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,99}")
 
 
 class TokenState:
-    """Serves `introspect`, and `revoke` as form, as link and as script."""
+    """Serves `introspect`, and `revoke` by form, by link and by script."""
 
     def __init__(self, tokens: TokenIssuer, directory: Directory) -> None:
         self._tokens = tokens

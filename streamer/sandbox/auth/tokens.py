@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from streamer.clock import Clock
 
 IDLE_S = 2 * 3600.0
-"""Seconds that a session lives without being used (SOAP API guide, session expiration)."""
+"""Seconds after which an unused session ends (SOAP API guide, session expiration)."""
 
 ACCESS_SCOPE = "api"
 REFRESH_SCOPE = "refresh_token api"
@@ -19,8 +19,8 @@ _SCHEMES = ("bearer ", "oauth ")
 class TokenSession:
     """The user and client of a token, its scope, and its times.
 
-    `issued_at` is in epoch seconds, and `used_at` in the clock's monotonic
-    seconds. `refresh_token` is the one that opened it, if any.
+    `issued_at` is in epoch seconds, and `used_at` in the clock's monotonic seconds.
+    `refresh_token` is the refresh token that opened the session, if any.
     """
 
     user_id: str
@@ -35,8 +35,8 @@ class TokenSession:
 class RefreshToken:
     """The user, client and scope of the sessions that a refresh token opens.
 
-    `issued_at` is in epoch seconds. It `is_public` where a client got it without
-    a secret, by PKCE; such a client needs none to use it.
+    `issued_at` is in epoch seconds. The token `is_public` if a client got it by PKCE,
+    without a secret; such a client needs no secret to use the token.
     """
 
     user_id: str
@@ -49,9 +49,8 @@ class RefreshToken:
 class TokenIssuer:
     """Issues access tokens and checks them.
 
-    A session ends after two hours without use, or when it is revoked; each use
-    prolongs it. Revoking a refresh token ends the sessions that it has opened,
-    and it opens no others.
+    A session ends two hours after its last use, or when it is revoked. A revoked
+    refresh token opens no more sessions, and the sessions that it has opened end.
     """
 
     def __init__(self, clock: Clock, *, org_id: str) -> None:
@@ -80,7 +79,7 @@ class TokenIssuer:
         token: str | None = None,
         is_public: bool = False,
     ) -> str:
-        """Return a new refresh token, or `token` as one."""
+        """Return a new refresh token; with `token`, return `token` as a refresh token."""
         issued = token or f"5Aep{secrets.token_urlsafe(60)}"
         self._refresh_tokens[issued] = RefreshToken(
             user_id=user_id,
@@ -92,13 +91,13 @@ class TokenIssuer:
         return issued
 
     def refresh_token(self, token: str) -> RefreshToken | None:
-        """Return what a refresh token opens, `None` for an unknown or revoked one."""
+        """Return the user, client and scope of a refresh token; `None` if the token is unknown or revoked."""
         return self._refresh_tokens.get(token)
 
     def issue(
         self, *, user_id: str, client_id: str, scope: str = ACCESS_SCOPE, refresh_token: str | None = None
     ) -> str:
-        """Return a new access token, which lives no longer than the `refresh_token` that opens it."""
+        """Return a new access token, which ends with the `refresh_token` that opens it."""
         self._drop_idle()
         token = f"{self.org_id[:15]}!AQ{secrets.token_urlsafe(60)}"
         session = TokenSession(
@@ -113,9 +112,9 @@ class TokenIssuer:
         return token
 
     def session(self, authorization: str | None) -> TokenSession | None:
-        """Return the session that an Authorization header's value opens, and count it as used.
+        """Return the session for the value of an Authorization header; this counts as a use of the session.
 
-        The token can follow `Bearer`, `OAuth`, or nothing, as in Salesforce.
+        As in Salesforce, `Bearer` or `OAuth` can precede the token.
         """
         token = (authorization or "").strip()
         for scheme in _SCHEMES:
@@ -129,11 +128,17 @@ class TokenIssuer:
         return session
 
     def valid(self, authorization: str | None) -> bool:
-        """Return whether an Authorization header's value opens a session, and count it as used."""
+        """Return whether the value of an Authorization header opens a session.
+
+        This counts as a use of the session.
+        """
         return self.session(authorization) is not None
 
     def look_up(self, token: str) -> tuple[TokenSession, float] | None:
-        """Return the session of a token and the epoch seconds of its end, without counting it as used."""
+        """Return the session of a token, and the session's end in epoch seconds.
+
+        This does not count as a use.
+        """
         self._drop_idle()
         session = self._sessions.get(token)
         if session is None:
@@ -142,7 +147,10 @@ class TokenIssuer:
         return session, self._clock.now() + IDLE_S - idle_s
 
     def revoke(self, token: str) -> bool:
-        """End the session of an access token, or those of a refresh token; return whether it was known."""
+        """End the session of an access token, or all sessions of a refresh token.
+
+        Return whether the token was known.
+        """
         known = self._sessions.pop(token, None) is not None
         if self._refresh_tokens.pop(token, None) is not None:
             known = True

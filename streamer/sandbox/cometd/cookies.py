@@ -15,11 +15,11 @@ _KEPT = 10_000
 
 @dataclass(slots=True, kw_only=True)
 class Cookies:
-    """The cookies of one request, and those that its answer must set.
+    """The cookies of one request, and the cookies that the answer must set.
 
-    `had_browser` is false when the request lacked the browser's cookie. `fresh`
-    is true when the balancer picked a node because the routing cookie was
-    missing, unknown or expired.
+    `had_browser` is false when the request lacked the browser's cookie. `fresh` is true
+    when the balancer picked a node because the routing cookie was missing, unknown or
+    expired.
     """
 
     browser: str
@@ -29,7 +29,7 @@ class Cookies:
     seconds: float
 
     def set_on(self, response: web.StreamResponse, *, handshake: bool, secure: bool) -> None:
-        """Set the missing cookies on `response`; the browser's only after a handshake."""
+        """Set the missing cookies on `response`; the browser's cookie is set only after a handshake."""
         if handshake and not self.had_browser:
             response.set_cookie(BROWSER, self.browser, httponly=True, secure=secure)
         if self.fresh:
@@ -44,7 +44,7 @@ class Cookies:
 
 
 class LoadBalancer:
-    """Picks a node for each request and forgets its choice after `seconds` on the clock."""
+    """Picks a node for each request, and forgets the choice after `seconds`."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
@@ -52,7 +52,7 @@ class LoadBalancer:
         self._chosen_at: OrderedDict[str, float] = OrderedDict()
 
     def route(self, request: web.Request) -> Cookies:
-        """Read the request's cookies, and pick a node if they name no known one."""
+        """Read the request's cookies, and pick a node if the cookies name no known node."""
         browser = request.cookies.get(BROWSER)
         node = request.cookies.get(ROUTING, "")
         known = self._is_known(node)

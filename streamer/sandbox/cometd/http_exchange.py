@@ -1,4 +1,4 @@
-"""One HTTP request of a client and the parts of its answer."""
+"""One HTTP request of a client, and the parts of the answer."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,11 +19,11 @@ _LOSES_EVENTS = frozenset({"half_open", "lose_response", "broken_response"})
 
 @dataclass(slots=True, kw_only=True)
 class HttpExchange:
-    """The state of a request and the answer gathered for it.
+    """The state of a request, and its collected answer.
 
-    A request with several messages is not `is_single`, and its connect is never
-    held. `faults` are those that strike the answer while it is sent.
-    `connected` is the session whose connect this exchange answers.
+    `is_single` is false for a request with several messages; its connect is never held.
+    `faults` are the faults that strike while the answer is sent. `connected` is the
+    session whose connect this exchange answers.
     """
 
     version: float
@@ -39,8 +39,8 @@ class HttpExchange:
     def deliver(self, batch: list[Delivery], armed: ArmedFaults, *, on: str) -> None:
         """Add `batch`, choose the faults that strike the answer, and count the events as delivered.
 
-        Counting comes last: a fault that is due after n events strikes the
-        answer behind them, not the one that holds them.
+        The events are counted last. So a fault that is due after n events does not
+        strike the answer that contains these events, but the next answer.
         """
         self.deliveries += batch
         point = InjectionPoint(on=on, version=self.version, events=len(batch))
@@ -51,7 +51,7 @@ class HttpExchange:
         armed.delivered += len(batch)
 
     def body(self, *, replies_first: bool) -> bytes:
-        """Return the answer as one JSON array; encoded messages are joined as they are."""
+        """Return the answer as one JSON array; messages that are already encoded are joined unchanged."""
         replies = [orjson.dumps(reply) for reply in self.replies]
         if not self.deliveries:
             return b"[" + b",".join(replies) + b"]"

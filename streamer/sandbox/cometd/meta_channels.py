@@ -33,7 +33,7 @@ class MetaChannels:
         self._long_poll = LongPoll(context, checks)
 
     async def answer(self, exchange: HttpExchange, message: JsonObject) -> None:
-        """Add the reply to one message, and the events that belong to it, to the exchange.
+        """Add to the exchange the reply to one message, and the events that belong to the reply.
 
         Raises `Superseded` when a later connect has replaced this one.
         """

@@ -1,4 +1,4 @@
-"""Checks on each Bayeux request: access token, session, cookies, and faults that refuse it."""
+"""Checks of each Bayeux request: access token, session and cookies, and faults that refuse requests."""
 
 from collections.abc import Callable
 
@@ -29,7 +29,7 @@ _REFUSING_FAULTS = ("busy", "handshake_denied", "daily_limit")
 
 
 class RequestChecks:
-    """Refuses requests by access token, session, cookies and armed faults."""
+    """Refuses requests because of their access token, session or cookies, or because of an armed fault."""
 
     def __init__(
         self,
@@ -53,8 +53,8 @@ class RequestChecks:
     def refusal(self, exchange: HttpExchange, message: JsonObject) -> Failure | None:
         """Return the refusal of a request in any session, or `None`.
 
-        A session does not outlive the access token that it is used with. Call
-        this again when a held connect ends: faults may have come due meanwhile.
+        A session ends with the access token of its requests. Call this method again
+        when a held connect ends, because faults can have become due meanwhile.
         """
         channel = str(message["channel"])
         point = injection_point(exchange, channel)
@@ -72,7 +72,7 @@ class RequestChecks:
         return Failure(error=DAILY_LIMIT, advice=STOP) if self._exceeds_daily_limit(message) else None
 
     def _exceeds_daily_limit(self, message: JsonObject) -> bool:
-        """Return whether a message asks for platform or change events when none remain today."""
+        """Return whether a message asks for platform or change events although today's limit is used up."""
         if not self._usage.delivered_events.is_used_up:
             return False
         match message["channel"]:
@@ -87,7 +87,7 @@ class RequestChecks:
         return not names or any(counts_as_delivered(str(name)) for name in names)
 
     def handshake_refusal(self, message: JsonObject) -> Failure | None:
-        """Return the refusal of a handshake whose client is admitted, or `None`."""
+        """Return the refusal of a handshake, or `None`; the client must be admitted already."""
         offered = message.get("supportedConnectionTypes")
         offered = offered if isinstance(offered, list) else [offered]
         if LONG_POLLING not in offered:
@@ -95,7 +95,7 @@ class RequestChecks:
         return handshake_denied(CONCURRENT_LIMIT) if self._sessions.is_full else None
 
     def session(self, exchange: HttpExchange, message: JsonObject) -> CometdSession | Failure:
-        """Return the session that the message names, or the refusal to use it."""
+        """Return the session that the message names, or the refusal of the request."""
         client_id = message.get("clientId")
         if not client_id:
             return NO_HANDSHAKE
@@ -110,14 +110,17 @@ class RequestChecks:
         return UNKNOWN_CLIENT if self.forget_client(exchange, session, channel) else session
 
     def lapse_cookie(self, exchange: HttpExchange, channel: str) -> bool:
-        """Route the client away from its session's node if a fault demands it; return whether one did."""
+        """If a fault demands it, route the client away from its session's node.
+
+        Return whether this happened.
+        """
         if not self._faults.armed.strike("lapse_cookie", injection_point(exchange, channel)):
             return False
         self._balancer.reroute(exchange.cookies)
         return True
 
     def forget_client(self, exchange: HttpExchange, session: CometdSession, channel: str) -> bool:
-        """Drop the session if a fault demands it; return whether one did."""
+        """Drop the session if a fault demands it; return whether this happened."""
         if not self._faults.armed.strike("forget_client", injection_point(exchange, channel)):
             return False
         self._sessions.end(session)

@@ -91,7 +91,7 @@ class CometdServer:
         return [web.post(path, self._handle) for path in paths]
 
     def wake(self) -> None:
-        """Check all held connects again, such as after a token was revoked."""
+        """Check all held connects again, for example after a token was revoked."""
         for session in self._sessions:
             session.woken.set()
 

@@ -16,9 +16,9 @@ from streamer.sandbox.usage import OrgUsage
 class CometdSessions:
     """Opens, finds and ends sessions.
 
-    A session without a connect for `reconnect_s` is gone with its subscriptions
-    (Streaming API guide, clients and timeouts). Every look-up removes such
-    sessions first.
+    A session without a connect for `reconnect_s` seconds ends, with its subscriptions
+    (Streaming API guide, clients and timeouts). Every look-up first removes such
+    sessions.
     """
 
     def __init__(self, clock: Clock, limits: CometdLimits) -> None:
@@ -53,7 +53,7 @@ class CometdSessions:
         return session
 
     def find(self, client_id: object) -> CometdSession | None:
-        """Return the live session of that id, or `None`."""
+        """Return the live session with this id, or `None`."""
         self._expire_idle()
         return self._sessions.get(client_id) if isinstance(client_id, str) else None
 
@@ -63,7 +63,7 @@ class CometdSessions:
         session.end(state)
 
     def touch(self, session: CometdSession) -> None:
-        """Restart the session's time to reconnect."""
+        """Restart the time within which the session's client must connect again."""
         session.idle_since = self._clock.monotonic()
 
     def shares_browser(self, session: CometdSession) -> bool:

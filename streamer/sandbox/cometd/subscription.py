@@ -14,18 +14,21 @@ NEW_ONLY = -1
 ALL_RETAINED = -2
 
 MessageView = Callable[[bytes], bytes | None]
-"""Returns a message's data as a user can see it, `None` for a message that the user can't see."""
+"""Function that returns the part of a message's data that a user can see.
+
+`None` if the user can't see the message.
+"""
 
 
 @dataclass(slots=True, kw_only=True)
 class ChannelSubscription:
     """A client's position in one channel.
 
-    `name` is the channel that the client subscribed to, with the filter of a
-    PushTopic; `path` is the channel on the bus. Every message up to the bus's
-    sequence `position` is delivered. A replay id would not do, since split
-    events share one. `view` shows what the client's user can see, and
-    `authorisation` is the header of the request that subscribed.
+    `name` is the channel that the client subscribed to, with the filter of a PushTopic;
+    `path` is the channel on the bus. Every message up to the bus's sequence number
+    `position` is delivered. The position is not a replay id, because split events share
+    a replay id. `view` shows what the client's user can see, and `authorisation` is the
+    header of the request that subscribed.
     """
 
     name: str
@@ -35,7 +38,7 @@ class ChannelSubscription:
     authorisation: str | None = None
 
     def peek(self, bus: EventBus, limit: int) -> Sequence[StoredMessage]:
-        """Return the next messages without moving on, but for those that are not for this client."""
+        """Return the next messages. The position moves only past messages that are not for this client."""
         if self.name == self.path and self.view is None:
             return bus.since(self.path, self.position, limit)
         found = list[StoredMessage]()
@@ -73,10 +76,10 @@ Delivery = tuple[ChannelSubscription, StoredMessage]
 def next_batch(
     subscriptions: Mapping[str, ChannelSubscription], bus: EventBus, *, limit: int, max_bytes: int
 ) -> list[Delivery]:
-    """Return the messages that are due to a client, all its channels in the order of publication.
+    """Return the next messages for a client, from all its channels, in the order of publication.
 
-    Holds up to `limit` messages of together about `max_bytes`, at least one if
-    any is due, and moves the subscriptions behind them.
+    The batch has up to `limit` messages of about `max_bytes` in total, and at least one
+    message if any is due. The positions of the subscriptions move past these messages.
     """
     streams = [
         [(subscription, message) for message in subscription.peek(bus, limit)]

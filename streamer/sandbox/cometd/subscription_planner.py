@@ -14,12 +14,11 @@ from streamer.sandbox.usage import OrgUsage
 class ChannelAccess:
     """Admission of clients to channels, by the value of their `Authorization` header.
 
-    `refusal` takes a channel too, without the filter of a PushTopic, and returns
-    the reason why the client can't subscribe to it, or `None` if it can.
-    `filter_refusal` takes the channel with its filter. `view` returns what shows
-    the client's user the messages of a channel, or `None` where the user can see
-    everything. No client is admitted while the delivered events of `usage` are
-    used up.
+    `refusal` also takes a channel, without the filter of a PushTopic. It returns the
+    reason why the client can't subscribe to the channel, or `None` if the client can.
+    `filter_refusal` takes the channel with its filter. `view` returns the function that
+    shows the messages of a channel to the client's user, or `None` if the user can see
+    everything. No client is admitted while the delivered events of `usage` are used up.
     """
 
     refusal: Callable[[str, str | None], str | None]
@@ -29,7 +28,7 @@ class ChannelAccess:
 
 
 class SubscriptionPlanner:
-    """Turns a subscribe message into subscriptions, or a refusal."""
+    """Turns a subscribe message into subscriptions or into a refusal."""
 
     def __init__(self, bus: EventBus, armed: ArmedFaults, access: ChannelAccess) -> None:
         self._bus = bus

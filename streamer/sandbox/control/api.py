@@ -1,4 +1,4 @@
-"""HTTP API that controls the sandbox: actions that no client of a real org has."""
+"""HTTP API that controls the sandbox: it offers actions that a real org does not offer."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _MAX_CHANGES = 2_000_000
 REVOKE_TOKENS = "revoke_tokens"
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], None]
-"""Runs a coroutine in the background under a name."""
+"""Function that runs a coroutine in the background, under a name."""
 
 
 class _Turn(Body):
@@ -79,7 +79,7 @@ class Controlled:
     """The parts of a sandbox that its control API reads and changes.
 
     `pubsub_streams` returns the number of open streams of the Pub/Sub API, and
-    `refresh` makes the org another one.
+    `refresh` turns the org into another org.
     """
 
     org: SandboxOrg
@@ -95,7 +95,7 @@ class Controlled:
 
 
 class ControlApi:
-    """Serves `/sandbox/*`: the clock, faults, changes, history, limits, users, the schema, the state."""
+    """Serves `/sandbox/*`: clock, faults, changes, history, limits, users, schema and state."""
 
     def __init__(self, controlled: Controlled) -> None:
         self._org = controlled.org
@@ -112,7 +112,7 @@ class ControlApi:
         )
 
     def routes(self, spawn: Spawn, admission: OriginCheck) -> list[web.RouteDef]:
-        """Return the routes behind `admission`; changes that are spread in time run through `spawn`."""
+        """Return the routes; `admission` checks each request, and `spawn` runs changes that take time."""
 
         async def changes(request: web.Request) -> web.Response:
             return await self._changes(request, spawn)

@@ -13,7 +13,7 @@ from streamer.sandbox.org.org import SandboxOrg
 
 
 class Refresh(Protocol):
-    """Makes the org another one."""
+    """Function that turns the org into another org."""
 
     def __call__(self, org_id: str | None = None, *, repeat_ids: bool = False) -> str:
         """Return the new id of the org."""
@@ -43,7 +43,7 @@ class _Refresh(Body):
 
 @dataclass(frozen=True, slots=True)
 class HistoryResource:
-    """Serves changes of the org that happen at once; those armed for later changes are faults."""
+    """Serves changes of the org that take effect at once; changes that are armed for later are faults."""
 
     org: SandboxOrg
     refresh: Refresh

@@ -1,4 +1,4 @@
-"""Limits of the org in the control API: what is kept, what a transaction announces, and what a day allows."""
+"""Limits of the org in the control API: for retained events, for one transaction, and for a day."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated, Any

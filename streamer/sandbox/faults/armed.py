@@ -1,4 +1,4 @@
-"""Armed faults, and the counts of those that struck."""
+"""Armed faults, and the counts of the faults that struck."""
 
 import asyncio
 from collections import Counter
@@ -27,20 +27,18 @@ RESULTS: Final = "results"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InjectionPoint:
-    """A point at which a fault can strike: the answer to a request of kind `on`.
+    """A point at which a fault can strike, such as the answer to a request; `on` is its kind.
 
-    Over CometD that is a handshake, a connect or a subscribe. Over the Pub/Sub
-    API it is the start of a subscription (`subscribe`), an open one (`stream`),
-    GetTopic, GetSchema, or a publish call. The org's own request with an
-    outbound message is one too. Over REST it is a call that reads or writes, or
-    one record of a collection that is written, or a query job that begins to
-    run, or whose results are read. The announcement of a change to one record,
-    such as a `create`, is one too.
+    Over CometD, the kinds are handshake, connect and subscribe. Over the Pub/Sub API,
+    they are the start of a subscription (`subscribe`), an open subscription (`stream`),
+    GetTopic, GetSchema, and a publish call. Over REST, they are a call that reads or
+    writes, one written record of a collection, a query job that begins to run, and a
+    read of the job's results. Further kinds are the org's own request with an outbound
+    message, and the announcement of a change to one record, such as a `create`.
 
-    `path` is the channel of a subscription, the name of an outbound message or
-    the type of a record or of a job's records,
-    `version` that of the endpoint, and `events` the number of events in the
-    answer.
+    `path` is the channel of a subscription, the name of an outbound message, or the
+    type of a record or of a job's records. `version` is the version of the endpoint,
+    and `events` is the number of events in the answer.
     """
 
     on: str
@@ -51,10 +49,10 @@ class InjectionPoint:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Fault:
-    """One fault, armed for `times` matching injection points, or until healed where that is `None`.
+    """One fault, armed for `times` matching injection points; with `None`, it strikes until it is healed.
 
-    It is due once the server has delivered `due_after` events in all. With
-    `ends_hold`, a held connect is answered at once when the fault is due.
+    The fault is due once the server has delivered `due_after` events in total. With
+    `ends_hold`, a held connect is answered as soon as the fault is due.
     """
 
     name: str
@@ -78,11 +76,11 @@ class Fault:
 
 
 class ArmedFaults:
-    """Decides at each injection point which fault strikes, and counts.
+    """Decides at each injection point which fault strikes, and counts the strikes.
 
-    `struck` counts strikes by name, `delivered` the events that the server
-    wrote into answers, and `lost` those of them that a fault kept from the
-    client.
+    `struck` counts the strikes by the name of the fault. `delivered` counts the events
+    that the server wrote into answers, and `lost` counts the events among them that a
+    fault kept from the client.
     """
 
     def __init__(self) -> None:
@@ -110,7 +108,10 @@ class ArmedFaults:
             listener()
 
     def strike(self, name: str, point: InjectionPoint) -> Fault | None:
-        """Use up one strike of the first due fault of that name, and return it; `None` if none matches."""
+        """Use up one strike of the first matching fault that is due, and return the fault.
+
+        Else return `None`.
+        """
         for fault in self._armed:
             if fault.name == name and fault.due_after <= self.delivered and fault.matches(point):
                 self._use(fault)
@@ -125,14 +126,14 @@ class ArmedFaults:
         )
 
     def events_until_due(self) -> int | None:
-        """Return the number of events until the next fault is due; `None` when none waits."""
+        """Return the number of events until the next fault is due, or `None` if no fault waits."""
         return min(
             (fault.due_after - self.delivered for fault in self._armed if fault.due_after > self.delivered),
             default=None,
         )
 
     def heal(self, name: str | None = None) -> None:
-        """Disarm the faults of that name, or all, and release the answers that they hold back."""
+        """Disarm the faults with this name, or all faults, and release the answers that they hold back."""
         self._armed = [fault for fault in self._armed if name not in (None, fault.name)]
         self._healed.set()
         self._healed = asyncio.Event()

@@ -31,12 +31,13 @@ EVERYWHERE: Final[tuple[Kind | CallKind, ...]] = (HANDSHAKE, CONNECT, *CALLS)
 
 
 class Faults(StreamFaults, OutboundFaults, RestFaults, HistoryFaults):
-    """Arms faults for the servers; each strikes at the next matching request.
+    """Arms faults for the servers; each fault strikes at the next matching request.
 
-    Everywhere, `times` is the number of requests that are struck (`None`: all,
-    until healed), and `after_events` lets the servers deliver exactly that many
-    more events first. A fault that is due answers a held connect, and strikes an
-    open stream, at once. `struck` counts the strikes by the method's name.
+    In every method, `times` is the number of requests that the fault strikes; with
+    `None`, the fault strikes all requests until it is healed. With `after_events`, the
+    servers first deliver exactly this number of further events. A fault that is due at
+    once ends the hold of a connect, and at once strikes an open stream. `struck` counts
+    the strikes by the method's name.
     """
 
     NAMES: Final = frozenset(
@@ -85,12 +86,15 @@ class Faults(StreamFaults, OutboundFaults, RestFaults, HistoryFaults):
     )
 
     def __init__(self, bus: EventBus) -> None:
-        """Build the catalogue with no fault armed; some of its faults change what is on `bus`."""
+        """Build the catalogue without armed faults; some faults change the messages on `bus`."""
         super().__init__(bus)
         self._expired: set[str | None] = set()
 
     def arm(self, name: str, parameters: Mapping[str, Any]) -> None:
-        """Call the fault `name` with JSON parameters; raises `ValueError` for wrong ones."""
+        """Call the method of the fault `name` with JSON parameters.
+
+        Raises `ValueError` for wrong parameters.
+        """
         if name not in self.NAMES:
             raise ValueError(
                 f"There is no fault {name!r}. These faults exist: {', '.join(sorted(self.NAMES))}."
@@ -101,7 +105,7 @@ class Faults(StreamFaults, OutboundFaults, RestFaults, HistoryFaults):
     def expire_session(
         self, *, on: Sequence[Kind | CallKind] = EVERYWHERE, times: Times = 1, after_events: Count = 0
     ) -> None:
-        """Refuse the next access token from then on: with the 401 forms, or service.auth.error."""
+        """From the next request on, refuse its access token: with the 401 forms, or service.auth.error."""
         self._ending("expire_session", on, times, after_events)
 
     def forget_client(self, *, times: Times = 1, after_events: Count = 0) -> None:
@@ -109,7 +113,7 @@ class Faults(StreamFaults, OutboundFaults, RestFaults, HistoryFaults):
         self._ending("forget_client", (CONNECT, SUBSCRIBE), times, after_events)
 
     def lapse_cookie(self, *, times: Times = 1, after_events: Count = 0) -> None:
-        """Route the next request to a node without its session: unknown client and a fresh cookie."""
+        """Route the next request to a node that does not know its session: unknown client, new cookie."""
         self._ending("lapse_cookie", (CONNECT, SUBSCRIBE), times, after_events)
 
     def busy(
@@ -129,7 +133,7 @@ class Faults(StreamFaults, OutboundFaults, RestFaults, HistoryFaults):
         self._fail("daily_limit", (CONNECT, SUBSCRIBE, STREAM), failure, times, after_events)
 
     def handshake_denied(self, *, reason: str = TOO_MANY_CONNECTIONS, times: Times = 1) -> None:
-        """Deny handshakes with that failure reason."""
+        """Deny handshakes with this failure reason."""
         self._fail("handshake_denied", (HANDSHAKE,), handshake_denied(reason), times, 0)
 
     def deny_subscription(
@@ -139,12 +143,12 @@ class Faults(StreamFaults, OutboundFaults, RestFaults, HistoryFaults):
         error: str = "403:denied_by_security_policy:create_denied",
         times: Times = 1,
     ) -> None:
-        """Refuse subscriptions to `path`, or any, over CometD with `error`."""
+        """Refuse subscriptions to `path`, or all subscriptions; over CometD, with `error`."""
         settings = {"failure": Failure(error=error)}
         self._arm("deny_subscription", (SUBSCRIBE,), times=times, path=path, settings=settings)
 
     def refuse_replay_id(self, path: str | None = None, *, times: Times = 1) -> None:
-        """Refuse the replay id of the next subscription that names one as invalid."""
+        """Refuse as invalid the replay id of the next subscription that names a replay id."""
         self._arm("refuse_replay_id", (SUBSCRIBE,), times=times, path=path)
 
     def disconnect(
@@ -157,8 +161,9 @@ class Faults(StreamFaults, OutboundFaults, RestFaults, HistoryFaults):
     ) -> None:
         """End a session by a `/meta/disconnect` from the server.
 
-        `with_reply` adds a successful connect reply that advises `none`. Only
-        endpoints from `since_version` on are struck, as in Salesforce.
+        `with_reply` adds a successful connect reply whose advice is `none`. As in
+        Salesforce, the fault strikes only endpoints of version `since_version` and
+        later.
         """
         self._arm(
             "disconnect",
@@ -185,7 +190,7 @@ class Faults(StreamFaults, OutboundFaults, RestFaults, HistoryFaults):
         )
 
     def events_before_reply(self, *, times: Times = 1) -> None:
-        """Send a subscription's events before the reply to it, on the held connect if there is one."""
+        """Send the events of a subscription before the reply to it, on the held connect if there is one."""
         self._arm("events_before_reply", (SUBSCRIBE,), times=times)
 
     def advise(self, advice: dict[str, Any], *, times: Times = 1, after_events: Count = 0) -> None:
@@ -208,7 +213,7 @@ class Faults(StreamFaults, OutboundFaults, RestFaults, HistoryFaults):
         times: Times = 1,
         after_events: Count = 0,
     ) -> None:
-        """Wait `seconds` on the sandbox's clock before answering."""
+        """Wait for `seconds` on the sandbox's clock before each answer."""
         settings = {"seconds": seconds}
         self._arm("slow", on, times=times, after_events=after_events, settings=settings)
 
@@ -226,7 +231,7 @@ class Faults(StreamFaults, OutboundFaults, RestFaults, HistoryFaults):
         after_events: Count = 0,
         needs_events: bool = True,
     ) -> None:
-        """Break an answer with events: send half of it, garbage, or half of it and a reset."""
+        """Break an answer with events: send only half of it, or garbage, or half of it and then a reset."""
         self._arm(
             "broken_response",
             (CONNECT,),
@@ -252,8 +257,8 @@ class Faults(StreamFaults, OutboundFaults, RestFaults, HistoryFaults):
     def unreadable(self, path: str, *, kind: Literal["utf8", "nonsense", "json"] = "utf8") -> None:
         """Publish a message on `path` that is not UTF-8, has no valid payload, or breaks its JSON.
 
-        Over the Pub/Sub API its payload can't be decoded, and that of `nonsense`
-        names a schema that does not exist.
+        Over the Pub/Sub API, the payload of such a message can't be decoded; the
+        message `nonsense` names a schema that does not exist.
         """
         bodies: dict[str, bytes] = {
             "utf8": b'{"schema":"unreadable","payload":{"Name":"\xff\xfe"},"event":{"replayId":%d}}',

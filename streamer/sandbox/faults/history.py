@@ -1,4 +1,4 @@
-"""Faults of an org's history: what its events no longer tell, or tell only in part."""
+"""Faults of an org's history: lost events, and events that report only a part of a change."""
 
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal
@@ -16,21 +16,21 @@ ANY_CHANGE: Final[tuple[ChangeKind, ...]] = (CREATE, UPDATE, DELETE, UNDELETE)
 class HistoryFaults(FaultCatalogue):
     """Catalogue of these faults.
 
-    `times` of `gap_changes` and `lose_changes` is the number of changes, each to
-    one record, and `type` that of the record, any where it is `None`.
+    For `gap_changes` and `lose_changes`, `times` is the number of changes, each to one
+    record, and `type` is the type of the record; `None` means any type.
     """
 
     def reset_stream(self, *, repeat_ids: bool = False) -> None:
         """Forget all retained messages and replay ids, as a refresh of the org does.
 
-        With `repeat_ids` the next replay ids are the org's first ones again, so
-        that a stored one can be valid and stand for another event.
+        With `repeat_ids`, the org issues its first replay ids again. So a stored replay
+        id can be valid although it now means another event.
         """
         self._bus.reset(repeat_ids=repeat_ids)
         self.struck["reset_stream"] += 1
 
     def expire_events(self, *, older_than_s: Annotated[float, Field(ge=0)] = 0.0) -> None:
-        """Purge the messages and replay ids of this age and above, as the end of their retention does."""
+        """Purge the messages and replay ids of this age or older, as the end of the retention does."""
         self._bus.expire(older_than_s)
         self.struck["expire_events"] += 1
 
@@ -45,9 +45,9 @@ class HistoryFaults(FaultCatalogue):
     ) -> None:
         """Announce the next changes as gaps: GAP_CREATE, GAP_UPDATE, GAP_DELETE or GAP_UNDELETE.
 
-        Those of one type in one transaction are one event. A change `in_database`
-        has the id of another transaction and no origin; one that `keeps_dates`
-        leaves the LastModifiedDate of the record as it was.
+        Changes of one type in one transaction become one event. A change `in_database`
+        has the id of another transaction, and no origin. A change that `keeps_dates`
+        does not change the LastModifiedDate of the record.
         """
         settings = {"in_database": in_database, "keeps_dates": keeps_dates}
         self._arm("gap_changes", on, times=times, path=type, settings=settings)
@@ -59,11 +59,11 @@ class HistoryFaults(FaultCatalogue):
         on: Sequence[ChangeKind] = ANY_CHANGE,
         times: Times = 1,
     ) -> None:
-        """Announce the next changes not at all."""
+        """Do not announce the next changes."""
         self._arm("lose_changes", on, times=times, path=type)
 
     def altered(self, changes: Sequence[ChangeEvent]) -> list[ChangeEvent]:
-        """Return the changes of a transaction as the armed faults let them be announced."""
+        """Return the changes that the org announces for a transaction under the armed faults."""
         announced = (self._altered(change) for change in changes)
         return [change for change in announced if change is not None]
 

@@ -13,7 +13,7 @@ _WRITES: Final[tuple[RestKind, ...]] = (WRITE,)
 
 
 class RestFaults(FaultCatalogue):
-    """Catalogue of these faults; `write` is every call that is no GET."""
+    """Catalogue of these faults; `write` means every call except a GET."""
 
     def refuse_call(
         self,
@@ -36,7 +36,10 @@ class RestFaults(FaultCatalogue):
         type: str | None = None,  # noqa: A002 - the word of Salesforce's own bodies
         times: Times = 1,
     ) -> None:
-        """Refuse the next records of collections, of a type or of any; the others of a call are written."""
+        """Refuse the next records of collections, of one type or of any type.
+
+        A call's other records are written.
+        """
         settings = {"code": code, "message": message}
         self._arm("refuse_record", (RECORD,), times=times, path=type, settings=settings)
 
@@ -48,7 +51,7 @@ class RestFaults(FaultCatalogue):
         type: str | None = None,  # noqa: A002 - as above
         times: Times = 1,
     ) -> None:
-        """Let the next query jobs of the Bulk API fail, those of a type or any, when they begin to run."""
+        """Let the next query jobs of the Bulk API fail when they begin to run; `type` selects jobs."""
         settings = {"code": code, "message": message}
         self._arm("fail_query_job", (JOB,), times=times, path=type, settings=settings)
 
@@ -59,16 +62,16 @@ class RestFaults(FaultCatalogue):
         type: str | None = None,  # noqa: A002 - as above
         times: Times = 1,
     ) -> None:
-        """Break the connection after so many bytes of the next results of query jobs, or at their end."""
+        """Break the connection during the next results of query jobs, after some bytes or at the end."""
         settings = {"after_bytes": after_bytes}
         self._arm("cut_results", (RESULTS,), times=times, path=type, settings=settings)
 
     def use_up_requests(
         self, *, share: Annotated[float, Field(ge=0, le=1)] = 1.0, times: Times = None
     ) -> None:
-        """Count that share of the day's requests as used; where it is all, calls are refused."""
+        """Count this share of the day's requests as used; if it is the whole allowance, calls are refused."""
         self._arm("use_up_requests", (READ, WRITE), times=times, settings={"share": share})
 
     def lose_answer(self, *, on: Sequence[RestKind] = _WRITES, times: Times = 1) -> None:
-        """Do what the next calls of the REST API ask for, and close the connection without an answer."""
+        """Carry out the next calls of the REST API, and close their connections without an answer."""
         self._arm("lose_answer", on, times=times)

@@ -35,7 +35,10 @@ class StreamFaults(FaultCatalogue):
         times: Times = 1,
         after_events: Count = 0,
     ) -> None:
-        """End calls with UNAVAILABLE: service.unavailable if `coded`, else like a lost connection."""
+        """End calls with UNAVAILABLE: if `coded`, with service.unavailable.
+
+        Otherwise, like a lost connection.
+        """
         settings = {"coded": coded}
         self._arm("unavailable", on, times=times, after_events=after_events, settings=settings)
 
@@ -47,12 +50,12 @@ class StreamFaults(FaultCatalogue):
         times: Times = 1,
         after_events: Count = 0,
     ) -> None:
-        """End a subscription's stream with a status, and with an error code if one is given."""
+        """End a subscription's stream with a status and, if given, with an error code."""
         settings = {"status": status, "error_code": error_code}
         self._arm("end_stream", (STREAM,), times=times, after_events=after_events, settings=settings)
 
     def age_limit(self, seconds: Annotated[float, Field(gt=0)], *, times: Times = None) -> None:
-        """Cut each stream that begins from now on, once it is `seconds` old, like a lost connection."""
+        """Cut each new stream when it is `seconds` old, as if the connection were lost."""
         self._arm("age_limit", (STREAM,), times=times, settings={"seconds": seconds})
 
     def client_limit(self, *, times: Times = 1) -> None:
@@ -60,7 +63,7 @@ class StreamFaults(FaultCatalogue):
         self._arm("client_limit", (SUBSCRIBE,), times=times)
 
     def stop_keepalives(self, *, times: Times = 1) -> None:
-        """Send a stream no more keep-alives; its events still come."""
+        """Send a stream no more keep-alives, but still send its events."""
         self._arm("stop_keepalives", (STREAM,), times=times)
 
     def unknown_schema(self, *, times: Times = 1) -> None:

@@ -28,7 +28,7 @@ _NUMBERS = {
 
 
 def name_field(entity: Entity) -> str:
-    """Return the field that names a record to a reader: a number for some types."""
+    """Return the field with the name of a record for people; for some types, this field is a number."""
     return _NUMBERS.get(entity.name, "Name")
 
 
@@ -48,7 +48,7 @@ def fill_defaults(entity: Entity, record: Record, *, number: int) -> None:
 
 
 def derive(entity: Entity, record: Record, written: Record) -> None:
-    """Set the fields that depend on those `written`, as an opportunity's stage closes it."""
+    """Set the fields that depend on the `written` fields: for example, its stage can close an opportunity."""
     if entity.name == "Opportunity" and "StageName" in written:
         stage = written["StageName"]
         record["IsWon"] = stage == "Closed Won"

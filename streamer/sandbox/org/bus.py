@@ -1,4 +1,4 @@
-"""Event bus of the org: the messages of each channel, for as long as Salesforce keeps them."""
+"""Event bus of the org: it keeps the messages of each channel for as long as Salesforce does."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -17,7 +17,7 @@ _PURGE_EVERY = 1024
 _FIRST_ID = 1000
 
 Listener = Callable[[Sequence[str]], None]
-"""Called with the channels of each message, after it is stored."""
+"""Callback with the channels of each message, called after the message is stored."""
 
 _replay_id = attrgetter("replay_id")
 _sequence = attrgetter("sequence")
@@ -26,11 +26,11 @@ _published_at = attrgetter("published_at")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMessage:
-    """One stored message, the same object on every channel that carries it.
+    """One stored message; every channel that carries it has the same object.
 
-    `sequence` is its position among all messages of the bus, and unique where a
-    replay id can repeat. `published_at` is in epoch seconds. `data` is the
-    encoded value of the message's `data` key, sent on the wire as it is.
+    `sequence` is the position of the message among all messages of the bus. It is
+    unique, whereas a replay id can repeat. `published_at` is in epoch seconds. `data`
+    is the encoded value of the message's `data` key, and is sent unchanged.
     """
 
     sequence: int
@@ -42,12 +42,12 @@ class StoredMessage:
 class EventBus:
     """Stores each channel's messages under rising replay ids and notifies its listeners.
 
-    Replay ids are not contiguous, as Salesforce's are not. Messages are kept
-    for `retention_s`, on `/topic/` and `/u/` channels for at most a day
-    (Streaming API guide, message durability), and never more than `capacity` on
-    one channel. Salesforce's purge can run late, and then older messages still
-    replay: with `purge_late_s` they are kept that much longer. Both can be
-    changed at any time. An expired message is never served.
+    As in Salesforce, replay ids are not contiguous. Messages are kept for `retention_s`
+    seconds, but on `/topic/` and `/u/` channels for at most a day (Streaming API guide,
+    message durability). A channel keeps at most `capacity` messages. Salesforce's purge
+    can run late, and then older messages can still be replayed: `purge_late_s` is the
+    additional time. Both times can be changed at any moment. An expired message is
+    never served.
     """
 
     def __init__(
@@ -81,9 +81,9 @@ class EventBus:
     def publish(self, paths: Sequence[str], data: Mapping[str, Any], *, replay_id: int | None = None) -> int:
         """Store one message on all of `paths` and return its replay id.
 
-        `data` is not changed; the stored message has `event.replayId` added. A
-        given `replay_id` repeats the latest one, as split enriched events do,
-        or is above it; otherwise raises `ValueError`.
+        `data` itself is not changed; the stored message has an additional
+        `event.replayId`. A given `replay_id` must be above the latest replay id, or
+        equal to it, as for split enriched events. Otherwise, this raises `ValueError`.
         """
 
         def encode(issued: int) -> bytes:
@@ -94,7 +94,10 @@ class EventBus:
     def publish_raw(
         self, paths: Sequence[str], encode: Callable[[int], bytes], *, replay_id: int | None = None
     ) -> int:
-        """Store the bytes that `encode` makes of the replay id, readable or not; otherwise like `publish`."""
+        """Store the bytes that `encode` makes from the replay id, even unreadable bytes.
+
+        Otherwise like `publish`.
+        """
         issued = self._issue(replay_id)
         self._store(paths, issued, encode(issued))
         return issued
@@ -102,21 +105,21 @@ class EventBus:
     def advance(self) -> int:
         """Issue a replay id that no message of this org has, and return it.
 
-        Orgs share Salesforce's bus, so its position passes the last message of a
-        quiet channel (Pub/Sub API guide, flow control).
+        At Salesforce, orgs share a bus. So the position of a quiet channel moves past
+        its last message (Pub/Sub API guide, flow control).
         """
         issued = self._issue(None)
         self._record(issued)
         return issued
 
     def after(self, path: str, replay_id: int, limit: int | None = None) -> Sequence[StoredMessage]:
-        """Return up to `limit` retained messages of `path` behind `replay_id`, oldest first."""
+        """Return up to `limit` retained messages of `path` after `replay_id`, oldest first."""
         stream = self._retained(path)
         first = bisect_right(stream, replay_id, key=_replay_id)
         return stream[first : None if limit is None else first + limit]
 
     def since(self, path: str, sequence: int, limit: int | None = None) -> Sequence[StoredMessage]:
-        """Return up to `limit` retained messages of `path` behind `sequence`, oldest first."""
+        """Return up to `limit` retained messages of `path` after `sequence`, oldest first."""
         stream = self._retained(path)
         if not stream or stream[-1].sequence <= sequence:
             return ()
@@ -124,20 +127,20 @@ class EventBus:
         return stream[first : None if limit is None else first + limit]
 
     def sequence_before(self, path: str, replay_id: int) -> int:
-        """Return the sequence behind which all messages of `path` after `replay_id` lie."""
+        """Return the sequence number after which the messages of `path` after `replay_id` begin."""
         behind = self.after(path, replay_id, 1)
         return behind[0].sequence - 1 if behind else self._last_sequence
 
     def newest_replay_id(self, path: str) -> int | None:
-        """Return the replay id of the newest retained message of `path`, `None` if there is none."""
+        """Return the replay id of the newest retained message of `path`, or `None` without messages."""
         stream = self._retained(path)
         return stream[-1].replay_id if stream else None
 
     def is_valid(self, path: str, replay_id: int) -> bool:
         """Return whether reading `path` can resume after `replay_id` without a hole.
 
-        False when the message of that id has expired on such a channel, when
-        the bus never issued the id, and after `reset`.
+        The result is false if the message with this id has expired, if the bus never
+        issued the id, and after `reset`.
         """
         self._retained(path)
         at = bisect_left(self._ids, replay_id)
@@ -149,8 +152,9 @@ class EventBus:
     def reset(self, *, repeat_ids: bool = False) -> None:
         """Forget all messages and ids, as an org migration or a sandbox refresh does.
 
-        Replay ids are not unique across that (Streaming API guide, message
-        durability): with `repeat_ids` the next ones are the first ones again.
+        After a migration, Salesforce can issue the same replay ids again (Streaming API
+        guide, message durability): with `repeat_ids`, the bus issues its first replay
+        ids again.
         """
         self._streams.clear()
         del self._ids[:]
@@ -161,7 +165,7 @@ class EventBus:
             self._ids_began_at = self._last_sequence
 
     def expire(self, older_than_s: float = 0.0) -> None:
-        """Purge what was published `older_than_s` ago or earlier, before its retention is over."""
+        """Purge messages that are `older_than_s` seconds old or older, before their retention is over."""
         latest = self._clock.now() - older_than_s
         for path, stream in self._streams.items():
             self._drop(path, bisect_right(stream, latest, key=_published_at))
@@ -197,7 +201,7 @@ class EventBus:
             listener(paths)
 
     def _record(self, replay_id: int) -> float:
-        """Note that `replay_id` is issued now, and return the time in epoch seconds."""
+        """Record that `replay_id` is issued now, and return the time in epoch seconds."""
         now = self._now()
         self._last_id = replay_id
         self._ids.append(replay_id)

@@ -17,7 +17,7 @@ TRANSACTION_LIMIT = 100_000
 """Number of changes of one transaction that are announced one by one (CDC guide, overflow events)."""
 
 EVENT_LIMIT_BYTES = 1_000_000
-"""Size of a change above which a gap event takes its place (CDC guide, gap events)."""
+"""Size of a change above which the org sends a gap event instead (CDC guide, gap events)."""
 
 _ALL_RECORDS = "*"
 _NEVER_IN_BODY = frozenset({"Id", "IsDeleted", "SystemModstamp"})
@@ -40,11 +40,11 @@ class ChangeType(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeEvent:
-    """One change event before its header: its type, its records of one entity, and its fields.
+    """One change event without its header: its type, its records of one entity, and its fields.
 
-    A change that happened `in_database`, below the application, has a
-    transaction of its own. It can leave the record's LastModifiedDate as it was:
-    then it `keeps_dates`.
+    A change that was made `in_database`, below the application, has a separate
+    transaction. A change that `keeps_dates` does not change the record's
+    LastModifiedDate.
     """
 
     entity: Entity
@@ -57,29 +57,30 @@ class ChangeEvent:
 
     @property
     def weight(self) -> int:
-        """Its share of the transaction's limit: an update counts each of its fields."""
+        """Share of the transaction's limit that this event takes: for an update, each field counts."""
         return max(1, len(self.changed_fields))
 
     @property
     def is_gap(self) -> bool:
-        """True where the event says that something changed, but not what."""
+        """True if the event reports a change without the changed values."""
         return self.type.startswith("GAP_")
 
     @property
     def is_entity_wide(self) -> bool:
-        """True where the event stands for all records of its entity."""
+        """True if the event is about all records of its entity."""
         return any(record_id.endswith(_ALL_RECORDS) for record_id in self.record_ids)
 
 
 def change_between(
     entity: Entity, before: Record | None, after: Record, *, event_bytes: int = EVENT_LIMIT_BYTES
 ) -> ChangeEvent | None:
-    """Return the one change that a transaction made to a record, with the final values.
+    """Return the single change that a transaction made to a record, with the final values.
 
-    Several operations make one event: created and updated is a CREATE (CDC
-    guide, general considerations). A record that was created and deleted gives
-    none, and one that was updated and deleted a DELETE: the guide leaves these
-    open. A change whose fields take more than `event_bytes` is a gap.
+    Several operations become one event: a record that was created and updated gives a
+    CREATE (CDC guide, general considerations). A record that was created and deleted
+    gives no event, and a record that was updated and deleted gives a DELETE; the guide
+    does not describe these two cases. A change whose fields take more than
+    `event_bytes` is a gap.
     """
     existed = before is not None and not before["IsDeleted"]
     if after["IsDeleted"]:
@@ -112,7 +113,7 @@ def merged(changes: Sequence[ChangeEvent]) -> list[ChangeEvent]:
 def limited(changes: Sequence[ChangeEvent], limit: int = TRANSACTION_LIMIT) -> list[ChangeEvent]:
     """Replace the changes beyond the transaction's `limit` by one overflow change per entity.
 
-    Each record counts, so `changes` are those before `merged` joins them.
+    Each record counts, so `changes` are the changes before `merged` joins them.
     """
     announced: list[ChangeEvent] = []
     overflowed: dict[str, Entity] = {}
@@ -132,12 +133,12 @@ def overflow(entity: Entity) -> ChangeEvent:
 
 
 def entity_wide(entity: Entity) -> ChangeEvent:
-    """Return the change that says that a field of all records of an entity lost its values."""
+    """Return the change which reports that a field lost its values in all records of an entity."""
     return ChangeEvent(entity=entity, type=ChangeType.UPDATE, record_ids=(entity.prefix + _ALL_RECORDS,))
 
 
 def gap_of(change: ChangeEvent, *, in_database: bool = False, keeps_dates: bool = False) -> ChangeEvent:
-    """Return the gap that takes the place of a change."""
+    """Return the gap event that replaces a change."""
     return ChangeEvent(
         entity=change.entity,
         type=ChangeType(f"GAP_{change.type}"),

@@ -1,4 +1,4 @@
-"""Channels of the org, and the ones that carry a change."""
+"""Channels of the org, and the selection of the channels that carry a change."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ STANDARD_EVENTS = frozenset(
         "ReportEventStream",
     }
 )
-"""Platform events that no administrator defines, those of Real-Time Event Monitoring included."""
+"""Platform events that no administrator defines, including the events of Real-Time Event Monitoring."""
 
 
 class EventFilter(Protocol):
@@ -33,7 +33,7 @@ class EventFilter(Protocol):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Names of the event's fields that it reads, without the header's."""
+        """Names of the event's fields that the filter reads, without the fields of the header."""
         ...
 
     def matches(self, payload: Mapping[str, Any]) -> bool:
@@ -45,11 +45,11 @@ class EventFilter(Protocol):
 class OrgChannel:
     """A channel that an administrator created or adjusted, such as `/data/Erp__chn`.
 
-    `members` are record types, or platform events on an `/event/` channel;
-    `None` stands for all selected ones. `enriched_fields` are sent with each
-    type's updates and deletes although they did not change; so are the fields
-    of its filter. A channel with enriched fields splits a merged event into one
-    per record, under one replay id (CDC guide, event enrichment).
+    `members` are record types or, on an `/event/` channel, platform events; `None`
+    stands for all selected types. Updates and deletions of a type carry its
+    `enriched_fields` and the fields of its filter, even if these fields did not change.
+    A channel with enriched fields splits a merged event into one event per record; all
+    of them have the same replay id (CDC guide, event enrichment).
     """
 
     path: str
@@ -59,12 +59,12 @@ class OrgChannel:
     filters: Mapping[str, EventFilter] = field(default_factory=dict)
 
     def extra_fields(self, member: str) -> tuple[str, ...]:
-        """Return the fields that a member's updates and deletes carry in any case."""
+        """Return the fields that a member's updates and deletions always carry."""
         known = self.filters.get(member)
         return tuple(dict.fromkeys((*self.enriched_fields.get(member, ()), *(known.fields if known else ()))))
 
     def passes(self, member: str, payload: Mapping[str, Any]) -> bool:
-        """Return whether the filter of a member lets an event pass."""
+        """Return whether an event passes the filter of a member."""
         known = self.filters.get(member)
         return known is None or known.matches(payload)
 
@@ -77,9 +77,9 @@ class Channels:
     ) -> None:
         """Carry the changes of the `selected` types.
 
-        `None` is the default selection: every type that can be announced, and each
-        custom type once it exists. A channel also carries the changes of its own
-        members.
+        `None` is the default selection: every type whose changes can be announced,
+        including custom types that are created later. A channel also carries the
+        changes of its own members.
         """
         self._schema = schema
         self.configure(settings, selected)
@@ -119,7 +119,7 @@ class Channels:
         return [*own, *([everything] if self._is_selected(entity.name) else []), *custom]
 
     def is_event(self, name: str) -> bool:
-        """Return whether there is a platform event of this name, or can be."""
+        """Return whether a platform event with this name exists or can be created."""
         return name in STANDARD_EVENTS or self._schema.is_platform_event(name)
 
     def carrying_platform_event(self, name: str, payload: Mapping[str, Any]) -> list[str]:
@@ -141,7 +141,7 @@ class Channels:
         return self._is_usual or name in self._selected
 
     def _has_own(self, name: str) -> bool:
-        """Return whether a type has its own channel, which it has if any channel announces it."""
+        """Return whether a type has its own channel; it has one if any channel announces its changes."""
         return self._is_selected(name) or any(
             name in (each.members or ()) for each in self._settings.values()
         )

@@ -24,23 +24,23 @@ def epoch_ms(epoch_s: float) -> int:
 
 
 def timestamp(epoch_s: float) -> str:
-    """Return a time as change events write it: UTC with milliseconds and a `Z`."""
+    """Return a time in the form of change events: UTC with milliseconds and a `Z`."""
     seconds, ms = divmod(epoch_ms(epoch_s), 1000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
 
 
 def whole_seconds(epoch_s: float) -> str:
-    """Return a time as records hold it: in whole seconds, with the milliseconds `.000`."""
+    """Return a time in the form of records: whole seconds, with the milliseconds `.000`."""
     return timestamp(float(int(epoch_s)))
 
 
 def recorded_value(field: Field, value: Any) -> Any:
-    """Return a stored value as a record holds it, which has no fractions of a second."""
+    """Return a stored value in the form of records, which have no fractions of a second."""
     return f"{value[:-_MS]}.000Z" if field.type == "datetime" and value is not None else value
 
 
 def event_value(field: Field, value: Any) -> Any:
-    """Return a stored value as events have it: a number of a type with decimals has one at least."""
+    """Return a stored value in the form of events: a number of a decimal type has at least one decimal."""
     is_exact = field.type in _DECIMALS and type(value) is int and abs(value) <= _EXACT
     return float(value) if is_exact else value
 
@@ -48,7 +48,7 @@ def event_value(field: Field, value: Any) -> Any:
 def stored_value(field: Field, value: Any) -> Any:
     """Return `value` as the org stores it; an empty text becomes null, and digits become a number.
 
-    Raises `Refused` when the type of the field does not allow it.
+    Raises `Refused` if the type of the field does not allow the value.
     """
     if value is None or value == "":
         return None
@@ -64,7 +64,7 @@ def stored_value(field: Field, value: Any) -> Any:
 
 
 def from_path(field: Field | None, text: str) -> str | float:
-    """Return a value in a URL path as the type of its field has it."""
+    """Return a value from a URL path, converted to the type of its field."""
     if field is None or field.type not in _NUMBERS:
         return text
     return _number(field, text)
@@ -73,8 +73,8 @@ def from_path(field: Field | None, text: str) -> str | float:
 def rest_value(field: Field | None, value: Any) -> Any:
     """Return a stored value as the REST API writes it.
 
-    Times have an offset instead of `Z`, and numbers of a type with decimals
-    have one at least.
+    Times have an offset instead of `Z`, and numbers of a decimal type have at least one
+    decimal.
     """
     if field is None:
         return value
@@ -116,7 +116,7 @@ def _stored_text(field: Field, value: str) -> str:
 
 
 def parse_time(field: Field, value: str) -> str:
-    """Return an ISO 8601 time as the org stores it; without an offset it is UTC."""
+    """Return an ISO 8601 time as the org stores it; a time without an offset is in UTC."""
     try:
         moment = datetime.fromisoformat(value)
         return timestamp((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

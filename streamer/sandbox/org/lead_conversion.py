@@ -33,10 +33,11 @@ _CONTACT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """Choices of who converts a lead.
+    """Choices of the user who converts a lead.
 
-    A given account or contact is used instead of a new one. An empty
-    `opportunity` has the company's name and a hyphen, and `None` makes none.
+    A given account or contact is used instead of a new one. `opportunity` is the name
+    of the new opportunity; if it is empty, the name is the company's name and a hyphen.
+    `None` creates no opportunity.
     """
 
     status: str = CONVERTED
@@ -48,10 +49,10 @@ class Conversion:
 def convert(
     transaction: Transaction, lead: Record, chosen: Conversion, *, today: str
 ) -> Mapping[str, str | None]:
-    """Convert `lead` and return the ids; the lead's update is the last of the changes.
+    """Convert `lead` and return the ids; the update of the lead is the last change.
 
-    Raises `Refused` for a lead that is converted already. `today` is the date of
-    the conversion.
+    Raises `Refused` for a lead that is already converted. `today` is the date of the
+    conversion.
     """
     if lead.get("IsConverted"):
         raise Refused("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead", fields=["Id"])

@@ -45,22 +45,22 @@ DEFAULT_ORIGIN = "com/salesforce/api/rest/66.0"
 _GAPS = frozenset(kind for kind in ChangeType if kind.startswith("GAP_"))
 
 Interceptor = Callable[[Sequence[ChangeEvent]], Sequence[ChangeEvent]]
-"""Returns the changes of a transaction, one for each record, as the org announces them."""
+"""Function that returns the changes that the org announces for a transaction, one for each record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgSetup:
     """The org's set-up by its administrator.
 
-    `objects` are custom objects (`Invoice__c`) and platform events
-    (`Order_Placed__e`); others of such names are created when first used unless
-    the schema is `closed`. `selected` are the types whose changes are
-    announced; `None` is the usual selection, of the standard and all custom
-    ones. A declared `schema` comes on top of them: it is strict about what it
-    declares, and its selection takes the place of `selected`.
+    `objects` are custom objects (`Invoice__c`) and platform events (`Order_Placed__e`).
+    Unless the schema is `closed`, the first use of another such name creates the object
+    or event. `selected` are the types whose changes are announced; `None` is the usual
+    selection, which is all standard and custom types. A declared `schema` is added to
+    these objects: it is strict about the names that it declares, and its selection
+    replaces `selected`.
 
-    A transaction announces its first `transaction_limit` changes one by one, and
-    a change of more than `event_bytes` is announced as a gap.
+    A transaction announces its first `transaction_limit` changes one by one. A change
+    of more than `event_bytes` is announced as a gap.
     """
 
     org_id: str = with_checksum("00DSb0000000001")
@@ -130,11 +130,11 @@ class SandboxOrg:
 
     @property
     def published(self) -> int:
-        """Number of messages ever published, change events included."""
+        """Number of messages ever published, including change events."""
         return self._bus.sequence
 
     def new_id(self, prefix: str) -> str:
-        """Return a new id for something that is not a record."""
+        """Return a new id for an object that is not a record."""
         return self._ids.issue(prefix)
 
     def declare(self, schema: DeclaredSchema) -> None:
@@ -160,9 +160,9 @@ class SandboxOrg:
         origin: str = DEFAULT_ORIGIN,
         guard: TransactionPermissions | None = None,
     ) -> Iterator[Transaction]:
-        """Return a context that announces its operations at its end, or undoes them if it raises.
+        """Return a context that announces its operations at its end, or undoes them if its body raises.
 
-        Without a `guard` every operation is permitted.
+        Without a `guard`, every operation is permitted.
         """
         now = self._clock.now()
         by = user or self.settings.user_id
@@ -179,9 +179,9 @@ class SandboxOrg:
             listener(operations)
 
     def intercept(self, interceptor: Interceptor) -> None:
-        """Let `interceptor` alter what each transaction announces from now on.
+        """Let `interceptor` alter the announcements of each transaction from now on.
 
-        The changes to records take effect as they are.
+        The changes to records take effect unaltered.
         """
         self._interceptors.append(interceptor)
 
@@ -198,9 +198,9 @@ class SandboxOrg:
     def refresh(self, org_id: str | None = None, *, repeat_ids: bool = False) -> str:
         """Become another org, as a refreshed sandbox does, and return its id.
 
-        The records stay. No event is retained and no replay id is valid;
-        `repeat_ids` has the meaning of `EventBus.reset`. Without an `org_id` a new
-        one is issued; raises `ValueError` for one that can't be.
+        The records stay, but no event is retained, and no replay id stays valid;
+        `repeat_ids` is as for `EventBus.reset`. Without an `org_id`, the org gets a new
+        id. Raises `ValueError` for an invalid `org_id`.
         """
         new_id = self._ids.issue("00D") if org_id is None else normal_id(org_id)
         if new_id is None or not new_id.startswith("00D"):
@@ -218,10 +218,10 @@ class SandboxOrg:
     def convert_field(self, type_name: str, field_name: str, to: ConvertedType) -> int:
         """Give a custom field another type, and return the number of records that lose its value.
 
-        Records do not show it. One change event, an UPDATE of all records without
-        fields, announces it (CDC guide, conversions that generate a change event).
-        Raises `Refused` where there is no such field, `ValueError` for a standard
-        one.
+        The stamps of the records do not show the conversion. One change event announces
+        it: an UPDATE of all records, without fields (CDC guide, conversions that
+        generate a change event). Raises `Refused` if the field does not exist, and
+        `ValueError` for a standard field.
         """
         entity = self.schema.entity(type_name)
         former = custom_field(entity, field_name)
@@ -240,13 +240,13 @@ class SandboxOrg:
         self._listeners.append(listener)
 
     def add_user(self, username: str, name: str) -> str:
-        """Create a user without announcing it, and return the id."""
+        """Create a user without a change event, and return the user's id."""
         user_id = self._ids.issue("005")
         self._put("User", Id=user_id, Username=username, Name=name, IsActive=True)
         return user_id
 
     def retrieve(self, type_name: str, record_id: str) -> Record:
-        """Return a record that is not deleted; raises `Refused` otherwise."""
+        """Return a record; raises `Refused` if the record is deleted or does not exist."""
         record = self.records.get(self.schema.entity(type_name), normal_id(record_id) or record_id)
         if record is None:
             raise not_found()
@@ -255,7 +255,10 @@ class SandboxOrg:
         return record
 
     def empty_recycle_bin(self) -> int:
-        """Remove all deleted records for good, as an administrator can, and return their number."""
+        """Remove all deleted records for good, as an administrator can.
+
+        Return the number of removed records.
+        """
         now = whole_seconds(self._clock.now())
         return sum(self.records.empty_recycle_bin(entity, now) for entity in self.schema.entities)
 
@@ -268,10 +271,10 @@ class SandboxOrg:
         event_uuid: str | None = None,
         stamps: Mapping[str, Any] | None = None,
     ) -> str:
-        """Publish a platform event, a standard one too, and return its EventUuid.
+        """Publish a custom or standard platform event, and return its EventUuid.
 
-        A publisher over the Pub/Sub API can give the EventUuid and the `stamps`,
-        `CreatedDate` and `CreatedById`, itself.
+        A publisher over the Pub/Sub API can choose the EventUuid and the `stamps`
+        (`CreatedDate` and `CreatedById`).
         """
         if not self.channels.is_event(name):
             raise not_found()
@@ -291,7 +294,7 @@ class SandboxOrg:
         return event_uuid
 
     def publish_gap(self, type_name: str, record_ids: Sequence[str], kind: ChangeType) -> None:
-        """Announce a change without its content; `kind` is one of the GAP types."""
+        """Announce a change without its values; `kind` is one of the GAP types."""
         if kind not in _GAPS:
             raise ValueError(f"{kind} is not the type of a gap event.")
         change = ChangeEvent(entity=self.schema.entity(type_name), type=kind, record_ids=tuple(record_ids))

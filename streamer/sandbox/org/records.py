@@ -1,4 +1,4 @@
-"""Records of the org, deleted ones included."""
+"""Records of the org, including deleted records."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 from streamer.sandbox.org.schema import Entity
 
 Record = dict[str, Any]
-"""A record's fields by their names; compound fields are kept as their components."""
+"""Fields of a record by name; a compound field is stored as its components."""
 
 _Index = dict[str, dict[str, None]]
 
 
 class RecordStore:
-    """Stores each type's records by id and finds them by other fields.
+    """Stores each type's records by id, and finds records by other fields.
 
-    An index over a field is built when the field is first searched, and kept.
-    `deleted_with` lists the types and ids of the records that the deletion of a
-    record took along. `emptied_at` is when each type's deleted records were
+    The first search by a field builds an index of this field, which is then kept.
+    `deleted_with` lists the types and ids of the records that were deleted together
+    with a record. `emptied_at` has the time at which each type's deleted records were
     removed.
     """
 
@@ -27,19 +27,19 @@ class RecordStore:
         self.emptied_at: dict[str, str] = {}
 
     def get(self, entity: Entity, record_id: str) -> Record | None:
-        """Return the record, deleted or not; `None` if there is none."""
+        """Return the record, even a deleted record; `None` if no record has this id."""
         return self._tables.get(entity.name, {}).get(record_id)
 
     def all(self, entity: Entity) -> Iterable[Record]:
-        """Return every record of a type in the order of creation, deleted ones included."""
+        """Return every record of a type, including deleted records, in the order of creation."""
         return self._tables.get(entity.name, {}).values()
 
     def count(self, entity: Entity) -> int:
-        """Return the number of records of a type, deleted ones included."""
+        """Return the number of records of a type, including deleted records."""
         return len(self._tables.get(entity.name, {}))
 
     def put(self, entity: Entity, record: Record) -> None:
-        """Store `record`, replacing the one with its id."""
+        """Store `record` in place of an earlier record with the same id."""
         table = self._tables.setdefault(entity.name, {})
         self._reindex(entity, table.get(record["Id"]), record)
         table[record["Id"]] = record
@@ -59,7 +59,7 @@ class RecordStore:
         return len(gone)
 
     def find(self, entity: Entity, field: str, value: Any) -> list[Record]:
-        """Return the records that are not deleted and hold `value`, in any letter case, in `field`."""
+        """Return the undeleted records with `value`, in any letter case, in the field `field`."""
         index = self._indexes.setdefault(entity.name, {}).get(field)
         if index is None:
             index = self._indexes[entity.name][field] = {}
@@ -78,7 +78,7 @@ class RecordStore:
 
 
 def read_field(entity: Entity, record: Record, field: str) -> Any:
-    """Return a field's value as the REST API shows it, compound fields included."""
+    """Return the value of a field, including a compound field, as the REST API shows it."""
     if field in record or field not in entity.compounds:
         return record.get(field)
     parts = {part: record.get(name) for name, (compound, part) in entity.parts.items() if compound == field}

@@ -9,8 +9,8 @@ _OF_THE_REQUEST = frozenset({"INVALID_FIELD", "INVALID_TYPE", "JSON_PARSER_ERROR
 class Refused(Exception):
     """The org refuses a request, with the error code and message of Salesforce's APIs.
 
-    `status` is the HTTP status of the REST answer. It `is_of_save` where the
-    saving of a record raised it.
+    `status` is the HTTP status of the REST answer. `is_of_save` is true if saving a
+    record raised the refusal.
     """
 
     def __init__(self, code: str, message: str, *, status: int = 400, fields: Sequence[str] = ()) -> None:
@@ -22,7 +22,7 @@ class Refused(Exception):
         self.is_of_save = False
 
     def as_rest_error(self) -> dict[str, object]:
-        """Return the element of a REST error list; that of a save always has a list of fields."""
+        """Return the element of a REST error list; for a save, it always has a list of fields."""
         error: dict[str, object] = {"message": self.message, "errorCode": self.code}
         names_fields = bool(self.fields) or (self.is_of_save and self.code not in _OF_THE_REQUEST)
         return error | ({"fields": list(self.fields)} if names_fields else {})
@@ -42,7 +42,7 @@ def not_found() -> Refused:
 
 
 def field_in_body(name: str) -> Refused:
-    """Return the refusal of a field that the address gives, and the body too."""
+    """Return the refusal of a field that both the address and the body give."""
     return Refused("INVALID_FIELD", f"The {name} field should not be specified in the sobject data.")
 
 

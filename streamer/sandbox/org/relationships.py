@@ -1,4 +1,4 @@
-"""Relationships between record types, which a reference field of the child holds."""
+"""Relationships between record types; a reference field of the child stores each relationship."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -75,9 +75,11 @@ _CASCADES = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
-    """A type whose `field` refers to the parent; `name` is the relationship's name there, if it has one.
+    """A type whose `field` refers to a parent.
 
-    Where it `cascades`, deleting the parent deletes its children.
+    `name` is the relationship's name in the parent, if it has one.
+
+    If the relationship `cascades`, deleting the parent also deletes its children.
     """
 
     entity: Entity
@@ -87,7 +89,7 @@ class Child:
 
 
 def targets(entity: Entity, field: Field) -> tuple[str, ...]:
-    """Return the types that a reference can point to; none for other fields."""
+    """Return the types to which a reference can point; for other fields, return nothing."""
     if field.targets:
         return field.targets
     if field.type != "reference":
@@ -104,7 +106,7 @@ def relationship_name(field: Field) -> str | None:
 
 
 def children(entities: Iterable[Entity], parent: Entity) -> Iterable[Child]:
-    """Return those of `entities` that refer to `parent`, one for each field that does."""
+    """Return a `Child` for each field in `entities` that refers to `parent`."""
     for entity in entities:
         for field in entity.fields.values():
             if parent.name in targets(entity, field):
@@ -117,10 +119,10 @@ def children(entities: Iterable[Entity], parent: Entity) -> Iterable[Child]:
 def with_parents_found(
     schema: Schema, records: RecordStore, type_name: str, fields: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return `fields` with ids instead of parents that are named by an external id.
+    """Return `fields` with the ids of parents that are named by an external id.
 
-    `{"Account": {"Number__c": "7"}}` becomes `{"AccountId": "001…"}`. Raises
-    `Refused` for a parent that can't be found.
+    `{"Account": {"Number__c": "7"}}` becomes `{"AccountId": "001…"}`. Raises `Refused`
+    for a parent that can't be found.
     """
     found: dict[str, Any] = {}
     for name, value in fields.items():

@@ -22,7 +22,7 @@ class TransactionPermissions(Protocol):
     """The permissions of a transaction's user."""
 
     def check(self, type_name: str, right: str) -> None:
-        """Raise `Refused` unless the user has the right to `create`, `edit` or `delete` a type's records."""
+        """Raise `Refused` unless the user has this right on a type: `create`, `edit` or `delete`."""
         ...
 
     def check_fields(self, type_name: str, names: Iterable[str]) -> None:
@@ -40,9 +40,9 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordOperation:
-    """One operation on one record, with the record before it and after it.
+    """One operation on one record, with the record before and after the operation.
 
-    It `is_cascaded` if the deletion of another record caused it.
+    `is_cascaded` is true if the deletion of another record caused the operation.
     """
 
     entity: Entity
@@ -71,9 +71,9 @@ class _Save:
 class Transaction:
     """Creates, updates, deletes and undeletes records for one user at one moment.
 
-    Every operation either takes effect as a whole or raises `Refused` and
-    changes nothing; `roll_back` undoes all of them, and a `savepoint` those
-    within it.
+    Each operation either takes effect as a whole, or raises `Refused` and changes
+    nothing. `roll_back` undoes all operations, and a `savepoint` can undo the
+    operations within it.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Transaction:
         stamp: Stamp,
         guard: TransactionPermissions | None = None,
     ) -> None:
-        """Work on `records`; without a `guard` every operation is permitted."""
+        """Work on `records`; without a `guard`, every operation is permitted."""
         self._schema = schema
         self._records = records
         self._ids = ids
@@ -107,7 +107,7 @@ class Transaction:
         return str(record["Id"])
 
     def update(self, type_name: str, record_id: str, fields: Mapping[str, Any]) -> None:
-        """Write `fields` to a record; `None` empties one."""
+        """Write `fields` to a record; the value `None` empties a field."""
         self._check(type_name, "edit")
         before = self._live(type_name, record_id)
         written = self._written(type_name, fields)
@@ -117,9 +117,9 @@ class Transaction:
         self._save(entity, before, {**before, **written}, written)
 
     def upsert(self, type_name: str, key: str, fields: Mapping[str, Any]) -> tuple[str, bool]:
-        """Update the record whose field `key` has the value in `fields`, or create one.
+        """Update the record whose field `key` has the value in `fields`, or create a record.
 
-        Returns its id, and true if it was created.
+        Returns the record's id, and true if the record was created.
         """
         entity = self._schema.entity(type_name)
         name = self._schema.identifying(entity, key)
@@ -138,7 +138,7 @@ class Transaction:
         return self.create(type_name, {**others, name: fields[key]}), True
 
     def delete(self, type_name: str, record_id: str) -> None:
-        """Move a record, and those that it takes along, to the Recycle Bin."""
+        """Move a record, and the records that are deleted with it, to the Recycle Bin."""
         self._check(type_name, "delete")
         self._delete(type_name, record_id)
 
@@ -158,7 +158,7 @@ class Transaction:
             self._delete(child_type, child_id, is_cascaded=True)
 
     def undelete(self, type_name: str, record_id: str) -> None:
-        """Restore a record, and those that were deleted with it, from the Recycle Bin."""
+        """Restore a record, and the records that were deleted with it, from the Recycle Bin."""
         entity = self._schema.entity(type_name)
         before = self._records.get(entity, normal_id(record_id) or record_id)
         if before is None or not before["IsDeleted"]:
@@ -186,7 +186,7 @@ class Transaction:
         return [change for change in found if change is not None]
 
     def operations(self) -> list[RecordOperation]:
-        """Return the transaction's operations on each record, in their order."""
+        """Return the transaction's operations on each record, in order."""
         found: list[RecordOperation] = []
         later: dict[str, Record] = {}
         for save in reversed(self._saves):
@@ -204,7 +204,7 @@ class Transaction:
         return found
 
     def keep_dates(self, record_id: str) -> None:
-        """Keep a record's former LastModifiedDate and LastModifiedById; its SystemModstamp is new."""
+        """Restore a record's former LastModifiedDate and LastModifiedById, but not its SystemModstamp."""
         save = next((each for each in self._saves if each.record_id == record_id), None)
         if save is None or save.before is None:
             return
@@ -218,7 +218,7 @@ class Transaction:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Return a context that undoes the operations within it if it raises."""
+        """Return a context that undoes the operations within it if its body raises."""
         mark = len(self._saves)
         try:
             yield

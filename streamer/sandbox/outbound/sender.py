@@ -26,7 +26,7 @@ _TRIGGERS = {"Create": "create", "Update": "update"}
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Notification:
-    """A notification that waits; times are in the clock's monotonic seconds."""
+    """A waiting notification; times are in the clock's monotonic seconds."""
 
     id: str
     record_id: str
@@ -37,7 +37,10 @@ class Notification:
 
 @dataclass(slots=True, kw_only=True)
 class OutboundQueue:
-    """One message and its notifications; the counts are of notifications, `envelopes` of requests."""
+    """One message and its notifications.
+
+    The counts are numbers of notifications, but `envelopes` counts requests.
+    """
 
     message: OutboundMessage
     action_id: str
@@ -50,18 +53,18 @@ class OutboundQueue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """The org as a client reaches it: its address, and new access tokens."""
+    """The org from a client's view: its address, and a source of access tokens."""
 
     url: Callable[[], str]
     new_token: Callable[[], str]
 
 
 class OutboundSender:
-    """Sends the defined messages, each from a queue of its own, over HTTP.
+    """Sends the defined messages over HTTP; each message has its own queue.
 
-    An envelope holds those notifications that are due, in the order of the
-    changes, with the values that the records have by then. So one that is
-    repeated can come after later ones, and with others than before.
+    An envelope holds the notifications that are due, in the order of the changes, with
+    the current values of the records. So a repeated notification can come after later
+    notifications, in another envelope, and with other values than before.
     """
 
     def __init__(
@@ -86,14 +89,14 @@ class OutboundSender:
 
     @property
     def queues(self) -> Mapping[str, OutboundQueue]:
-        """Messages by name, with what waits."""
+        """Messages by name, with their waiting notifications."""
         return self._queues
 
     def define(self, name: str, message: OutboundMessage) -> OutboundQueue:
-        """Send `message` from now on, instead of the former one of that name; needs a running loop.
+        """Send `message` from now on, instead of an earlier message with this name; needs a running loop.
 
         Raises `Refused` for a type or a field that the schema does not have.
-        Messages that waited under that name go to the new address.
+        Notifications that already wait under this name go to the new address.
         """
         entity = self._org.schema.entity(message.object)
         for each in message.fields:
@@ -111,7 +114,7 @@ class OutboundSender:
         return queue
 
     def remove(self, name: str) -> None:
-        """Forget a message and what waits; raises `Refused` for an unknown name."""
+        """Forget a message and its waiting notifications; raises `Refused` for an unknown name."""
         if name not in self._queues:
             raise not_found()
         del self._queues[name]

@@ -1,4 +1,4 @@
-"""Admission of calls: credentials in their metadata, and the faults that strike before an answer."""
+"""Admission of calls: checks of the credentials in the metadata, and faults that strike before an answer."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -54,8 +54,8 @@ class CallAdmission:
     ) -> AdmittedCall:
         """Return the call with its user.
 
-        `on` is the kind of the call, as faults name it. Raises `CallAborted` for
-        missing or wrong credentials, and for faults.
+        `on` is the kind of the call in faults. Raises `CallAborted` for missing or
+        wrong credentials, and for faults.
         """
         given = {key: value for key, value in metadata if isinstance(value, str)}
         token, url, org_id = (given.get(name, "").strip() for name in _HEADERS)
@@ -102,11 +102,11 @@ class CallAdmission:
 
 
 async def next_request(stream: Any) -> Any:
-    """Return the next request of gRPC's `stream`, `None` when its client sends no more."""
+    """Return the next request of gRPC's `stream`, or `None` if the client sends no more requests."""
     request = await stream.read()
     return None if request is grpc.aio.EOF else request  # type: ignore[attr-defined] # the stubs lack it
 
 
 def connection_lost() -> CallAborted:
-    """Return the error that a client's library makes of a lost connection."""
+    """Return the error that a client's library reports for a lost connection."""
     return CallAborted(StatusCode.UNAVAILABLE, None, "RST_STREAM closed stream")

@@ -30,7 +30,7 @@ PUBLISH_STREAM_IDLE: Final = "publish.stream.sweeper.timeout"
 class CallAborted(Exception):
     """The server ends a call with a status other than OK.
 
-    Without a `code` the error is one of the network: it has no trailer.
+    Without a `code`, the error looks like a network error, which has no trailer.
     """
 
     def __init__(self, status: StatusCode, code: str | None, message: str) -> None:
@@ -40,7 +40,7 @@ class CallAborted(Exception):
         self.message = message
 
     async def abort(self, context: Any, rpc_id: str) -> None:
-        """End the call of a servicer's `context` with this error; it raises gRPC's own."""
+        """End the call of a servicer's `context` with this error; raises gRPC's own error."""
         if self.code is None:
             await context.abort(self.status, self.message)
         else:
@@ -49,26 +49,26 @@ class CallAborted(Exception):
 
 
 def invalid(code: str, message: str) -> CallAborted:
-    """Return the error of a client's mistake."""
+    """Return the error for a client's mistake."""
     return CallAborted(StatusCode.INVALID_ARGUMENT, code, message)
 
 
 def unauthenticated(code: str, message: str) -> CallAborted:
-    """Return the error of a call without valid credentials."""
+    """Return the error for a call without valid credentials."""
     return CallAborted(StatusCode.UNAUTHENTICATED, code, message)
 
 
 def exhausted(code: str, message: str) -> CallAborted:
-    """Return the error of a limit."""
+    """Return the error for an exceeded limit."""
     return CallAborted(StatusCode.RESOURCE_EXHAUSTED, code, message)
 
 
 def topic_not_found(path: str) -> CallAborted:
-    """Return the error of a topic that does not exist."""
+    """Return the error for a topic that does not exist."""
     return CallAborted(StatusCode.NOT_FOUND, TOPIC_NOT_FOUND, f"The topic {path[:200]} does not exist.")
 
 
 def topic_denied(path: str) -> CallAborted:
-    """Return the error of a topic that the user has no access to."""
+    """Return the error for a topic to which the user has no access."""
     message = f"The user has no access to the topic {path[:200]}."
     return CallAborted(StatusCode.PERMISSION_DENIED, TOPIC_NOT_FOUND, message)

@@ -1,4 +1,4 @@
-"""Publish calls: each event of a request has a result of its own."""
+"""Publish calls, with a separate result for each event of a request."""
 
 import uuid
 from typing import Any
@@ -28,7 +28,7 @@ _TOO_LARGE = "upstream connect error or disconnect/reset before headers. reset r
 
 
 class EventPublishing:
-    """Publishes platform events in the name of clients."""
+    """Publishes platform events on behalf of clients."""
 
     def __init__(
         self, context: PubSubContext, admission: CallAdmission, topics: SandboxTopics, replay_ids: ReplayIds
@@ -41,10 +41,10 @@ class EventPublishing:
         self._payloads = Payloads(context.org.event_schemas)
 
     def publish(self, request: PublishRequest, call: AdmittedCall) -> PublishResponse:
-        """Publish the events of a request and return their results, in its order.
+        """Publish the events of a request, and return their results in the same order.
 
-        Raises `CallAborted` for a topic to which the user can't publish, and for
-        a request that is too large.
+        Raises `CallAborted` for a topic to which the user can't publish, and for a
+        request that is too large.
         """
         if request.ByteSize() > self._limits.request_bytes:
             raise CallAborted(StatusCode.UNAVAILABLE, None, _TOO_LARGE)
@@ -58,9 +58,9 @@ class EventPublishing:
         return PublishResponse(results=results, schema_id=schema_id, rpc_id=call.id)
 
     async def publish_stream(self, stream: Any, call: AdmittedCall) -> None:
-        """Answer the requests of a stream until its client ends it; raises `CallAborted` for an idle one.
+        """Answer the requests of a stream until its client ends it; raises `CallAborted` for an idle client.
 
-        A request that names no topic is for that of the request before.
+        A request that names no topic is for the topic of the previous request.
         """
         clock, path = self._context.clock, ""
         idle_since = clock.monotonic()
@@ -77,7 +77,7 @@ class EventPublishing:
             await stream.write(self.publish(request, call))
 
     async def _request_within(self, stream: Any, seconds: float) -> PublishRequest | None:
-        """Return the next request, `None` at the end; raises `CallAborted` where it does not come in time."""
+        """Return the next request, or `None` at the end; raises `CallAborted` if no request comes in time."""
         try:
             if seconds > 0:
                 async with self._context.clock.timeout(seconds):

@@ -46,13 +46,13 @@ class PubSubServer:
         return self._service.streams.topics
 
     def wake(self) -> None:
-        """Check all streams again, such as after a token was revoked."""
+        """Check all streams again, for example after a token was revoked."""
         self._service.streams.wake()
 
     async def start(self, host: str, port: int, certificates: Certificates | None) -> int:
-        """Listen, with TLS where there are certificates, and return the port; 0 takes a free one.
+        """Listen, with TLS if there are certificates, and return the port; port 0 takes a free port.
 
-        Raises `OSError` where the address is not available.
+        Raises `OSError` if the address is not available.
         """
         first, *others = _addresses(host)
         if port:
@@ -141,7 +141,7 @@ def _method(make: Callable[..., Any], method: Method[Any, Any], handler: Any) ->
 
 
 def _addresses(host: str) -> list[str]:
-    """Return the addresses of a host, for `localhost` both loopback ones, as far as the machine has them."""
+    """Return the addresses of a host; for `localhost`, the loopback addresses that the machine has."""
     if host != "localhost":
         return [host]
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The calls of the Pub/Sub API, answered from one org."""
+"""The calls of the Pub/Sub API, which one org answers."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ from streamer.sandbox.pubsub.topics import SandboxTopics
 
 
 class PubSubService:
-    """Answers admitted calls; every answer raises `CallAborted` for what it refuses."""
+    """Answers admitted calls; each method raises `CallAborted` for a refused call."""
 
     def __init__(self, context: PubSubContext) -> None:
         self._context = context
@@ -42,7 +42,7 @@ class PubSubService:
         self.publishing = EventPublishing(context, self.admission, self._topics, self._replay_ids)
 
     def topic(self, request: TopicRequest, call: AdmittedCall) -> TopicInfo:
-        """Return what the user can do with a topic, and the id of its schema."""
+        """Return the user's rights on a topic, and the id of the topic's schema."""
         topic = self._topics.find(request.topic_name)
         self._topics.check_access(call.user, topic)
         return TopicInfo(
@@ -67,7 +67,7 @@ class PubSubService:
         )
 
     async def subscribe(self, stream: Any, call: AdmittedCall, request: FetchRequest) -> None:
-        """Send a stream its events; `request`, its first, fixes the topic and the position."""
+        """Send a stream its events; the first `request` of the stream sets the topic and the position."""
         topic = self._topics.find(request.topic_name)
         is_denied = self._armed.strike("deny_subscription", InjectionPoint(on=SUBSCRIBE, path=topic.path))
         if is_denied or not self._topics.can_subscribe(call.user, topic):
@@ -84,7 +84,10 @@ class PubSubService:
             await subscription.run()
 
     async def first_request(self, stream: Any) -> FetchRequest | None:
-        """Return a subscription's first request, `None` if none comes for as long as a client can be idle."""
+        """Return a subscription's first request.
+
+        `None` if it does not come within the limit for idle clients.
+        """
         try:
             async with self._context.clock.timeout(self._context.limits.idle_credit_s):
                 first: FetchRequest | None = await next_request(stream)

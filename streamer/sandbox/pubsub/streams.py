@@ -9,7 +9,7 @@ from streamer.sandbox.pubsub.subscription import EventStream
 
 
 class Streams:
-    """Counts the streams, and wakes the subscriptions among them."""
+    """Counts the open streams, and wakes their subscriptions."""
 
     def __init__(self, most: int) -> None:
         """Admit `most` streams at a time."""
@@ -39,7 +39,7 @@ class Streams:
 
     @contextmanager
     def subscribed(self, subscription: EventStream) -> Iterator[None]:
-        """Return a context in which the subscription learns of the messages of its topic."""
+        """Return a context in which the subscription is notified of its topic's messages."""
         self._subscriptions[subscription.path].add(subscription)
         try:
             yield
@@ -56,7 +56,7 @@ class Streams:
                 subscription.wake()
 
     def wake(self) -> None:
-        """Wake all subscriptions, such as after a token was revoked."""
+        """Wake all subscriptions, for example after a token was revoked."""
         for subscriptions in self._subscriptions.values():
             for subscription in subscriptions:
                 subscription.wake()

@@ -30,7 +30,7 @@ _SCANNED_AT_ONCE = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionParts:
-    """Dependencies that all subscriptions share, beside the context."""
+    """Dependencies that all subscriptions share, in addition to the context."""
 
     admission: CallAdmission
     events: Events
@@ -39,7 +39,7 @@ class SubscriptionParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamStart:
-    """Start of a subscription: its topic, the bus's sequence behind which it begins, and its user's view."""
+    """Start of a subscription: its topic, the sequence number after which it begins, and its user's view."""
 
     path: str
     position: int
@@ -51,7 +51,7 @@ class StreamStart:
 class _Deadline:
     """A time on the monotonic clock, and the step to take then.
 
-    The step returns whether the stream goes on.
+    The step returns true if the stream continues.
     """
 
     at: float
@@ -61,8 +61,8 @@ class _Deadline:
 class EventStream:
     """Sends one stream its events, in the order of their replay ids.
 
-    A response has as many events as the client asked for, if together they are
-    not too large.
+    A response has as many events as the client requested, unless these events are too
+    large together.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class EventStream:
         stream: Any,
         start: StreamStart,
     ) -> None:
-        """Begin behind `start.position`; `stream` is gRPC's context of the call."""
+        """Begin after `start.position`; `stream` is gRPC's context of the call."""
         self._context = context
         self._armed = context.faults.armed
         self._parts = parts
@@ -96,11 +96,11 @@ class EventStream:
         return self._start.path
 
     def wake(self) -> None:
-        """Let the stream look again: for events, faults and the validity of its token."""
+        """Let the stream check again for events, for faults, and whether its token is still valid."""
         self._woken.set()
 
     def add_credit(self, request: FetchRequest) -> None:
-        """Add the events that a request asks for; raises `CallAborted` for a request that is wrong."""
+        """Add the number of events that a request asks for; raises `CallAborted` for an invalid request."""
         if request.topic_name not in {"", self.path}:
             raise invalid(TOPIC_MISMATCH, f"The topic of this stream is {self.path}, and can't be changed.")
         if request.num_requested <= 0:
@@ -116,7 +116,7 @@ class EventStream:
         self._pending = min(asked, limits.credit)
 
     async def run(self) -> None:
-        """Send responses until the stream ends; raises `CallAborted` where it ends with an error."""
+        """Send responses until the stream ends; raises `CallAborted` if the stream ends with an error."""
         requests = asyncio.create_task(self._read(), name="sandbox.pubsub.requests")
         try:
             while await self._turn():
@@ -144,7 +144,7 @@ class EventStream:
             self.wake()
 
     async def _turn(self) -> bool:
-        """Take one step; return whether the stream goes on."""
+        """Take one step; return true if the stream continues."""
         if self._failure is not None:
             raise self._failure
         if not await self._survives_faults():
@@ -176,9 +176,10 @@ class EventStream:
         return False
 
     def _due(self) -> list[ConsumerEvent]:
-        """Return the next events, and move behind them and those that the user can't see.
+        """Return the next events; the position moves past them, and past events that the user can't see.
 
-        Raises `CallAborted` where there are some and the org can get none.
+        Raises `CallAborted` if events are due, but the org has used up its delivered
+        events.
         """
         limits, bus = self._context.limits, self._context.bus
         until_fault = self._armed.events_until_due()
@@ -228,7 +229,7 @@ class EventStream:
         await self._stream.write(response)
 
     async def _wait(self) -> bool:
-        """Wait until the stream has to look again, or for the next deadline and take its step."""
+        """Wait until the stream must check again; if a deadline passes first, take the deadline's step."""
         self._woken.clear()
         clock = self._context.clock
         deadline = min(self._deadlines(), key=lambda each: each.at, default=None)

@@ -14,7 +14,11 @@ _KINDS = ("/data/", "/event/")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxTopic:
-    """One topic; `definition` describes its events, `None` if it carries several kinds."""
+    """One topic.
+
+    `definition` describes its events, and is `None` if the topic carries several kinds
+    of events.
+    """
 
     path: str
     definition: Entity | PlatformEvent | None
@@ -32,7 +36,7 @@ class SandboxTopics:
         self._org = org
 
     def find(self, path: str) -> SandboxTopic:
-        """Return the topic of a path; raises `CallAborted` if there is none."""
+        """Return the topic at a path; raises `CallAborted` if there is no such topic."""
         if not path:
             raise invalid(TOPIC_EMPTY, "The topic's name is empty.")
         if not path.startswith(_KINDS) or self._org.channels.refusal(path) is not None:
@@ -40,11 +44,14 @@ class SandboxTopics:
         return SandboxTopic(path=path, definition=self._definition(path))
 
     def schema_id(self, topic: SandboxTopic) -> str:
-        """Return the id of the schema that the topic's next event has; empty for several kinds."""
+        """Return the id of the schema of the topic's next event.
+
+        Empty for a topic with several kinds of events.
+        """
         return "" if topic.definition is None else self._org.event_schemas.id_of(topic.definition)
 
     def default_schema_id(self, topic: SandboxTopic) -> str:
-        """Return the schema id of an event of the topic whose own can't be read."""
+        """Return the schema id for an event of the topic whose own schema id can't be read."""
         return self.schema_id(topic) or self._org.event_schemas.id_of(self._org.schema.entity("Account"))
 
     def can_subscribe(self, user: User, topic: SandboxTopic) -> bool:
@@ -61,7 +68,7 @@ class SandboxTopics:
         )
 
     def check_access(self, user: User, topic: SandboxTopic) -> None:
-        """Raise `CallAborted` unless the user can do anything with a topic."""
+        """Raise `CallAborted` if the user can neither subscribe nor publish to a topic."""
         if not (self.can_subscribe(user, topic) or self.can_publish(user, topic)):
             raise topic_denied(topic.path)
 
@@ -70,7 +77,7 @@ class SandboxTopics:
         return user.may(changed_type(event_name) or event_name, ObjectPermission.READ)
 
     def view(self, user: User) -> EventView | None:
-        """Return what shows the user the events, `None` for a user who can see everything."""
+        """Return the function that shows events to the user; `None` for a user who can see everything."""
         return EventView(self._org.schema, user) if user.is_restricted else None
 
     def _definition(self, path: str) -> Entity | PlatformEvent | None:

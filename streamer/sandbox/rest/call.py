@@ -1,4 +1,4 @@
-"""One call of the REST API and its answer, however they travel."""
+"""One call of the REST API and its answer, as an HTTP request or as a part of a composite call."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,9 +19,9 @@ from streamer.sandbox.rest_requests import client_of, parsed
 class SandboxResponse:
     """Status, JSON body and headers of an answer; `None` means no body.
 
-    `chunks` are a body of another type, which the headers name. They are made
-    while they are sent; with `cut_after`, the connection breaks after so many of
-    their bytes.
+    `chunks` are a body of another media type, which the headers name; they are created
+    while they are sent. With `cut_after`, the connection breaks after this number of
+    bytes.
     """
 
     body: Any = None
@@ -43,12 +43,12 @@ NO_CONTENT = SandboxResponse(status=204)
 class RestCall:
     """One call in a session: an HTTP request, or a part of a composite one.
 
-    `path` is what follows the API version, still encoded, and `parameters` are
-    its parts by name. `headers` are found in any letter case. `schema` is what
-    the session's user sees of the org's. The changes of a call with a `shared`
-    transaction belong to that one. A part of a composite call `is_part`. At
-    least `requests_used` of the day's requests count as used, where a fault says
-    so.
+    `path` is the still encoded path after the API version, and `parameters` are its
+    parts by name. `headers` are found in any letter case. `schema` is the session
+    user's view of the org's schema. With a `shared` transaction, the changes of the
+    call belong to this transaction. `is_part` is true for a part of a composite call.
+    `requests_used` is set by a fault: at least this number of the day's requests counts
+    as used.
     """
 
     method: str
@@ -72,11 +72,11 @@ class RestCall:
 
     @property
     def base(self) -> str:
-        """The start of this call's path, with its API version."""
+        """The beginning of the call's path, with the API version."""
         return f"/services/data/v{self.version}"
 
     def json_object(self) -> dict[str, Any]:
-        """Return the body; raises `Refused` when it is no JSON object."""
+        """Return the body; raises `Refused` if it is not a JSON object."""
         body = parsed(self.body)
         if not isinstance(body, dict):
             raise Refused("JSON_PARSER_ERROR", "The body must be a JSON object at [line:1, column:1]")
@@ -88,9 +88,9 @@ class RestCall:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Return a transaction of the session's user, with this call's client in its origin.
+        """Return a transaction of the session's user, whose origin names this call's client.
 
-        Raising inside it undoes what was done inside it.
+        An exception inside the transaction undoes its operations.
         """
         try:
             with self._transaction() as transaction:
@@ -113,4 +113,4 @@ class RestCall:
 
 
 Handler = Callable[[RestCall], SandboxResponse]
-"""Answers the calls of one method of a resource; raises `Refused` where it can't."""
+"""Handler that answers the calls of one method of a resource; raises `Refused` for a refused call."""

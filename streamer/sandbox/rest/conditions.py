@@ -1,7 +1,7 @@
-"""Conditional requests: answers that need no body, and changes that come too late.
+"""Conditional requests: answers without a body, and refusals of changes to an outdated state.
 
-REST API guide, conditional request headers. Salesforce gives ETags to accounts
-alone, and ignores conditions on a DELETE.
+The source is the REST API guide, conditional request headers. Salesforce sends ETags
+only for accounts, and ignores conditions of a DELETE.
 """
 
 import base64
@@ -36,15 +36,15 @@ def validators(type_name: str, record: Record) -> dict[str, str]:
 
 
 def modified(epoch_s: float) -> dict[str, str]:
-    """Return the Last-Modified header of a time, in whole seconds."""
+    """Return a time as a Last-Modified header, in whole seconds."""
     return {"Last-Modified": format_datetime(datetime.fromtimestamp(int(epoch_s), UTC), usegmt=True)}
 
 
 def early_answer(call: RestCall, current: Mapping[str, str]) -> SandboxResponse | None:
-    """Return the answer to a call whose conditions the `current` validators don't meet, or `None`.
+    """Return the answer to a call if the `current` validators do not meet its conditions, or `None`.
 
-    A change with a condition that can't be read is a bad request; a read
-    ignores such a condition.
+    A change with an unreadable condition is a bad request; a read ignores such a
+    condition.
     """
     reading = call.method in _READING
     if not reading and _is_unreadable(call):

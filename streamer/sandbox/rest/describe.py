@@ -1,4 +1,4 @@
-"""Describes: what a client can read about types, their fields and their relationships."""
+"""Describes: descriptions of types, their fields and their relationships, for clients."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -21,7 +21,7 @@ MASTER_RECORD_TYPE = {
     "name": "Master",
     "recordTypeId": _MASTER,
 }
-"""The record type of records without another one."""
+"""The record type of a record without a record type of its own."""
 
 _XSD = {"boolean": "boolean", "int": "int", "date": "date", "datetime": "dateTime"}
 _NUMBERS = frozenset({"double", "currency", "percent"})
@@ -92,7 +92,10 @@ def _unless_known(call: RestCall, body: dict[str, Any]) -> SandboxResponse:
 
 
 def _summary(call: RestCall, name: str, entity: Entity | None = None) -> dict[str, Any]:
-    """Return what is said of a type in every describe; without an `entity` it is an event."""
+    """Return the properties that every describe states about a type.
+
+    Without an `entity`, the type is an event.
+    """
     url = f"{call.base}/sobjects/{name}"
     urls = {"sobject": url, "describe": f"{url}/describe", "rowTemplate": f"{url}/{{ID}}"}
     may = call.schema.user.may
@@ -150,7 +153,7 @@ def _fields(call: RestCall, entity: Entity) -> Iterator[dict[str, Any]]:
 
 
 def compound_fields(entity: Entity) -> Iterator[Field]:
-    """Iterate over the compound fields of a type, which the org makes of their parts."""
+    """Iterate over the compound fields of a type, which the org composes from their parts."""
     for name in sorted(entity.compounds - entity.fields.keys()):
         yield Field(name=name, type="address" if name.endswith("Address") else "string")
 
@@ -174,7 +177,7 @@ def _field(call: RestCall, entity: Entity, field: Field) -> dict[str, Any]:
 
 
 def plain_field(field: Field) -> dict[str, Any]:
-    """Return what is said of a field without its type, and without a user who can write it."""
+    """Return the describe of a field as if it had no targets or values, and no user could write it."""
     custom = field.name.endswith("__c")
     number = field.type in _NUMBERS
     longest = 0 if field.type in _NO_LENGTH else length(field)

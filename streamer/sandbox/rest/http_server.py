@@ -104,7 +104,7 @@ def _response(request: web.Request, answer: SandboxResponse) -> web.Response:
 
 
 async def _sent(request: web.Request, chunks: Iterable[bytes], cut_after: int | None) -> AsyncIterator[bytes]:
-    """Iterate over the chunks of a body, and let other calls be answered in between."""
+    """Iterate over the chunks of a body; other calls can be answered between two chunks."""
     left = cut_after
     for chunk in chunks:
         yield chunk[:left]

@@ -47,7 +47,7 @@ class RestMetadata:
         return [web.get("/services/data{_:/?}", self._versions)]
 
     def add_to(self, resources: Resources) -> None:
-        """Serve the versioned resources; to be added before single records."""
+        """Serve the versioned resources; call this before the resources of single records are added."""
         resources.add("", get=_resources)
         resources.add("/limits", get=self._limits)
         resources.add("/limits/recordCount", get=_record_counts)
@@ -81,7 +81,7 @@ class RestMetadata:
 
 
 def _record_counts(call: RestCall) -> SandboxResponse:
-    """Return the number of records of the types that are named, or of all that have any."""
+    """Return the number of records of each named type, or of all types that have records."""
     asked = field_list(call.query.get("sObjects"))
     entities = [call.schema.entity(name) for name in asked] if asked else call.schema.entities
     records = call.org.records
@@ -93,7 +93,7 @@ def _record_counts(call: RestCall) -> SandboxResponse:
 
 
 def _monthly(call: RestCall) -> dict[str, tuple[int, int]]:
-    """Return the monthly limit of events, under the name that this version has for it."""
+    """Return the monthly limit of events, under its name in this version."""
     # Without the add-on, there is no entitlement.
     if float(call.version) >= _MONTHLY_ENTITLEMENT_SINCE:
         return {"MonthlyPlatformEventsUsageEntitlement": (0, 0)}

@@ -20,7 +20,7 @@ _UPDATES_ANSWERED_SINCE = 46.0
 
 
 def add_records(resources: Resources) -> None:
-    """Serve create, read, update, delete and upsert by an external id."""
+    """Serve the creation, read, update and deletion of a record, and the upsert by an external id."""
     resources.add("/sobjects/{type}/Id", post=_create_by_id)
     resources.add("/sobjects/{type}/{id}", get=_retrieve, patch=_update, delete=_delete)
     resources.add(
@@ -78,7 +78,7 @@ def _retrieve_external(call: RestCall) -> SandboxResponse:
 
 
 def _beginning(call: RestCall) -> Record | None:
-    """Return the record at which an address by a relationship begins, `None` for other addresses."""
+    """Return the record with which an address by relationship begins; `None` for other addresses."""
     entity = call.schema.entity(call["type"])
     is_id = (normal_id(call["field"]) or "").startswith(entity.prefix)
     return call.retrieve(entity.name, call["field"]) if is_id else None
@@ -87,9 +87,8 @@ def _beginning(call: RestCall) -> Record | None:
 def _related(call: RestCall, entity: Entity, record: Record, name: str) -> SandboxResponse:
     """Return the parent of a record, or its children, by the name of the relationship.
 
-    Children come as those of a query do (REST API guide, SObject
-    Relationships). Raises `Refused` where there is no such relationship, and no
-    such parent.
+    Children have the form of a query's answer (REST API guide, SObject Relationships).
+    Raises `Refused` if the relationship or the parent does not exist.
     """
     asked = field_list(call.query.get("fields"))
     for child in children(call.schema.entities, entity):
@@ -114,7 +113,8 @@ def _parent(call: RestCall, entity: Entity, record: Record, name: str) -> tuple[
 def _update_parent(call: RestCall, record: Record) -> SandboxResponse:
     """Update the parent of a record by the name of the relationship (REST API guide, SObject Relationships).
 
-    An update and a deletion go from a child to its parent alone, and are answered without a body.
+    Updates and deletions by relationship work only from a child to its parent, and
+    their answer has no body.
     """
     parent, parent_id = _parent(call, call.schema.entity(call["type"]), record, call["value"])
     with call.transaction() as transaction:
@@ -160,7 +160,7 @@ def _upsert(call: RestCall) -> SandboxResponse:
 
 
 def _fields(call: RestCall, *, but: str = "Id") -> dict[str, Any]:
-    """Return the fields in the body; raises `Refused` for the one that the address gives, and for `Id`."""
+    """Return the fields in the body; raises `Refused` for the field in the address, and for `Id`."""
     fields = without_attributes(call.json_object())
     for name in fields:
         if name.lower() in {"id", but.lower()}:
@@ -189,7 +189,7 @@ def _key(call: RestCall) -> str | float:
 
 
 def _choices(call: RestCall, records: Iterable[Record]) -> SandboxResponse:
-    """Return the answer that lists the records with an external id; none of them is changed."""
+    """Return the answer that lists all records with this external id; no record is changed."""
     name = call.schema.entity(call["type"]).name
     return SandboxResponse(
         status=300, body=[f"{call.base}/sobjects/{name}/{record['Id']}" for record in records]

@@ -20,12 +20,12 @@ _SHORTEST = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicationLimits:
-    """The limits (REST guide, Get Updated and Get Deleted); times in seconds.
+    """The limits (REST guide, Get Updated and Get Deleted); times are in seconds.
 
-    A span begins `updated_s` ago at most. Deletions are reported for `deleted_s`,
-    and one answer names `ids` records. `uncovered_s` is for how long the org's
-    oldest open transaction has been running: `latestDateCovered` lies so far back,
-    hours in some orgs, although later records are named.
+    A span begins at most `updated_s` ago. Deletions are reported for `deleted_s`, and
+    one answer names at most `ids` records. `uncovered_s` is the age of the org's oldest
+    open transaction, which is hours in some orgs. `latestDateCovered` is so far in the
+    past, although answers also name later records.
     """
 
     ids: int = 600_000
@@ -35,14 +35,14 @@ class ReplicationLimits:
 
 
 class ReplicationResources:
-    """Serves `updated` and `deleted`, which go by SystemModstamp and ignore the seconds of a span."""
+    """Serves `updated` and `deleted`, which compare the SystemModstamp and ignore the seconds of a span."""
 
     def __init__(self, clock: Clock, limits: ReplicationLimits) -> None:
         self._clock = clock
         self._limits = limits
 
     def add_to(self, resources: Resources) -> None:
-        """Serve both; to be added before single records."""
+        """Serve both resources; call this before the resources of single records are added."""
         resources.add("/sobjects/{type}/updated", get=self._updated)
         resources.add("/sobjects/{type}/deleted", get=self._deleted)
 

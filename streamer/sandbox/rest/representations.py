@@ -11,12 +11,12 @@ from streamer.sandbox.rest.call import RestCall
 
 
 def without_attributes(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a record in a body."""
+    """Return the fields of a record in a body, without its `attributes`."""
     return {name: value for name, value in body.items() if name != "attributes"}
 
 
 def record_type(record: Mapping[str, Any]) -> str:
-    """Return the type that a record in a body names; raises `Refused` when it names none."""
+    """Return the type that a record in a body names; raises `Refused` if the record names no type."""
     attributes = record.get("attributes")
     name = attributes.get("type") if isinstance(attributes, Mapping) else None
     if not isinstance(name, str):
@@ -25,7 +25,7 @@ def record_type(record: Mapping[str, Any]) -> str:
 
 
 def record_body(call: RestCall, entity: Entity, record: Record, asked: Iterable[str] = ()) -> dict[str, Any]:
-    """Return a record with the fields `asked` for, or with all; raises `Refused` for unknown ones."""
+    """Return a record with the `asked` fields, or with all fields; raises `Refused` for unknown fields."""
     names = [_field_name(call, entity, name) for name in asked]
     names = names or [*entity.fields, *(each for each in entity.compounds if each not in entity.fields)]
     body: dict[str, Any] = {
@@ -48,9 +48,9 @@ def not_saved(refused: Refused) -> dict[str, Any]:
 
 
 def publish(call: RestCall, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Publish a platform event and return the result, whose one "error" holds the EventUuid.
+    """Publish a platform event, and return the result, whose only "error" contains the EventUuid.
 
-    Its id has no meaning (Platform Events guide, publishing).
+    The id in the result has no meaning (Platform Events guide, publishing).
     """
     call.schema.check(name, "create")
     event_uuid = call.org.publish_platform_event(name, fields, user=call.session.user_id)
@@ -64,7 +64,7 @@ def field_list(text: str | None) -> list[str]:
 
 
 def chosen(body: Mapping[str, Any], key: str, choices: Collection[str], default: str | None = None) -> str:
-    """Return the value of a key that takes one of `choices`; raises `Refused` for another one."""
+    """Return the value of a key that accepts only `choices`; raises `Refused` for any other value."""
     value = body.get(key, default)
     if not isinstance(value, str) or value not in choices:
         raise Refused("JSON_PARSER_ERROR", f"{key} must be one of {', '.join(choices)}")

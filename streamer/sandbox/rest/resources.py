@@ -29,10 +29,10 @@ class Resources:
         self._resources: list[_Resource] = []
 
     def add(self, path: str, *, also_takes: str = _JSON, **handlers: Handler) -> None:
-        """Serve `path`, with `{name}` for its parameters, by the handlers of its methods: `get=…`, `post=…`.
+        """Serve `path` with a handler for each method: `get=…`, `post=…`.
 
-        Of several paths that fit a call, the first one answers. Bodies are JSON,
-        or of the media type that the resource `also_takes`.
+        `{name}` in the path is a parameter. If several paths fit a call, the first path
+        answers. Bodies are JSON, or have the media type that the resource `also_takes`.
         """
         pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path) + "/?")
         by_method = {method.upper(): handler for method, handler in handlers.items()}
@@ -41,7 +41,7 @@ class Resources:
         self._resources.append(_Resource(pattern, by_method, frozenset({_JSON, also_takes})))
 
     def answer(self, call: RestCall) -> SandboxResponse:
-        """Return the answer to `call`: the resource's, or the refusal."""
+        """Return the answer to `call`: the resource's answer, or a refusal."""
         for resource in self._resources:
             if found := resource.pattern.fullmatch(call.path):
                 parameters = {name: unquote(value) for name, value in found.groupdict().items()}
@@ -50,7 +50,7 @@ class Resources:
 
 
 def refusal(refused: Refused) -> SandboxResponse:
-    """Return the answer that states a refusal."""
+    """Return a refusal as an answer."""
     return SandboxResponse(status=refused.status, body=refused.as_rest_errors())
 
 

@@ -1,4 +1,4 @@
-"""The REST API, put together from its resources."""
+"""The REST API, assembled from its resources."""
 
 from dataclasses import dataclass
 

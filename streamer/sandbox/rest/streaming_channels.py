@@ -1,6 +1,6 @@
-"""REST resource that pushes to a generic channel, and tells who listens to it.
+"""REST resource that pushes messages to a generic channel, and lists the channel's subscribers.
 
-REST API guide, StreamingChannel push.
+The source is the REST API guide, StreamingChannel push.
 """
 
 from collections.abc import Callable, Collection
@@ -25,7 +25,7 @@ class RestStreamingChannels:
         self._online = online
 
     def add_to(self, resources: Resources) -> None:
-        """Serve the resource; to be added before single records."""
+        """Serve the resource; call this before the resources of single records are added."""
         resources.add(f"/sobjects/{STREAMING_CHANNEL}/{{id}}/push", get=self._listeners, post=self._push)
 
     def _listeners(self, call: RestCall) -> SandboxResponse:

@@ -162,7 +162,7 @@ class RecordAnswer:
 
 
 def _key(record: Record) -> str:
-    """Return what addresses a record: a definition of the schema has a DurableId for it."""
+    """Return the key in a record's address: its id or, for a definition of the schema, its DurableId."""
     return str(record.get("DurableId") or record["Id"])
 
 
@@ -178,7 +178,7 @@ class _Children:
         self._field = child.field
 
     def of(self, parent_id: str) -> Row | None:
-        """Return the children of a parent as the answer to a query, `None` for none."""
+        """Return the children of a parent in the form of a query's answer, or `None` without children."""
         rows = self._by_parent.get(parent_id)
         return {"totalSize": len(rows), "done": True, "records": rows} if rows else None
 

@@ -1,4 +1,4 @@
-"""Columns of a query: the fields that its names stand for, and their values in a record."""
+"""Columns of a query: the fields to which its names refer, and their values in a record."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,11 +33,11 @@ class ReadableSchema(Protocol):
         ...
 
     def entity(self, name: str) -> Entity:
-        """Return the type of that name; raises `Refused` if there is none."""
+        """Return the type with this name; raises `Refused` if no such type exists."""
         ...
 
     def entity_of_id(self, record_id: str) -> Entity | None:
-        """Return the type whose prefix this id has, or `None`."""
+        """Return the type whose ids have the same prefix as this id, or `None`."""
         ...
 
     def readable(self, entity: Entity, name: str) -> str | None:
@@ -46,7 +46,7 @@ class ReadableSchema(Protocol):
 
 
 class ReadableRecords(Protocol):
-    """The records that a query can read, deleted ones included."""
+    """The records that a query can read, including deleted records."""
 
     def all(self, entity: Entity) -> Iterable[Record]:
         """Return every record of a type."""
@@ -67,9 +67,10 @@ class Hop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A field of the queried type, or at the end of `path` one of a parent.
+    """A field of the queried type or, with a `path`, of the parent at the end of the path.
 
-    `known` is its definition where the parent can be of one type only.
+    `known` is the definition of the field, or `None` if the parent can have several
+    types.
     """
 
     path: tuple[Hop, ...]
@@ -78,7 +79,7 @@ class Column:
 
     @property
     def dotted(self) -> str:
-        """Its name behind those of the relationships."""
+        """Name of the column: the names of the relationships, then the name of the field, joined by dots."""
         return ".".join((*(hop.name for hop in self.path), self.name))
 
 
@@ -90,7 +91,7 @@ class Scope:
     records: ReadableRecords
 
     def entity(self, query: SelectQuery) -> Entity:
-        """Return the queried type; raises `Refused` if there is none."""
+        """Return the queried type; raises `Refused` if no such type exists."""
         try:
             return self.schema.entity(query.source.text)
         except Refused as error:
@@ -100,7 +101,7 @@ class Scope:
             raise Refused("INVALID_TYPE", located(query.text, query.source.offset, message)) from error
 
     def column(self, query: SelectQuery, entity: Entity, path: Path) -> Column:
-        """Return the column that a name of the query stands for; raises `Refused` if there is none."""
+        """Return the column to which a name in the query refers; raises `Refused` for an unknown name."""
         *names, last = path.text.split(".")
         if names and names[0].lower() in {entity.name.lower(), (query.alias or "").lower()}:
             names = names[1:]
@@ -118,7 +119,7 @@ class Scope:
         return Column(path=tuple(hops), name=proper, known=at.fields.get(proper))
 
     def filtered(self, query: SelectQuery, entity: Entity, path: Path) -> Column:
-        """Return a column to filter, sort or group by; raises `Refused` for an address."""
+        """Return a column to filter, sort or group by; raises `Refused` for an address field."""
         column = self.column(query, entity, path)
         if column.name.endswith("Address") and column.known is None:
             message = f"field '{column.name}' can not be filtered or sorted by in a query call"
@@ -126,7 +127,7 @@ class Scope:
         return column
 
     def value(self, entity: Entity, record: Record, column: Column) -> Any:
-        """Return the value of a column in a record, `None` where a parent is missing."""
+        """Return the value of a column in a record, or `None` if a parent is missing."""
         for hop in column.path:
             found = self.parent(entity, record, hop)
             if found is None:

@@ -27,7 +27,7 @@ from streamer.sandbox.soql.syntax import (
 from streamer.sandbox.soql.tokens import malformed
 
 Predicate = Callable[[Any], bool]
-"""Tells whether a row, a record or a group of them, meets a condition."""
+"""Predicate: true if a row, which is a record or a group of records, meets a condition."""
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
@@ -44,14 +44,14 @@ _WILD = {"%": ".*", "_": "."}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperandReader:
-    """The value of an operand in a row, and its definition where that is known."""
+    """The value of an operand in a row, and the operand's definition if it is known."""
 
     name: str
     known: Field | None
     read: Callable[[Any], Any]
 
     def folded(self, row: Any) -> Any:
-        """Return the value in the form in which texts of any letter case are equal."""
+        """Return the value in a form in which texts that differ only in letter case are equal."""
         return folded(self.read(row))
 
 
@@ -69,7 +69,7 @@ class Conditions:
     now: float
 
     def predicate(self, condition: Condition, *, joined_by_or: bool = False) -> Predicate:
-        """Return the predicate of a condition; raises `Refused` where it makes no sense."""
+        """Return the predicate of a condition; raises `Refused` for an invalid condition."""
         match condition:
             case Negation(condition=inner):
                 holds = self.predicate(inner, joined_by_or=joined_by_or)
@@ -145,7 +145,7 @@ class Conditions:
         return lambda row: _compares(reader.folded(row), compare, edge)
 
     def _span(self, literal: Literal) -> tuple[str, str]:
-        """Return the limits of a date literal; a stored date or time lies between them as a text does."""
+        """Return the limits of a date literal, as texts that can be compared with stored dates and times."""
         today = datetime.fromtimestamp(self.now, UTC).date()
         try:
             start, end = span(str(literal.value), today)
@@ -172,7 +172,10 @@ class Conditions:
 
 
 def folded(value: Any) -> Any:
-    """Return a value in the form in which texts of any letter case are equal, and `None` for an address."""
+    """Return a value in a form in which texts that differ only in letter case are equal.
+
+    `None` for an address.
+    """
     if isinstance(value, str):
         return value.casefold()
     return None if isinstance(value, dict) else value

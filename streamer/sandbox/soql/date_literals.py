@@ -1,14 +1,14 @@
 """Date literals of SOQL, such as `TODAY` and `LAST_N_DAYS:3`.
 
-SOQL and SOSL reference, date formats and date literals. Weeks begin on Sunday,
-as in the locale en_US, and fiscal years with the calendar's.
+The source is the SOQL and SOSL reference, date formats and date literals. Weeks begin
+on Sunday, as in the locale en_US, and fiscal years are calendar years.
 """
 
 import re
 from datetime import date, timedelta
 
 Span = tuple[date, date]
-"""The first day, and the day behind the last one."""
+"""The first day, and the day after the last day."""
 
 _LITERAL = re.compile(
     r"""(?P<day>YESTERDAY|TODAY|TOMORROW)
@@ -24,14 +24,14 @@ _MONTHS = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 
 
 def is_date_literal(text: str) -> bool:
-    """Return whether this is a date literal, in upper case."""
+    """Return whether this text, in upper case, is a date literal."""
     return _LITERAL.fullmatch(text) is not None
 
 
 def span(text: str, today: date) -> Span:
-    """Return the days that a date literal stands for.
+    """Return the span of days for a date literal.
 
-    Raises `OverflowError` or `ValueError` where they lie beyond the calendar.
+    Raises `OverflowError` or `ValueError` for days outside of the calendar.
     """
     found = _LITERAL.fullmatch(text)
     if found is None:
@@ -50,7 +50,7 @@ def span(text: str, today: date) -> Span:
 
 
 def _units(unit: str, today: date, distance: int) -> Span:
-    """Return the one day, week or month that is `distance` of them after today's."""
+    """Return the day, week or other unit that is `distance` units after the current one."""
     return _start(unit, today, distance), _start(unit, today, distance + 1)
 
 

@@ -25,7 +25,7 @@ class QueryRun:
     def __init__(self, setting: Setting, query: SelectQuery, entity: Entity | None = None) -> None:
         """Check the query against the schema; raises `Refused` for unknown names.
 
-        A subquery of children gives their type as `entity`.
+        For a subquery of children, `entity` is the children's type.
         """
         self._setting = setting
         self._scope = setting.scope
@@ -59,11 +59,11 @@ class QueryRun:
 
     @property
     def columns(self) -> tuple[SelectedColumn, ...]:
-        """The selected columns in order, those of a parent behind its relationship's name and a dot."""
+        """The selected columns in order; a parent's columns begin with its relationship's name and a dot."""
         return tuple(self._answer.columns())
 
     def matching(self, records: Iterable[Record]) -> list[Record]:
-        """Return those of `records`, which are of the queried type, that meet the conditions."""
+        """Return the records among `records` (of the queried type) that meet the conditions."""
         return [
             record
             for record in records
@@ -72,13 +72,13 @@ class QueryRun:
         ]
 
     def arranged(self, found: list[Any]) -> list[Any]:
-        """Return matching records, or their groups, in order, as many as the query asks for."""
+        """Return the matching records, or their groups, in order and within the query's limits."""
         for reader, order in reversed(self._order):
             found = _ordered(found, reader, order)
         return self._limited(found)
 
     def selected(self) -> Iterator[Selected]:
-        """Iterate over what is selected, the fields of a `FIELDS()` one by one."""
+        """Iterate over the selected items; `FIELDS()` becomes its single fields."""
         yield from self._query.selected
         match self._query.every:
             case None:
@@ -95,23 +95,23 @@ class QueryRun:
         return len(self._limited(self._matching()))
 
     def rows(self) -> list[Row]:
-        """Return the answer's rows as the REST API shows them."""
+        """Return the rows of the answer in the form of the REST API."""
         return self._answer.rows(self.arranged(self._found()))
 
     def row(self, record: Record) -> Row | None:
-        """Return the row of one record, deleted or not, or `None` if it does not meet the conditions."""
+        """Return the row of one record, even a deleted record; `None` if it does not meet the conditions."""
         meets = self._where is None or self._where(record)
         return self._answer.rows([record])[0] if meets else None
 
     def rows_by_parent(self, field: str) -> dict[str, list[Row]]:
-        """Return the rows by the id in `field`, limited for each parent alone."""
+        """Return the rows by the id in `field`; the limit applies to each parent separately."""
         by_parent: dict[str, list[Record]] = {}
         for record in self._found():
             by_parent.setdefault(record.get(field) or "", []).append(record)
         return {parent: self._answer.rows(self.arranged(found)) for parent, found in by_parent.items()}
 
     def ids(self) -> frozenset[str]:
-        """Return the values of the one column of a semi-join's subquery, which holds ids."""
+        """Return the ids in the only column of a semi-join's subquery."""
         [reader] = [self._reader(each.item) for each in self._query.selected if isinstance(each.item, Path)]
         return frozenset(value for record in self._matching() if (value := reader.read(record)))
 

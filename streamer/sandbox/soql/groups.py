@@ -1,4 +1,4 @@
-"""Aggregate queries: groups of records, and the functions of each group."""
+"""Aggregate queries: groups of records, and the values of functions over each group."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ Group = Sequence[Record]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Groups:
-    """Groups the records of one query, and reads what it asks of each group.
+    """Groups the records of one query, and reads the selected values of each group.
 
-    `reader` resolves a field, or a function of a date, of one record.
+    `reader` resolves a field of one record, or a function of a date field.
     """
 
     query: SelectQuery
     reader: Callable[[Operand], OperandReader]
 
     def check(self) -> None:
-        """Raise `Refused` where the query groups by a field that can't be grouped by."""
+        """Raise `Refused` if the query groups by a field that does not support grouping."""
         for operand in self.query.group:
             known = self.reader(operand).known
             if not isinstance(operand, FunctionCall) and known is not None and known.type in _NOT_GROUPED:
@@ -38,7 +38,7 @@ class Groups:
                 raise malformed(self.query.text, operand.offset, message)
 
     def of(self, records: Iterable[Record]) -> list[Group]:
-        """Return the groups; all records are one of them where the query has no GROUP BY."""
+        """Return the groups; without a GROUP BY, all records are one group."""
         if not self.query.group:
             return [list(records)]
         readers = [self.reader(operand) for operand in self.query.group]
@@ -48,7 +48,7 @@ class Groups:
         return list(groups.values())
 
     def reader_of_groups(self, operand: Operand) -> OperandReader:
-        """Return the reader of an aggregate, or of what the query groups by."""
+        """Return the reader of an aggregate, or of a value by which the query groups."""
         if isinstance(operand, FunctionCall) and operand.is_aggregate:
             return self._aggregate(operand)
         wanted = _key(operand)
@@ -60,7 +60,7 @@ class Groups:
         return OperandReader(name=inner.name, known=inner.known, read=lambda group: inner.read(group[0]))
 
     def names(self) -> list[str]:
-        """Return the names of the selected columns: the aliases, or the fields, or `expr0` and so on."""
+        """Return the names of the selected columns: aliases, field names, or `expr0` and so on."""
         names, expressions = list[str](), 0
         for selected in self.query.selected:
             if selected.alias is not None:

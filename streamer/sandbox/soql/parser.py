@@ -1,4 +1,4 @@
-"""Parser of the part of SOQL that the sandbox answers."""
+"""Parser of the part of SOQL that the sandbox supports."""
 
 import re
 from collections.abc import Callable
@@ -78,7 +78,7 @@ class _Parser:
         )
 
     def _selection(self) -> tuple[tuple[Selected, ...], str | None]:
-        """Return the items, none of them for `COUNT()`, and the argument of `FIELDS()`."""
+        """Return the selected items, which are empty for `COUNT()`, and the argument of `FIELDS()`."""
         start = self._at
         if self._word("count") and self._sign("(") and self._sign(")"):
             return (), None
@@ -166,7 +166,7 @@ class _Parser:
         return Comparison(operand=operand, sign="in", literals=self._literals())
 
     def _nested(self, inner: Callable[[], _Item], *, closed: bool = True) -> _Item:
-        """Return the condition within parentheses, whose first is read already, or after a NOT."""
+        """Return the condition after an opening parenthesis or after a NOT."""
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             raise malformed(self._text, self._peek().offset, "too many parentheses")

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 AGGREGATES = frozenset({"COUNT", "COUNT_DISTINCT", "SUM", "AVG", "MIN", "MAX"})
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
-"""Characters that a text writes with a backslash and a letter."""
+"""Characters that are written in a text as a backslash and a letter."""
 
 
 class LiteralKind(StrEnum):
@@ -25,8 +25,8 @@ class LiteralKind(StrEnum):
 class Literal:
     """A value in a condition.
 
-    A span is a date literal such as `TODAY` or `LAST_N_DAYS:3`, in upper case.
-    `written` is a text as the query has it, without its quotes.
+    A literal of the kind span is a date literal such as `TODAY` or `LAST_N_DAYS:3`, in
+    upper case. `written` is the text in the query, without its quotes.
     """
 
     kind: LiteralKind
@@ -36,7 +36,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A name, or several joined by dots, and its place in the query."""
+    """A name, or several names joined by dots, and the position in the query."""
 
     text: str
     offset: int
@@ -44,7 +44,7 @@ class Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionCall:
-    """A function, in upper case, of a field."""
+    """A function of a field; the function's name is in upper case."""
 
     function: str
     argument: Path
@@ -52,7 +52,7 @@ class FunctionCall:
 
     @property
     def is_aggregate(self) -> bool:
-        """True for a function of many records."""
+        """True for a function over many records."""
         return self.function in AGGREGATES
 
 
@@ -74,7 +74,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Junction:
-    """Conditions; all of them, or any, must hold."""
+    """Several conditions: with `all`, every condition must hold; otherwise, at least one must hold."""
 
     all: bool
     conditions: tuple["Condition", ...]
@@ -123,10 +123,10 @@ class OrderBy:
 class SelectQuery:
     """A parsed SELECT.
 
-    `text` is the whole query as it was written, also in a subquery. `source` is
-    the type, or in a subquery of children the relationship. `selected` is empty
-    for `COUNT()`, and `every` is the argument of `FIELDS()`. It `marks_viewed`
-    its records where it ends with `FOR VIEW` or `FOR REFERENCE`.
+    `text` is the whole query as it was written, even in a subquery. `source` is the
+    type or, in a subquery of children, the relationship. `selected` is empty for
+    `COUNT()`, and `every` is the argument of `FIELDS()`. `marks_viewed` is true for a
+    query that ends with `FOR VIEW` or `FOR REFERENCE`.
     """
 
     text: str
@@ -144,16 +144,16 @@ class SelectQuery:
 
     @property
     def has_more_than_conditions(self) -> bool:
-        """True where it groups, sorts, limits or marks its rows."""
+        """True if the query groups, sorts, limits or marks its rows."""
         shapes = (self.group, self.having, self.order, self.limit is not None, self.offset, self.marks_viewed)
         return any(shapes)
 
     @property
     def counts(self) -> bool:
-        """True for `COUNT()`, whose answer is a number and no records."""
+        """True for `COUNT()`, whose answer is a number without records."""
         return not self.selected and self.every is None
 
     @property
     def is_aggregate(self) -> bool:
-        """True where each row of the answer stands for a group of records."""
+        """True if each row of the answer stands for a group of records."""
         return bool(self.group) or any(isinstance(each.item, FunctionCall) for each in self.selected)

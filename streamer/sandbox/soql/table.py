@@ -1,4 +1,4 @@
-"""Run of a query whose answer is a table: one row for each record, one value for each column."""
+"""Run of a query whose answer is a table: a row for each record, and a value for each column."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,7 +21,7 @@ class TableRun:
     def __init__(self, setting: Setting, query: SelectQuery) -> None:
         """Check the query against the schema; raises `Refused` for unknown names.
 
-        Selected items other than fields make no column.
+        Selected items that are not fields become no columns.
         """
         self._run = QueryRun(setting, query)
         self._scope = setting.scope
@@ -37,24 +37,24 @@ class TableRun:
 
     @property
     def reads_parents(self) -> bool:
-        """True where a column is a field of a parent."""
+        """True if a column is a field of a parent."""
         return any(column.path for column in self.columns)
 
     def sort_columns(self) -> None:
-        """Put the columns in the order of their names."""
+        """Sort the columns by name."""
         self.columns.sort(key=lambda column: column.dotted)
         self._readers = [self._reader(column) for column in self.columns]
 
     def matching(self, records: Iterable[Record]) -> list[Record]:
-        """Return those of `records`, which are of the queried type, that meet the conditions."""
+        """Return the records among `records` (of the queried type) that meet the conditions."""
         return self._run.matching(records)
 
     def arranged(self, found: list[Record]) -> list[Record]:
-        """Return matching records in order, as many as the query asks for."""
+        """Return the matching records in order and within the query's limits."""
         return self._run.arranged(found)
 
     def cells(self, record: Record) -> Cells:
-        """Return the row of a record; its times end with a `Z`."""
+        """Return the row of a record; times end with a `Z`."""
         return tuple(read(record) for read in self._readers)
 
     def _reader(self, column: Column) -> Callable[[Record], Any]:

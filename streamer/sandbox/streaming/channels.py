@@ -1,4 +1,4 @@
-"""Subscriptions to PushTopics and generic channels: who gets which messages."""
+"""Subscriptions to PushTopics and generic channels: which messages a subscriber gets."""
 
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -47,7 +47,7 @@ class StreamingChannels:
         self.generic = GenericChannels(org, bus, clock)
 
     def has(self, path: str) -> bool:
-        """Return true for the path of such a channel, existing or not."""
+        """Return true for the path of such a channel, even if the channel does not exist."""
         return path.startswith((TOPIC, GENERIC))
 
     def refusal(self, path: str, user: User | None) -> str | None:
@@ -65,7 +65,7 @@ class StreamingChannels:
         return None
 
     def filter_refusal(self, name: str) -> str | None:
-        """Return the reason why the filter behind `?` in a channel's name can't be used, or `None`."""
+        """Return the reason why the filter after `?` in a channel's name can't be used, or `None`."""
         path, _, wanted = name.partition("?")
         query = self.topics.query(path.removeprefix(TOPIC)) if wanted and path.startswith(TOPIC) else None
         if query is None:
@@ -78,7 +78,10 @@ class StreamingChannels:
         )
 
     def view(self, path: str, user_id: str, user: User) -> MessageView | None:
-        """Return what shows a user the messages of `path`, `None` where that is everything."""
+        """Return the function that shows messages of `path` to a user.
+
+        `None` if the user can see everything.
+        """
         if path.startswith(GENERIC):
             return self.generic.view(user_id)
         query = self.topics.query(path.removeprefix(TOPIC)) if user.hidden_fields else None

@@ -1,6 +1,7 @@
-"""Generic channels of the org: created as records or by their first subscriber, and pushed to by REST.
+"""Generic channels of the org, which REST calls push messages to.
 
-REST API guide, StreamingChannel push; Streaming API guide, generic streaming.
+A channel is created as a record or by its first subscriber. Sources: REST API guide,
+StreamingChannel push; Streaming API guide, generic streaming.
 """
 
 from collections import OrderedDict
@@ -19,7 +20,7 @@ from streamer.sandbox.org.refusals import Refused
 
 PREFIX = "/u/"
 LONGEST_PAYLOAD = 3_000
-"""Most characters of a payload."""
+"""Largest number of characters of a payload."""
 
 _MOST_CHANNELS = 1_000
 _MOST_ADDRESSED = 10_000
@@ -27,7 +28,7 @@ _MOST_ADDRESSED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class AddressedView:
-    """Shows one user the messages for everyone, and those that name the user."""
+    """Shows one user the messages for everyone, and the messages that name the user."""
 
     user_id: str
     addressed: "OrderedDict[bytes, frozenset[str]]"
@@ -39,7 +40,7 @@ class AddressedView:
 
 
 class GenericChannels:
-    """Publishes on `/u/…` what is pushed to the channel of that name."""
+    """Publishes the messages that are pushed to a channel on `/u/…`."""
 
     def __init__(self, org: SandboxOrg, bus: EventBus, clock: Clock) -> None:
         self._org = org
@@ -52,7 +53,7 @@ class GenericChannels:
     def refusal(self, path: str) -> str | None:
         """Return the reason why `path` can't be subscribed to, or `None` if it can.
 
-        Where the schema is open, a subscriber creates the channel.
+        With an open schema, a subscription creates a missing channel.
         """
         entity = self._org.schema.entity(STREAMING_CHANNEL)
         found = self._org.records.find(entity, "Name", path)
@@ -72,11 +73,11 @@ class GenericChannels:
         return None
 
     def view(self, user_id: str) -> AddressedView:
-        """Return what shows a user the messages that are for them."""
+        """Return the function that shows a user the messages for this user."""
         return AddressedView(user_id, self._addressed)
 
     def push(self, path: str, payload: str, user_ids: Collection[str] = ()) -> None:
-        """Publish a message for the users of `user_ids`, or for everyone if there are none."""
+        """Publish a message for the users with `user_ids`, or for everyone if `user_ids` is empty."""
         created = timestamp(self._clock.now())
 
         def encode(replay_id: int) -> bytes:

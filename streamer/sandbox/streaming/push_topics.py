@@ -1,6 +1,7 @@
-"""PushTopics of the org: checked when they are saved, and notified of the records that change.
+"""PushTopics of the org: checks a topic when it is saved, and publishes its notifications.
 
-Streaming API guide, PushTopic: the notifications, their order and their fields.
+The source for the notifications, their order and their fields is the Streaming API
+guide, PushTopic.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ _TYPES = {"Create": "created", "Update": "updated", "Delete": "deleted", "Undele
 
 
 class PushTopics:
-    """Publishes on `/topic/NAME` what the topic's query and settings ask for."""
+    """Publishes on `/topic/NAME` the notifications that the topic's query and settings ask for."""
 
     def __init__(self, org: SandboxOrg, bus: EventBus, clock: Clock) -> None:
         """Follow the transactions of `org`."""
@@ -32,7 +33,7 @@ class PushTopics:
         org.listen(self._notify)
 
     def query(self, name: str) -> TopicQuery | None:
-        """Return the query of an active topic, or `None` if there is none of exactly this name."""
+        """Return the query of the active topic with exactly this name, or `None`."""
         found = self._org.records.find(self._org.schema.entity(PUSH_TOPIC), "Name", name)
         topic = next((each for each in found if each["Name"] == name and each["IsActive"]), None)
         return None if topic is None else self._query(topic)
@@ -78,10 +79,10 @@ class PushTopics:
 
 
 def _last_first(operations: Sequence[RecordOperation]) -> Iterator[RecordOperation]:
-    """Iterate over the operations by record, and for one record in the order of the notifications.
+    """Iterate over the operations by record; a record's operations are in the order of its notifications.
 
-    Several notifications of one record in one transaction arrive last first
-    (Streaming API guide, notification message order).
+    A record's notifications from one transaction arrive in reverse order, the last
+    first (Streaming API guide, notification message order).
     """
     by_record: dict[str, list[RecordOperation]] = {}
     for each in operations:

@@ -1,4 +1,4 @@
-"""Query of a PushTopic: whether a record meets it, and the fields of its notifications."""
+"""Query of a PushTopic, which selects records and the fields of their notifications."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ _parsed = lru_cache(_QUERIES_REMEMBERED)(parse)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicQuery:
-    """Query over one object, of plain fields and conditions.
+    """Query over one object, with plain fields and conditions.
 
-    `selected` and `filtered` are the fields that it selects, and those of its
-    conditions; the fields of a compound one are among them.
+    `selected` has the selected fields, and `filtered` has the fields in the conditions;
+    for a compound field, they also have its parts.
     """
 
     run: QueryRun
@@ -32,7 +32,10 @@ class TopicQuery:
 
     @classmethod
     def of(cls, text: str, schema: Schema, records: RecordStore, now: float) -> "TopicQuery":
-        """Return the query in `text`, at the time `now`; raises `Refused` for one that a topic can't have."""
+        """Return the query in `text`, at the time `now`.
+
+        Raises `Refused` for a query that a topic can't have.
+        """
         query = _parsed(text)
         _check(query)
         run = QueryRun(Setting(scope=Scope(schema=schema, records=records), now=now), query)
@@ -45,7 +48,7 @@ class TopicQuery:
 
     @property
     def entity(self) -> Entity:
-        """The type whose records it is about."""
+        """The type of the selected records."""
         return self.run.entity
 
     def sobject(self, record: Record) -> dict[str, Any] | None:

@@ -15,10 +15,10 @@ from streamer.sandbox.targets.token_endpoint import TokenEndpoint
 class ErpReceiver(Receiver):
     """Takes `PUT`, `PATCH`, `DELETE {url}/api/{collection}/{external_id}` and `POST {url}/api/{collection}`.
 
-    A new document gets the next number; writing it again raises its version.
-    `PUT` replaces a document, and `PATCH` keeps the members that it does not name.
-    `documents` holds them by collection and external id, or by number where
-    they have none. With `require_oauth`, requests need a token of
+    A new document gets the next number; writing it again raises its version. `PUT`
+    replaces a document, and `PATCH` keeps the members that the request does not name.
+    `documents` has the documents by collection and external id, or by number if a
+    document has no external id. After `require_oauth`, requests need a token from
     `{url}/oauth/token`.
     """
 

@@ -1,4 +1,4 @@
-"""Fulfilment receiver: ships orders, and cancels those that have not left yet."""
+"""Fulfilment receiver: ships orders, and cancels shipments that have not left yet."""
 
 from aiohttp import web
 
@@ -11,9 +11,9 @@ from streamer.sandbox.targets.receiver import Receiver, answer, json_object, key
 class FulfillmentReceiver(Receiver):
     """Takes `POST {url}/shipments` and `POST {url}/shipments/{id}/cancel`.
 
-    A shipment is found by its own id or by its order's. `shipments` holds them
-    by order; a second request for an order returns its first shipment. With
-    `require_api_key`, requests must carry the key in `X-API-Key`.
+    A shipment is found by its own id or by the id of its order. `shipments` has the
+    shipments by order; a second request for an order returns the first shipment. After
+    `require_api_key`, requests must have the key in `X-API-Key`.
     """
 
     def __init__(self, clock: Clock, *, port: int = 0) -> None:

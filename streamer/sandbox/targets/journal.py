@@ -11,9 +11,9 @@ from typing import Any
 class JournalEntry:
     """One request, its time in epoch seconds, and its answer.
 
-    `body` is the JSON, or the text where it was no JSON. `headers` holds a few
-    headers that tests need, never credentials. `accepted` is true when the
-    receiver acted on the request, or had acted on it before.
+    `body` is the request's JSON, or its text if the body is not JSON. `headers` holds a
+    few headers that tests need, never credentials. `accepted` is true when the receiver
+    acted on the request, or had acted on it before.
     """
 
     at: float
@@ -73,5 +73,5 @@ class Journal:
 
     @property
     def duplicates(self) -> Mapping[str, int]:
-        """The keys that were accepted more than once, each with the number of repetitions."""
+        """The keys of requests that were accepted more than once, each with the number of repetitions."""
         return {key: count - 1 for key, count in self._accepted.items() if count > 1}

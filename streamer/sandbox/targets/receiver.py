@@ -20,10 +20,10 @@ _LARGEST_BODY = 4 * 1024 * 1024
 
 
 class Receiver(ABC):
-    """A target's API; listens on loopback while its context is open."""
+    """API of a target, which listens on loopback while its context is open."""
 
     def __init__(self, clock: Clock, *, port: int = 0) -> None:
-        """Build a receiver on `port`, or on a free one where it is 0."""
+        """Build a receiver on `port`; port 0 takes a free port."""
         self.journal = Journal()
         self.faults = TargetFaults()
         self._clock = clock
@@ -63,7 +63,7 @@ class Receiver(ABC):
         return 200 <= response.status < 300  # noqa: PLR2004 - the class of success
 
     def is_exempt(self, request: web.Request) -> bool:  # noqa: ARG002 - most receivers exempt nothing
-        """Return whether faults and the journal pass over `request`, as for a token endpoint."""
+        """Return whether faults and the journal ignore `request`, such as a request for a token."""
         return False
 
     @web.middleware
@@ -131,7 +131,7 @@ def key_of(request: web.Request) -> str | None:
 
 
 async def json_object(request: web.Request) -> JsonObject | None:
-    """Return the body of `request` as a JSON object, `None` when it is not one."""
+    """Return the body of `request` as a JSON object, or `None` if it is not a JSON object."""
     body = _json(await request.read())
     return body if isinstance(body, dict) else None
 

@@ -27,13 +27,13 @@ _WEBHOOK_STATUS = {
 class SlackReceiver(Receiver):
     """A workspace with one token, one webhook and some channels.
 
-    As in Slack, a channel takes one message a second, with short bursts, and
-    knows no idempotency key. `messages` holds the visible messages. A client is
-    configured with `api_url` and `webhook_url`.
+    As in Slack, a channel accepts one message a second, with short bursts, and has no
+    idempotency keys. `messages` holds the visible messages. A client is configured with
+    `api_url` and `webhook_url`.
     """
 
     def __init__(self, clock: Clock, *, token: str = "", burst: int = 5, port: int = 0) -> None:
-        """Admit `token`, or any token when it is empty, and bursts of `burst` messages."""
+        """Admit `token`, or any token if `token` is empty, and bursts of `burst` messages."""
         super().__init__(clock, port=port)
         self.messages: list[JsonObject] = []
         self.channels = {"C0GENERAL1": "general", "C0SALES001": "sales"}
@@ -137,7 +137,10 @@ class SlackReceiver(Receiver):
         return None if _are_valid(blocks) else "invalid_blocks"
 
     def _wait(self, channel: str) -> float:
-        """Take one message out of the channel's bucket; return the wait in seconds when it is empty."""
+        """Take one message from the channel's token bucket.
+
+        If the bucket is empty, return the wait in seconds.
+        """
         now = self._clock.now()
         next_at = max(self._next_at.get(channel, now), now)
         if next_at - now > self._burst - 1:

@@ -39,12 +39,13 @@ _ORDER = {"CreateInvoice": _CREATE, "CancelInvoice": _CANCEL}
 class SoapErpReceiver(Receiver):
     """Serves `CreateInvoice` and `CancelInvoice` at `service_url`, whose WSDL is at `?wsdl`.
 
-    A new reference gets the next number; an invoice that is written again gets
-    its next version. A repeated `RequestId` gets its first answer, or with
-    `refuses_duplicates` the fault `DuplicateRequest`, whose detail has the
-    number. Invoices up to `closed_until`, a date, get the fault `PeriodClosed`.
-    With `require_user`, requests need a UsernameToken. `next_fault` is the
-    answer to all requests while it is set, with `fault_status` or the usual one.
+    An invoice with a new reference gets the next number; an invoice that is written
+    again gets its next version. A request with a repeated `RequestId` gets the first
+    answer again or, with `refuses_duplicates`, the fault `DuplicateRequest`, whose
+    detail has the number. An invoice with a date up to `closed_until` gets the fault
+    `PeriodClosed`. After `require_user`, requests need a UsernameToken. While
+    `next_fault` is set, it is the answer to every request, with the status
+    `fault_status` or the usual status.
     """
 
     def __init__(self, clock: Clock, *, port: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""SOAP on the side of a service: requests read, answers and faults written (W3C, SOAP 1.1 and SOAP 1.2)."""
+"""SOAP messages for a service: reads requests, and writes answers and faults (W3C, SOAP 1.1 and SOAP 1.2)."""
 
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, ParseError
@@ -19,7 +19,7 @@ _SENDER_STATUS = 400
 
 
 class SoapFault(Exception):
-    """Fault that a request gets; `code` is SOAP 1.1's, and `subcode` is in `namespace`.
+    """Fault as the answer to a request; `code` is a code of SOAP 1.1, and `subcode` is in `namespace`.
 
     `detail` is XML.
     """
@@ -35,7 +35,7 @@ class SoapFault(Exception):
 
 
 class SecurityFault(SoapFault):
-    """Fault of WS-Security; its code is in that specification's own namespace."""
+    """Fault of WS-Security; its code is in the namespace of WS-Security."""
 
     namespace = SECURITY
 
@@ -45,7 +45,7 @@ class SecurityFault(SoapFault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoapRequest:
-    """Request: the `namespace` of its version, the header blocks, the operation, and the action."""
+    """Request, with the `namespace` of its SOAP version, its header blocks, its operation and its action."""
 
     namespace: str
     headers: tuple[Element, ...]
@@ -69,7 +69,7 @@ class FaultResponse(SoapResponse):
 
 
 def namespace_of(request: web.Request) -> str:
-    """Return the namespace of the version that the type of the content stands for."""
+    """Return the namespace of the SOAP version that uses this content type."""
     return SOAP_12 if request.content_type == _TYPES[SOAP_12] else SOAP_11
 
 
@@ -99,12 +99,12 @@ def read_request(request: web.Request, content: bytes) -> SoapRequest:
 
 
 def answer(namespace: str, body: str) -> SoapResponse:
-    """Return the answer with `body`, XML."""
+    """Return the answer with the XML `body`."""
     return SoapResponse(namespace, body, status=200)
 
 
 def fault(namespace: str, failed: SoapFault, *, status: int | None = None) -> FaultResponse:
-    """Return the answer of a fault, by default with the status of the HTTP binding."""
+    """Return a fault as an answer, by default with the status of the HTTP binding."""
     body = _fault_12(failed) if namespace == SOAP_12 else _fault_11(failed)
     usual = _SENDER_STATUS if namespace == SOAP_12 and failed.code == "Client" else _FAULT_STATUS
     return FaultResponse(namespace, body, status=usual if status is None else status)

@@ -11,10 +11,10 @@ from streamer.sandbox.targets.receiver import answer
 
 
 class TokenEndpoint:
-    """Issues bearer tokens to one client and checks them.
+    """Issues bearer tokens to one client, and checks these tokens.
 
-    `issued` counts the tokens and `requests` the token requests. The endpoint
-    answers 503 while `down`.
+    `issued` counts the tokens and `requests` the token requests. The endpoint answers
+    503 while `down`.
     """
 
     def __init__(self, clock: Clock, *, client_id: str, client_secret: str, lifetime_s: float) -> None:
@@ -38,7 +38,7 @@ class TokenEndpoint:
         return scheme == "Bearer" and self._good_until.get(token, 0.0) > self._clock.now()
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answer a token request as RFC 6749, section 4.4, says."""
+        """Answer a token request (RFC 6749, section 4.4)."""
         self.requests += 1
         await self._clock.sleep(self.slow_s)
         if self.down:

@@ -21,7 +21,7 @@ _MOST_NONCES = 100_000
 
 
 class UsernameTokens:
-    """Admits one user, by its password or by a digest of it; each nonce counts once."""
+    """Admits one user by password or by password digest; each nonce is valid once."""
 
     def __init__(self, clock: Clock, *, username: str, password: str) -> None:
         self._clock = clock

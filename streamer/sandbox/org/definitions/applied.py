@@ -24,7 +24,7 @@ def apply(declared: DeclaredSchema, schema: Schema) -> None:
 
 
 def check_uniqueness(declared: DeclaredSchema, schema: Schema, records: RecordStore) -> None:
-    """Raise `DeclarationError` for fields that are declared unique although records share a value in them."""
+    """Raise `DeclarationError` if several records share a value in a field that is declared unique."""
     mistakes = []
     for type_name, each in declared.objects.items():
         entity = schema.existing(type_name)
@@ -60,7 +60,7 @@ def channel_settings(declared: DeclaredSchema) -> tuple[OrgChannel, ...]:
 
 
 def selection(declared: DeclaredSchema) -> frozenset[str] | None:
-    """Return the objects whose changes are announced on `/data/ChangeEvents`, `None` for all."""
+    """Return the objects whose changes are announced on `/data/ChangeEvents`; `None` means all objects."""
     members = declared.channels.get(CHANGES)
     return None if members is None else frozenset(members)
 

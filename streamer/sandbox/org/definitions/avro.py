@@ -1,7 +1,7 @@
-"""Avro schemas of events, and the ids that follow from them.
+"""Avro schemas of events, and the ids of these schemas.
 
-REST API guide, platform event schema: the id is the MD5 fingerprint of the
-normalised schema, in base64url without padding.
+An id is the MD5 fingerprint of the normalised schema, in base64url without padding
+(REST API guide, platform event schema).
 """
 
 import base64
@@ -17,7 +17,7 @@ from streamer.sandbox.org.schema import Entity, Field, PlatformEvent
 NAMESPACE = "com.sforce.eventbus"
 
 Avro = dict[str, Any]
-"""A schema, or a field of one, in Avro's JSON."""
+"""A schema, or a field of a schema, in Avro's JSON."""
 
 _PRIMITIVES = {
     "boolean": "boolean",
@@ -63,7 +63,7 @@ def event_schema(event: PlatformEvent) -> Avro:
 
 
 def change_event_schema(entity: Entity) -> Avro:
-    """Return the schema of a type's change event; only its header is never null."""
+    """Return the schema of a type's change event, in which only the header is never null."""
     header: Avro = {"name": "ChangeEventHeader", "type": _HEADER}
     return _record(entity.change_event, [header, *_body(entity)])
 
@@ -75,7 +75,7 @@ def schema_id(schema: Avro) -> str:
 
 
 def expanded(schema: Avro) -> Avro:
-    """Return a schema as that of the message which carries the event over CometD: times are texts there."""
+    """Return the schema in the form for a CometD message, in which times are texts."""
     fields = [{**field, "type": _with_times_as_text(field)} for field in schema["fields"]]
     payload = {"type": "record", "name": "Payload", "doc": "", "fields": fields}
     replay_id = {"name": "replayId", "type": "long"}
@@ -99,7 +99,7 @@ def _event_stamps() -> Iterator[Avro]:
 
 
 def _body(entity: Entity) -> Iterator[Avro]:
-    """Return the fields of a change event: the standard ones, the stamps, the custom ones."""
+    """Return the fields of a change event: standard fields, then the stamps, then custom fields."""
     names = [name for name in entity.fields if name not in _NEVER_IN_BODY and name not in _STAMPS]
     custom = [name for name in names if name.endswith("__c")]
     standard = [name for name in names if not name.endswith("__c")]
@@ -133,7 +133,7 @@ def _field(field: Field, *, optional: bool = False) -> Avro:
 
 
 def _doc(field: Field) -> Avro:
-    """Return the part of a field's schema that tells a time from a number."""
+    """Return the part of a field's schema that distinguishes a time from a number."""
     doc = _DOCS.get(field.type)
     return {"doc": doc} if doc else {}
 
@@ -150,7 +150,7 @@ def _with_times_as_text(field: Avro) -> Any:
 
 
 def _normalised(schema: Any) -> Any:
-    """Return the parsing canonical form of a schema: only what tells how to read the bytes."""
+    """Return the parsing canonical form of a schema: only the parts that a reader of the bytes needs."""
     if isinstance(schema, list):
         return [_normalised(each) for each in schema]
     if isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""Consistency of a declared schema: names and keys that must fit each other."""
+"""Consistency of a declared schema: checks of names and keys against each other."""
 
 import re
 from collections import defaultdict
@@ -28,9 +28,9 @@ _OWN = new_type("Custom__c", "").fields
 class DeclaredNames:
     """Names that a declared schema can refer to.
 
-    They are its own and the standard ones, and any custom one unless it is closed.
-    `spoiled` are the places that have mistakes of their own and are missing in the
-    schema; a reference to one of them is not a further mistake.
+    These are the declared names and the standard names and, unless the schema is
+    closed, all custom names. `spoiled` has the keys with mistakes; they are missing in
+    the schema, but a reference to such a key is not a further mistake.
     """
 
     def __init__(self, schema: DeclaredSchema, spoiled: AbstractSet[Keys]) -> None:
@@ -38,20 +38,20 @@ class DeclaredNames:
         self._spoiled = spoiled
 
     def is_object(self, name: str) -> bool:
-        """Return whether there is such an object, or can be."""
+        """Return whether an object with this name exists or can be created."""
         is_open = not self._schema.closed and _OBJECT.fullmatch(name) is not None
         return (
             name in self._schema.objects or name in STANDARD or is_open or self._is_spoiled("objects", name)
         )
 
     def is_event(self, name: str) -> bool:
-        """Return whether there is such a platform event, or can be."""
+        """Return whether a platform event with this name exists or can be created."""
         is_open = not self._schema.closed and _EVENT.fullmatch(name) is not None
         known = name in self._schema.events or name in STANDARD_EVENTS
         return known or is_open or self._is_spoiled("events", name)
 
     def is_field(self, type_name: str, name: str) -> bool:
-        """Return whether an object has such a field, or can have it."""
+        """Return whether an object has a field with this name, or can get it."""
         standard = STANDARD.get(type_name)
         known = _OWN if standard is None else {*standard.fields, *standard.compounds}
         declared = self._schema.objects.get(type_name)
@@ -127,7 +127,7 @@ def _prefix(keys: Keys, prefix: str | None, prefixes: dict[str, str]) -> Iterato
 
 
 def _field(keys: Keys, known: str | None, field: DeclaredField) -> Iterator[Mistake]:
-    """Return the mistakes of one field, whose type is `known` where it is a standard one."""
+    """Return the mistakes of one field; `known` is the type of a standard field."""
     type_name, name = str(keys[1]), str(keys[3])
     if name in READ_ONLY:
         yield Mistake(keys, "is a field that every object has: remove this field")
@@ -204,7 +204,7 @@ def _channel(names: DeclaredNames, channel: str, members: Mapping[str, tuple[str
 
 
 def is_event_name(member: str) -> bool:
-    """Return whether a member of a channel is a platform event, and no object."""
+    """Return whether a member of a channel is a platform event and not an object."""
     return member.endswith("__e") or member in STANDARD_EVENTS
 
 
@@ -225,14 +225,14 @@ def _name(keys: Keys, pattern: re.Pattern[str], of: str, example: str) -> Iterat
 
 
 def _spelling(keys: Keys, known: Iterable[str]) -> Iterator[Mistake]:
-    """Return the mistake of a name that differs from a known one in letter case alone."""
+    """Return the mistake of a name that differs from a known name only in letter case."""
     proper = {name.lower(): name for name in known}.get(str(keys[-1]).lower(), keys[-1])
     if proper != keys[-1]:
         yield Mistake(keys, f"has the spelling {proper} in Salesforce: use this spelling")
 
 
 def _twice(keys: Keys, declared: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Return the names that differ in letter case alone, which are one to Salesforce."""
+    """Return the names that differ only in letter case, and so are the same name to Salesforce."""
     same: defaultdict[str, list[str]] = defaultdict(list)
     for name in declared:
         same[name.lower()].append(name)

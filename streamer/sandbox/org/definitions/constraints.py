@@ -1,4 +1,4 @@
-"""Constraints of standard and declared fields, checked on the values that are written."""
+"""Constraints of standard and declared fields, which are checked when values are written."""
 
 import re
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ from streamer.sandbox.org.relationships import targets
 from streamer.sandbox.org.schema import Entity, Field, Schema
 
 DEFAULT_PRECISION = 18
-"""Most digits of a number that declares none."""
+"""Largest number of digits of a number whose declaration has no limit."""
 
 DEFAULT_SCALE = 2
-"""Digits after the point of a number that declares none."""
+"""Number of digits after the point, if the declaration does not say it."""
 
 _LENGTHS = {"id": 18, "reference": 18, "textarea": 32_000, "phone": 40, "email": 80}
 _LENGTH = 255
@@ -30,7 +30,7 @@ def length(field: Field) -> int:
 
 
 def check_value(field: Field, value: Any) -> None:
-    """Raise `Refused` for a stored value that a standard or declared field does not take."""
+    """Raise `Refused` for a stored value that a standard or declared field does not accept."""
     if value is None or not field.is_strict:
         return
     match field.type:
@@ -50,7 +50,7 @@ def check_value(field: Field, value: Any) -> None:
 
 
 def check_required(fields: Iterable[Field], values: Record) -> None:
-    """Raise `Refused` where required fields have no value."""
+    """Raise `Refused` if required fields have no value."""
     missing = [field.name for field in fields if field.required and values.get(field.name) is None]
     if missing:
         message = f"Required fields are missing: [{', '.join(missing)}]"
@@ -60,9 +60,9 @@ def check_required(fields: Iterable[Field], values: Record) -> None:
 def check_against_records(
     schema: Schema, records: RecordStore, entity: Entity, record_id: str | None, written: Record
 ) -> None:
-    """Raise `Refused` for a reference to no record, or a value that another record has in a unique field.
+    """Raise `Refused` for a reference to a missing record, or for a repeated value in a unique field.
 
-    `record_id` names the record that is written, `None` for a new one.
+    `record_id` is the id of the record that is written, or `None` for a new record.
     """
     for name, value in written.items():
         field = entity.fields[name]

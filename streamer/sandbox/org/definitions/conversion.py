@@ -1,4 +1,4 @@
-"""Conversion of a custom field to another type, by which its values are lost."""
+"""Conversion of a custom field to another type, which deletes the field's values."""
 
 from typing import Literal
 
@@ -23,13 +23,13 @@ ConvertedType = Literal[
     "phone",
     "url",
 ]
-"""Types that a field can be converted to: all but a reference."""
+"""Types to which a field can be converted: all types except a reference."""
 
 
 def custom_field(entity: Entity, name: str) -> Field:
     """Return a custom field of a type.
 
-    Raises `Refused` if it does not exist, and `ValueError` for a standard field.
+    Raises `Refused` if the field does not exist, and `ValueError` for a standard field.
     """
     known = entity.field_name(name)
     if known is None:
@@ -40,12 +40,12 @@ def custom_field(entity: Entity, name: str) -> Field:
 
 
 def convert(schema: Schema, entity: Entity, field: Field, to: ConvertedType) -> None:
-    """Give a field that is not declared another type."""
+    """Give another type to a field that is not declared."""
     schema.replace_field(entity, Field(name=field.name, type=to, label=field.label))
 
 
 def converted(declared: DeclaredSchema, entity: Entity, field: Field, to: ConvertedType) -> DeclaredSchema:
-    """Return the declared schema with another type of a field that it declares."""
+    """Return the declared schema with another type for one of its fields."""
     declared_object = declared.objects[entity.name]
     changed = DeclaredField(type=to, label=declared_object.fields[field.name].label)
     fields = {**declared_object.fields, field.name: changed}
@@ -54,9 +54,9 @@ def converted(declared: DeclaredSchema, entity: Entity, field: Field, to: Conver
 
 
 def empty(records: RecordStore, entity: Entity, field: Field, to: ConvertedType) -> int:
-    """Empty a field of all records, deleted ones included, and return how many lost a value.
+    """Empty a field in all records, including deleted records; return how many records lost a value.
 
-    No stamp of the records changes.
+    The stamps of the records do not change.
     """
     value = False if to == "boolean" else None
     losing = [record for record in records.all(entity) if record.get(field.name) is not None]

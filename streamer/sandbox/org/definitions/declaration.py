@@ -1,4 +1,4 @@
-"""A declared schema: its keys, as a file or a request has them."""
+"""Declared schema, with the keys that a file or a request can have."""
 
 from typing import Annotated, Any, Literal
 
@@ -54,9 +54,9 @@ Scale = Annotated[int, Field(ge=0, le=17)]
 class DeclaredField(_WithType):
     """A field of an object.
 
-    A standard field keeps what is not given here. `to` are the types that a
-    reference can point to. `values` are the picklist's values; it takes others only
-    if it is not `restricted`.
+    A standard field keeps its properties that are not declared here. `to` has the types
+    to which a reference can point. `values` has the picklist's values; the field
+    accepts other values only if it is not `restricted`.
     """
 
     type: FieldType | None = None
@@ -87,7 +87,7 @@ class DeclaredEventField(_WithType):
 
 
 class DeclaredObject(_Declared):
-    """A standard or custom object; it has these fields, and the standard ones, and no others.
+    """A standard or custom object, which has exactly the declared fields and the standard fields.
 
     `prefix` begins the ids of a standard object that the sandbox does not know.
     """
@@ -98,7 +98,7 @@ class DeclaredObject(_Declared):
 
 
 class DeclaredEvent(_Declared):
-    """A platform event; it has these fields and no others."""
+    """A platform event, which has exactly the declared fields."""
 
     label: Label | None = None
     fields: Annotated[dict[str, DeclaredEventField], BeforeValidator(_nothing_is_empty)] = {}
@@ -119,10 +119,10 @@ Members = Annotated[dict[str, EnrichedFields], BeforeValidator(_nothing_is_empty
 class DeclaredSchema(_Declared):
     """Set-up of an administrator: objects, platform events, and channels.
 
-    `channels` are the members of each channel with their enriched fields. The
-    channel `ChangeEvents` selects the objects whose changes are announced;
-    without it all are. A `closed` org has no other custom objects, fields and
-    events than these.
+    `channels` has the members of each channel with their enriched fields. The channel
+    `ChangeEvents` selects the objects whose changes are announced; without this
+    channel, all changes are announced. A `closed` org has only the declared custom
+    objects, fields and events.
     """
 
     objects: Objects = {}

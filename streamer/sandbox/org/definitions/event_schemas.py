@@ -12,10 +12,10 @@ _MOST_FIELDS = 800
 
 
 class EventSchemas:
-    """Remembers every schema that an event had or a client asked for, so that its id stays readable.
+    """Remembers the schemas of past events and requests, so that their ids stay readable.
 
-    One definition has one id, and a changed one a new id. Of very many the
-    oldest are forgotten.
+    A definition has one id, and a changed definition gets a new id. If there are too
+    many schemas, the oldest schemas are forgotten.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -36,7 +36,7 @@ class EventSchemas:
         return known[1]
 
     def get(self, identifier: str) -> Avro | None:
-        """Return the schema of that id, `None` if no event has it or ever had it."""
+        """Return the schema with this id; `None` if no event has or had this schema."""
         if identifier not in self._schemas:
             # An id of an earlier run: the same definition has it again, although no event needed it yet.
             current: list[Entity | PlatformEvent] = [*self._schema.entities, *self._schema.events]
@@ -45,10 +45,11 @@ class EventSchemas:
         return self._schemas.get(identifier)
 
     def open_event(self, name: str, body: Mapping[str, Any] | None = None) -> PlatformEvent:
-        """Return the definition of an event that nothing declares, after a message with the fields of `body`.
+        """Return the definition of an undeclared event after a message with the fields in `body`.
 
-        It has every field that was published so far, with the type of its latest
-        value. One that has become too long starts again with the message's fields.
+        The definition has every field that was published so far, with the type of the
+        field's latest value. If it becomes too long, it starts again with the fields of
+        this message.
         """
         known = self._open.get(name) or PlatformEvent(name=name, fields={})
         new = {

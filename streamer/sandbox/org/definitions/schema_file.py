@@ -1,4 +1,4 @@
-"""File of a declared schema, in YAML; mistakes are named with their lines."""
+"""YAML file of a declared schema; messages about mistakes name the line."""
 
 from collections.abc import Iterator
 from operator import itemgetter
@@ -15,8 +15,8 @@ from streamer.sandbox.org.definitions.parser import parse_schema
 def read_schema(path: Path) -> DeclaredSchema:
     """Return the schema in a file.
 
-    Raises `OSError`, or `ValueError` with one line for each mistake: the file,
-    the line, the keys and what to do.
+    Raises `OSError`, or `ValueError` with one line of text for each mistake: the file,
+    the line, the keys and the remedy.
     """
     places = _Places(path)
     data = places.read()
@@ -33,7 +33,7 @@ def read_schema(path: Path) -> DeclaredSchema:
 
 
 class _Places:
-    """Lines of the keys of a YAML file, and the keys that it gives twice."""
+    """Lines of the keys of a YAML file, and the keys that appear twice."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -41,7 +41,7 @@ class _Places:
         self.mistakes: list[tuple[int, Mistake]] = []
 
     def read(self) -> Any:
-        """Return the data of the file; raises `ValueError` where it is not YAML."""
+        """Return the data of the file; raises `ValueError` for a file that is not YAML."""
         try:
             text = self._path.read_text(encoding="utf-8")
             root = yaml.compose(text, Loader=yaml.SafeLoader)

@@ -1,8 +1,8 @@
 """Standard objects that stand for channels of the Streaming API: PushTopic and StreamingChannel.
 
-Object reference, PushTopic and StreamingChannel: the name of a PushTopic has at
-most 25 characters, its query 1,300. Their other values and their defaults are the
-sandbox's own where the guides are silent.
+Object reference, PushTopic and StreamingChannel: the name of a PushTopic has at most 25
+characters, its query 1,300. The sandbox chooses the other values and the defaults that
+the guides do not state.
 """
 
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ STREAMING_OBJECTS = (
 def operations(topic: Mapping[str, Any]) -> str:
     """Return the `NotifyForOperations` of a topic that announces only creations and updates.
 
-    It is read-only since version 29.0 (Object reference, PushTopic).
+    The field is read-only since version 29.0 (Object reference, PushTopic).
     """
     is_told = (bool(topic.get(_NOTIFICATIONS[0])), bool(topic.get(_NOTIFICATIONS[1])))
     return {(True, True): "All", (True, False): "Create", (False, True): "Update"}.get(is_told, "Extended")
@@ -67,4 +67,4 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         **dict.fromkeys(_NOTIFICATIONS, True),
     }
 }
-"""Values of the fields that a new record of a type does not give."""
+"""Values of the fields that are missing in a new record, by type."""

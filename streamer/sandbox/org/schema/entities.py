@@ -20,18 +20,18 @@ SYSTEM = (
 READ_ONLY = frozenset(declared.partition(":")[0] for declared in SYSTEM)
 """Fields that the org alone sets."""
 COMPUTED = frozenset({"NotifyForOperations"})
-"""Fields of single types that follow from others, and can't be written."""
+"""Fields of single types that the org computes from other fields, and that can't be written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
     """One field of a record type or a platform event; `type` is Salesforce's name of its data type.
 
-    `targets` are the types that a custom reference can point to. A `standard` field
-    refuses text longer than its `length`. A `declared` field has more rules: its
-    digits in all and after the point, whether values are unique, and its picklist's
-    `values`. `child_relationship` is a reference's name in its parent; with
-    `cascades`, deleting the parent deletes its children.
+    `targets` are the types to which a custom reference can point. A `standard` field
+    refuses a text that is longer than `length`. A `declared` field has more rules: the
+    number of digits, in total and after the point, the uniqueness of its values, and
+    the `values` of its picklist. `child_relationship` is the name of a reference in the
+    parent type; with `cascades`, deleting a parent also deletes its children.
     """
 
     name: str
@@ -54,17 +54,20 @@ class Field:
 
     @property
     def identifies(self) -> bool:
-        """True if the field can find a record to update; every undeclared field can."""
+        """True if a value of the field can identify a record to update, as for every undeclared field."""
         return self.external_id or not self.declared
 
     @property
     def is_strict(self) -> bool:
-        """True if it refuses unfit values; a custom field that its first use created holds anything."""
+        """True if the field refuses unfit values.
+
+        A custom field that was created by its first use accepts any value.
+        """
         return self.standard or self.declared
 
     @property
     def title(self) -> str:
-        """Its label, as refusals name it."""
+        """Label of the field in refusals."""
         return self.label or label(self.name)
 
 
@@ -73,9 +76,9 @@ class Entity:
     """One record type.
 
     `parts` maps the field that holds a component to its compound field and the
-    component's short name: `BillingCity` to `BillingAddress` and `City`. A
-    `declared` type has only its declared fields. Changes of a type that is not
-    `announced` cause no change events.
+    component's short name: `BillingCity` to `BillingAddress` and `City`. A `declared`
+    type has only its declared fields. Only changes of an `announced` type cause change
+    events.
     """
 
     name: str
@@ -103,16 +106,16 @@ class Entity:
         return frozenset(compound for compound, _ in self.parts.values())
 
     def field_name(self, name: str) -> str | None:
-        """Return the canonical spelling of a field's name, which Salesforce reads in any case."""
+        """Return the canonical spelling of a field's name, which Salesforce accepts in any letter case."""
         return name if name in self.fields else self.by_lower_name.get(name.lower())
 
     def with_fields(self, *fields: Field) -> "Entity":
-        """Return this type with `fields` added; they replace fields of the same names."""
+        """Return this type with the additional `fields`, which replace fields with the same names."""
         all_fields = {**self.fields, **{field.name: field for field in fields}}
         return replace(self, fields=all_fields, by_lower_name={name.lower(): name for name in all_fields})
 
     def declared_with(self, fields: Iterable[Field], *, label: str | None = None) -> "Entity":
-        """Return this type as declared: it gets these fields, and no others at first use."""
+        """Return this type as a declared type, which has only these fields: its first use adds no field."""
         return replace(self, declared=True, label=label).with_fields(*fields)
 
 
@@ -125,7 +128,7 @@ class PlatformEvent:
     label: str | None = None
 
     def field(self, name: str) -> Field:
-        """Return the field of that name in any letter case; raises `Refused` if there is none."""
+        """Return the field with this name, in any letter case; raises `Refused` if there is no such field."""
         found = self.fields.get(name)
         if found is None:
             lower = name.lower()
@@ -149,7 +152,7 @@ def changed_type(change_event: str) -> str | None:
 
 
 def label(name: str) -> str:
-    """Return the label of a type or a field that has none of its own."""
+    """Return a label for a type or field that has no label."""
     return name.removesuffix("__c").removesuffix("__e").replace("_", " ")
 
 

@@ -17,10 +17,10 @@ _CUSTOM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}__[ce]")
 class Schema:
     """The record types and platform events of the org.
 
-    Custom types, and custom fields of any type, are created when they are first
-    used, unless the schema is `closed` or the type is declared. `changed_at` is
-    the time of the latest change to it, in epoch seconds. `rules` check a
-    record of a type before it is saved, and raise `Refused`.
+    Custom types, and custom fields of any type, are created when they are first used,
+    unless the schema is `closed` or the type is declared. `changed_at` is the time of
+    the schema's latest change, in epoch seconds. `rules` has a check for each type,
+    which raises `Refused` before an invalid record is saved.
     """
 
     def __init__(
@@ -31,9 +31,9 @@ class Schema:
         closed: bool = False,
         now: Callable[[], float] = float,
     ) -> None:
-        """Start with the standard types and those named in `custom`, ending in `__c` or `__e`.
+        """Start with the standard types and with the names in `custom`, which end in `__c` or `__e`.
 
-        `standard` are further types that every org has.
+        `standard` has further types that every org has.
 
         `now` returns the time in epoch seconds.
         """
@@ -51,7 +51,7 @@ class Schema:
 
     @property
     def is_closed(self) -> bool:
-        """True where nothing is created by its first use."""
+        """True if the first use of a name creates nothing."""
         return self._closed
 
     @property
@@ -61,7 +61,7 @@ class Schema:
 
     @property
     def platform_events(self) -> tuple[str, ...]:
-        """Names of the known platform events; others can be published where the schema is open."""
+        """Names of the known platform events; with an open schema, other events can be published, too."""
         return tuple(sorted(self._platform_events | self._events.keys()))
 
     @property
@@ -74,9 +74,8 @@ class Schema:
     ) -> None:
         """Replace the types and events that were declared before.
 
-        A type that is declared no longer keeps its fields and its records, and
-        is as free as any other. `closed` forbids types and events that nothing
-        declares.
+        A type that is no longer declared keeps its fields and records, and can get any
+        further field. `closed` forbids undeclared types and events.
         """
         for entity in self.entities:
             if entity.declared:
@@ -89,18 +88,18 @@ class Schema:
         self.changed_at = self._now()
 
     def new_prefix(self) -> str:
-        """Return the id prefix of a new custom type; raises `Refused` where there are too many."""
+        """Return the id prefix of a new custom type; raises `Refused` if there are too many types."""
         number, self._custom_types = self._custom_types, self._custom_types + 1
         if number >= len(_DIGITS) ** 2:
             raise Refused("LIMIT_EXCEEDED", "The org has as many custom objects as it can have")
         return "a" + "".join(_DIGITS[digit] for digit in divmod(number, len(_DIGITS)))
 
     def existing(self, name: str) -> Entity | None:
-        """Return the type of exactly this name, or `None`; creates none."""
+        """Return the type with exactly this name, or `None`; creates no type."""
         return self._entities.get(name)
 
     def entity(self, name: str) -> Entity:
-        """Return the type of that name; raises `Refused` if there is none."""
+        """Return the type with this name; raises `Refused` if no such type exists."""
         found = self._entities.get(name) or self._entities.get(self._lower.get(name.lower(), ""))
         if found is None and not self._closed and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name):
             self._create(name)
@@ -110,12 +109,12 @@ class Schema:
         return found
 
     def knows(self, name: str) -> bool:
-        """Return whether a type of exactly this name exists, or could, without creating it."""
+        """Return whether a type with exactly this name exists or can be created; creates no type."""
         can_be_created = not self._closed and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name)
         return name in self._entities or bool(can_be_created)
 
     def entity_of_id(self, record_id: str) -> Entity | None:
-        """Return the type whose prefix this id has, or `None`."""
+        """Return the type whose ids have the same prefix as this id, or `None`."""
         return next((each for each in self._entities.values() if each.prefix == record_id[:3]), None)
 
     def is_platform_event(self, name: str) -> bool:
@@ -124,14 +123,13 @@ class Schema:
         return name in self._platform_events or name in self._events or bool(open_name)
 
     def event(self, name: str) -> PlatformEvent | None:
-        """Return the declared fields of a platform event, `None` where any can be published."""
+        """Return the declared fields of a platform event; `None` if the event accepts any field."""
         return self._events.get(name)
 
     def readable(self, entity: Entity, name: str) -> str | None:
         """Return the canonical name of a readable field, or `None`.
 
-        A custom field that does not exist yet reads as empty where the schema
-        is open.
+        With an open schema, a custom field that does not exist yet is empty.
         """
         known = entity.field_name(name)
         if known is not None:
@@ -148,8 +146,8 @@ class Schema:
     def writable(self, entity: Entity, name: str, value: Any) -> Field:
         """Return the field to which `value` can be written.
 
-        A new custom field is created where the schema is open, with the type of
-        the value. Raises `Refused` otherwise.
+        With an open schema, a missing custom field is created with the type of the
+        value; otherwise, raises `Refused`.
         """
         known = entity.field_name(name)
         if known is not None and known not in READ_ONLY | COMPUTED:
@@ -164,9 +162,10 @@ class Schema:
         raise no_such_column(name, entity.name)
 
     def create_reference(self, entity: Entity, name: str, target: str) -> Entity:
-        """Create a custom reference field and return the type to which it points.
+        """Create a custom reference field, and return the type to which it points.
 
-        Raises `Refused` where the type can't get a field or the name is taken.
+        Raises `Refused` if the type can't get a further field, or already has a field
+        with this name.
         """
         if entity.field_name(name) is not None or not self._can_get_field(entity, name):
             raise no_such_column(name, entity.name)
@@ -201,7 +200,7 @@ class Schema:
 
 
 def _freed(entity: Entity) -> Entity:
-    """Return a type without its rules; a standard type has those of the standard again."""
+    """Return a type without its declared rules; a standard type gets the standard rules again."""
     standard = STANDARD.get(entity.name)
     free = {
         name: Field(name=name, type=field.type, targets=field.targets)

@@ -1,4 +1,4 @@
-"""The standard types, and the fields that every new type begins with."""
+"""The standard types, and the fields of every new type."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ _UNANNOUNCED = frozenset({"Group", "Organization", "Profile", "RecordType", "Use
 
 
 def new_type(name: str, prefix: str) -> Entity:
-    """Return a type with the fields that every type has, and with a name and an owner where it is custom."""
+    """Return a type with the fields that every type has; a custom type also has a name and an owner."""
     return _entity(name, prefix, _fields(name, "Name OwnerId:reference" if name.endswith("__c") else ""), {})
 
 

@@ -1,7 +1,8 @@
-"""Avro encoding of events: one datum each, without a container.
+"""Avro encoding of events: one datum for each event, without a container.
 
-Apache Avro specification, binary encoding. Events are encoded in bulk, so the
-functions of a schema are made once, and a field that is absent costs nothing.
+The format is the binary encoding of the Apache Avro specification. Many events are
+encoded with one schema, so the functions of a schema are made only once, and an absent
+field costs nothing.
 """
 
 import struct
@@ -27,11 +28,11 @@ class NotEncodable(ValueError):
 
 
 def encoder(schema: Avro) -> Encode:
-    """Return the function that encodes a value of `schema`, and raises `NotEncodable` for any other.
+    """Return the function that encodes values of `schema`, and raises `NotEncodable` for other values.
 
-    A field that the value lacks is null. A `long` takes a text as a date or a
-    time, in milliseconds since the epoch, and a `string` the `{"diff": …}` of a
-    long text.
+    A field that the value lacks is null. A `long` also accepts a date or a time as
+    text, and encodes it in milliseconds since the epoch. A `string` also accepts the
+    `{"diff": …}` of a long text.
     """
     encode = _encoder(schema, {})
 

@@ -1,4 +1,4 @@
-"""Events of the Pub/Sub API, made of the bus's messages."""
+"""Events of the Pub/Sub API, made from the bus's messages."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from streamer.sandbox.pubsub.avro.field_bitmaps import BitmapEncoder
 from streamer.sandbox.pubsub.replay_ids import ReplayIds
 
 GARBAGE = b"\xff" * 32
-"""Payload that no schema can decode: a number that never ends."""
+"""Payload that no schema can decode: a number without an end."""
 
 _HEADER = "ChangeEventHeader"
 _MOST_KEPT = 1_000
@@ -24,9 +24,9 @@ _MOST_KEPT = 1_000
 class Events:
     """Encodes messages of the bus.
 
-    An event whose message is unreadable, or does not fit its schema, gets a
-    payload that can't be decoded. A message is encoded each time it is sent:
-    that is cheaper than keeping the bytes of a long backlog.
+    An unreadable message, or a message that does not fit its schema, becomes an event
+    whose payload can't be decoded. A message is encoded each time it is sent, because
+    this is cheaper than keeping the bytes of a long backlog.
     """
 
     def __init__(self, schemas: EventSchemas, replay_ids: ReplayIds) -> None:
@@ -35,9 +35,10 @@ class Events:
         self._formats: dict[str, _Format] = {}
 
     def event(self, message: StoredMessage, data: bytes, *, default_schema: str) -> ConsumerEvent:
-        """Return the event of a message whose data the user sees as `data`.
+        """Return the event of a message; `data` is the part of its data that the user can see.
 
-        `default_schema` is the schema id of an event whose own can't be read.
+        `default_schema` is the schema id for an event whose own schema id can't be
+        read.
         """
         found = _parsed(data)
         schema_id = found.get("schema")
@@ -50,7 +51,7 @@ class Events:
         return ConsumerEvent(event=event, replay_id=self._replay_ids.encode(message.replay_id))
 
     def _format(self, schema_id: str) -> "_Format":
-        """Return the encoder of a schema's events; raises `NotEncodable` for an id of none."""
+        """Return the encoder of a schema's events; raises `NotEncodable` for an unknown id."""
         known = self._formats.get(schema_id)
         if known is None:
             schema = self._schemas.get(schema_id)
@@ -74,7 +75,7 @@ class _Format:
         )
 
     def encode(self, payload: Any) -> bytes:
-        """Return the bytes of a payload in CometD's form; raises `NotEncodable` for one that does not fit."""
+        """Return the bytes of a payload in CometD's form; raises `NotEncodable` for an unfit payload."""
         if not self._is_change:
             return self._encode(payload)
         try:
@@ -114,7 +115,7 @@ def _parsed(data: bytes) -> dict[str, Any]:
 
 
 def _event_id(found: Mapping[str, Any], message: StoredMessage) -> str:
-    """Return the EventUuid of a platform event, and for any other one that is always the same."""
+    """Return the EventUuid of a platform event; for another event, return an id that never changes."""
     event, payload = found.get("event"), found.get("payload")
     event_uuid = event.get("EventUuid") if isinstance(event, dict) else None
     if isinstance(event_uuid, str):
@@ -128,6 +129,6 @@ def _event_id(found: Mapping[str, Any], message: StoredMessage) -> str:
 
 
 def _uuid(name: str) -> str:
-    """Return the UUID that stands for a name; `uuid.uuid5` takes three times as long."""
+    """Return the UUID of a name; `uuid.uuid5` takes three times as long."""
     digest = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-a{digest[17:20]}-{digest[20:32]}"

@@ -1,7 +1,7 @@
 """Bitmaps that stand for the names of fields in a change event's header.
 
-Pub/Sub API guide, event deserialization considerations: bit i stands for the
-field i of the schema, and `4-0x01` for the first component of the field 4.
+Bit i stands for field i of the schema, and `4-0x01` stands for the first component of
+field 4 (Pub/Sub API guide, event deserialization considerations).
 """
 
 from collections.abc import Iterable
@@ -50,7 +50,10 @@ class BitmapEncoder:
 
 
 def _parts(kinds: Any, named: dict[str, Avro]) -> list[str]:
-    """Return the components of a compound field, whose record an earlier field can have defined."""
+    """Return the components of a compound field.
+
+    An earlier field can have defined the field's record type.
+    """
     for kind in kinds if isinstance(kinds, list) else [kinds]:
         name = kind if isinstance(kind, str) else kind.get("name", "")
         if isinstance(kind, dict) and kind["type"] == "record":

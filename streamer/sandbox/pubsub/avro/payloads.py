@@ -1,4 +1,4 @@
-"""Payloads that clients publish: Avro data, read with the schema that they name."""
+"""Payloads that clients publish: Avro data, decoded with the schema that the client names."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -29,10 +29,10 @@ class Payloads:
     def read(
         self, event: PlatformEvent, schema_id: str, payload: bytes
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the stamps and the fields of a payload in CometD's form; an empty field is left out.
+        """Return the stamps and the fields of a payload in CometD's form; empty fields are left out.
 
-        Raises `Unpublishable` for a schema that the event never had, and for
-        bytes that it does not describe.
+        Raises `Unpublishable` for a schema that the event never had, and for bytes that
+        do not fit the schema.
         """
         datum = self._datum(event.name, schema_id, payload)
         fields = {
@@ -71,7 +71,10 @@ class Payloads:
 
 
 def _text_of_time(event: PlatformEvent, name: str, value: Any) -> Any:
-    """Return a date or a time, which Avro has in milliseconds, as text, and any other value as it is."""
+    """Return a date or time, which is a number of milliseconds in Avro, as text.
+
+    Return any other value unchanged.
+    """
     field = event.fields.get(name)
     kind = "datetime" if name == "CreatedDate" else (field.type if field else "")
     if kind not in {"date", "datetime"} or not isinstance(value, int):

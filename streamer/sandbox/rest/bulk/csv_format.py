@@ -1,8 +1,8 @@
 """CSV of jobs: their results, and the rows that clients upload.
 
-In results every value is in quotes, and an empty one has none between them (Bulk API 2.0
-guide, results of a query job). Numbers with decimals come as Java writes them:
-`5.0`, and from ten million on `1.6147805824397E13`, as orgs were seen to.
+In results, every value is in quotes, and an empty value is a pair of quotes (Bulk API
+2.0 guide, results of a query job). Numbers with decimals have the form that Java
+writes, as observed in orgs: `5.0`, and from ten million on `1.6147805824397E13`.
 """
 
 import csv
@@ -27,13 +27,13 @@ _PLAIN_FROM, _PLAIN_BELOW = 1e-3, 1e7
 
 @dataclass(frozen=True, slots=True)
 class CsvFormat:
-    """The format that a job asks for, by the names of Salesforce's API."""
+    """The format that a job requests, with the names of Salesforce's API."""
 
     delimiter: str = "COMMA"
     line_ending: str = "LF"
 
     def chunks(self, names: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[bytes]:
-        """Iterate over the encoded lines of a header and its rows, several hundred in a chunk."""
+        """Iterate over the encoded lines of a header and its rows; a chunk has several hundred lines."""
         between, end = DELIMITERS[self.delimiter], LINE_ENDINGS[self.line_ending]
         lines = [between.join(map(_quoted, names))]
         for row in rows:
@@ -45,7 +45,7 @@ class CsvFormat:
             yield _encoded(lines, end)
 
     def read(self, content: bytes) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-        """Return the header and the rows of a CSV; raises `ValueError` for one that can't be read."""
+        """Return the header and the rows of a CSV; raises `ValueError` for an unreadable CSV."""
         text = content.decode("utf-8-sig")
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=DELIMITERS[self.delimiter], strict=True)
         try:
@@ -78,7 +78,7 @@ def _quoted(text: str) -> str:
 
 
 def _scientific(number: float) -> str:
-    """Return a number as Java's `Double.toString` writes it."""
+    """Return a number in the form of Java's `Double.toString`."""
     if number == 0 or _PLAIN_FROM <= abs(number) < _PLAIN_BELOW:
         return repr(number)
     sign, digits, _ = Decimal(repr(number)).normalize().as_tuple()

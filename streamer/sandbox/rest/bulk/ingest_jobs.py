@@ -1,4 +1,4 @@
-"""Ingest jobs: they take rows of CSV, and write them in transactions of 200 records."""
+"""Ingest jobs, which write rows of CSV in transactions of 200 records."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,7 +49,11 @@ class IngestOperation(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestRequest:
-    """Request of a user; `schema` is the user's view of the org's, and `key` an upsert's field."""
+    """Request of a user.
+
+    `schema` is the user's view of the org's schema, and `key` is the field of an
+    upsert.
+    """
 
     object: str
     operation: IngestOperation
@@ -63,7 +67,7 @@ class IngestRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedRow:
-    """Row of a job that was written, or refused with an `error`."""
+    """Row of a job that was written, or that was refused with an `error`."""
 
     values: Sequence[str]
     record_id: str
@@ -73,7 +77,7 @@ class SavedRow:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class IngestJob:
-    """One job; times in epoch seconds. `content` is its CSV, until it is read."""
+    """One job; times are in epoch seconds. `content` is the uploaded CSV until the job reads it."""
 
     id: str
     request: IngestRequest
@@ -89,7 +93,7 @@ class IngestJob:
 
     @property
     def ran_ms(self) -> int:
-        """Milliseconds for which it has run, up to its latest change."""
+        """Milliseconds for which the job has run, up to its latest change."""
         return 0 if self.began_at is None else round((self.changed_at - self.began_at) * 1000)
 
     @property
@@ -103,7 +107,7 @@ class IngestJob:
         return (each for each in self.saved if each.error is None)
 
     def enter(self, state: IngestState, now: float) -> None:
-        """Change its state."""
+        """Change the job's state."""
         self.state = state
         self.changed_at = now
 
@@ -119,7 +123,7 @@ class IngestJobs:
     _jobs: dict[str, IngestJob] = field(default_factory=dict)
 
     def create(self, request: IngestRequest) -> IngestJob:
-        """Return a job that is open for its upload."""
+        """Create a job that is open for an upload, and return it."""
         now = self.clock.now()
         job = IngestJob(id=self.org.new_id(_PREFIX), request=request, created_at=now, changed_at=now)
         self._jobs[job.id] = job
@@ -140,26 +144,29 @@ class IngestJobs:
         return job
 
     def upload(self, job: IngestJob, content: bytes) -> None:
-        """Take the rows of an open job, once; raises `Refused` otherwise."""
+        """Accept the rows of an open job.
+
+        Raises `Refused` for a second upload, and for a job that is not open.
+        """
         if job.state is not IngestState.OPEN or job.content is not None:
             raise Refused("INVALIDJOBSTATE", f"A job in the state {job.state} accepts no upload")
         job.content = content
 
     def complete(self, job: IngestJob) -> None:
-        """Let an open job run; raises `Refused` for another one."""
+        """Let an open job run; raises `Refused` if the job is not open."""
         if job.state is not IngestState.OPEN:
             raise Refused("INVALIDJOBSTATE", f"The upload can't be completed in the state {job.state}")
         job.enter(IngestState.UPLOAD_COMPLETE, self.clock.now())
         self.spawn(self._run(job), "sandbox.ingest_job")
 
     def abort(self, job: IngestJob) -> None:
-        """Abort a job, which keeps what it has written; raises `Refused` for one that has ended."""
+        """Abort a job, whose written rows stay; raises `Refused` for a job that has ended."""
         if job.state in INGEST_ENDED:
             raise Refused("INVALIDJOBSTATE", "Aborting already Completed Job not allowed")
         job.enter(IngestState.ABORTED, self.clock.now())
 
     def delete(self, job: IngestJob) -> None:
-        """Delete a job with its results; raises `Refused` for one that is open or runs."""
+        """Delete a job with its results; raises `Refused` for a job that is open or running."""
         if job.state in {IngestState.OPEN, IngestState.IN_PROGRESS}:
             raise Refused("INVALIDJOBSTATE", f"The job can't be deleted in the state {job.state}")
         del self._jobs[job.id]
@@ -189,7 +196,7 @@ class IngestJobs:
             job.enter(IngestState.JOB_COMPLETE, self.clock.now())
 
     def _check(self, job: IngestJob) -> None:
-        """Raise `ValueError` for a column that the object does not have, or for one that is missing."""
+        """Raise `ValueError` for a column that the object does not have, or for a missing column."""
         request = job.request
         entity = request.schema.entity(request.object)
         for name in job.columns:

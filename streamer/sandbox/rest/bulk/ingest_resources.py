@@ -1,7 +1,7 @@
 """REST resources of ingest jobs (Bulk API 2.0 guide, ingest).
 
-The guide gives the statuses and the columns of the results. The codes of
-refusals are the sandbox's own.
+The guide states the statuses, and the columns of the results. The sandbox chooses the
+error codes of refusals.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,7 +37,7 @@ _RIGHTS = {
 
 
 class RestIngestJobs:
-    """Serves `jobs/ingest`: one job after the other, their rows, and their results."""
+    """Serves `jobs/ingest`: the jobs, their rows, and their results."""
 
     def __init__(self, jobs: IngestJobs) -> None:
         self._jobs = jobs

@@ -1,4 +1,4 @@
-"""Query jobs: they wait, run over a snapshot of the org, and keep their rows for as long as they exist."""
+"""Query jobs: a job waits, runs over a snapshot of the org, and keeps its rows as long as it exists."""
 
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ _SLICE = 5_000
 _COLUMNS_AS_ASKED_SINCE = 50.0
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], None]
-"""Runs a coroutine in the background under a name."""
+"""Function that runs a coroutine in the background, under a name."""
 
 
 class JobState(StrEnum):
@@ -47,7 +47,7 @@ ENDED = frozenset({JobState.JOB_COMPLETE, JobState.FAILED, JobState.ABORTED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """Request of a user; `schema` is the user's view of the org's."""
+    """Request of a user; `schema` is the user's view of the org's schema."""
 
     query: str
     include_deleted: bool
@@ -61,8 +61,9 @@ class JobRequest:
 class Rows:
     """The rows of a job.
 
-    They are the org's own records as they were, which cost no copy; only the
-    values of their parents are kept beside them, as whole rows.
+    The rows are the org's own record objects at the time of the snapshot, so they need
+    no copy. If the query reads parents, whole rows with the parents' values are kept as
+    well.
     """
 
     names: Sequence[str]
@@ -76,7 +77,7 @@ class Rows:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class QueryJob:
-    """One job; times in epoch seconds."""
+    """One job; times are in epoch seconds."""
 
     id: str
     number: int
@@ -93,11 +94,11 @@ class QueryJob:
 
     @property
     def ran_ms(self) -> int:
-        """Milliseconds for which it has run, up to its latest change."""
+        """Milliseconds for which the job has run, up to its latest change."""
         return 0 if self.began_at is None else round((self.changed_at - self.began_at) * 1000)
 
     def enter(self, state: JobState, now: float) -> None:
-        """Change its state."""
+        """Change the job's state."""
         self.state = state
         self.changed_at = now
 
@@ -115,7 +116,10 @@ class QueryJobs:
     _made: int = 0
 
     def create(self, request: JobRequest) -> QueryJob:
-        """Return a job that waits; raises `Refused` for a query without an answer, and beyond the limit."""
+        """Create a waiting job, and return it.
+
+        Raises `Refused` for an invalid query, and beyond the limit.
+        """
         query = parse(request.query)
         check_clauses(query)
         entity = self._run_of(request, query).entity
@@ -155,13 +159,13 @@ class QueryJobs:
         return job
 
     def abort(self, job: QueryJob) -> None:
-        """Abort a job; raises `Refused` for one that has ended."""
+        """Abort a job; raises `Refused` for a job that has ended."""
         if job.state in ENDED:
             raise Refused("INVALIDJOBSTATE", "Aborting already Completed Job not allowed")
         job.enter(JobState.ABORTED, self.clock.now())
 
     def delete(self, job: QueryJob) -> None:
-        """Delete a job and its rows; raises `Refused` for one that has not ended."""
+        """Delete a job and its rows; raises `Refused` for a job that has not ended."""
         if job.state not in ENDED:
             raise unsupported("Error encountered when deleting the job because the job is not terminated")
         del self._jobs[job.id]

@@ -1,7 +1,7 @@
 """REST resources of query jobs (Bulk API 2.0 guide, query).
 
-The guide gives the statuses, and the codes of an early deletion, a late abort
-and a deleted job. Other codes are the sandbox's own.
+The guide states the statuses, and the error codes for an early deletion, a late abort
+and a deleted job. The sandbox chooses the other codes.
 """
 
 import base64
@@ -26,7 +26,7 @@ _MAX_DIGITS = 9
 
 
 class RestQueryJobs:
-    """Serves `jobs/query`: one job after the other, and their results."""
+    """Serves `jobs/query`: the jobs and their results."""
 
     def __init__(self, jobs: QueryJobs) -> None:
         self._jobs = jobs
@@ -172,7 +172,7 @@ def _locator(number: int) -> str:
 
 
 def _number(locator: str | None) -> int:
-    """Return the number in a locator, 0 for none; raises `Refused` for an invalid one."""
+    """Return the number in a locator, or 0 without a locator; raises `Refused` for an invalid locator."""
     if not locator:
         return 0
     try:

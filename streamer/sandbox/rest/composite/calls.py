@@ -1,4 +1,4 @@
-"""REST resources that make many calls in one: composite, batch and graph."""
+"""REST resources that combine many calls into one call: composite, batch and graph."""
 
 import re
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class RestComposite:
         self._resources = resources
 
     def add(self) -> None:
-        """Add these resources to those that they call."""
+        """Add these resources to `resources`, which they call."""
         self._resources.add("/composite", get=_list, post=self._composite)
         self._resources.add("/composite/batch", post=self._batch)
         self._resources.add("/composite/graph", post=self._graphs)

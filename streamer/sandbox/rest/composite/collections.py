@@ -35,7 +35,7 @@ class _RolledBack(Exception):
 
 
 def add_collections(resources: Resources) -> None:
-    """Serve `composite/sobjects`: up to 200 records written, or 2,000 read, in one call."""
+    """Serve `composite/sobjects`: a call writes up to 200 records, or reads up to 2,000 records."""
     resources.add("/composite/sobjects", post=_create, patch=_update, delete=_delete)
     resources.add("/composite/sobjects/{type}", get=_retrieve_by_query, post=_retrieve_by_body)
     resources.add("/composite/sobjects/{type}/{field}", patch=_upsert)

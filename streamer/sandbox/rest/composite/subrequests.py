@@ -1,4 +1,4 @@
-"""Parts of a composite call: their form, and the references from one to the answer of another."""
+"""Parts of a composite call: their form, and references to the answers of other parts."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ _NULLS_SINCE = 52.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subrequest:
-    """One part of a composite call; its path and body can refer to answers of earlier parts."""
+    """One part of a composite call; its path and its body can refer to answers of earlier parts."""
 
     id: str
     method: str
@@ -43,7 +43,7 @@ class Subrequest:
 
 
 def parsed(items: object) -> list[Subrequest]:
-    """Return the parts that a body lists; raises `Refused` for any that is not well formed."""
+    """Return the parts that a body lists; raises `Refused` for a malformed part."""
     if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
         raise Refused("JSON_PARSER_ERROR", "compositeRequest must be a list of subrequests")
     parts = [_parsed(item) for item in items]
@@ -54,7 +54,7 @@ def parsed(items: object) -> list[Subrequest]:
 
 
 def part_of(call: RestCall, part: Subrequest, shared: Transaction | None = None) -> RestCall:
-    """Return the call that a part makes in the session of the whole one."""
+    """Return the call that a part makes, in the session of the composite call."""
     url = URL(part.target, encoded=True)
     inherited = CIMultiDict({name: call.headers[name] for name in _INHERITED if name in call.headers})
     inherited.update(part.headers)
@@ -74,7 +74,7 @@ def part_of(call: RestCall, part: Subrequest, shared: Transaction | None = None)
 def run(
     resources: Resources, call: RestCall, parts: Sequence[Subrequest], shared: Transaction | None = None
 ) -> list[SandboxResponse]:
-    """Answer the parts in their order; with a `shared` transaction only up to the first that fails."""
+    """Answer the parts in order; with a `shared` transaction, stop after the first part that fails."""
     answers: dict[str, SandboxResponse] = {}
     for part in parts:
         answer = _answer(resources, call, part, answers, shared)
@@ -85,7 +85,7 @@ def run(
 
 
 def failed(answer: SandboxResponse) -> bool:
-    """Return whether a part failed, or one of the records of a collection in it."""
+    """Return whether a part, or a record of a collection in the part, failed."""
     results = answer.body if isinstance(answer.body, list) else []
     return answer.is_error or any(
         isinstance(result, dict) and result.get("success") is False for result in results
@@ -93,7 +93,7 @@ def failed(answer: SandboxResponse) -> bool:
 
 
 def rolled_back(parts: Sequence[Subrequest], answers: Sequence[SandboxResponse]) -> list[SandboxResponse]:
-    """Return the answers to parts when the last answered one failed and undid all others."""
+    """Return the answers to all parts after the failure of the last answered part has undone the others."""
     message = "The transaction was rolled back since another operation in the same transaction failed."
     halted = refusal(Refused("PROCESSING_HALTED", message))
     culprit = len(answers) - 1
@@ -103,7 +103,7 @@ def rolled_back(parts: Sequence[Subrequest], answers: Sequence[SandboxResponse])
 def composite_results(
     parts: Sequence[Subrequest], answers: Sequence[SandboxResponse]
 ) -> list[dict[str, Any]]:
-    """Return the answers as a composite response lists them."""
+    """Return the answers in the form of a composite response."""
     return [
         {
             "body": answer.body,
@@ -164,7 +164,7 @@ def _answer(
 
 
 class _Values:
-    """Replaces references by values of earlier answers."""
+    """Replaces references with values of earlier answers."""
 
     def __init__(self, answers: Mapping[str, SandboxResponse], *, nulls: bool) -> None:
         self._answers = answers

@@ -1,4 +1,4 @@
-"""REST resource that creates trees of records: parents together with their children."""
+"""REST resource that creates trees of records: parents with their children."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +29,7 @@ class _Node:
 
 
 class _NotCreated(Exception):
-    """A record of the trees is refused, and with it all of them."""
+    """A record of the trees is refused, so no record is created."""
 
     def __init__(self, reference: str, refused: Refused) -> None:
         super().__init__(reference)
@@ -37,7 +37,7 @@ class _NotCreated(Exception):
 
 
 def add_tree(resources: Resources) -> None:
-    """Serve `composite/tree`: up to 200 records of five types, five levels deep, all or none."""
+    """Serve `composite/tree`: create all of up to 200 records of five types on five levels, or no record."""
     resources.add("/composite/tree/{type}", post=_create)
 
 

@@ -23,7 +23,7 @@ _NO_TEXT = _NUMBERS | {"Boolean", "Date", "Datetime"}
 
 
 def columns(run: QueryRun) -> dict[str, Any]:
-    """Return the metadata; the columns of a parent are joined under the name of the relationship."""
+    """Return the metadata; the columns of a parent are grouped under the name of the relationship."""
     return {
         "columnMetadata": _columns(run.columns),
         "entityName": run.entity.name,

@@ -1,7 +1,7 @@
-"""Data types of fields as the user interface names them: `Text(40)`, `Number(16, 2)`, `Lookup(Account)`.
+"""Data types of fields with their names in the user interface, such as `Text(40)` and `Lookup(Account)`.
 
-Tooling API guide, FieldDefinition. The guide has few examples; the other names
-are those that orgs show in their setup.
+The source is the Tooling API guide, FieldDefinition. The guide has few examples; the
+other names come from the setup pages of orgs.
 """
 
 from streamer.sandbox.org.automatic_fields import name_field

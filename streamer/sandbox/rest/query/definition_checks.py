@@ -1,10 +1,10 @@
-"""Checks of a query for definitions, which can hold less than other queries.
+"""Checks of queries for definitions, which allow less than other queries.
 
-Tooling API guide, SOQL Operation Limitations and FieldDefinition; the codes of
-MALFORMED_QUERY and EXCEEDED_ID_LIMIT were seen in orgs, that of a group is the
-sandbox's own. The guide says that LIMIT, OFFSET and COUNT() are ignored or
-refused; but clients in use page through definitions by them, and the org's own
-message advises LIMIT.
+Sources: Tooling API guide, SOQL Operation Limitations and FieldDefinition. The codes
+MALFORMED_QUERY and EXCEEDED_ID_LIMIT were observed in orgs; the sandbox chooses the
+code for a group. The guide says that LIMIT, OFFSET and COUNT() are ignored or refused.
+But clients read pages of definitions with them, and the org's own error message advises
+LIMIT.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _REIFIED = frozenset({"entitydefinitionid", "durableid"})
 def check_definition_query(query: SelectQuery) -> None:
     """Raise `Refused` for groups, disjunctions and comparisons that definitions don't support.
 
-    Fields must be filtered by their type, or by their own DurableId.
+    A query for fields must filter by the fields' type, or by their DurableId.
     """
     if query.is_aggregate:
         raise Refused("INVALID_OPERATION", _STORAGE)
@@ -36,7 +36,7 @@ def check_definition_query(query: SelectQuery) -> None:
 
 
 def check_definition_page(type_name: str, rows: int, page: int) -> None:
-    """Raise `Refused` for definitions that need a second page, which they don't have."""
+    """Raise `Refused` for an answer that needs a second page, because definitions have only one page."""
     if type_name in {ENTITY, FIELD} and rows > page:
         advice = "use LIMIT to restrict the results to a single batch"
         message = f"{type_name} does not support queryMore(), {advice}"

@@ -1,9 +1,9 @@
 """Definitions of types and fields as records, made from the schema.
 
-Tooling API guide, EntityDefinition and FieldDefinition. Orgs give all of them
-the same id. The DurableId of what is standard is made of its names, that of
-what is custom of ids, which begin with `01I` and `00N`. Fields that describe
-the user interface are empty, or missing.
+Sources: Tooling API guide, EntityDefinition and FieldDefinition. In orgs, all
+definitions have the same id. The DurableId of a standard type or field consists of
+names; the DurableId of a custom type or field consists of ids, which begin with `01I`
+and `00N`. Fields that describe the user interface are empty or missing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -49,7 +49,7 @@ _INDEXED = frozenset({"CreatedDate", "LastModifiedDate", "Name", "SystemModstamp
 
 
 class DefinedSchema(Protocol):
-    """A schema, as much of it as a user can see."""
+    """The part of a schema that a user can see."""
 
     @property
     def entities(self) -> tuple[Entity, ...]:
@@ -62,7 +62,7 @@ class DefinedSchema(Protocol):
         ...
 
     def event(self, name: str) -> PlatformEvent | None:
-        """Return the fields of a platform event, `None` where they are not declared."""
+        """Return the fields of a platform event, or `None` if they are not declared."""
         ...
 
 
@@ -72,12 +72,12 @@ def is_query_of_definitions(query: SelectQuery) -> bool:
 
 
 def definition_scope(schema: DefinedSchema) -> Scope:
-    """Return the scope of a query of definitions: those of a schema."""
+    """Return the scope of a query of definitions: the definitions of a schema."""
     return Scope(schema=_DefinitionTypes(), records=_Definitions(schema))
 
 
 class _DefinitionTypes:
-    """The two types of definitions, as queries read them."""
+    """The two types of definitions, in the form that queries read."""
 
     @property
     def entities(self) -> tuple[Entity, ...]:

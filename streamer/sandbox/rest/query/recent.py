@@ -13,7 +13,7 @@ from streamer.sandbox.rest.representations import record_body
 from streamer.sandbox.rest.resources import Resources
 
 MOST_RECENT = 200
-"""Entries of the list of a user, in total."""
+"""Largest number of entries in a user's list."""
 
 _LIMIT = re.compile(r"[0-9]{1,9}")
 # Object reference, RecentlyViewed, special usage rules.
@@ -21,7 +21,7 @@ _UNSUPPORTED = frozenset({"Event", "Task"})
 
 
 class RecentlyViewed:
-    """Serves `recent`: each user's latest records, the latest one first."""
+    """Serves `recent`: the records that each user has viewed last, the latest first."""
 
     def __init__(self) -> None:
         self._seen: dict[str, dict[tuple[str, str], None]] = {}
@@ -31,7 +31,10 @@ class RecentlyViewed:
         resources.add("/recent", get=self._list)
 
     def mark(self, user_id: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Note that a user has viewed or referenced the rows of a query's answer, the last one latest."""
+        """Record that a user has viewed or referenced the rows of a query's answer.
+
+        The last row counts as the latest.
+        """
         seen = self._seen.setdefault(user_id, {})
         for row in rows:
             key = _key(row["attributes"])
@@ -61,7 +64,7 @@ def _key(attributes: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _body(call: RestCall, entity: Entity, record: Record) -> dict[str, Any]:
-    """Return an entry of the list; a case is named by its number, and a hidden name is left empty."""
+    """Return an entry of the list; the name of a case is its number, and a hidden name is empty."""
     field = name_field(entity)
     if call.schema.readable(entity, field) is None:
         return {**record_body(call, entity, record, ["Id"]), "Name": None}

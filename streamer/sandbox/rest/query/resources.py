@@ -42,9 +42,9 @@ def _all_records(call: RestCall, query: SelectQuery) -> Scope:
 class QueryResources:
     """Serves `query` and `queryAll`; a cursor for further pages lives two days.
 
-    `root` is what their paths begin with, and `scope` what they can see. The
-    columns in `single` are returned of one row alone. `recent` takes the records
-    that queries mark as viewed.
+    Their paths begin with `root`, and `scope` has the types and records that they can
+    read. A query can select a column in `single` only if its answer has one row.
+    `recent` gets the records that queries mark as viewed.
     """
 
     def __init__(

@@ -70,7 +70,7 @@ class MemberBody(_Object):
 
 
 def parsed(model: type[_Body], body: dict[str, Any]) -> _Body:
-    """Return a body; raises `Refused` for what it lacks and for keys that it does not have."""
+    """Return the parsed body; raises `Refused` for missing keys and for unknown keys."""
     try:
         return model.model_validate(body)
     except ValidationError as error:

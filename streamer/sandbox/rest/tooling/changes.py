@@ -1,7 +1,7 @@
-"""Changes to the channels by Tooling requests, with Salesforce's rules for them.
+"""Changes to the channels by Tooling requests, with Salesforce's rules.
 
-Salesforce documents the rules, but not the codes of its refusals: those are the
-sandbox's choice.
+Salesforce documents the rules, but not the error codes of its refusals; the sandbox
+chooses these codes.
 """
 
 import re
@@ -24,11 +24,12 @@ from streamer.sandbox.rest.tooling.setup import (
 MOST_ENTITIES = 5
 """Entities that can be selected on all channels together without an add-on (CDC guide, allocations).
 
-An org with more, such as one with the default selection, has the add-on.
+An org that selects more entities, such as an org with the default selection, has the
+add-on.
 """
 
 MOST_CHANNELS = 100
-"""Most custom channels of change events, and most of platform events."""
+"""Largest number of custom channels of change events, and of platform events."""
 
 _CHANNEL_NAME = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9])*__chn")
 _MEMBER_NAME = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9])*")
@@ -69,7 +70,7 @@ class ChannelChanges:
         return self._setup.create_channel(name, metadata.channel_type, metadata.label)
 
     def change_channel(self, record_id: str, body: dict[str, Any]) -> None:
-        """Change the label of a custom channel; nothing else of it can change."""
+        """Change the label of a custom channel; its other properties can't change."""
         channel, asked = self.channel(record_id), parsed(ChannelBody, body)
         if asked.full_name not in {None, channel.name} or asked.metadata.channel_type != channel.kind:
             raise _invalid("Only the label of a channel can be changed", "Metadata")
@@ -99,7 +100,7 @@ class ChannelChanges:
         return self._put(name, kind, metadata)
 
     def change_member(self, record_id: str, body: dict[str, Any]) -> None:
-        """Replace the enriched fields and the filter of a member; nothing else of it can change."""
+        """Replace the enriched fields and the filter of a member; its other properties can't change."""
         member, asked = self.member(record_id), parsed(MemberBody, body)
         place = (asked.metadata.event_channel, asked.metadata.selected_entity)
         if asked.full_name not in {None, member.full_name} or place != (member.channel, member.selected):
@@ -112,14 +113,14 @@ class ChannelChanges:
         self._setup.delete_member(self.member(record_id))
 
     def channel(self, record_id: str) -> PlatformEventChannel:
-        """Return the custom channel with an id."""
+        """Return the custom channel with this id."""
         found = next((each for each in self._setup.channels() if _has_id(each.id, record_id)), None)
         if found is None:
             raise not_found()
         return found
 
     def member(self, record_id: str) -> PlatformEventChannelMember:
-        """Return the member with an id."""
+        """Return the member with this id."""
         found = next((each for each in self._setup.members() if _has_id(each.id, record_id)), None)
         if found is None:
             raise not_found()

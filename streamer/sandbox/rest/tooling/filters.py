@@ -1,8 +1,8 @@
 """Filter expressions of channel members, evaluated over the payloads of events.
 
-Filter expression format (CDC guide): the conditions of a WHERE, without IN,
-INCLUDES and semi-joins, over up to ten fields. A part of a compound field is
-named by it, as in `BillingAddress.City`.
+A filter expression (CDC guide, filter expression format) has the conditions of a WHERE,
+without IN, INCLUDES and semi-joins, over up to ten fields. A part of a compound field
+has the name of this field before it, as in `BillingAddress.City`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,12 +22,15 @@ _MOST_CHARACTERS = 131_072
 _MOST_FIELDS = 10
 
 KnownField = Callable[[str], Field | None]
-"""Returns the definition of a field, by its name with dots; raises `Refused` if the events have none."""
+"""Function that returns the definition of a field by its dotted name.
+
+Raises `Refused` for an unknown field.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class PayloadFilter:
-    """A filter expression that was checked."""
+    """A checked filter expression."""
 
     text: str
     fields: tuple[str, ...]

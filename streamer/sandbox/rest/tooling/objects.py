@@ -50,7 +50,7 @@ _TYPES = (
 
 
 class ToolingSchema:
-    """The Tooling objects of a version of the API, as queries read them."""
+    """The Tooling objects in one version of the API, in the form that queries read."""
 
     def __init__(self, version: float) -> None:
         self._types = _TYPES if version >= _SUBSCRIPTION_SINCE else _TYPES[:-1]
@@ -61,14 +61,14 @@ class ToolingSchema:
         return self._types
 
     def entity(self, name: str) -> Entity:
-        """Return the object of that name; raises `Refused` if there is none."""
+        """Return the object with this name; raises `Refused` if there is no such object."""
         found = next((each for each in self._types if each.name.lower() == name.lower()), None)
         if found is None:
             raise not_found()
         return found
 
     def entity_of_id(self, record_id: str) -> Entity | None:
-        """Return the object whose prefix this id has, or `None`."""
+        """Return the object whose ids have the same prefix as this id, or `None`."""
         return next((each for each in self._types if each.prefix == record_id[:3]), None)
 
     def readable(self, entity: Entity, name: str) -> str | None:
@@ -110,7 +110,7 @@ def channel_record(channel: PlatformEventChannel) -> Record:
 
 
 def member_record(member: PlatformEventChannelMember) -> Record:
-    """Return a member with all its fields; its `EventChannel` is the channel's name."""
+    """Return a member with all its fields; `EventChannel` is the channel's name."""
     return {
         **_common(member.id, member.full_name, member.full_name, member.full_name),
         "EventChannel": member.channel,

@@ -120,7 +120,7 @@ class RestTooling:
 
 
 def _check(call: RestCall, right: SetupRight) -> None:
-    """Raise `Refused` unless the user has the right, in a version that has these objects."""
+    """Raise `Refused` unless the user has the right, and the API version has these objects."""
     if float(call.version) < _SINCE:
         raise not_found()
     _check_right(call, right)

@@ -1,4 +1,4 @@
-"""Setup of the org's channels: read as Tooling objects, and changed."""
+"""Setup of the org's channels: reads the channels as Tooling objects, and changes them."""
 
 from dataclasses import dataclass, replace
 
@@ -47,8 +47,8 @@ class _Identity:
 class ChannelAdministration:
     """Reads and changes the channels of an org.
 
-    The channels are the org's own, so a schema that is put in their place shows
-    here at once. An id lasts as long as its channel or member.
+    This object keeps no copy of the channels, so a newly declared schema takes effect
+    here at once. A channel or member keeps its id as long as it exists.
     """
 
     def __init__(self, org: SandboxOrg) -> None:
@@ -71,7 +71,7 @@ class ChannelAdministration:
         )
 
     def members(self) -> tuple[PlatformEventChannelMember, ...]:
-        """Return the members of all channels, those of the default channel first."""
+        """Return the members of all channels; members of the default channel come first."""
         self._forget()
         return tuple(
             self._member(settings, entity)
@@ -104,7 +104,10 @@ class ChannelAdministration:
         enriched: tuple[str, ...],
         filter_: EventFilter | None,
     ) -> str:
-        """Add an entity with its enriched fields and its filter to a channel, or change it; return its id."""
+        """Add an entity with its enriched fields and its filter to a channel, or change the member.
+
+        Return the member's id.
+        """
         before = self._without(self._settings(channel), entity)
         after = replace(
             before,
@@ -171,7 +174,7 @@ class ChannelAdministration:
         return self._known[key]
 
     def _forget(self) -> None:
-        """Drop the ids of channels and members that are gone, so that a new one of that name gets another."""
+        """Drop the ids of removed channels and members, so that a namesake gets another id."""
         present = {(each.path, "") for each in self._custom()}
         for settings in (self._default(), *self._custom()):
             present |= {(settings.path, entity) for entity in settings.members or ()}
@@ -179,7 +182,7 @@ class ChannelAdministration:
 
 
 def entity_of(selected: str) -> str:
-    """Return the type or the platform event that a member selects."""
+    """Return the type, or the platform event, that a member selects."""
     return changed_type(selected) or selected
 
 
