@@ -34,8 +34,9 @@ class ObserveSettings(Section):
         default=120.0,
         ge=1,
         description=(
-            "time without progress after which /healthz reports a part that has work; Streamer raises a "
-            "value that is not above log.kafka.append_deadline_s and each subscriber's deliver_timeout_s"
+            "time after which /healthz reports a part that has work but makes no progress; Streamer uses a "
+            "longer time if this one is not above log.kafka.append_deadline_s and each subscriber's "
+            "deliver_timeout_s"
         ),
     )
 

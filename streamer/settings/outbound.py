@@ -77,7 +77,12 @@ class OutboundSettings(Section):
         default="0.0.0.0",  # noqa: S104 - Salesforce comes from other hosts
         description="address at which the endpoint listens",
     )
-    port: int = Field(default=9466, ge=0, le=65535, description="0 takes a free port, and the log says which")
+    port: int = Field(
+        default=9466,
+        ge=0,
+        le=65535,
+        description="port to listen on; 0 takes a free port, which the daemon logs at its start",
+    )
     tls: OutboundTlsSettings | None = Field(
         default=None,
         description=(

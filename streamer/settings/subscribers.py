@@ -53,10 +53,12 @@ class BreakerSettings(Section):
         default=0.7,
         gt=0,
         le=1,
-        description="share of failed attempts in the window that opens the breaker",
+        description="share of failed attempts in the window at which the breaker opens",
     )
     minimum: int = Field(
-        default=10, ge=1, description="smallest number of attempts in the window that can open the breaker"
+        default=10,
+        ge=1,
+        description="smallest number of attempts in the window at which the breaker can open",
     )
     window: int = Field(default=50, ge=1, le=10_000, description="number of latest attempts in the window")
     window_s: float = Field(default=300.0, gt=0, description="age at which an attempt leaves the window")
@@ -72,14 +74,19 @@ class GuardSettings(Section):
     consecutive: int = Field(
         default=50,
         ge=1,
-        description=("number of dead letters, without a delivery in between, that pauses the subscriber"),
+        description="number of dead letters in a row at which Streamer pauses the subscriber",
     )
     ratio: float = Field(
-        default=0.5, gt=0, le=1, description="share of dead letters in the window that pauses the subscriber"
+        default=0.5,
+        gt=0,
+        le=1,
+        description="share of dead letters in the window above which Streamer pauses the subscriber",
     )
     window: int = Field(default=200, ge=1, le=100_000, description="number of latest events in the window")
     minimum: int = Field(
-        default=100, ge=1, description="smallest number of events in the window that can pause the subscriber"
+        default=100,
+        ge=1,
+        description="smallest number of events in the window at which Streamer can pause the subscriber",
     )
 
 
