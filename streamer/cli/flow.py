@@ -316,7 +316,10 @@ def flow(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of a tree.")] = False,
     live: Annotated[
         bool,
-        typer.Option("--live", help="Draw the flow of a running daemon, with its rates and its troubles."),
+        typer.Option(
+            "--live",
+            help="Draw the flow of a running daemon, with its rates, and with the parts that need attention.",
+        ),
     ] = False,
     url: Url = None,
     token: Token = None,

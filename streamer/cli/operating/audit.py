@@ -42,7 +42,10 @@ class AuditOptions:
         typer.Option(
             parser=moment,
             metavar="TIME",
-            help="Only changes since 2h ago, or since an ISO time.  [default: all]",
+            help=(
+                "Only changes since this time, such as 2h (two hours ago) or 2026-01-31T09:30.  "
+                "[default: all]"
+            ),
         ),
     ] = None
     until: Annotated[
@@ -50,7 +53,10 @@ class AuditOptions:
         typer.Option(
             parser=moment,
             metavar="TIME",
-            help="Only changes before 30m ago, or before an ISO time.  [default: now]",
+            help=(
+                "Only changes before this time, such as 30m (30 minutes ago) or 2026-01-31T09:30.  "
+                "[default: now]"
+            ),
         ),
     ] = None
 
