@@ -38,7 +38,10 @@ class RunningSubscriber(Protocol):
         ...
 
     def standing(self, entry: Entry) -> Standing | None:
-        """Return the standing of an event, or `None` if another process owns its partition."""
+        """Return whether an event waits, is retried or is settled.
+
+        `None` if another process owns its partition.
+        """
         ...
 
 
@@ -57,7 +60,7 @@ class CurrentPlan(Protocol):
 
     @property
     def routes(self) -> Mapping[SubscriberName, Route]:
-        """Predicate, projection and text of each subscriber."""
+        """Compiled expressions and templates of each subscriber."""
         ...
 
     def subscription(self, name: SubscriberName) -> Subscription:

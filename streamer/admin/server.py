@@ -55,7 +55,7 @@ class AuditResource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessResource:
-    """`/support` and `/flow`: what this process knows of itself."""
+    """`/support` and `/flow`: the state of this process."""
 
     context: AdminContext
 

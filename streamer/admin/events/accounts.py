@@ -23,7 +23,7 @@ class AccountState(StrEnum):
     FILTERED = "filtered"
     WAITING = "waiting"
     SETTLED = "settled"
-    """The event is done, but the log does not keep the outcome."""
+    """The event is settled, but the log does not keep the outcome."""
     NOT_FORWARDED = "not_forwarded"
     """No subscriber before this subscriber has forwarded the event."""
     UNKNOWN = "unknown"
@@ -308,7 +308,7 @@ def _is_delivered_since(evidence: Evidence) -> bool:
 
 
 def _earlier(evidence: Evidence, state: AccountState) -> list[str]:
-    """Return sentences about further records, which do not decide the state."""
+    """Return sentences about other receipts and dead letters of the event, which do not decide its state."""
     said = []
     if state is not AccountState.DELIVERED:
         said += [

@@ -166,7 +166,7 @@ async def write_lines(lines: AsyncGenerator[bytes, None], response: web.StreamRe
 
 
 def _summary(outcomes: Outcomes) -> set[EventOutcome]:
-    """Return the outcomes of one event; `skipped` only if no subscriber selects the event."""
+    """Return the different outcomes of one event; `skipped` counts only if every subscriber skips it."""
     found = set(outcomes.values())
     return found if found == {EventOutcome.SKIPPED} else found - {EventOutcome.SKIPPED}
 

@@ -48,7 +48,7 @@ class TimelineStep:
     """Step of a timeline, `at` in epoch seconds, or `None` if its time is not known.
 
     `seconds` is the duration of an attempt. `detail` is the target's answer or an
-    error. Of a failed attempt, `answer` is the beginning of the answer.
+    error. For a failed attempt, `answer` is the beginning of the target's answer.
     """
 
     kind: StepKind
@@ -134,7 +134,7 @@ def _parked(evidence: Evidence, lane: ParkedLane) -> Iterator[TimelineStep]:
 def _attempts(
     failed: Sequence[FailedAttempt], *, unkept: int, name: SubscriberName
 ) -> Iterator[TimelineStep]:
-    """Yield a step for each failed attempt, and one for the attempts between them that were not kept."""
+    """Yield a step for each failed attempt that is kept, and one step for all attempts that are not kept."""
     yield from (_failure(each, name) for each in failed[:1])
     if unkept > 0:
         said = f"{unkept:,} more failed {'attempt' if unkept == 1 else 'attempts'}, not kept one by one."

@@ -129,7 +129,7 @@ class StoryReader:
         )
 
     async def _copy(self, name: SubscriberName, kept: Kept) -> LoggedEvent | None:
-        """Of the event's copies that were forwarded to the subscriber `name`, return the newest copy."""
+        """Return the newest copy of the event that was forwarded to the subscriber `name`."""
         found = await self.context.log.history.find(
             EventSearch(
                 event_id=kept.event.id,
@@ -235,8 +235,8 @@ def _not_kept(kept: Kept, accounts: Sequence[Evidence]) -> Iterable[str]:
         "today's configuration."
     )
     yield (
-        "Of many failed attempts, those between the first and the last three, and what the attempts between "
-        "the first and the last one sent. The log does not record attempts in memory yet."
+        "Failed attempts between the first one and the last three, the requests and answers of those between "
+        "the first and the last one, and attempts in memory, which the log does not record yet."
     )
     yield (
         "The reason why a subscriber filtered out the event at that time: the shown reason comes from "

@@ -198,7 +198,7 @@ class TailClient:
                 return
 
     def _taken(self) -> bytes:
-        """Take some of the buffered lines; if it took all lines, a slow client could fill two buffers."""
+        """Take some of the buffered lines. If all lines were taken, a slow client could fill two buffers."""
         said = [_json_line(each) for each in self._told]
         self._told = []
         if self._dropped:

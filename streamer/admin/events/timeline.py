@@ -40,7 +40,11 @@ _LOG_S = 0.001
 
 
 class _Phase(IntEnum):
-    """Causes come before effects, even if the clocks of Salesforce and Streamer differ."""
+    """Phase of an event's life.
+
+    Phases put causes before effects, even if the clocks of Salesforce and Streamer
+    differ.
+    """
 
     COMMIT = 0
     APPEND = 1
@@ -51,7 +55,7 @@ class _Phase(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Placed:
-    """Step with its position: its own time, or the time `around` which an undated step happened."""
+    """Step with its position in the timeline: its phase, and the time `around` which the step happened."""
 
     phase: _Phase
     around: float
@@ -59,7 +63,10 @@ class _Placed:
 
 
 def timeline_of(facts: EventFacts) -> list[TimelineStep]:
-    """Return the steps of an event, the oldest first. A step without a time stands where it belongs."""
+    """Return the steps of an event, the oldest first.
+
+    A step without a time is placed by an estimate of its time.
+    """
     placed = [*_received(facts), *chain.from_iterable(_at_subscriber(each, facts) for each in facts.accounts)]
     waiting = [each.name for each in facts.accounts if _waits(each)]
     if waiting:
@@ -70,7 +77,7 @@ def timeline_of(facts: EventFacts) -> list[TimelineStep]:
 
 
 def timeline_json(steps: Iterable[TimelineStep]) -> list[JsonObject]:
-    """Return steps as JSON; `since_s` is the time since the last step before with a known time."""
+    """Return steps as JSON; `since_s` is the time since the previous step with a known time."""
     said, before = list[JsonObject](), None
     for step in steps:
         since_s = None if step.at is None or before is None else round(step.at - before, 6)
@@ -166,7 +173,7 @@ def _at_subscriber(evidence: Evidence, facts: EventFacts) -> Iterator[_Placed]:
 
 
 def _forwarded_at(evidence: Evidence, facts: EventFacts) -> float | None:
-    """Return the time of the copy's append, which is not before the delivery that it follows."""
+    """Return the time of the copy's append, corrected so that it is later than the delivery before it."""
     appended_at = evidence.logged.appended_at if evidence.logged else None
     if appended_at is None:
         return None

@@ -1,4 +1,4 @@
-"""Findings: what needs a person, from dead letters, subscribers, continuity records and channels."""
+"""Findings: problems in dead letters, subscribers, continuity records and channels that need a person."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,9 +30,9 @@ _NOT_OPERATORS = frozenset({"guard", "target"})
 class ProcessCondition:
     """Condition of this process.
 
-    `waits` are the reasons why the process waits for the log or the login.
-    `channels` are the channels that it owns, `verified_at` the times up to which no
-    event of them is missing, and `blocked_plugins` the reasons why plugins can't be
+    `waits` are the reasons why the process waits for the log or the login. `channels`
+    are the channels that it owns. `verified_at` has, for each channel, the time up to
+    which no event is missing. `blocked_plugins` has the reasons why plugins can't be
     opened.
     """
 
@@ -63,7 +63,9 @@ def is_in_work(letter: LetterHead, orders: Collection[Redrive]) -> bool:
 
 
 def parked_problems(name: SubscriberName, parked: ParkedKeys) -> Iterator[OpenProblem]:
-    """Yield a problem for each listed parked key whose attempts fail; it counts the key's events.
+    """Yield a problem for each listed parked key whose attempts fail.
+
+    Its count is the number of the key's events.
 
     A key without an attempt waits for another subscriber, or for its turn in a redrive.
     """

@@ -1,4 +1,4 @@
-"""Groups of problems with one cause: the same part and reason, and the same error except for its values."""
+"""Groups of problems that share a cause: the part, the reason, and the error without its varying values."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -35,13 +35,13 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenProblem:
-    """One or more things of the same cause that need a person.
+    """Problem that needs a person: one or more cases with the same cause.
 
-    `subscriber` or `channel` names the part that has the problem; both are `None`
-    for the whole process. `reason` is a stable word, and `error` a sentence from
-    Streamer or a target. The problem exists `since` then, and `latest` is the time
-    of the newest of `count` things; both are epoch seconds, or `None` if unknown.
-    `can_be_repeated` is false for dead letters that no redrive can deliver.
+    `subscriber` or `channel` names the part that has the problem; both are `None` for
+    the whole process. `reason` is a stable word, and `error` a sentence from Streamer
+    or a target. `count` is the number of cases, `since` the time of the oldest case,
+    and `latest` the time of the newest case; both times are epoch seconds, or `None` if
+    unknown. `can_be_repeated` is false for dead letters that no redrive can deliver.
     `entity` is the object whose records are missing, if it is only one.
     """
 
@@ -64,7 +64,7 @@ class OpenProblem:
 
 @dataclass(slots=True)
 class ProblemGroups:
-    """Problems added one by one, and kept as one problem for each cause; its error is the newest one."""
+    """Collects problems, and joins the problems with the same cause into one, which has the newest error."""
 
     _by_cause: dict[tuple[object, ...], OpenProblem] = field(default_factory=dict, init=False)
 
@@ -92,7 +92,10 @@ def grouped(problems: Iterable[OpenProblem]) -> list[OpenProblem]:
 
 
 def in_order(problems: Iterable[OpenProblem]) -> list[OpenProblem]:
-    """Return the problems, the newest first; a problem without a time exists now, so it comes before them."""
+    """Return the problems, the newest first.
+
+    A problem without a time exists now, so it comes first of all.
+    """
     return sorted(problems, key=lambda each: (each.latest is not None, -(each.latest or 0.0)))
 
 

@@ -27,12 +27,14 @@ _OF_KINDS = {
     ProblemKind.PLUGIN_NOT_OPEN: "Correct the subscriber's settings or its target. Streamer tries it again.",
     ProblemKind.REPAIR_WAITS: "Remove the reason. The repair then continues by itself.",
     ProblemKind.POSITION_EXPIRES: (
-        "Let the channel be read again soon: Salesforce drops events that it no longer retains."
+        "Let Streamer read the channel again soon: Salesforce drops events after their retention."
     ),
     ProblemKind.CHANNEL_REFUSED: "Correct the reason. Streamer tries the channel again by itself.",
     ProblemKind.PROCESS_WAITS: "Correct the reason. Streamer tries again by itself.",
 }
-_EXPIRED = "Salesforce can have dropped events: let the channel be read again, and then see its holes."
+_EXPIRED = (
+    "Salesforce can have dropped events: let Streamer read the channel again, and then check its holes."
+)
 _SNAPSHOT = "Take a snapshot: it publishes the present state of the records."
 _NO_RECORDS = (
     "Salesforce has no copy of these events: tell the owners of the targets which time is missing, and then "

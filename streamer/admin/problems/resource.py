@@ -51,8 +51,9 @@ class ProblemResource:
     ) -> JsonObject:
         """Return the groups of problems, the newest first.
 
-        `in_log` returns the groups of `in_log` from a moment ago; without it, the log
-        is read now. A log that can't be read is a problem of its own.
+        The argument `in_log` returns groups that the method `in_log` found a moment
+        ago. Without this argument, the log is read now. A log that can't be read is a
+        problem of its own.
         """
         found = list[OpenProblem]()
         try:
