@@ -173,10 +173,12 @@ class Dispatcher:
         return last if last is None else replace(last, since=min(last.since, self._outage_before(last.since)))
 
     def _outage_before(self, since: float) -> float:
-        """Return the beginning of the outage in which an earlier process ended, if the outage still lasts.
+        """Return the beginning of an outage that began in an earlier process, if it still lasts.
 
-        It is over when the target has answered, or when no event of then waits. If there
-        is no such outage, the result is `since`.
+        Else `since`.
+
+        The outage is over when the target has answered in this process, or when no
+        event from the time of the outage still waits.
         """
         before, oldest = self.earlier_outage, self._oldest.committed_at
         if before is None or oldest is None or self._failures.has_answered:
@@ -205,7 +207,10 @@ class Dispatcher:
         return listing.keys(most, key=key)
 
     def standing(self, entry: Entry) -> Standing | None:
-        """Return the standing of an event, or `None` if another process owns its partition."""
+        """Return whether an event waits, is retried or is settled.
+
+        `None` if another process owns its partition.
+        """
         return self.state.standing(entry)
 
     @property

@@ -329,7 +329,10 @@ class Workers:
         self.settling.landed(lane)
 
     async def _is_cleared(self, lane: Lane) -> bool:
-        """Wait until an attempt at `lane` can begin; true allows the attempt now, but not later."""
+        """Wait for permission for an attempt at `lane`.
+
+        If the result is true, the attempt must begin at once.
+        """
         while await self.admission.permitted(lane.full_name):
             if not await self.state.standstill.over():
                 return True

@@ -91,10 +91,12 @@ _Numbered = tuple[int, PlacedLetter]
 
 
 class RedrivePlan:
-    """Dead letters in redrive order: the letters of a key share its places in the log's list, by offset.
+    """Dead letters in the order of a redrive.
 
-    So the events of a key are delivered in order, and the log is read from its
-    beginning to its end. The cost of each step depends only on the size of its result.
+    The order is the order of the log's list, except that the letters of one key change
+    places with each other so that their offsets rise. So the events of a key are
+    delivered in order, and the log is read from its beginning to its end. The cost of
+    each step depends only on the size of its result.
     """
 
     def __init__(self, letters: Sequence[PlacedLetter] = ()) -> None:

@@ -199,7 +199,7 @@ class DispatchState:
         self.moved_at = self.clock.monotonic()
 
     async def owns(self, lane: Lane) -> bool:
-        """Return whether an attempt at `lane` can begin now, but not later.
+        """Return whether an attempt at `lane` can begin at this moment.
 
         The process can have been frozen since the attempt was admitted.
         """
@@ -302,7 +302,10 @@ class DispatchState:
         return leaving
 
     def standing(self, entry: Entry) -> Standing | None:
-        """Return the standing of an event, or `None` if another process owns its partition."""
+        """Return whether an event waits, is retried or is settled.
+
+        `None` if another process owns its partition.
+        """
         is_settled, lane = self.ledger.is_settled(entry), self.lanes.lane_of(entry)
         if is_settled is None:
             return None

@@ -81,7 +81,8 @@ class GuardLimits:
     became dead letters, if there were at least `minimum` events. A mistaken pause only
     causes a delay, but a flood of dead letters is work for an operator. So both
     thresholds are reached at about 50 dead letters, which a person can still read.
-    Events with bad data alone are never half of all events.
+    Single events with bad data do not reach the ratio: they never make up half of all
+    events.
     """
 
     consecutive: int = 50
@@ -254,10 +255,12 @@ class Admission:
         return not self.holds.is_paused and max(self.holds.target.left_s, rate_s) <= seconds
 
     async def permitted(self, lane: LaneName) -> bool:
-        """Wait until an attempt at `lane` can begin; true allows the attempt now, but not later.
+        """Wait for permission for an attempt at `lane`.
 
-        False means that another lane must have its turn first. The caller asks for
-        `lane` again after the other lanes.
+        If the result is true, the attempt must begin at once.
+
+        If the result is false, another lane must have its turn first. The caller asks
+        for `lane` again after the other lanes.
         """
         while True:
             self._changed.clear()
@@ -294,7 +297,7 @@ class Admission:
             self.on_breaker("")
 
     def failed(self, ticket: Ticket, *, seconds: float, share: float) -> Mapping[LaneName, int]:
-        """Note that the target does not work; return how many attempts to give back to each lane."""
+        """Note that the target does not work; return, by lane, how many failed attempts must not count."""
         self.concurrency.overloaded(seconds)
         self._changed.set()
         was_down = self.probes

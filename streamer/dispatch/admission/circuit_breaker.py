@@ -202,12 +202,12 @@ class CircuitBreaker(Generic[LaneT]):
             self._note(permit.lane, share, failed=False)
 
     def failed(self, permit: Permit[LaneT], share: float = 1.0) -> Mapping[LaneT, int]:
-        """Note that the target failed; return the number of attempts to give back, by lane.
+        """Note that the target failed; return, by lane, how many failed attempts must not count.
 
-        If this failure opens the breaker, all failures in the window are given back. If
-        the attempt was a probe, or began before the outage, only this failure is given
-        back. The current head of a lane can have made fewer attempts than are given
-        back, if the previous head became a dead letter. An attempt counts by its
+        If this failure opens the breaker, no failure in the window counts. If the
+        attempt was a probe, or began before the outage, only this failure does not
+        count. The returned number can be higher than the attempts of a lane's current
+        head, if the previous head became a dead letter. An attempt counts by its
         `share` of a call, because a call that fails for many lanes says no more about
         the target than a call that fails for one lane.
         """

@@ -82,10 +82,10 @@ class Upstream:
         return [name for name in self.names if name not in (event.receipts or {})]
 
     def is_late(self, event: Event) -> bool:
-        """Return true for a redriven half that came after the other halves were settled without this half.
+        """Return true for a redriven half that came after the other halves were settled without it.
 
-        If all halves have passed the subscriber that made the redrive, the other halves
-        also come again, and the half is not late.
+        If all halves come through the subscriber whose dead letter was redriven, the
+        other halves also come again. Then the half is not late.
         """
         redrives = {
             name: _at(event, name) for name in event.receipts or {} if _receipt_of(event, name).get("again")
@@ -105,7 +105,10 @@ class Upstream:
         return max((_at(event, name) for name in self.names), default=0.0)
 
     def exclusion(self, event: Event) -> str:
-        """Return why `event`, which can be a half, is not for the subscriber; otherwise empty."""
+        """Return the reason why `event` (or a half) is not for the subscriber.
+
+        Empty if it is for the subscriber.
+        """
         if not self.takes(event.type):
             return "not every upstream subscriber takes events of this type"
         if self.joins and self.missing(event):
@@ -129,10 +132,10 @@ class Upstream:
         return any(_receipt_of(event, name).get("outcome") == REJECTED for name in self.names)
 
     def letter_id(self, event: Event, subscriber: SubscriberName) -> str:
-        """Return the id of the dead letter of `event`; no other dead letter of the event has the same id.
+        """Return the id for a dead letter of `event`, which differs from the ids of its other dead letters.
 
-        Otherwise, one dead letter could replace another. So each half has its own id,
-        and an event that is delivered after a rejection has its own id.
+        With equal ids, one dead letter would replace another. So each half has its own
+        id, and an event that is delivered after a rejection has its own id.
         """
         parts = [event.id, subscriber]
         if self.joins and self.missing(event):
@@ -142,7 +145,10 @@ class Upstream:
         return ":".join(parts)
 
     def told(self, delivery: Delivery, more: JsonObject) -> Delivery:
-        """Return `delivery` with the receipts in `more`, and with a different key after a rejection."""
+        """Return `delivery` with the receipts in `more`.
+
+        After a rejection, it has another idempotency key.
+        """
         if not self.names:
             return delivery
         # After a redrive, an upstream subscriber can deliver an event that it rejected before.

@@ -64,7 +64,9 @@ _KINDS = frozenset(get_args(Outcome))
 
 @contextmanager
 def exits_contained(exited: Callable[[SubscriberName], None]) -> Iterator[None]:
-    """Inside the context, `SystemExit` in a plugin's task can't end the event loop, and calls `exited`.
+    """Keep `SystemExit` in a plugin's task from ending the event loop inside the context.
+
+    Call `exited` instead.
 
     asyncio lets `SystemExit` pass through the loop, so one plugin's script could end
     all other plugins. The code that awaits such a task gets a `RuntimeError` instead.
@@ -216,7 +218,7 @@ def _seconds(asked: object) -> float | None:
 
 
 def is_closing(error: BaseException) -> bool:
-    """Return whether `error` closes a coroutine of an event loop that has already ended."""
+    """Return whether `error` comes from the closing of a coroutine after its event loop has ended."""
     if not isinstance(error, GeneratorExit):
         return False
     try:

@@ -30,8 +30,9 @@ class Failures:
     have also stopped when the last waiting event became a dead letter.
 
     `is_unproven` is true until the target first answers, and again from each failure to
-    the next answer. `down_since` is the time of the first failure after the last answer.
-    Events that failed before this answer too say nothing about the target.
+    the next answer. `down_since` is the time of the first failure after the last
+    answer. A failed attempt does not set `down_since` if its event had already failed
+    before that answer: then the event can be the cause, and not the target.
     """
 
     name: SubscriberName
@@ -161,7 +162,7 @@ class RetrySchedule:
         return attempts
 
     def is_over(self, attempts: int, tried_s: float) -> bool:
-        """Return whether `attempts` attempts, which took `tried_s` in total, were the last for an event.
+        """Return whether an event gets no attempt after `attempts` attempts of `tried_s` seconds in total.
 
         An event is tried at least twice, even if one attempt takes the whole time.
         """
