@@ -129,10 +129,10 @@ class Settlement:
 class Recorded:
     """Part of a settlement that is in the log.
 
-    The log has all work of the `partitions`, which do not include partitions that
-    were revoked meanwhile. In `crowded` partitions, the log can hardly store more
-    offsets above the prefix. The caller stops reading the crowded partitions, until
-    a later `Recorded` no longer lists them.
+    The log has all work of the `partitions`, which do not include partitions that were
+    revoked meanwhile. In `crowded` partitions, so many events are settled out of order
+    that the log can store hardly any more. The caller stops reading the crowded
+    partitions, until a later `Recorded` no longer lists them.
     """
 
     partitions: frozenset[Partition] = frozenset()

@@ -22,35 +22,33 @@ class Source(Protocol):
     """Reader of one org's channels."""
 
     def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
-        """Yield the batches of `channel` after `after`, in Salesforce's order, first old, then new.
+        """Yield the batches of `channel` after `after`, in Salesforce's order, the oldest first.
 
-        The request for the next batch confirms that the last batch was accepted. If
-        the last batch ends an answer (`more` is false), the request also confirms
-        that the answer is in the log, so that the source can ask Salesforce for
-        more.
+        The request for the next batch confirms that the last batch was accepted. If the
+        last batch ends an answer (`more` is false), the request also confirms that the
+        answer is in the log, so that the source can ask Salesforce for more.
 
-        If a source loses its session, it resumes by itself after the checkpoint of
-        the last `settle`, or after `after` if `settle` was not called. Then the
-        source can repeat messages of the checkpoint's open replay id, but it never
-        skips a message.
+        If a source loses its session, it resumes by itself after the checkpoint of the
+        last `settle`, or after `after` if `settle` was not called. Then the source can
+        repeat messages of the checkpoint's open replay id, but it never skips a
+        message.
 
-        After a checkpoint of another transport, or without a complete replay id,
-        the source yields the messages that follow the checkpoint's last event. If
+        After a checkpoint of another transport, or without a complete replay id, the
+        source yields the messages that follow the checkpoint's last event. If
         Salesforce no longer retains that event, or the checkpoint has no event, the
-        source yields all messages that were committed since `CLOCKS_DIFFER_S`
-        before `verified_at`; then the first batch has `unmarked_since`. If
-        Salesforce confirms that there is nothing new, the source yields an empty
-        batch.
+        source yields all messages that were committed since `CLOCKS_DIFFER_S` before
+        `verified_at`; then the first batch has `unmarked_since`. If Salesforce confirms
+        that there is nothing new, the source yields an empty batch.
 
-        Raises `SubscriptionRefused` or `CredentialsRefused` if an operator must
-        act, and `ReplayIdRefused` if Salesforce no longer knows the position. The
-        source retries after every other failure, with back-off and without end.
-        Closing the iterator ends the subscription.
+        Raises `SubscriptionRefused` or `CredentialsRefused` if an operator must act,
+        and `ReplayIdRefused` if Salesforce no longer knows the position. The source
+        retries after every other failure, with back-off and without end. Closing the
+        iterator ends the subscription.
         """
         ...
 
     def settle(self, checkpoint: Checkpoint, /) -> None:
-        """Resume the checkpoint's channel after `checkpoint`, which is in the log.
+        """Note that `checkpoint` is in the log: after a lost session, its channel resumes there.
 
         Does nothing if the channel is not being read.
         """

@@ -250,7 +250,7 @@ class PartitionWriter:
             self._write([append])
 
     def _fail_waiting(self, requests: Iterable[Request], error: Exception) -> None:
-        """Fail `requests` and all waiting requests, which have waited as long for the same brokers."""
+        """Fail `requests` and all waiting requests, which have waited just as long for the same brokers."""
         self._fail([*requests, *self._queue.take_all()], error)
 
     def _fail(self, requests: Iterable[Request], error: Exception) -> None:

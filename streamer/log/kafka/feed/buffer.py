@@ -264,7 +264,9 @@ class FeedBuffer:
             return self._has_room() and not self._closing
 
     def held_back(self, already: Collection[Partition]) -> frozenset[Partition]:
-        """Return the partitions that the consumer must pause; the consumer has paused `already` before.
+        """Return the partitions that the consumer must pause.
+
+        `already` are the partitions that it has paused.
 
         The loop often pauses a partition briefly. After a pause of the consumer, the
         next event arrives late. So the consumer pauses a partition only if the loop has

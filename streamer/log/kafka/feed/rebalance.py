@@ -130,8 +130,8 @@ def _offsets_at(
 class ShareWait:
     """Wait of this process for its share of the group's partitions; an empty share ends the wait.
 
-    A rebalance waits for every member. Without a word in the log, a subscriber whose
-    group does not come to an end would only seem to have nothing to do.
+    A rebalance waits for every member of the group. If it does not end, the subscriber
+    delivers nothing, as if there were no events. So the log output reports the wait.
     """
 
     def __init__(self, subscriber: SubscriberName, clock: Clock) -> None:
@@ -150,7 +150,7 @@ class ShareWait:
         self._since = None
 
     def report(self) -> None:
-        """Log twice a minute that the wait goes on."""
+        """Log twice a minute that the wait continues."""
         now = self._clock.monotonic()
         if self._since is not None and now >= self._tell_at:
             self._tell_at = now + _TELL_EVERY_S

@@ -31,8 +31,8 @@ class _Job:
 class Worker:
     """Thread with its own connection, which runs jobs in the order of submission.
 
-    After a failure, the worker closes the connection and opens it again for the next
-    job. Only after the reopening is the outcome of a failed commit certain.
+    After a failure, the worker closes the connection, and opens it again for the next
+    job. The outcome of a failed commit is uncertain until then.
     """
 
     def __init__(self, path: Path, connect: _Connect, *, group_weight: int, atomic: bool) -> None:

@@ -45,7 +45,7 @@ class ParkedRows:
         return rows
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Write the rows; to write the same rows twice has the same effect as to write them once."""
+        """Write the rows; writing the same rows twice has the same effect as writing them once."""
         parameters = (self.subscriber,)
         delete_rows(
             connection,
