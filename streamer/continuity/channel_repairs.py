@@ -40,7 +40,10 @@ class ChannelRepairs:
 
     @property
     def has_work(self) -> bool:
-        """True if an entity or a dead letter waits to be read; gap events are repaired with the answers."""
+        """True if an entity or a dead letter waits to be read.
+
+        Gap events do not count: they are repaired with answers.
+        """
         return self._reads or self._redrives
 
     @property

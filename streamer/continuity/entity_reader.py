@@ -63,16 +63,16 @@ class ReadingSizes:
 class EntityReader:
     """Reads the remaining records of a `ReadingProgress`, with one or two requests per step.
 
-    A job of the Bulk API returns the records as they were when the job began.
-    Records that have changed since the job began are read again before their events
-    are made. The stream names the changed records; after a restart, the org names
-    them. Until the org has named them, all records of a page are read again, so
-    that even a process that lives for less than a minute makes progress. Raises the
-    errors of the ports, and `UnreadableEvent`.
+    A job of the Bulk API returns the records as they were when the job began. Records
+    that have changed since the job began are read again before their events are made.
+    The stream names the changed records; after a restart, the org names them. Until the
+    org has answered, all records of a page are read again. So even a process that runs
+    for less than a minute makes progress. Raises the errors of the ports, and
+    `UnreadableEvent`.
 
-    A share of the org's requests and jobs is left to other clients: instead of
-    using that share, a step raises `RetryLater`. The `allowance` and the last
-    answer show how many requests and jobs are left.
+    A share of the org's requests and jobs is left to other clients: instead of using
+    that share, a step raises `RetryLater`. The `allowance` and the last answer show how
+    many requests and jobs are left.
     """
 
     channel: Channel

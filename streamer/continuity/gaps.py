@@ -104,7 +104,7 @@ class _Gap:
 
 @dataclass(slots=True, kw_only=True)
 class _Read:
-    """Request for records, with the answer's `rows`; the log has later changes of the records in `told`."""
+    """Request for records, and the answer's `rows`. For the records in `told`, the log has later changes."""
 
     ids: Sequence[str]
     shape: RecordShape

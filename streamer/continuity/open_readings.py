@@ -14,11 +14,10 @@ from streamer.events import ContinuityRecord, HoleCause
 class OpenReadings:
     """Open readings by the ids of their holes, oldest first.
 
-    While one reading waits for a time, later readings can continue. An overflow
-    waits until the earlier readings of its entity have ended, so that one reading
-    can repair several overflows. A reading can hold other readings, which end
-    together with the holding reading. `broken` are readings in the log with
-    unreadable progress.
+    While one reading waits, later readings can continue. An overflow waits until the
+    earlier readings of its entity have ended, so that one reading can repair several
+    overflows. A reading can hold other readings, which end together with the holding
+    reading. `broken` are readings in the log with unreadable progress.
     """
 
     holes: dict[str, ContinuityRecord] = field(default_factory=dict)

@@ -213,7 +213,11 @@ def _time_of(found: Any) -> float | None:
 
 
 TRANSACTION_S = 1_200.0
-"""A record's stamp is the time of its save. The transaction can commit up to ten minutes later."""
+"""Longest assumed time in seconds from a record's stamp to the commit.
+
+The stamp is the time of the save, and the transaction can commit up to ten minutes
+later; this is twice as long.
+"""
 _STAMP, _MODIFIED = "SystemModstamp", "LastModifiedDate"
 
 

@@ -35,9 +35,9 @@ class ChannelState(StrEnum):
 class ChannelStatus:
     """State of a channel, with the reason for the state.
 
-    `earlier_failure` is the failure that a running channel is retried after, until the
-    channel has run for a minute. As long as Salesforce has not accepted the
-    subscription, nothing shows that the cause of the failure is gone.
+    After a failure, the channel is retried, and is running again. `earlier_failure` is
+    this failure, until the channel has run for a minute. As long as Salesforce has not
+    accepted the subscription, nothing shows that the cause of the failure is gone.
     """
 
     state: ChannelState

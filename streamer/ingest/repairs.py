@@ -84,11 +84,11 @@ class ReplayAdmission(Protocol):
     """Decides whether one channel can be read from a position now."""
 
     async def admit(self, after: Checkpoint | Start, /) -> None:
-        """Return if the events after `after` can be read now; `after` is as for `Source`.
+        """Do nothing if the events after `after` can be read now; `after` is as for `Source`.
 
-        It is brief. Raises a `Stop` that states the cost of the replay and when the
-        replay will be admitted. The caller asks again later with its current
-        position.
+        The call is brief. If the events can't be read now, raises a `Stop` that states
+        the cost of the replay, and when it will be admitted. The caller asks again
+        later with its current position.
         """
         ...
 

@@ -32,11 +32,14 @@ class LimitsObserver(Protocol):
     """Records the org's limits. Its methods must not block or raise."""
 
     def limits_read(self, limits: Mapping[str, tuple[int, int]], at: float) -> None:
-        """All limits of the org, `(maximum, remaining)` by name, read at `at` in epoch seconds."""
+        """The limits were read at `at` (epoch seconds); `limits` has each maximum and remainder by name."""
         ...
 
     def used_up(self, limit: str, at: float | None) -> None:
-        """By the forecast, a limit is used up at `at` (epoch seconds); `None` without a forecast."""
+        """The forecast says that a limit will be used up at `at` (epoch seconds).
+
+        `None` means no forecast.
+        """
         ...
 
     def forgotten(self) -> None:

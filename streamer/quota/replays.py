@@ -39,7 +39,10 @@ class ReplayAllowance:
     is_on_cometd: bool
 
     async def admit(self, after: Checkpoint | Start, /) -> None:
-        """Return if reading can begin after `after`; raises `AllowanceLow`: see `ReplayAdmission`."""
+        """Do nothing if reading can begin after `after`.
+
+        Otherwise raise `AllowanceLow`: see `ReplayAdmission`.
+        """
         if not self._reads_all(after):
             return
         await self.limits.tried(_FIRST_READING_S)

@@ -242,7 +242,7 @@ class Positioning:
 
     @property
     def _explaining(self) -> Sequence[ContinuityRecord]:
-        """Records, not in the log yet, that state since when events can be missing before this position."""
+        """Records, not in the log yet, which say since when events before this position can be missing."""
         causes = {HoleCause.REPLAY_ID_REFUSED}
         if not self._begun.skips:
             causes.add(HoleCause.POSITION_SET)

@@ -249,8 +249,8 @@ ALL_RETAINED = -2
 class ReplayPosition(StreamPosition):
     """Position of one channel, and the number for this position in the replay map.
 
-    `retained` drops messages that the consumer does not receive. The consumer
-    itself drops events of the open replay id that are already in the log.
+    `retained` drops messages before the consumer receives them. The consumer itself
+    drops the events of the open replay id that are already in the log.
     """
 
     over_cometd: ClassVar = True

@@ -99,7 +99,7 @@ class CometdSource:
             await self._owner.__aexit__(None, None, None)
 
     async def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
-        """Yield the batches of `channel` after `after`, first old, then new: see `streamer.ports.Source`."""
+        """Yield the batches of `channel` after `after`, the oldest first: see `streamer.ports.Source`."""
         feed = self._feeds.open(channel, after)
         try:
             while True:

@@ -37,8 +37,8 @@ class Calls:
     async def ask(self, call: Call[_Request, _Response], request: _Request, *, topic: str) -> _Response:
         """Return the answer to a call about `topic`.
 
-        Raises a `RetryLater` or a `Stop`. After a `RetryLater`, Salesforce may or
-        may not have acted on the request.
+        Raises a `RetryLater` or a `Stop`. After a `RetryLater`, it is unknown whether
+        Salesforce has acted on the request.
         """
         token = await self.tokens.token()
         try:

@@ -82,7 +82,7 @@ class PubSubSource:
         await self._session.connection.close()
 
     async def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
-        """Yield the batches of `channel` after `after`, first old, then new: see `streamer.ports.Source`."""
+        """Yield the batches of `channel` after `after`, the oldest first: see `streamer.ports.Source`."""
         if channel.path in self._readers:
             raise RuntimeError(f"the channel {channel} already has a consumer in this process")
         reader = self._readers[channel.path] = ChannelReader(
