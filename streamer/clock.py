@@ -196,7 +196,7 @@ class TurnedClock:
 
     @property
     def waiting(self) -> int:
-        """Number of sleeps and timeouts that have not fired, including finished ones."""
+        """Number of sleeps and timeouts that are not due yet, including timeouts that ended early."""
         return len(self._due)
 
     def _at(self, seconds: float, fire: Callable[[], None]) -> None:

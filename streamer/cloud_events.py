@@ -22,7 +22,7 @@ JSON = b"application/json"
 _STRUCTURED, _JSON = STRUCTURED.decode(), JSON.decode()
 
 ContentMode = Literal["binary", "structured", "plain"]
-"""Place of the attributes: next to the data (binary), in one document (structured), or nowhere (plain)."""
+"""Place of the attributes: beside the data (binary), in its document (structured), or nowhere (plain)."""
 
 
 def binary_headers(event: Event, event_type: bytes) -> dict[str, str | bytes | None]:

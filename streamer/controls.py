@@ -21,7 +21,7 @@ from streamer.events import (
 )
 
 MAX_SKIPPED_CHARACTERS = 400_000
-"""Most characters of all skipped ids together, so that an order fits into one record of the log."""
+"""Largest total length of all skipped ids in characters, so that an order fits into one record of the log."""
 
 LONGEST_ERROR = 300
 """Largest number of characters of an error that are compared and shown."""
@@ -51,10 +51,10 @@ class Switch(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """Last switching of a subscriber; `at` is in epoch seconds.
+    """Last change of a subscriber's switch; `at` is in epoch seconds.
 
-    `by` is an operator's name, `guard` (there were too many dead letters) or
-    `target` (the target wants no more events).
+    `by` is an operator's name, `guard` (there were too many dead letters) or `target`
+    (the target wants no more events).
     """
 
     subscriber: SubscriberName
@@ -103,10 +103,10 @@ def is_error_like(wanted: str, error: str) -> bool:
 class LetterFilter:
     """Filter of dead letters; a field that is `None` matches all letters.
 
-    `error` is a part of the error's first 2,000 characters, in any letter case, or with
-    `=` before it the whole error (`is_error_like`).
-    With `channel` (a path), only letters match that ingest has set aside on that
-    channel. Times are epoch seconds; `failed_before` is exclusive.
+    `error` is a part of the error's first 2,000 characters, in any letter case. With
+    `=` before it, `error` is the whole error (`is_error_like`). With `channel` (a
+    path), only letters match that ingest has set aside on that channel. Times are epoch
+    seconds; `failed_before` is exclusive.
     """
 
     ids: frozenset[str] | None = None
@@ -258,11 +258,11 @@ class ChannelPosition(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionOrder:
-    """Order to continue reading of the channel at a path at another position.
+    """Order to continue the reading of a channel at another position; `channel` is its path.
 
     The process that owns the channel executes the order between two answers, and
-    records it in the continuity record with the same `id`. `replay_id` and `since`
-    (epoch seconds) belong to the places of the same name. Unless `repeat` is set,
+    records it in the continuity record with the same `id`. `replay_id` is set only for
+    the place of this name, and so is `since` (epoch seconds). Unless `repeat` is set,
     events that the log already has are skipped. `by` is the operator who gave the
     order, at `at` (epoch seconds). The order is open while `ended_at` is `None`.
     """

@@ -1,9 +1,9 @@
-"""JSON whose numbers keep all digits, with limits for reading, and no limit of depth for writing.
+"""Reader and writer of JSON that keep all digits of numbers.
 
 A double keeps only 15 digits of every number, but JSON can have more. A number that
 would lose a digit is read as a `Decimal`, and a `Decimal` is written with all its
-digits. Limits protect the memory from text that comes from outside. Dead letters
-can be nested deeper than orjson can write.
+digits. When text from outside is read, limits protect the memory. Values of any depth
+can be written, because dead letters can be nested deeper than orjson can write.
 """
 
 import base64

@@ -104,8 +104,8 @@ _MOST_RENEWED = 200
 class KnownSecrets:
     """Set of secrets that a process uses, safe for threads.
 
-    All secrets from the configuration are kept, but only the latest renewed
-    secrets.
+    The set keeps all secrets from the configuration. Of secrets that are renewed, such
+    as access tokens, it keeps only the latest.
     """
 
     def __init__(self) -> None:
@@ -201,10 +201,11 @@ def _secret_texts(value: Any) -> Iterator[str]:
 
 
 def _secrets_of_address(text: str) -> Iterator[str]:
-    """Yield the password of an address, and what its query can have of secrets: a signature or a key.
+    """Yield the secrets of an address: its password, and the secrets in its query.
 
-    An ordinary value, such as a date or a region, is secret only together with its
-    name. A receipt with this value must stay as it is.
+    A value in the query that looks random, such as a signature or a key, is a secret.
+    Any other value, such as a date or a region, is masked only together with its name,
+    because receipts that contain the same value must stay unchanged.
     """
     if not _ADDRESS.fullmatch(text):
         return

@@ -35,7 +35,8 @@ def content(path: Path) -> bytes:
 def content_or_pipe(path: Path) -> bytes:
     """Return the bytes of a regular file, or of a pipe from the shell: `<(…)`, or standard input.
 
-    Raises `OSError`. A named pipe in the file system is refused, because it can be without a writer.
+    Raises `OSError`. A named pipe in the file system is refused, because without a
+    writer, reading from it never ends.
     """
     is_inherited = path.as_posix().startswith(_INHERITED)
     return _content(path, None if is_inherited else opened)

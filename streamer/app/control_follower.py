@@ -1,4 +1,4 @@
-"""Applies what the log knows to this process's subscribers: the control state, and earlier outages."""
+"""Applies the log's control state, and its record of earlier outages, to this process's subscribers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -143,7 +143,7 @@ class ControlFollower:
 
 @dataclass(slots=True, kw_only=True)
 class EarlierOutages:
-    """Tells each dispatcher since when its target was down, if its outage has not ended."""
+    """Tells each dispatcher when its target's last outage began, if that outage has not ended."""
 
     clock: Clock
     dispatchers: Mapping[SubscriberName, Dispatcher]
@@ -173,7 +173,7 @@ class EarlierOutages:
 
 
 def open_outages(records: Iterable[AuditRecord]) -> Mapping[SubscriberName, float]:
-    """Return the beginnings of the outages whose end is not in `records` (oldest first), by subscriber."""
+    """Return, by subscriber, the beginning of each outage whose end is not in `records` (oldest first)."""
     found: dict[SubscriberName, float] = {}
     for record in records:
         if record.subscriber is None:

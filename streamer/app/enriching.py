@@ -137,7 +137,7 @@ class _Held:
 
 @dataclass(slots=True)
 class _Observers:
-    """Adds up the caches of all sources for one observer."""
+    """Reports the total size of all sources' caches to one observer."""
 
     whole: LookupObserver
     held: dict[RecordSource, _Held] = field(default_factory=dict)

@@ -64,7 +64,7 @@ class WatchedDispatch:
         self.watcher.attempted(self.name, event, outcome)
 
     def called(self, events: int) -> None:
-        """Pass a call with a batch on."""
+        """Pass on a call of the plugin with a batch of events."""
         self.metrics.called(events)
 
     def set_aside(self, letter: DeadLetter) -> None:

@@ -168,7 +168,10 @@ class ConfigurationFiles:
     document: Document
     read: Callable[[], Document]
     is_unread: bool = field(default=False, init=False)
-    """True after reading the files failed, because a missing file is not watched yet."""
+    """True after the files could not be read.
+
+    Then reading is tried again, because a missing file is not watched.
+    """
     _seen: Fingerprints = field(default_factory=dict, init=False)
 
     async def have_changed(self) -> bool:

@@ -105,8 +105,9 @@ _READING = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
-    """Sender of a request: the `operator`'s name, or `None` for a reader who has not signed in.
+    """Sender of a request.
 
+    `operator` is the sender's name, or `None` for a reader who has not signed in.
     `can_read` is false for a stranger, who sees nothing of the daemon. `csrf` is the
     token in the visitor's forms. `can_change` is false with the reader's token.
     `can_sign_out` is true if the console itself manages the session.

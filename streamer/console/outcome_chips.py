@@ -1,4 +1,4 @@
-"""Chips that say in words and colours what became of events."""
+"""Chips that show the outcomes of events in words and colours."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

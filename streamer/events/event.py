@@ -110,9 +110,9 @@ class Channel:
         return verified_at + self.retention_s
 
     def expires_soon(self, verified_at: float, now: float) -> bool:
-        """Return true in the last third of the retention: a day of three, or 8 hours of one day.
+        """Return true in the last third of the retention: the last of 3 days, or the last 8 of 24 hours.
 
-        An alert of Prometheus warns at the same time.
+        An alert of Prometheus fires at the same time.
         """
         return self.expires_at(verified_at) - now < self.retention_s / 3
 

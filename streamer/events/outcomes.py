@@ -186,7 +186,9 @@ class FailedAttempt:
     exchange: AttemptExchange | None = None
 
     def added_to(self, earlier: tuple["FailedAttempt", ...]) -> tuple["FailedAttempt", ...]:
-        """Return the `earlier` attempts with this attempt, without those in the middle that are too many.
+        """Return the `earlier` attempts and this attempt.
+
+        If there are too many, attempts in the middle are dropped.
 
         Only the first attempt and the last one keep the answer and the exchange.
         """

@@ -38,18 +38,18 @@ class Unreadable:
 class Batch:
     """Result of one read of a channel; a batch can be empty.
 
-    `messages` are payloads of the transport, in Salesforce's order; a normaliser
-    turns each into events. `read_at` is in epoch seconds. `org_time` is
-    Salesforce's time in the answer, in epoch seconds, if the transport reports it.
-    A large answer has several batches, and `more` is true in all but the last. In
-    an empty batch, `position` is the position that Salesforce reports; without
-    `position`, the position of the last message stays valid.
+    `messages` are payloads of the transport, in Salesforce's order; a normaliser turns
+    each into events. `read_at` is in epoch seconds. `org_time` is Salesforce's time in
+    the answer, in epoch seconds, if the transport reports it. A large answer has
+    several batches, and `more` is true in all but the last. In an empty batch,
+    `position` is the position that Salesforce reports; without `position`, the position
+    of the last message stays valid.
 
-    `place_lost` means that Salesforce no longer retains the last event in the log,
-    so events between that event and this batch can be missing. `unmarked_since`
-    (epoch seconds) is set once in each subscription that begins at a time, because
-    neither an id nor an event marks the position: events since then that Salesforce
-    no longer retains are missing.
+    `place_lost` means that Salesforce no longer retains the last event in the log, so
+    events between that event and this batch can be missing. A subscription begins at a
+    time if neither an id nor an event marks the position. Then `unmarked_since` has
+    this time (epoch seconds) in one batch of the subscription: events since then that
+    Salesforce no longer retains are missing.
     """
 
     channel: Channel

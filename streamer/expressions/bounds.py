@@ -29,7 +29,7 @@ _SPENDING = frozenset(
 
 
 def begun(evaluate: Evaluate, budget: Budget, *expressions: ParsedResult) -> Evaluate:
-    """Return `evaluate` so that each evaluation of `expressions` has a new budget.
+    """Return a version of `evaluate` that begins each evaluation of `expressions` with a new budget.
 
     If nothing in the expressions spends steps, `evaluate` is returned unchanged.
     """

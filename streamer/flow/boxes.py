@@ -69,7 +69,10 @@ class MapText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapTag:
-    """State or badge: a word on a ground of its level. A badge leads to `page`; a state leads nowhere."""
+    """State or badge: a word on a background with the colour of its level.
+
+    A badge links to `page`; a state has no link.
+    """
 
     text: str
     level: Level
@@ -117,12 +120,12 @@ class MapBox:
 
     @property
     def middle(self) -> float:
-        """Height of the edges."""
+        """Vertical position at which edges meet the box."""
         return self.top + self.height / 2
 
     @property
     def hint(self) -> str:
-        """Beginnings of the full texts of those texts of the box that are shortened."""
+        """Full versions of the box's shortened texts, as far as there is room."""
         cut = [each.whole for each in (self.title, *self.lines) if each.text != each.whole]
         whole = "; ".join(cut)
         return whole if len(whole) <= _LONGEST_HINT else f"{whole[:_LONGEST_HINT]}…"

@@ -104,7 +104,7 @@ class ChannelNode:
 
     @property
     def note(self) -> str:
-        """Nothing, because the edges show the channel's rate."""
+        """Empty, because the edges show the channel's rate."""
         return ""
 
     @property
@@ -145,7 +145,7 @@ class LogNode:
 
     @property
     def note(self) -> str:
-        """Nothing, because the edges show the log's numbers."""
+        """Empty, because the edges show the log's numbers."""
         return ""
 
     @property
@@ -193,7 +193,7 @@ class SubscriberNode:
     def badges(self) -> Sequence[Badge]:
         """Facts about the subscriber that need attention, the worst first.
 
-        A target that is down is said by the state, and needs no badge.
+        The state already says that a target is down, so there is no badge for it.
         """
         query = urlencode({"subscriber": self.name})
         found = []
@@ -246,9 +246,11 @@ class FlowMap:
 
     @property
     def troubles(self) -> Sequence[Trouble]:
-        """Parts that need attention, the worst first; then the log, and in the direction of the flow.
+        """Parts that need attention, the worst first.
 
-        A part in a bad state precedes a part that works and has only a bad badge.
+        Among equally bad parts, the log comes first, and then parts in a bad state come
+        before parts that work and only have a bad badge. All other parts are in the
+        direction of the flow.
         """
         found = [(each, node) for node in self.nodes if (each := _trouble(node)) is not None]
         found.sort(

@@ -14,7 +14,10 @@ from streamer.flow.edges import DOWN, TO_THE_RIGHT, MapEdge, along, beside, elbo
 from streamer.flow.flow_map import FlowMap, Level, SubscriberNode, level_of, worst
 
 MOST_IN_ORDER = 12
-"""Most subscribers that stay in the order of the configuration; of more, the broken ones come first."""
+"""Largest number of subscribers in the order of the configuration.
+
+If there are more, broken ones come first.
+"""
 _ROW_GAP = 10.0
 _DENSE_GAP = 6.0
 _NO_SUBSCRIBER = "No subscriber is configured"
@@ -83,7 +86,8 @@ class MapDrawing:
 def chain_rows(subscribers: Sequence[SubscriberNode]) -> list[ChainRow]:
     """Return a row for each subscriber, in which a chain stays together.
 
-    Of more than `MOST_IN_ORDER` subscribers, the chains with the worst parts come first.
+    With more than `MOST_IN_ORDER` subscribers, the chains with the worst parts come
+    first.
     """
     names = {each.name for each in subscribers}
     rows = {each.name: _row(each, names) for each in subscribers}

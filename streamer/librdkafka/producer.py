@@ -38,7 +38,7 @@ class DisposableProducer:
         return self._producer
 
     def wait_for_room(self) -> None:
-        """Serve delivery reports briefly, so that a full queue can get room."""
+        """Handle delivery reports for a moment, so that a full queue gets room."""
         self.live.poll(_ROOM_S)
 
     def call(self, call: Callable[..., None], *arguments: object, timeout_s: float) -> None:

@@ -89,7 +89,7 @@ class SubscriberStatus:
 
 
 class Standing(StrEnum):
-    """Standing of one event at a subscriber, in the process that owns the event's partition."""
+    """State of one event at a subscriber, as the process that owns the event's partition knows it."""
 
     WAITING = "waiting"
     RETRYING = "retrying"

@@ -25,7 +25,7 @@ _MEMBER = re.compile(r'\{\s*"')
 class _Parts:
     """New values for the parts of an event's data that rules change; `DROPPED` marks a removed part.
 
-    The event's key is looked up in `keyed`, the protected fields.
+    `keyed` has the protected fields, in which the event's new key is looked up.
     """
 
     differing: JsonObject = field(default_factory=dict)
@@ -104,7 +104,7 @@ def _parts(event: Event, rules: FieldRules) -> _Parts:
 
 
 def _treat_names(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
-    """Remove the names of removed diffs, and the names of dropped fields, as for a user without access."""
+    """Remove the names of dropped fields and of removed diffs, as if the user had no access to the fields."""
     known, of = rules.known, rules.of
     for member in ("changed_fields", "nulled_fields"):
         names = data[member]
@@ -125,7 +125,7 @@ def _texts_of(names: Any) -> list[str]:
 
 
 def _treat_others(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
-    """Replace values outside of the fields that rules name, except a payload."""
+    """Replace other values than fields if rules name them, such as `transaction.user`; not the payload."""
     transaction = data.get("transaction")
     for place, treatment in rules.data.items():
         member, _, name = place.partition(".")

@@ -117,7 +117,7 @@ class FieldRules:
     _matchers: Sequence[tuple[Callable[[str], bool], Treatment]] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Find the first treatment of each value outside of the fields, and compile the field patterns."""
+        """Find the first treatment of each value that is not a field, and compile the field patterns."""
         self.data = {name: treatment for rule, treatment in reversed(self.rules) for name in rule.data}
         self._matchers = [(matcher(rule.fields), treatment) for rule, treatment in self.rules if rule.fields]
         self.names_fields = bool(self._matchers)

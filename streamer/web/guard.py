@@ -16,7 +16,7 @@ from streamer.web.addresses import is_loopback
 _log = structlog.get_logger()
 
 MOST_CONNECTIONS = 64
-"""Largest number of requests without the reserve, and largest number of idle connections."""
+"""Largest number of idle connections, and largest number of requests in addition to the reserve."""
 
 # Reserve for clients on this machine, and for a peer's first request.
 _RESERVE = 8

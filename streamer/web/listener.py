@@ -102,9 +102,9 @@ async def _uncompressed(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 def _let_wait(server: asyncio.Server) -> None:
-    """Let more clients wait than asyncio accepts at once.
+    """Let more clients wait for a connection than asyncio accepts at once.
 
-    Without a place to wait, a client would retry only after a second.
+    A client that finds the waiting queue full retries only after a second.
     """
     for each in server.sockets:
         with socket.socket(fileno=os.dup(each.fileno())) as listening_socket:

@@ -127,7 +127,7 @@ class PositionOrders(ChannelOrders[PositionOrder]):
     log: RecordedHoles
 
     def of(self, channel: Channel) -> OrderedPositions:
-        """Return a channel's view of its orders, which follows each change."""
+        """Return the orders of a channel; the result changes whenever the orders in the log change."""
         made = OrderedPositions(log=self.log, ended=self._end)
         self.subscribe(channel, made.follow)
         return made

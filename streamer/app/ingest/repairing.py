@@ -218,7 +218,7 @@ class Reconciling:
         return None if path in {change_channel(entity), ALL_CHANGES} else path
 
     async def _admit(self, cost: JobCost) -> None:
-        """Wait until calls of `cost` leave enough of the org's limits for other uses."""
+        """Wait until calls with this `cost` would leave enough of the org's limits to other clients."""
         governor = Governor(reading=self.limits, requests_left=lambda: self.rest.requests_left)
         while governor.reason_to_wait(cost):
             await self.clock.sleep(_LOW_PAUSE_S)

@@ -19,7 +19,7 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pen:
-    """The characters and the colours of a drawing. Each colour stands beside a word that says the same."""
+    """The characters and the colours of a drawing. Each colour accompanies a word with the same meaning."""
 
     glyphs: Glyphs
 

@@ -70,8 +70,8 @@ _PLAIN_LOCALES = {"C", "POSIX"}
 def glyphs_for(encoding: str | None, environ: Mapping[str, str]) -> Glyphs:
     """Return the characters for an output with this encoding and environment.
 
-    A locale that the environment does not name is taken for UTF-8, as in most
-    containers.
+    If the environment names no locale, as in most containers, only the encoding
+    decides.
     """
     named = (environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
     locale = next(filter(None, named), "")

@@ -61,7 +61,7 @@ def counted(number: int, name: str) -> str:
 
 
 def narration(outage: OutageCourse, elapsed_s: float, *, due: int | None = None) -> str:
-    """Return what a person can see now; `due` is set once the demo waits for late deliveries."""
+    """Return sentences about what happens now; `due` is set once the demo waits for late deliveries."""
     if due is not None:
         waits = f"{due:,} deliveries are still due, and the demo waits for them."
         return f"The org wins no more deals. {waits if due else 'Every delivery has ended.'}"

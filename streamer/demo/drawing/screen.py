@@ -119,7 +119,7 @@ def _target(world: World, name: SubscriberName) -> Station:
 
 
 def _full_bar(world: World) -> int:
-    """Return the number of deals that the org wins during the outage, or of those that did wait."""
+    """Return the number of deals that fills a bar: the deals of the outage, or the most that have waited."""
     lasts_s = 0.0 if world.outage.plan is None else world.outage.plan.lasts_s
     won = round(lasts_s * world.accounts.scenario.deals_per_second)
     return max(_LEAST_FULL, won, world.outage.most_waiting)
