@@ -32,9 +32,9 @@ _DIGITS = bytes.maketrans(bytes(range(256)), bytes(_shape(each) for each in rang
 _RUN = b"0" * _EXACT_CHARACTERS
 _EXPONENT = b"0e"
 _BEFORE_NUMBER = b":,[ \n"
-# No double has as many characters; a longer number is taken to have an exponent.
+# No double has this many characters, so a longer number counts as a number with an exponent.
 _LONGEST_NUMBER = 64
-# An id has about one digit before an `e`. Of a text with many, the values are cheaper to look at.
+# An id has about one digit before an `e`. If a text has more such places, checking the values is cheaper.
 _MOST_LOOKED_AT = 64
 
 

@@ -1,4 +1,4 @@
-"""Draft: the valid parts of a configuration with mistakes, so that one check finds all mistakes."""
+"""Draft: the valid parts of a configuration that has mistakes. With a draft, one check finds all mistakes."""
 
 from collections.abc import Iterable
 from copy import deepcopy

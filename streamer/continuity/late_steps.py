@@ -63,7 +63,7 @@ class LateSteps:
         self._has_missed = True
 
     def forget_missed(self) -> None:
-        """Before a step, forget earlier requests if changes were missed."""
+        """Forget earlier requests if changes were missed; called before each step."""
         if not self._has_missed:
             return
         self._has_missed = False

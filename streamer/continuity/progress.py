@@ -180,7 +180,7 @@ class ReadingProgress:
 
 
 def waiting(progress: JsonObject, reason: str) -> JsonObject:
-    """Return `progress` of a continuity record with the `reason` why its repair waits.
+    """Return the `progress` of a continuity record, with the `reason` why the repair waits added.
 
     The next progress replaces the reason.
     """

@@ -42,14 +42,15 @@ _OURS = frozenset(
 def progress_of(hole: ContinuityRecord) -> ReadingProgress | None:
     """Return the records to read for a new hole, or `None` if no reading can repair the hole.
 
-    An overflow hides changes of one transaction, so changes since shortly before
-    the overflow's commit are read. After a change of all records, all records of
-    the entity and the deletions since that commit are read. The org's clock can be
-    ahead of ours, so each of these two readings extends at least to the commit.
+    An overflow hides changes of one transaction, so changes since shortly before the
+    overflow's commit are read. After a change of all records, all records of the entity
+    and the deletions since that commit are read. The org's clock can be ahead of ours,
+    so each of these two readings extends at least to the commit.
 
-    A refused replay id hides changes in the channel's entities since the last time
-    at which nothing was missing. A start before the retention hides changes in the
-    same way. If a channel starts with a snapshot, all its entities are read.
+    A refused replay id hides changes in the channel's entities since the last time at
+    which nothing was missing. Changes are hidden in the same way if a channel starts at
+    a time before the retention. If a channel starts with a snapshot, all its entities
+    are read.
     """
     match hole.cause:
         case HoleCause.OVERFLOW if hole.entity is not None and hole.until is not None:

@@ -123,8 +123,8 @@ def begun_record(channel: Channel, order: SnapshotOrder) -> ContinuityRecord:
 def has_records_of(snapshot: ContinuityRecord, hole: ContinuityRecord) -> bool:
     """Return true if a snapshot of the hole's entity selects every record that the hole can lack.
 
-    A final record keeps only the detail of what the order selects. A detail that was
-    cut can lack the selection.
+    Only the detail of a final record says what the order selected. If the detail was
+    cut, the selection can be missing.
     """
     if len(snapshot.detail) >= _LONGEST_DETAIL:
         return False

@@ -16,8 +16,8 @@ from streamer.ports import Changed, Deletions, RecordReader, Replication
 class Step:
     """One step of a reading: its progress, the events of the records read, and the pause after it.
 
-    The caller appends the step before anything that it reads later. `waits` is
-    the reason why the next step must wait; other readings can use that time.
+    The caller appends the step before events that it receives later. `waits` is the
+    reason why the next step must wait; other readings can use that time.
     """
 
     progress: ReadingProgress

@@ -162,7 +162,8 @@ class Dispatcher:
         if not self.admission.probes:
             return None
         failures = self._failures
-        # If only events fail that failed before too, their first failure is what is known.
+        # Without `down_since`, all failing events had already failed before the target's last answer. Then
+        # only the beginning of the failures is known.
         since = failures.last.since if failures.down_since is None and failures.last else failures.down_since
         return since if since is None else min(since, self._outage_before(since))
 

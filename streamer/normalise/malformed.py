@@ -105,6 +105,9 @@ def _whole_seconds(seconds: int) -> str:
 
 
 def as_event_time(moment: datetime) -> str:
-    """Return `moment` in the format of event times, so that texts compare like times. No zone means UTC."""
+    """Return `moment` in the format of event times, so that texts compare like times.
+
+    A `moment` without a zone is in UTC.
+    """
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return aware.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -57,7 +57,7 @@ async def produce(org: SandboxOrg, clock: Clock, backlog: Backlog) -> list[str]:
 
 def _fields(entity: Entity, number: int, text: str) -> dict[str, Any]:
     filler = _filler(entity, text)
-    # The text differs each time, because an update's event leaves out unchanged fields.
+    # Each change gets a different text, because the event of an update leaves out unchanged fields.
     values = {"Number__c": number, filler: f"Change {number}{text}"}
     if not entity.declared:
         return values

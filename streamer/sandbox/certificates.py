@@ -96,7 +96,7 @@ def certificates(folder: Path, hosts: Iterable[str]) -> Certificates:
     wanted = frozenset({*LOOPBACK, *(host.lower() for host in hosts)})
     if not files.are_good_for(wanted):
         folder.mkdir(parents=True, exist_ok=True)
-        # The key must not reach a repository in whose folder the sandbox runs.
+        # If the folder is inside a Git repository, the key must not be committed.
         (folder / ".gitignore").write_text("*\n")
         _write(files, wanted)
     return files

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from streamer.sandbox.pubsub.server import PubSubServer
 
 _MAX_BODY_BYTES = 50_000_000
-# Salesforce takes requests of up to 16,384 bytes of address and headers.
+# Salesforce accepts up to 16,384 bytes for the address and headers of a request.
 _MAX_LINE_BYTES = 16_384
 _SHUTDOWN_S = 0.5
 
@@ -244,7 +244,7 @@ class Sandbox:
         user = self.users[session.user_id] if session else None
         denied = channel_refusal(user, path) if user else None
         if self.streaming.has(path):
-            # Whoever is denied a channel does not create it.
+            # A user who has no access to a channel must not create it.
             return denied or self.streaming.refusal(path, user)
         return self.org.channels.refusal(path) or denied
 

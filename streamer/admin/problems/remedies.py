@@ -78,7 +78,8 @@ def can_be_redriven(problem: OpenProblem, configured: Collection[str]) -> bool:
 def _words_of(problem: OpenProblem, configured: Collection[str]) -> list[str]:
     kind = problem.kind
     if kind is ProblemKind.DEAD_LETTERS:
-        # A filter knows no repeatable letters, so a discard could cover more than this group.
+        # A filter can't select only letters that no redrive can deliver, so a discard could cover other
+        # letters.
         is_exact = problem.error_filter is not None and can_be_redriven(problem, configured)
         return ["deadletters", "redrive" if is_exact else "list", *_letter_options(problem)]
     if words := _OF_SUBSCRIBER.get(kind):

@@ -50,7 +50,8 @@ class Failures:
         """Note a failed attempt at an event that `fails_since` then; a hold has its own log line."""
         error, failure, now = outcome.reason, outcome.failure, self.clock.now()
         if self.last is not None and self._has_worked and now >= self.last.at + _QUIET_S:
-            # These attempts are another row: an attempt has succeeded, and then nothing failed for long.
+            # This failure begins a new series, because an attempt has succeeded, and then nothing failed for
+            # a while.
             self._recovered(self.last)
         last, self._has_worked, self.is_unproven = self.last, False, True
         if not self._is_logged and isinstance(outcome, Retry):

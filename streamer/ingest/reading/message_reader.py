@@ -85,7 +85,8 @@ class ChannelProtection:
         that can't be protected becomes `Unreadable`.
         """
         rules = self.protection.compiled
-        # The event's type decides and not the channel, because an event can arrive on a wrong channel.
+        # The event's type, and not its channel, selects the rules, because an event can arrive on a wrong
+        # channel.
         if rules is None or not any(map(rules.of, {event.type for event in events})):
             return events
         key = self.key if ChannelKind.of(self.channel.path).is_keyed else None

@@ -119,7 +119,7 @@ class MemoryFeed:
         self.wake()
 
     async def let_go(self, partitions: frozenset[Partition]) -> None:
-        """Release `partitions` in agreement with the reader.
+        """Release `partitions`, and wait until the reader has noticed the revocation.
 
         The method returns after `read` has returned the revocation and was called
         again.

@@ -165,9 +165,9 @@ class CometdSource:
         if confirmed:
             self.last_answer_at = self._clock.now()
         self._observer.answered(answer.count, answer.size)
-        # Events count as delivered even in an answer whose reply ends the session.
-        # The server answers the first connect at once, whether or not there are
-        # events, so the first answer proves nothing.
+        # If the reply in an answer ends the session, the answer's events still count as delivered. The server
+        # answers the first connect at once, whether or not there are events, so the first answer proves
+        # nothing.
         confirmed = confirmed and session.connects > 1
         await self._feeds.hand_over(answer, confirmed=confirmed, org_time=session.org_time)
         await self._follow(session, answer)

@@ -148,7 +148,7 @@ class ChannelSetup:
         return frozenset(each.entity for each in self.members if is_change_event(each.selected))
 
     def channel(self, name: str) -> CustomChannel | None:
-        """Return the custom channel with that name, or `None`."""
+        """Return the custom channel with this name, or `None`."""
         return next((each for each in self.channels if _same(each.name, name)), None)
 
     def kind(self, channel: str) -> str | None:
@@ -163,7 +163,7 @@ class ChannelSetup:
         return tuple(each for each in self.members if _same(each.channel, channel))
 
     def member(self, channel: str, selected: str) -> ChannelMember | None:
-        """Return the channel's member with events of that name, or `None`."""
+        """Return the member of the channel whose events have this name, or `None`."""
         return next((each for each in self.of(channel) if _same(each.selected, selected)), None)
 
     def carried(self, path: str) -> frozenset[str]:

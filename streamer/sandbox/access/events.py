@@ -52,7 +52,7 @@ class EventView:
         try:
             event = orjson.loads(data)
         except orjson.JSONDecodeError:
-            # A poison message has no entity whose permissions could be asked for.
+            # An unreadable message has no entity, so no permissions can be checked.
             return data
         header = _within(event, "payload", "ChangeEventHeader")
         if not isinstance(header, dict):

@@ -110,7 +110,7 @@ class Authorization:
             app = self._directory.app(query.get("client_id"))
             redirect_uri = _checked_address(app, query.get("redirect_uri", ""))
         except TokenDenied as denied:
-            # Nobody knows whether the address is the client's, so nothing leads there.
+            # The address possibly does not belong to the client, so the browser must not go there.
             return authorization_page.problem(denied.error, denied.description)
         asked = _Request(
             client_id=app.client_id,
@@ -205,7 +205,7 @@ def _checked_address(app: ConnectedApp, uri: str) -> str:
         return uri
     try:
         url = URL(uri)
-        # Some characters mean something else to a browser than to us.
+        # Browsers interpret some characters in another way than Python does.
         plain = uri.isascii() and uri.isprintable() and not {" ", "\\"} & set(uri)
         fits = plain and url.scheme in {"http", "https"} and is_loopback(url.host or "")
     except ValueError as error:

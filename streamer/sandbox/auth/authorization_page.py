@@ -21,7 +21,7 @@ _HEADERS = {
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "Cache-Control": "no-store",
-    # A form of a page without a referrer would have no origin that could be checked.
+    # Without a referrer, the request of the page's form would have no origin to check.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

@@ -173,7 +173,7 @@ class OAuth:
 
 def _claims(assertion: str, key: RSAPublicKey | None) -> dict[str, Any]:
     """Return the claims of a JWT; without a key, the signature is not verified."""
-    # We compare times and audience ourselves, by the sandbox's clock and with Salesforce's answers.
+    # The sandbox checks times and audience itself, by its own clock, and with Salesforce's error messages.
     try:
         return jwt.decode(
             assertion,

@@ -119,7 +119,7 @@ class Soap:
 
 
 def _element(body: str, name: str) -> str:
-    # A few flat texts are all that is read here, so no XML parser has to face foreign input.
+    # Only a few flat texts are read here, so a pattern suffices, and no XML parser reads foreign input.
     found = re.search(rf"<(?:\w+:)?{name}\b[^>]*>([^<]*)</", body)
     return unescape(found[1]) if found else ""
 

@@ -66,7 +66,7 @@ class TokenState:
         error = {"error": "invalid_token", "error_description": "invalid token"}
         callback = request.query.get("callback", "")
         if request.method == "GET" and _CALLBACK.fullmatch(callback):
-            # A script can't read a status, so this form states an error in its argument alone.
+            # A script can't read the HTTP status, so in this form only the argument states an error.
             argument = orjson.dumps({} if known else {"error": error["error"]}).decode()
             return web.Response(text=f"{callback}({argument});", content_type="application/javascript")
         return web.Response() if known else web.json_response(error, status=400)

@@ -65,7 +65,7 @@ def _matches_any(message: StoredMessage, wanted: Iterable[tuple[str, str]]) -> b
     try:
         sobject = orjson.loads(message.data)["sobject"]
     except (orjson.JSONDecodeError, LookupError, TypeError):
-        # A poison message has no fields by which it could be left out.
+        # An unreadable message has no fields, so no filter can leave it out.
         return True
     return any(str(sobject.get(name)) == value.strip("'") for name, value in wanted)
 

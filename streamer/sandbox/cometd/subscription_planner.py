@@ -84,7 +84,7 @@ class SubscriptionPlanner:
 
 def _replay_id(path: str, ext: object) -> int | Failure:
     replay = ext.get("replay") if isinstance(ext, dict) else None
-    # An empty map asks for no position, as in the example of nforce.
+    # An empty replay map requests no position. The library nforce sends such a map in its example.
     if replay is None or replay == {}:
         return NEW_ONLY
     replay_id = replay.get(path) if isinstance(replay, dict) else None

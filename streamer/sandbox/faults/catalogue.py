@@ -26,7 +26,7 @@ from streamer.sandbox.org.bus import EventBus
 
 Kind = Literal["handshake", "connect", "subscribe"]
 ANY: Final[tuple[Kind, ...]] = (HANDSHAKE, CONNECT, SUBSCRIBE)
-# The start of a subscription is in both, under one name.
+# CALLS contains `subscribe`, which is the start of a subscription over both APIs.
 EVERYWHERE: Final[tuple[Kind | CallKind, ...]] = (HANDSHAKE, CONNECT, *CALLS)
 
 

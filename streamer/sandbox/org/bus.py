@@ -63,7 +63,8 @@ class EventBus:
         self._clock = clock
         self._capacity = capacity
         self._streams: dict[str, list[StoredMessage]] = {}
-        # All issued ids with their times, on any channel: positions are valid bus-wide.
+        # All issued ids with their times, for all channels together, because a position is valid on every
+        # channel.
         self._ids = array("q")
         self._times = array("d")
         self._dropped_through: dict[str, int] = {}
@@ -212,7 +213,7 @@ class EventBus:
         return now
 
     def _now(self) -> float:
-        # A search by time needs times that rise, which a machine's clock does not promise.
+        # A search by time needs rising times, but a machine's clock can be set back.
         latest = self._times[-1] if self._times else 0.0
         return max(latest, self._clock.now())
 

@@ -164,5 +164,6 @@ class Channels:
             return False
         if not self._has_own(entity):
             return False
-        # A subscription counts as a first use too, so the selection includes its type.
+        # A subscription also counts as a first use, which creates the type, so the selection includes this
+        # type.
         return self._schema.entity(entity).announced

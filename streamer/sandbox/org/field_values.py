@@ -11,7 +11,7 @@ from streamer.sandbox.org.schema import Field
 
 _DECIMALS = frozenset({"double", "currency", "percent"})
 _NUMBERS = _DECIMALS | {"int"}
-# A float holds no larger whole number exactly.
+# Largest whole number up to which a float is exact.
 _EXACT = 1 << 53
 _MS = len(".000Z")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")

@@ -317,7 +317,7 @@ class SandboxOrg:
             self._publish(change, commit.header(change, sequence))
         beneath = [change for change in changes if change.in_database]
         if beneath:
-            # The id of a transaction of the database is no UUID (CDC guide, ChangeEventHeader fields).
+            # The id of a database transaction is not a UUID (CDC guide, ChangeEventHeader fields).
             commit = replace(commit, origin="", key=secrets.token_hex(8), number=next(self._commit_numbers))
         for sequence, change in enumerate(beneath, 1):
             self._publish(change, commit.header(change, sequence))
@@ -349,7 +349,7 @@ class SandboxOrg:
 
     def _seed(self) -> None:
         settings = self.settings
-        # The first number of a user and of an org is taken, whatever ids the settings give.
+        # The first id of a user and of an org is always taken, even if the settings contain other ids.
         self._ids.issue("005")
         self._ids.issue("00D")
         own = {"Id": settings.user_id, "Username": settings.username, "Name": settings.name}

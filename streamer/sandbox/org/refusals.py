@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-# They are told before a record is saved, and name no fields.
+# Refusals that come before a record is saved, and that name no fields.
 _OF_THE_REQUEST = frozenset({"INVALID_FIELD", "INVALID_TYPE", "JSON_PARSER_ERROR", "NOT_FOUND"})
 
 

@@ -32,7 +32,7 @@ _TARGETS = {
     "WhatId": ("Account", "Asset", "Case", "Contract", "Opportunity", "Order", "Product2"),
     "WhoId": ("Contact", "Lead"),
 }
-# Other standard children have no name in their parent's describe.
+# Other standard relationships to children have no name in the parent's describe.
 _CHILDREN = {
     ("Account", "ParentId"): "ChildAccounts",
     ("Asset", "AccountId"): "Assets",
@@ -61,7 +61,7 @@ _CHILDREN = {
     ("Task", "WhatId"): "Tasks",
     ("Task", "WhoId"): "Tasks",
 }
-# A record is deleted and restored together with the one that this reference names.
+# A record is deleted and restored together with the record to which this reference points.
 _CASCADES = frozenset(
     {
         ("CampaignMember", "CampaignId"),
@@ -146,7 +146,8 @@ def _parent_field(schema: Schema, type_name: str, name: str, value: Mapping[str,
     if not name.lower().endswith("__r"):
         raise no_such_column(name, entity.name)
     field_name = f"{name[:-3]}__c"
-    # The first use of an unknown relationship creates it: to the type that it names, or that has its name.
+    # The first use of an unknown relationship creates it. It points to the type in the request, or to the
+    # type with its name.
     target = named if isinstance(named, str) else field_name
     return field_name, schema.create_reference(entity, field_name, target)
 

@@ -134,7 +134,7 @@ class OutboundSender:
 
     def _changed(self, operations: Sequence[RecordOperation]) -> None:
         now = self._clock.monotonic()
-        # A record that is saved several times in a transaction causes one notification.
+        # Several saves of a record in one transaction cause one notification.
         first: dict[str, RecordOperation] = {}
         for operation in operations:
             first.setdefault(operation.after["Id"], operation)

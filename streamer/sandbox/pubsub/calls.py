@@ -96,7 +96,7 @@ class CallAdmission:
 
     def check(self, token: str) -> None:
         """Raise `CallAborted` unless the access token is valid."""
-        # Other APIs take a scheme before the token, and this one does not.
+        # Other APIs accept a scheme before the token, but this API does not.
         if self._faults.is_expired(token) or " " in token or self._user_of(token) is None:
             raise unauthenticated(AUTH_ERROR, "The access token is invalid or has expired.")
 

@@ -23,7 +23,8 @@ from streamer.sandbox.pubsub.errors import PUBLISH_STREAM_IDLE, CallAborted, top
 from streamer.sandbox.pubsub.replay_ids import ReplayIds
 from streamer.sandbox.pubsub.topics import SandboxTopics
 
-# As a proxy before Salesforce's server refuses what is too large (Pub/Sub API guide, allocations).
+# Message with which a proxy before Salesforce's server refuses a request that is too large (Pub/Sub API
+# guide, allocations).
 _TOO_LARGE = "upstream connect error or disconnect/reset before headers. reset reason: remote reset"
 
 

@@ -18,7 +18,7 @@ from streamer.sandbox.pubsub.context import PubSubContext
 from streamer.sandbox.pubsub.errors import CallAborted
 from streamer.sandbox.pubsub.service import PubSubService
 
-# Salesforce's own limit (Pub/Sub API guide, allocations); a client's library waits beyond it.
+# Salesforce's own limit (Pub/Sub API guide, allocations). A client's library delays streams above the limit.
 _STREAMS_OF_A_CONNECTION = 1_000
 
 _Answer = Callable[[Any, AdmittedCall], Any]
@@ -73,9 +73,10 @@ class PubSubServer:
 
     def _options(self) -> list[tuple[str, int]]:
         return [
-            # Two servers must not share a port silently.
+            # Without this option, two servers could share a port without an error.
             ("grpc.so_reuseport", 0),
-            # A request that is somewhat too large is refused as Salesforce does it, and a huge one by gRPC.
+            # The sandbox refuses a request up to twice too large as Salesforce does; gRPC refuses larger
+            # requests.
             ("grpc.max_receive_message_length", 2 * self._limits.request_bytes),
             ("grpc.max_concurrent_streams", _STREAMS_OF_A_CONNECTION),
             # Clients may ping a quiet connection as often as they like.
@@ -109,7 +110,7 @@ class PubSubServer:
     async def _subscribe(self, stream: Any, call_id: str) -> None:
         service = self._service
         with service.streams.opened():
-            # gRPC's asyncio client takes a refusal for INTERNAL that crosses the first request on its way.
+            # If a refusal is sent before the first request arrives, gRPC's asyncio client reports INTERNAL.
             request = await service.first_request(stream)
             call = await service.admission.admit(call_id, stream.invocation_metadata(), on=kinds.SUBSCRIBE)
             if request is not None:
@@ -151,7 +152,7 @@ def _addresses(host: str) -> list[str]:
 
 
 def _check_free(address: str, port: int) -> None:
-    # gRPC says no more than that it can't listen.
+    # gRPC's error does not say why it can't listen.
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     socket.create_server((address, port), family=family).close()
 

@@ -24,7 +24,7 @@ from streamer.sandbox.pubsub.errors import (
 )
 from streamer.sandbox.pubsub.replay_ids import ReplayIds
 
-# Of a channel whose events a user can't see, this many are passed over without a pause.
+# Number of events that the user can't see and that are skipped without a pause.
 _SCANNED_AT_ONCE = 1_000
 
 

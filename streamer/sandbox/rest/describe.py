@@ -181,7 +181,7 @@ def plain_field(field: Field) -> dict[str, Any]:
     custom = field.name.endswith("__c")
     number = field.type in _NUMBERS
     longest = 0 if field.type in _NO_LENGTH else length(field)
-    # Any custom field that nothing declares finds records, as an external id does.
+    # Like an external id, every undeclared custom field can identify records.
     identifies = custom and field.identifies
     return {
         "name": field.name,
@@ -225,7 +225,7 @@ def plain_field(field: Field) -> dict[str, Any]:
 
 
 def _picklist(entity: Entity, field: Field) -> list[dict[str, Any]]:
-    # The values of other picklists are each org's own; the sandbox takes any text for them.
+    # The values of other picklists differ from org to org, so the sandbox accepts any text.
     stages = STAGES if (entity.name, field.name) == ("Opportunity", "StageName") else ()
     return [
         {"active": True, "defaultValue": False, "label": value, "validFor": None, "value": value}

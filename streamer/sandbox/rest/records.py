@@ -43,7 +43,7 @@ def create(call: RestCall) -> SandboxResponse:
 
 
 def _create_by_id(call: RestCall) -> SandboxResponse:
-    # An upsert by an id that is not given; the same address serves every new record.
+    # An upsert by `Id` without a value creates a record; its address is the same for every new record.
     answer = create(call)
     return replace(answer, body={**answer.body, "created": True})
 

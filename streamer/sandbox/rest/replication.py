@@ -72,7 +72,7 @@ class ReplicationResources:
         )
 
     def _span(self, call: RestCall) -> tuple[str, str]:
-        # An unescaped plus of a time's offset arrives as a space.
+        # An unescaped plus in the offset of a time arrives as a space.
         given = (call.query.get(name, "").replace(" ", "+") for name in ("start", "end"))
         start, end = (_minute(parse_time(_TIME, text)) for text in given)
         if start < _minute(self._ago(self._limits.updated_s)):

@@ -111,7 +111,8 @@ class Scope:
             hops.append(Hop(field=field.name, name=relationship_name(field) or name))
             to = targets(at, field)
             if len(to) != 1:
-                # The records tell where each of them leads.
+                # The parents can have several types, so each record decides to which type its reference
+                # leads.
                 hops += (Hop(field=_reference_field(each), name=each) for each in names[number + 1 :])
                 return Column(path=tuple(hops), name=last, known=None)
             at = self._target(query, to[0], name, path)
@@ -147,7 +148,7 @@ class Scope:
         proper = self.schema.readable(entity, _reference_field(name))
         if proper is None:
             raise _unknown_hop(query, name, path)
-        # A custom reference that nothing has used yet is empty in every record.
+        # A custom reference that was never used is empty in every record.
         return entity.fields.get(proper) or Field(name=proper, type="reference")
 
     def _target(self, query: SelectQuery, target: str, name: str, path: Path) -> Entity:

@@ -133,7 +133,7 @@ class Conditions:
     def _inequality(self, reader: OperandReader, sign: str, literal: Literal) -> Predicate:
         if literal.kind is LiteralKind.SPAN:
             start, end = self._span(literal)
-            # Behind the span means from its end on, and up to the span means before its end.
+            # The end of the span is exclusive: `>` means at its end or later, and `<=` means before its end.
             edge, compare = {
                 "<": (start, operator.lt),
                 "<=": (end, operator.lt),
@@ -190,7 +190,7 @@ def _takes(reader: OperandReader, sign: str) -> bool:
 def _holds_choices(reader: OperandReader) -> bool:
     if reader.known is not None and (reader.known.declared or reader.known.type == "multipicklist"):
         return reader.known.type == "multipicklist"
-    # Any custom text that nothing declares can be a multi-select picklist.
+    # Any undeclared custom text field can be a multi-select picklist.
     return (reader.known is None or reader.known.type == "string") and reader.name.endswith("__c")
 
 

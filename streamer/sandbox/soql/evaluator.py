@@ -180,7 +180,7 @@ class QueryRun:
 def _ordered(rows: list[Any], reader: OperandReader, order: OrderBy) -> list[Any]:
     keyed = [(reader.folded(row), row) for row in rows]
     empty = [row for value, row in keyed if value is None]
-    # Parents of several types can hold texts and numbers under one name.
+    # If parents have several types, a field can be a text in one type and a number in another.
     filled = [((isinstance(value, str), value), row) for value, row in keyed if value is not None]
     filled.sort(key=operator.itemgetter(0), reverse=order.descending)
     present = [row for _, row in filled]

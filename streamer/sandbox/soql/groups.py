@@ -120,7 +120,7 @@ def _reduced(function: str, inner: OperandReader, group: Group) -> Any:
         case "COUNT_DISTINCT":
             return len({folded(value) for value in values})
         case "SUM" | "AVG":
-            # A parent of several types can hold texts under the name of another's number.
+            # If a parent can have several types, a field can be a number in one type and a text in another.
             values = [value for value in values if isinstance(value, int | float)]
     return _FUNCTIONS[function](values) if values else None
 

@@ -128,7 +128,7 @@ class _Parser:
         while self._word(joint):
             conditions.append(self._term(functions))
         if self._at_word("and", "or"):
-            # Salesforce wants parentheses where AND and OR meet, too.
+            # Like Salesforce, refuse AND and OR side by side without parentheses.
             raise self._unexpected()
         return Junction(all=joint == "and", conditions=tuple(conditions))
 

@@ -33,7 +33,7 @@ class _SobjectView:
             message = orjson.loads(data)
             sobject = message["sobject"]
         except (orjson.JSONDecodeError, KeyError):
-            # A poison message has no fields to hide.
+            # An unreadable message has no fields to hide.
             return data
         shown = {name: value for name, value in sobject.items() if not self.user.hides(self.entity, name)}
         return orjson.dumps({**message, "sobject": shown})

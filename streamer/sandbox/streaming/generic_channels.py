@@ -46,7 +46,7 @@ class GenericChannels:
         self._org = org
         self._bus = bus
         self._clock = clock
-        # The data of a message is unique, since its replay id is in it.
+        # The data of each message is unique, because it contains the replay id.
         self._addressed: OrderedDict[bytes, frozenset[str]] = OrderedDict()
         org.schema.rules[STREAMING_CHANNEL] = _check
 

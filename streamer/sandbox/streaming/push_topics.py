@@ -52,13 +52,13 @@ class PushTopics:
             for topic in self._org.records.all(self._org.schema.entity(PUSH_TOPIC))
             if topic["IsActive"] and not topic["IsDeleted"]
         ]
-        # A cascading deletion sends no notification of the records that it takes along.
+        # Records that a cascading deletion also deletes cause no notifications.
         own = [each for each in operations if not each.is_cascaded] if topics else []
         for topic in topics if own else ():
             try:
                 query = self._query(topic)
             except Refused:
-                # The schema no longer has what the query names.
+                # The schema no longer has a type or field of the query.
                 continue
             for operation in _last_first(own):
                 self._publish(topic, query, operation)

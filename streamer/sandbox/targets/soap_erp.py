@@ -26,7 +26,7 @@ from streamer.sandbox.targets.username_tokens import UsernameTokens
 
 _MOST_DONE = 100_000
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
-# The elements of an operation in the order of its schema, and those that it requires.
+# The elements of each operation, in the order of its schema, and the required elements.
 _CREATE = ("RequestId", "Reference", "Customer", "Amount", "Currency", "PostingDate", "Line")
 _CANCEL = ("RequestId", "Reference")
 _REQUIRED = {

@@ -126,7 +126,7 @@ def _check_understood(headers: tuple[Element, ...], namespace: str) -> None:
 
 def _action(request: web.Request, namespace: str) -> str:
     if namespace == SOAP_12:
-        # aiohttp has parsed the parameters of the type away.
+        # aiohttp's `content_type` has no parameters, so read the header itself.
         _, _, parameter = request.headers.get("Content-Type", "").partition("action=")
         return parameter.strip().strip('"')
     action = request.headers.get("SOAPAction")
@@ -139,7 +139,8 @@ def _action(request: web.Request, namespace: str) -> str:
 
 def _fault_11(failed: SoapFault) -> str:
     is_own = failed.namespace != SECURITY
-    # WS-Security, section 12: its codes stand alone in SOAP 1.1. Others are more specific after a full stop.
+    # In SOAP 1.1, codes of WS-Security stand alone (WS-Security, section 12). Other codes can have a full
+    # stop and a more specific code.
     code = f"env:{failed.code}.{failed.subcode}" if is_own else f"sub:{failed.subcode}"
     detail = f"<detail>{failed.detail}</detail>" if failed.detail else ""
     return (

@@ -14,7 +14,7 @@ from streamer.sandbox.targets.soap_messages import SECURITY, SecurityFault
 
 _WSU = "{http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd}"
 _WSSE = f"{{{SECURITY}}}"
-# The profile recommends to refuse what is older than five minutes, and to remember nonces for as long.
+# The profile recommends to refuse tokens older than five minutes, and to remember nonces for this time.
 _FRESH_S = 300.0
 _SKEW_S = 60.0
 _MOST_NONCES = 100_000

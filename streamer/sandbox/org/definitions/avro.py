@@ -28,7 +28,7 @@ _PRIMITIVES = {
     "date": "long",
     "datetime": "long",
 }
-# Fields without an entry have other documentation in an org, which no client needs.
+# For fields without an entry, an org has other documentation, which clients do not need.
 _DOCS = {"date": "Data:DateOnly", "datetime": "Data:DateTime"}
 _CANONICAL = ("name", "namespace", "type", "fields", "symbols", "items")
 _NEVER_IN_BODY = frozenset({"Id", "IsDeleted", "SystemModstamp"})
@@ -120,7 +120,7 @@ def _compound(entity: Entity, name: str, defined: set[str]) -> Avro:
         for part, (compound, short) in entity.parts.items()
         if compound == name
     ]
-    # Avro defines a record once, and then refers to it by its name.
+    # In Avro, a record is defined once, and later references use its name.
     record = kind if kind in defined else {"type": "record", "name": kind, "fields": parts}
     defined.add(kind)
     return {"name": name, "type": ["null", record], "default": None}

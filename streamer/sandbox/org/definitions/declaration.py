@@ -29,7 +29,7 @@ def _listed(value: Any) -> Any:
 
 
 def _nothing_is_empty(value: Any) -> Any:
-    # A name with nothing behind it is `None` in YAML.
+    # In YAML, a key without a value has the value `None`.
     return {} if value is None else value
 
 

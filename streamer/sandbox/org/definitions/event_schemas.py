@@ -38,7 +38,8 @@ class EventSchemas:
     def get(self, identifier: str) -> Avro | None:
         """Return the schema with this id; `None` if no event has or had this schema."""
         if identifier not in self._schemas:
-            # An id of an earlier run: the same definition has it again, although no event needed it yet.
+            # The id can come from an earlier run: the same definition has the same id, even before its first
+            # event.
             current: list[Entity | PlatformEvent] = [*self._schema.entities, *self._schema.events]
             for definition in current:
                 self.id_of(definition)

@@ -24,9 +24,10 @@ _MODELS: Mapping[tuple[str, int], type[BaseModel]] = {
     ("events", 2): DeclaredEvent,
     ("events", 4): DeclaredEventField,
 }
-# One round finds all mistakes of form; a second one confirms that nothing else is wrong.
+# The first round finds all mistakes of form; a second round confirms that there are no others.
 _MOST_ROUNDS = 4
-# The depth of the whole that a mistake spoils: a field of an object or event, or a channel.
+# Number of keys that lead to the part that a mistake makes invalid: a field of an object or event, or a
+# channel.
 _WHOLE = {"objects": 4, "events": 4, "channels": 2}
 
 
@@ -46,7 +47,7 @@ def parse_schema(data: Any) -> DeclaredSchema:
         except ValidationError as error:
             found = [_mistake(each) for each in error.errors(include_url=False)]
             mistakes += found
-            # Wrong parts are removed, so that the rest can be compared.
+            # Parts with mistakes are removed, so that the other parts can be checked.
             for whole in sorted({_whole(mistake.keys) for mistake in found}, key=len, reverse=True):
                 if not _removed(sound, whole):
                     sound.pop(whole[0], None)

@@ -26,7 +26,7 @@ def read_schema(path: Path) -> DeclaredSchema:
     except DeclarationError as error:
         mistakes += ((places.line(each.keys), each) for each in error.mistakes)
     if mistakes:
-        # In the order of the lines, and on one line in the order in which they were found.
+        # Sorted by line; mistakes in the same line stay in the order in which they were found.
         found = sorted(mistakes, key=itemgetter(0))
         raise ValueError("\n".join(f"{path}:{line}: {mistake}" for line, mistake in found))
     return schema

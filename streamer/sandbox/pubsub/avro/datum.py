@@ -70,7 +70,7 @@ class _Record:
     def __init__(self, schema: Avro, named: dict[str, Encode]) -> None:
         named[schema["name"]] = self
         self._fields: dict[str, tuple[int, Encode]] = {}
-        # Nothing is the encoding of no value, so it marks what a value must have.
+        # No value has an empty encoding, so empty bytes mark a required field.
         self._absent: list[bytes] = []
         for index, field in enumerate(schema["fields"]):
             self._fields[field["name"]] = (index, _encoder(field["type"], named))

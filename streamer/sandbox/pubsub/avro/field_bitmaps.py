@@ -64,6 +64,6 @@ def _parts(kinds: Any, named: dict[str, Avro]) -> list[str]:
 
 
 def _hexadecimal(bits: int) -> str:
-    # An even number of digits in upper case: a client's parser reads nothing else.
+    # Clients parse only an even number of digits, in upper case.
     digits = f"{bits:X}"
     return f"0x{'0' * (len(digits) % 2)}{digits}"

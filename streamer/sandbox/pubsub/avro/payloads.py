@@ -47,7 +47,7 @@ class Payloads:
         try:
             datum = fastavro.schemaless_reader(stream, schema, None)
         except Exception as error:
-            # Any bytes can arrive, and fastavro raises what it likes.
+            # Any bytes can arrive, and fastavro can raise any exception.
             raise Unpublishable(f"The payload does not fit the schema {schema_id}: {error}"[:500]) from error
         if stream.read(1):
             raise Unpublishable(f"The payload is longer than the schema {schema_id} describes.")

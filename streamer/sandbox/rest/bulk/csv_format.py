@@ -58,7 +58,7 @@ class CsvFormat:
 
 
 def _encoded(lines: Iterable[str], end: str) -> bytes:
-    # A text can hold half a surrogate pair, which UTF-8 has no bytes for.
+    # A text can contain half of a surrogate pair, which UTF-8 can't encode.
     return "".join(line + end for line in lines).encode(errors="replace")
 
 

@@ -17,7 +17,7 @@ from streamer.sandbox.rest.bulk.jobs import Spawn
 from streamer.sandbox.rest.bulk.limits import BulkLimits
 
 _PREFIX = "750"
-# Salesforce saves rows in chunks of this size; that each is a transaction is the sandbox's choice.
+# Salesforce saves rows in chunks of this size. The sandbox makes each chunk a transaction.
 _AT_ONCE = 200
 _NULL = "#N/A"
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -189,7 +189,7 @@ class IngestJobs:
             if job.state in INGEST_ENDED:
                 return
             self._save(job, job.rows[start : start + _AT_ONCE])
-            # Other calls are answered in between.
+            # Other calls can be answered now.
             await self.clock.sleep(0)
         await self.clock.sleep(job.began_at + self.limits.running_s - self.clock.now())
         if job.state not in INGEST_ENDED:

@@ -50,7 +50,7 @@ class RestIngestJobs:
         resources.add(f"{one}/batches", put=self._upload)
         resources.add(f"{one}/successfulResults", get=self._successful)
         resources.add(f"{one}/failedResults", get=self._failed)
-        # The guide writes it in lower case, and clients in either.
+        # The guide writes this value in lower case, but clients also write it in upper case.
         for unprocessed in ("unprocessedrecords", "unprocessedRecords"):
             resources.add(f"{one}/{unprocessed}", get=self._unprocessed)
 
@@ -132,7 +132,7 @@ class RestIngestJobs:
 
     def _finished(self, call: RestCall) -> IngestJob:
         if call.is_part:
-            # A composite answer holds JSON alone.
+            # A composite answer can contain only JSON.
             raise not_found()
         job = self._own(call)
         if job.state not in INGEST_ENDED:

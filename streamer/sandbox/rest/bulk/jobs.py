@@ -25,7 +25,7 @@ from streamer.sandbox.soql.table import Cells, TableRun
 _PREFIX = "750"
 _DAY_S = 24 * 3600.0
 _SLICE = 5_000
-# Until version 49.0 columns come in the order of their names.
+# Up to version 49.0, columns are sorted by name.
 _COLUMNS_AS_ASKED_SINCE = 50.0
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], None]
@@ -180,7 +180,7 @@ class QueryJobs:
             self._strike(job)
             rows = await self._rows(job, self._run_of(job.request, job.query))
         except Refused as refused:
-            # The schema, or a right, has changed since the job was made.
+            # The schema, or a right of the user, has changed since the job was created.
             job.error = f"{refused.code}: {refused.message}"
             job.enter(JobState.FAILED, self.clock.now())
             return
@@ -190,7 +190,7 @@ class QueryJobs:
             job.enter(JobState.JOB_COMPLETE, self.clock.now())
 
     async def _rows(self, job: QueryJob, run: TableRun) -> Rows:
-        # A record that changes is replaced, so that a list of the records is a snapshot.
+        # A change replaces the record object, so a list of the objects is a snapshot.
         records = iter(list(self.org.records.all(run.entity)))
         found: list[Record] = []
         while piece := list(islice(records, _SLICE)):

@@ -67,7 +67,7 @@ class RestQueryJobs:
 
     def _list(self, call: RestCall) -> SandboxResponse:
         wanted = call.query.get("jobType", "V2Query") == "V2Query"
-        # Chunking by primary keys is asked for in jobs of the first Bulk API alone.
+        # Only jobs of the first Bulk API can request chunking by primary keys.
         wanted = wanted and call.query.get("isPkChunkingEnabled", "false").lower() != "true"
         after = _number(call.query.get("queryLocator"))
         found = [job for job in self._jobs.all() if wanted and job.number > after]
@@ -101,7 +101,7 @@ class RestQueryJobs:
 
     def _results(self, call: RestCall) -> SandboxResponse:
         if call.is_part:
-            # A composite answer holds JSON alone.
+            # A composite answer can contain only JSON.
             raise not_found()
         job, rows = self._complete(call)
         start = _start(call, rows)

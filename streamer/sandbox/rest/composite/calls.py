@@ -64,7 +64,7 @@ class RestComposite:
     def _batch(self, call: RestCall) -> SandboxResponse:
         body = call.json_object()
         parts = _batch_parts(body.get("batchRequests"))
-        # The call itself is counted already; in a batch, each part counts instead.
+        # The call itself was already counted, but in a batch, the parts count instead of the call.
         call.org.usage.api_requests.use(len(parts) - 1)
         answers: list[SandboxResponse] = []
         for part in parts:

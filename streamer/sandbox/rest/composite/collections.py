@@ -22,9 +22,9 @@ from streamer.sandbox.rest.representations import (
 from streamer.sandbox.rest.resources import Resources
 
 _MAX_WRITTEN, _MAX_READ = 200, 2000
-# Of one record in one call (Apex guide, DML statements; 12 is what calls of the API were seen to say).
+# Most updates of one record in one call (Apex guide, DML statements; answers of orgs state the limit 12).
 _MAX_UPDATES = 12
-# A body that does not fit the types of its fields is not well formed, so no part is written.
+# If a value does not fit the type of its field, the whole body counts as malformed, and nothing is written.
 _OF_THE_CALL = "JSON_PARSER_ERROR"
 
 Save = Callable[[Transaction, Any], dict[str, Any]]
@@ -181,7 +181,7 @@ def _found(call: RestCall, entity: Entity, record_id: str, fields: Sequence[str]
     try:
         record = call.org.retrieve(entity.name, record_id)
     except Refused:
-        # A record that is missing or deleted is null at its place in the list.
+        # A missing or deleted record is null at its index in the list.
         return None
     return record_body(call, entity, record, fields)
 

@@ -21,7 +21,7 @@ _INHERITED = frozenset({"accept", "authorization", "content-type"})
 _URL = re.compile(r"/services/data/v(\d+\.\d)(/.*)")
 _REFERENCE = re.compile(r"@\{(\w+)((?:\.\w+|\[\d+\])+)\}")
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
-# From this version on, a reference to a field without a value is that: no value.
+# From this version on, a reference to a field without a value means null.
 _NULLS_SINCE = 52.0
 
 
@@ -116,7 +116,7 @@ def composite_results(
 
 
 def _parsed(item: Mapping[str, Any]) -> Subrequest:
-    # The guide itself spells it both ways.
+    # The guide uses both spellings.
     reference_id, method, url = (
         item.get("referenceId", item.get("referenceID")),
         item.get("method"),

@@ -44,7 +44,8 @@ _EMPTY_OF_FIELDS = (
     "ReferenceTargetField",
     "SecurityClassification",
 )
-# Best Practices for Deployments with Large Data Volumes, indexes; identifiers and references have one, too.
+# Fields with an index (Best Practices for Deployments with Large Data Volumes, indexes). Ids and references
+# also have an index.
 _INDEXED = frozenset({"CreatedDate", "LastModifiedDate", "Name", "SystemModstamp"})
 
 
@@ -146,7 +147,7 @@ def _entity_record(name: str, shown: str, *, customizable: bool, stored: bool = 
 
 def _field_records(schema: DefinedSchema) -> Iterator[Record]:
     for entity in (*schema.entities, *_declared_events(schema)):
-        # An address or a name stands for its parts, which are EntityParticles alone.
+        # An address or a name consists of parts, which are EntityParticles without a FieldDefinition.
         for field in entity.fields.values():
             if field.name not in entity.parts:
                 yield _field_record(entity, field)

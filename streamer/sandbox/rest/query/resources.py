@@ -131,7 +131,7 @@ class QueryResources:
             "records": cursor.rows[start:end],
         }
         if not body["done"]:
-            # Further pages are under /query/ even when it began under /queryAll/.
+            # The address of a further page begins with /query/, even for a query under /queryAll/.
             body["nextRecordsUrl"] = f"{call.base}{self._root}/query/{locator}-{end}"
         return body
 

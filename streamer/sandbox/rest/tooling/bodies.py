@@ -16,7 +16,7 @@ _Name = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class _Metadata(BaseModel):
-    # A misspelt key that is taken here would be refused in an org.
+    # Unknown keys are refused, because an org would refuse a misspelt key.
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, defer_build=True)
 
     urls: Any = None

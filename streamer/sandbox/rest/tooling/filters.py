@@ -76,7 +76,7 @@ def _within(payload: Any, name: str) -> Any:
     for key in name.split("."):
         if not isinstance(payload, Mapping):
             return None
-        # A record's own addresses spell their parts with a small letter.
+        # In a record, the names of an address's parts begin with a small letter.
         payload = payload.get(key, payload.get(key[:1].lower() + key[1:]))
     return payload
 

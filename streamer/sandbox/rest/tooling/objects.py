@@ -24,7 +24,7 @@ CHANNEL, MEMBER, ENRICHED_FIELD = "PlatformEventChannel", "PlatformEventChannelM
 SINGLE = frozenset({"FullName", "Metadata"})
 """Fields that only a query for one record returns."""
 
-# Subscriptions whose position Salesforce keeps: the org has none, so a query finds nothing.
+# Managed subscriptions, whose position Salesforce stores. The sandbox has none, so a query finds nothing.
 _SUBSCRIPTION, _SUBSCRIPTION_SINCE = "ManagedEventSubscription", 60.0
 _COMMON = "Id:id DeveloperName FullName Language:picklist ManageableState:picklist MasterLabel "
 _COMMON += "Metadata:complexvalue NamespacePrefix "
@@ -84,7 +84,7 @@ def tooling_scope(setup: ChannelAdministration, version: float) -> Scope:
         records.put(schema.entity(CHANNEL), {**channel_record(channel), "IsDeleted": False})
     ids = {channel.name: channel.id for channel in channels}
     for member in setup.members():
-        # A custom channel is named by its id, the default one by its name.
+        # A custom channel is identified by its id, but the default channel by its name.
         record = {**member_record(member), "EventChannel": ids.get(member.channel, DEFAULT_CHANNEL)}
         records.put(schema.entity(MEMBER), {**record, "IsDeleted": False})
         for number, field in enumerate(member.enriched):
