@@ -79,7 +79,7 @@ def change_channel(entity: str) -> str:
 
 
 def changed_entity(path: str) -> str | None:
-    """Return the one object whose changes the channel at `path` carries, or `None` for several."""
+    """Return the object whose changes the channel at `path` carries; `None` if it carries several objects."""
     name = path.rpartition("/")[2]
     stem = name.removesuffix(_CHANGE_EVENT)
     if ChannelKind.of(path) is not ChannelKind.CHANGES or not stem or stem == name:

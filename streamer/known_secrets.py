@@ -77,7 +77,7 @@ def _base64_forms(secret: str) -> Iterator[str]:
 
 
 def _parts(secret: str) -> Iterator[str]:
-    """Yield `secret`, and parts of it that could appear alone."""
+    """Yield `secret`, and those parts of it that could appear separately."""
     yield secret
     if secret.startswith(_SIGNING):
         yield secret.removeprefix(_SIGNING).rstrip("=")

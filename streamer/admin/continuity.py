@@ -65,7 +65,7 @@ async def forecast_json(
 
 
 def rate_of(former: Iterable[ContinuityRecord]) -> float | None:
-    """Return the median rate, in records per second, of the latest of the `former` snapshots.
+    """Return the median rate of the latest `former` snapshots, in records per second.
 
     `former` is ordered from the oldest. Only complete snapshots with more than one page
     of records are used. A pause makes a snapshot's rate too low, so the result is the
@@ -131,7 +131,7 @@ class ContinuityResource:
         return {"records": [continuity_json(record) for record in records]}
 
     async def acknowledge(self, asked: AcknowledgeRequest) -> JsonObject:
-        """Note that an operator knows of a hole that nothing repairs, so that it is no longer a problem.
+        """Record that an operator knows about an unrepaired hole, so that it no longer counts as a problem.
 
         Raises `ApiError` and `LogUnavailable`.
         """

@@ -129,8 +129,8 @@ _SUPERSEDED = "redrive.superseded"
 class RedriveResource:
     """`/dead-letters/redrive` and `/redrives`.
 
-    The log stores an order. The order is carried out by the processes that own the
-    partitions, or the channel, of the order's dead letters.
+    The log stores an order. The processes that own the partitions of the order's dead
+    letters, or their channel, carry out the order.
     """
 
     context: AdminContext

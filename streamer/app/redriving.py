@@ -96,7 +96,10 @@ class Redriving:
         return self._cursor
 
     async def _begun(self) -> LetterCursor:
-        """Plan the order's dead letters; compare those of this process's partitions with later events."""
+        """Plan the order's dead letters.
+
+        Dead letters in this process's partitions are compared with later events.
+        """
         self._cursor = None
         cursor, letters = self.controls.letter_cursor(), list[PlacedLetter]()
         aside: dict[SubscriberName, LetterPlaces] = defaultdict(LetterPlaces)

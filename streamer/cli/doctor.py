@@ -50,10 +50,10 @@ async def doctor(
 ) -> None:
     """Check the configuration, the org, the log and the targets, and say how to fix each fault.
 
-    The command changes nothing, and does not disturb a running daemon. It creates
-    no topics or files, joins no consumer group, and neither reads nor sends events.
-    It logs in to the org. It also calls the targets that offer a call without an
-    effect.
+    The command changes nothing, and does not disturb a running daemon. It creates no
+    topics or files, joins no consumer group, and neither reads nor sends events. It
+    logs in to the org. It also makes a harmless call to each target, if the plugin
+    offers such a call.
 
     Each check prints a line: ok, warning (the part works now, but can fail or lose
     events later), failed or skipped. The next line names the remedy.

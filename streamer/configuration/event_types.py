@@ -114,7 +114,7 @@ def _candidates(pattern: str, carrier: Carried) -> Iterator[str]:
 
 
 def _names(pattern: str, kind: str) -> Iterator[str]:
-    """Yield the possible names in `pattern` of an entity or, for the kind `event`, of a platform event."""
+    """Yield the names in `pattern` that can be entities or, for the kind `event`, platform events."""
     for name in _NAME.findall(pattern):
         if name.lower() not in _OF_A_TYPE and name.endswith("__e") == (kind == "event"):
             # A standard object's name begins with a capital letter.

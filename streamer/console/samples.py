@@ -203,7 +203,7 @@ class Sampler:
         return self._kept.with_one(self._taken())
 
     def _taken(self) -> Sample:
-        """Return a sample: the sum of each series over all its labels, and over those of each subscriber."""
+        """Return a sample: the sum of each series over all labels, and the sum for each subscriber."""
         sums = dict.fromkeys(Series, 0.0)
         of_each: dict[str, dict[Series, float]] = {}
         names = {series.value: series for series in Series}

@@ -206,7 +206,7 @@ class EntityReader:
         job = await self.org.queries.begin(query, in_bulk=in_bulk)
         changed.job = _name(snapshot, job)
         _log.info("reading.begun", channel=str(self.channel), entity=query.entity, records=found, job=job)
-        # The org's clock dates the last deletions of the hole.
+        # The last deletions of the hole have times of the org's clock.
         until = max(progress.until or 0.0, asked_at)
         jobs = progress.reached.jobs
         reached = replace(progress.reached, job=job, anchor=anchor, jobs=jobs + 1)

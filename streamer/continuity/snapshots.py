@@ -65,7 +65,7 @@ class Snapshots:
         return [each for each in orders if each.id not in holes and self._known.get(each.id) != each]
 
     async def begun(self, orders: Sequence[SnapshotOrder]) -> Sequence[ContinuityRecord]:
-        """Return the first records, open or refused, of those `orders` that have no record in the log.
+        """Return the first record, open or refused, of each of the `orders` without a record in the log.
 
         Raises the errors of the log.
         """

@@ -62,7 +62,7 @@ class Steps:
 
     @classmethod
     def watched(cls, receivers: Mapping[SubscriberName, Receiver], org: SandboxOrg) -> Self:
-        """Return counters of future steps at `receivers` and, for the write-back, in `org`."""
+        """Return an object that counts later steps: at `receivers` and, for the write-back, in `org`."""
         steps = cls()
         for name, receiver in receivers.items():
             receiver.journal.listen(partial(steps._received, name))

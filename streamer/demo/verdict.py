@@ -1,4 +1,4 @@
-"""Verdict of the demo: one sentence that says how the demo ended, and the counts behind it."""
+"""Verdict of the demo: one sentence that says how the demo ended, and the counts that prove it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -223,7 +223,7 @@ async def superseded(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Halves:
-    """Settled halves that were read so far, of events that several subscribers forward."""
+    """Settled halves that were read so far; several upstream subscribers each forward a half of an event."""
 
     upstream: Upstream
     _first: dict[EventId, Entry] = field(default_factory=dict)
@@ -300,10 +300,10 @@ class Redelivery:
     def redrive(self, letter: DeadLetter, *, include_superseded: bool) -> Redriven:
         """Park the event of a dead letter in its lane by offset, due at once.
 
-        Later events of the lane are delivered after this event, even if a later event
-        already has its turn and waits for the end of a pause, of a hold or of an
-        outage. If the lane is being tried, the event joins the lane after the attempt
-        has ended.
+        Later events of the lane are delivered after this event. This is also true for a
+        later event that already has its turn, and that waits for the end of a pause, a
+        hold or an outage. If the lane is being tried, the event joins the lane after
+        the attempt has ended.
         """
         if self.state.is_closed:
             return Redriven.NOT_OURS

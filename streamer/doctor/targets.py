@@ -1,4 +1,4 @@
-"""Checks of targets and look-up services: connection and credentials, by calls without an effect."""
+"""Checks of targets and look-up services: connection and credentials, by harmless calls."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -29,8 +29,8 @@ async def _examined(name: SubscriberName, uses: str, make: Callable[[], Subscrib
     report = await subscriber.examine_target() if isinstance(subscriber, Examinable) else None
     if report is None:
         raise Inapplicable(
-            f"the plugin {uses} offers no call without an effect; to try the target, send a test event "
-            f"with `streamer subscribers test {name}`"
+            f"the plugin {uses} offers no harmless call to check the target; to try the target, send a "
+            f"test event with `streamer subscribers test {name}`"
         )
     return _verdict(report, _REMEDY)
 
@@ -50,7 +50,7 @@ def service_checks(enrichments: Mapping[SubscriberName, EnrichmentSource], clock
 async def _examined_service(source: ServiceSource, clock: Clock) -> CheckResult:
     service = source.make(clock)
     if not isinstance(service, Examinable):
-        raise Inapplicable("the service's plugin offers no call without an effect")
+        raise Inapplicable("the service's plugin offers no harmless call to check the service")
     return _verdict(await service.examine_target(), _SERVICE_REMEDY)
 
 

@@ -165,7 +165,7 @@ class Delivery:
     traceparent: str | None = None
 
 
-# Of one event at one subscriber, the first failed attempt and the last ones are kept.
+# Number of failed attempts that are kept for one event at one subscriber: the first and the last ones.
 _KEPT_ATTEMPTS = 4
 _ATTEMPT_ERROR_LENGTH = 200
 

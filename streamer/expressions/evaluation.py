@@ -121,7 +121,7 @@ class Compiler:
         return value is False or (value is not True and value in _FALSE)
 
     def kept(self, values: Iterable[Any]) -> list[Any]:
-        """Return the values of a projection's items without null."""
+        """Return the values of a projection's items, except null values."""
         return [each for each in values if each is not None]
 
     def unprojected(self, _value: Any) -> Any:

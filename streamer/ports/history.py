@@ -116,7 +116,7 @@ MOST_RECEIPTS = 500_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundReceipts:
-    """Receipts of events, those of one event oldest first.
+    """Receipts of events; the receipts of one event are ordered from the oldest.
 
     Without `is_whole`, the search did not examine later receipts.
     """

@@ -1,4 +1,4 @@
-"""Replays of retained events, which count again, checked against the day's remaining events."""
+"""Check before a replay: the replayed events count again, so enough of the day's events must be left."""
 
 from dataclasses import dataclass
 

@@ -324,7 +324,7 @@ def _earlier(evidence: Evidence, state: AccountState) -> list[str]:
 
 
 def _redrives(evidence: Evidence, state: AccountState) -> Sequence[AuditRecord]:
-    """Return the redrives of the event; an event that never reached the subscriber has none."""
+    """Return the redrives of the event, or nothing if the event never reached the subscriber."""
     return () if state in _NOT_REACHED else evidence.redrives
 
 

@@ -1,4 +1,4 @@
-"""Timeline of one event: what happened to it, as far as it is known, in the order in which it happened."""
+"""Timeline of one event: everything that is known to have happened to it, in order."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

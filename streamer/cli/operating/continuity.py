@@ -112,10 +112,10 @@ async def acknowledge(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Note that you know of a hole that nothing repairs, so that it is no longer a problem.
+    """Confirm that you know about an unrepaired hole, so that it no longer counts as a problem.
 
-    The hole stays in `streamer continuity list`, with your name and the reason. Only
-    a hole in the state partial or none can be acknowledged.
+    The hole stays in `streamer continuity list`, with your name and the reason. Only a
+    hole in the state partial or none can be acknowledged.
     """
     answer = await where.api().post("/continuity/acknowledge", id=hole, reason=reason, by=operator.name)
     if as_json:

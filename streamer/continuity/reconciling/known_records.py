@@ -70,11 +70,11 @@ def _state(at: float | None) -> KnownRecord | None:
 
 
 def _known_at(event: Event) -> float:
-    """Return the time, by Salesforce's clock, up to which an event shows the state of its record.
+    """Return the latest time (of Salesforce's clock) at which the record is known to have the event's state.
 
     If the record was read for the event, the event has the time of reading by the
-    reader's clock. Salesforce can date an event and its record by different clocks,
-    so the event's `LastModifiedDate` also counts.
+    reader's clock. Salesforce can date an event and its record by different clocks, so
+    the event's `LastModifiedDate` also counts.
     """
     at = seconds_of(event.time) or 0.0
     if event.type.endswith(_SNAPSHOT):

@@ -1,4 +1,4 @@
-"""Comparison of one entity's records in an org with those in a log."""
+"""Comparison of one entity's records in an org with the records in a log."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence

@@ -26,7 +26,7 @@ class RetryState:
 
     @property
     def failed_attempts(self) -> tuple[FailedAttempt, ...]:
-        """The attempts, as far as they are kept."""
+        """The failed attempts that are kept: the first and the last ones."""
         return unpacked(self.history)
 
     def failed(self, attempt: FailedAttempt, reason: str, texts: TextPool) -> None:

@@ -172,7 +172,7 @@ class Lanes:
         self.waiting = 0
         """Number of events in memory, including the events that are being delivered."""
         self.waiting_bytes = 0
-        """Size, in the log, of the events in memory, in bytes."""
+        """Number of bytes that the events in memory take in the log."""
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(self._lanes.values())

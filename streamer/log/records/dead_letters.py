@@ -47,7 +47,7 @@ def encode_dead_letter(letter: DeadLetter) -> EncodedLetter:
 
     Even an event that JSON can't hold must become a dead letter. For such an event,
     `raw` holds the event's Python text, and characters that UTF-8 can't hold are
-    escaped. Of content that is too large for any log, only the beginning is kept.
+    escaped. If the content is too large for any log, only its beginning is kept.
     """
     letter = bounded(letter)
     try:
@@ -60,7 +60,7 @@ def encode_dead_letter(letter: DeadLetter) -> EncodedLetter:
 
 
 def bounded(letter: DeadLetter) -> DeadLetter:
-    """Return `letter`; of raw bytes that are too large for any log, only the beginning is kept."""
+    """Return `letter`; if its raw bytes are too large for any log, only their beginning is kept."""
     return letter if len(letter.raw) <= _LARGEST_RAW else _cut(letter, letter.raw)
 
 

@@ -19,9 +19,9 @@ _BUNDLE = "ca-certificates.crt"
 def authorities(ca_file: Path | None) -> bytes | None:
     """Return the authorities in `ca_file`, or the system's, as PEM; `None` if the system has none.
 
-    Python's other TLS clients trust the same authorities of the system, for
-    example those in `SSL_CERT_FILE`. gRPC alone would trust the authorities that
-    it was built with. Raises `ConfigurationError` if `ca_file` can't be used.
+    Python's other TLS clients trust the same authorities of the system, for example the
+    file in `SSL_CERT_FILE`. gRPC alone would trust the authorities that it was built
+    with. Raises `ConfigurationError` if `ca_file` can't be used.
     """
     if ca_file is None:
         return _of_system()

@@ -78,7 +78,7 @@ class Authorization:
         self._codes: _OneTime[tuple[str, _Request]] = _OneTime(clock, _CODE_S)
 
     def routes(self, admit: Admit) -> list[web.RouteDef]:
-        """Return the routes behind `admit`."""
+        """Return the routes; `admit` checks each request."""
         return [
             web.get(AUTHORIZE, _admitted(self._ask, admit)),
             web.post(AUTHORIZE, _admitted(self._decide, admit)),

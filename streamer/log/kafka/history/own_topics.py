@@ -106,7 +106,7 @@ class ReceiptReader:
         self._retry = clients.retry()
 
     def receipts(self, events: Sequence[Event], since: float, most: int) -> FoundReceipts:
-        """Return the receipts of `events` that were recorded since `since`, of about `most` receipts.
+        """Return the receipts of `events` since `since`; the search examines about `most` receipts.
 
         Raises `LogUnavailable`, `LogMisconfigured`.
         """

@@ -233,7 +233,7 @@ class ParkedFetch:
         return taken
 
     def _wanted(self, asked: Sequence[_Asked]) -> Mapping[int, list[int]]:
-        """Return, by partition of the parked topic, the offsets to read, in rising order."""
+        """Return the offsets to read in each partition of the parked topic, in rising order."""
         wanted: defaultdict[int, set[int]] = defaultdict(set)
         for each in asked:
             for place in each.places.values():

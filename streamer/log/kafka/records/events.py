@@ -217,7 +217,7 @@ _KEPT_CHARACTERS = 20_000
 def receipt_record(receipt: Receipt, topic: str) -> ProducerRecord:
     """Return the record of `receipt`; its key is the event's key.
 
-    Of a large answer, the receipt has only the first 20,000 characters, as text.
+    If the answer is large, the receipt has only its first 20,000 characters, as text.
     Otherwise a broker could refuse the receipt, and the event would be delivered again.
     """
     value = encode_receipt(receipt)

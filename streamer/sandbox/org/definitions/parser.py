@@ -26,8 +26,8 @@ _MODELS: Mapping[tuple[str, int], type[BaseModel]] = {
 }
 # The first round finds all mistakes of form; a second round confirms that there are no others.
 _MOST_ROUNDS = 4
-# Number of keys that lead to the part that a mistake makes invalid: a field of an object or event, or a
-# channel.
+# A mistake makes a whole part invalid: a field of an object or event, or a channel. The number is the depth
+# of this part.
 _WHOLE = {"objects": 4, "events": 4, "channels": 2}
 
 
