@@ -117,9 +117,9 @@ class Chart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BarChart:
-    """Chart of something rare: `counts` in equal parts of the `span_s` seconds before `until`.
+    """Chart of a rare thing: `counts` in equal parts of the `span_s` seconds before `until`.
 
-    A chart of rates would show 6 per minute for a single occurrence in 10 seconds.
+    A rate would show 6 per minute for a single thing in 10 seconds.
     """
 
     title: str
@@ -134,7 +134,7 @@ class BarChart:
 
     @property
     def lines(self) -> Sequence[Line]:
-        """No lines: the chart needs no legend, because the title names its only value."""
+        """Nothing, because the title names the only value."""
         return ()
 
     @property

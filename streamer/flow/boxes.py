@@ -69,10 +69,7 @@ class MapText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapTag:
-    """State or badge: a word on a background with the colour of its level.
-
-    A badge links to `page`; a state has no link.
-    """
+    """State or badge: a word on a ground of its level. A badge leads to `page`; a state leads nowhere."""
 
     text: str
     level: Level
@@ -120,12 +117,12 @@ class MapBox:
 
     @property
     def middle(self) -> float:
-        """Vertical position at which edges meet the box."""
+        """Height of the edges."""
         return self.top + self.height / 2
 
     @property
     def hint(self) -> str:
-        """Full versions of the box's shortened texts, as far as there is room."""
+        """Beginnings of the full texts of those texts of the box that are shortened."""
         cut = [each.whole for each in (self.title, *self.lines) if each.text != each.whole]
         whole = "; ".join(cut)
         return whole if len(whole) <= _LONGEST_HINT else f"{whole[:_LONGEST_HINT]}…"

@@ -57,7 +57,7 @@ class SubscribersCondition:
         self._blocked_plugins[name] = reason
 
     def unblocked(self, name: SubscriberName) -> None:
-        """Report that the plugin of `name` is open, so that `name` no longer waits for it."""
+        """Report that `name` no longer waits because of its plugin."""
         self._blocked_plugins.pop(name, None)
 
     def ended(self, name: SubscriberName) -> None:

@@ -1,4 +1,4 @@
-"""Verdicts: which subscribers get an event, and why. No target is contacted to find out."""
+"""Verdicts: the subscribers that get an event, and the reasons, without contacting a target."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Compact form of one event's failed attempts, because a hundred thousand parked lanes can have them."""
+"""Failed attempts of one event in few bytes, because a hundred thousand parked lanes can have some."""
 
 import math
 from struct import Struct

@@ -11,8 +11,7 @@ from streamer.events import Entry, EventId, FailedAttempt, Setback
 class RetryState:
     """Attempts at the head of a lane, and when the next attempt is due; times are in epoch seconds.
 
-    `attempts` does not count attempts that failed because of an outage; `history` also
-    has these.
+    `history` also has attempts that were given back, because they were made.
     """
 
     attempts: int = 0
@@ -26,11 +25,11 @@ class RetryState:
 
     @property
     def failed_attempts(self) -> tuple[FailedAttempt, ...]:
-        """The failed attempts that are kept: the first and the last ones."""
+        """The attempts, as far as they are kept."""
         return unpacked(self.history)
 
     def failed(self, attempt: FailedAttempt, reason: str, texts: TextPool) -> None:
-        """Count a failed attempt and its duration, and keep the whole `reason`."""
+        """Count one failed attempt with its duration and the whole `reason`."""
         reason = texts.shared(reason)
         self.noted(attempt, texts)
         self.attempts += 1
