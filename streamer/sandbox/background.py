@@ -1,4 +1,4 @@
-"""Background tasks of the sandbox, beside its requests."""
+"""Background tasks of the sandbox, which run independently of requests."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -18,7 +18,7 @@ class BackgroundTasks:
         task.add_done_callback(self._forget)
 
     async def close(self) -> None:
-        """Cancel all running tasks; raises the first error of a failed one."""
+        """Cancel all running tasks; raises the first error of a failed task."""
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

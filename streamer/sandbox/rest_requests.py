@@ -1,4 +1,4 @@
-"""Requests of the REST APIs, the org's and Apex's: session, body and client, and the form of the answers."""
+"""Requests of the org's REST API and of Apex REST: session, body and client, and the form of answers."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from streamer.sandbox.auth.tokens import TokenIssuer, TokenSession
 from streamer.sandbox.org.refusals import Refused
 
 API_VERSIONS = range(31, 69)
-"""Versions of the API that the org serves; older ones are gone, later ones are to come."""
+"""Versions of the API that the org serves; Salesforce has retired earlier versions."""
 
 _JSON = "application/json;charset=UTF-8"
 _UNAUTHORIZED = 401
@@ -20,7 +20,7 @@ _CLIENT = re.compile(r"client=([\w.\-/]+)")
 
 
 def session_of(headers: Mapping[str, str], tokens: TokenIssuer) -> TokenSession:
-    """Return the session that the Authorization header opens; raises `Refused` without a valid one."""
+    """Return the session of the Authorization header; raises `Refused` without a valid session."""
     session = tokens.session(headers.get("Authorization"))
     if session is None:
         raise Refused("INVALID_SESSION_ID", "Session expired or invalid", status=401)
@@ -28,13 +28,13 @@ def session_of(headers: Mapping[str, str], tokens: TokenIssuer) -> TokenSession:
 
 
 def client_of(headers: Mapping[str, str]) -> str | None:
-    """Return the client that `Sforce-Call-Options` names, `None` without one."""
+    """Return the client that `Sforce-Call-Options` names, or `None` if it names no client."""
     client = _CLIENT.search(headers.get("Sforce-Call-Options", ""))
     return client[1] if client else None
 
 
 def parsed(body: bytes) -> Any:
-    """Return a body of JSON; raises `Refused`, with the place of the mistake."""
+    """Return the value of a JSON body; raises `Refused` with the place of the mistake."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -1,1 +1,1 @@
-"""Users of the org, and what each of them can see and change."""
+"""Users of the org, and their rights to see and change data."""

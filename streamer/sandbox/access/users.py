@@ -8,10 +8,10 @@ from streamer.sandbox.org.org import SandboxOrg
 
 
 class Users:
-    """Finds users by id and by name; the first one is the org's own, who may do everything."""
+    """Finds users by id and by name; the first user is the org's own user, who can do everything."""
 
     def __init__(self, org: SandboxOrg, users: Iterable[User] = ()) -> None:
-        """Add `users` to the org's own; one with the same name takes its place."""
+        """Add `users` to the org's own user; a user with the same name replaces the own user."""
         self._org = org
         self._users = {org.settings.user_id: User(username=org.settings.username, name=org.settings.name)}
         for user in users:
@@ -26,7 +26,7 @@ class Users:
         return self._users[user_id]
 
     def put(self, user: User) -> str:
-        """Add a user, or replace the one of that name, and return the id.
+        """Add a user, or replace the user with the same name, and return the id.
 
         Raises `ValueError` for a client id that another user has.
         """
@@ -41,7 +41,7 @@ class Users:
         return user_id
 
     def id_of(self, username: str) -> str | None:
-        """Return the id of a user, whose name Salesforce reads in any case, or `None`."""
+        """Return the id of the user with this name, in any letter case, or `None`."""
         wanted = username.lower()
         return next((key for key, user in self._users.items() if user.username.lower() == wanted), None)
 

@@ -11,9 +11,9 @@ from streamer.validation import mistakes
 
 
 def read_users(path: Path) -> tuple[User, ...]:
-    """Return the users in a file; raises `ValueError` or `OSError` with a sentence of what is wrong.
+    """Return the users in a file; raises `OSError`, or `ValueError` with a sentence about each mistake.
 
-    The sentences repeat no value of the file, because it holds passwords.
+    The sentences repeat no value of the file, because the file contains passwords.
     """
     entries = _mapping(path)
     users = tuple(_user(path, str(name), entry) for name, entry in entries.items())

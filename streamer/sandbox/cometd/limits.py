@@ -9,12 +9,12 @@ from typing import Any
 class CometdLimits:
     """The server's limits, by default Salesforce's (Streaming API guide, clients and timeouts).
 
-    An idle connect is held for `hold_s`, a session lives for `reconnect_s`
-    without a connect, and a routing cookie is valid for `cookie_s`. Clients
-    that share one browser cookie are advised `busy_interval_ms`. The server
-    waits `coalesce_s` after the first event of a batch, so that a busy stream
-    arrives in larger batches. `connect_reply_first` puts the reply before the
-    events; `chunked` and `gzip` change the transfer of bodies.
+    An idle connect is held for `hold_s`, a session lives for `reconnect_s` without a
+    connect, and a routing cookie is valid for `cookie_s`. Clients that share one
+    browser cookie are advised `busy_interval_ms`. The server waits `coalesce_s` after
+    the first event of a batch, so that a busy stream arrives in larger batches. With
+    `connect_reply_first`, the reply to a connect precedes its events. `chunked` and
+    `gzip` change the transfer of bodies.
     """
 
     hold_s: float = 110.0

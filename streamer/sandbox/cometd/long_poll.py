@@ -1,4 +1,4 @@
-"""Long polling: a connect is held until there is something to answer."""
+"""Long polling: a connect is held until the server has something to send."""
 
 from streamer.sandbox.bayeux import CONNECT, JsonObject
 from streamer.sandbox.cometd.http_exchange import HttpExchange
@@ -18,7 +18,7 @@ class LongPoll:
     async def hold(
         self, exchange: HttpExchange, session: CometdSession, message: JsonObject, number: int
     ) -> None:
-        """Return when the connect must be answered: for events, a fault, the session's end, or time.
+        """Return when the connect must be answered: after events, a fault, the session's end or a time-out.
 
         Raises `Superseded` when a later connect of the session has arrived.
         """

@@ -21,11 +21,11 @@ class SessionState(Enum):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class CometdSession:
-    """The server's state of a client between its requests.
+    """The server's state for a client between the client's requests.
 
-    `idle_since` is in seconds of the monotonic clock. `connects` counts the
-    connects; the latest is in progress, and `held_connect` is its number while
-    it waits for events. `answered` is set whenever a connect has been answered.
+    `idle_since` is in seconds of the monotonic clock. `connects` counts the connects,
+    so it is the number of the latest connect. While that connect waits for events,
+    `held_connect` has its number. `answered` is set whenever a connect was answered.
     """
 
     client_id: str
@@ -46,12 +46,12 @@ class CometdSession:
         return self.held_connect is not None
 
     def begin_connect(self) -> int:
-        """Return the number of a new connect, which ends the held one."""
+        """Return the number of a new connect; a held connect ends."""
         self.connects += 1
         self.woken.set()
         return self.connects
 
     def end(self, state: SessionState) -> None:
-        """Set the final state and release the held connect."""
+        """Set the final state, and release the held connect."""
         self.state = state
         self.woken.set()

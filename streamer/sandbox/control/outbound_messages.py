@@ -12,7 +12,7 @@ from streamer.sandbox.outbound.sender import OutboundQueue, OutboundSender
 
 @dataclass(frozen=True, slots=True)
 class OutboundMessageResource:
-    """Serves `/sandbox/outbound`: the messages that are defined, and what waits of them."""
+    """Serves `/sandbox/outbound`: the defined messages, and their waiting notifications."""
 
     sender: OutboundSender
 

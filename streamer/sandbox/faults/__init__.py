@@ -1,1 +1,1 @@
-"""Faults of the Streaming API and the Pub/Sub API: the catalogue, and the armed ones."""
+"""Faults of the Streaming API and the Pub/Sub API: the catalogue, and the armed faults."""

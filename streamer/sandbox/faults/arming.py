@@ -17,7 +17,7 @@ class FaultCatalogue:
     """Catalogue without faults."""
 
     def __init__(self, bus: EventBus) -> None:
-        """Build the catalogue with no fault armed; some faults change what is on `bus`."""
+        """Build the catalogue without armed faults; some faults change the messages on `bus`."""
         self.armed = ArmedFaults()
         self._bus = bus
 
@@ -32,7 +32,7 @@ class FaultCatalogue:
         return self.armed.lost
 
     def heal(self, name: str | None = None) -> None:
-        """Disarm the faults of that name, or all, and release half-open connections and streams."""
+        """Disarm the faults with this name, or all faults, and release half-open connections and streams."""
         self.armed.heal(name)
 
     def _arm(self, name: str, on: Sequence[str], *, after_events: int = 0, **more: Any) -> None:

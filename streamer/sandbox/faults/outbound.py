@@ -5,10 +5,13 @@ from streamer.sandbox.faults.arming import FaultCatalogue, Times
 
 
 class OutboundFaults(FaultCatalogue):
-    """Catalogue of these faults; `message` names the message that is struck, `None` any."""
+    """Catalogue of these faults.
+
+    `message` is the name of the affected message, and `None` means any message.
+    """
 
     def lose_outbound_answer(self, *, message: str | None = None, times: Times = 1) -> None:
-        """Act as if no answer came to the next envelopes, which are sent again."""
+        """Act as if the next envelopes got no answer, so that they are sent again."""
         self._arm("lose_outbound_answer", (OUTBOUND,), times=times, path=message)
 
     def repeat_outbound(self, *, message: str | None = None, at_once: bool = False, times: Times = 1) -> None:
@@ -21,5 +24,5 @@ class OutboundFaults(FaultCatalogue):
         self._arm("wrong_outbound_org", (OUTBOUND,), times=times, path=message)
 
     def garble_outbound(self, *, message: str | None = None, times: Times = 1) -> None:
-        """Send half of the next envelopes."""
+        """Send only half of each of the next envelopes."""
         self._arm("garble_outbound", (OUTBOUND,), times=times, path=message)

@@ -15,8 +15,8 @@ SHORT, LONG = 15, 18
 def with_checksum(short_id: str) -> str:
     """Return the 18-character form of a 15-character id.
 
-    The suffix encodes which characters are upper case, five at a time, so that
-    systems that ignore case still tell ids apart.
+    Each character of the suffix encodes which of five characters are upper case. So
+    systems that ignore letter case can still distinguish ids.
     """
     case = short_id.translate(_IS_UPPER)
     blocks = (case[4::-1], case[9:4:-1], case[14:9:-1])
@@ -31,7 +31,7 @@ def normal_id(value: str) -> str | None:
 
 
 def lasting_id(prefix: str, name: str) -> str:
-    """Return the 15-character id that a thing of this name always has."""
+    """Return a 15-character id that is always the same for this name."""
     return prefix + _INSTANCE + _base62(zlib.crc32(name.encode()), 9)
 
 

@@ -9,12 +9,11 @@ _MAX_CHANGED_LINES = 0.25
 
 
 def text_diff(before: str, after: str) -> str | None:
-    """Return a unified diff with the SHA-256 of `after`, or `None` where the whole text is sent.
+    """Return a unified diff with the SHA-256 of `after`, or `None` if the whole text must be sent.
 
-    Salesforce sends a diff for texts of at least 1,000 characters whose length
-    changes by less than half and at most a quarter of whose lines change, if
-    the diff is shorter than the text (CDC guide, data differences in event
-    fields).
+    Salesforce sends a diff if four conditions hold (CDC guide, data differences in
+    event fields). The text has at least 1,000 characters. Its length changes by less
+    than half. At most a quarter of its lines change. The diff is shorter than the text.
     """
     if len(after) < _MIN_CHARACTERS or abs(len(after) - len(before)) >= _MAX_GROWTH * len(before):
         return None

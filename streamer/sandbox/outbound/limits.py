@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundLimits:
-    """The limits; times in seconds.
+    """The limits; times are in seconds.
 
-    An envelope holds `notifications` at most. One that is not acknowledged is
-    sent again after a delay that doubles up to `longest_retry_s`, and dropped
-    `dropped_after_s` after the change (SOAP API guide, outbound messaging). The
-    guide names neither the first delay nor the time in which an answer must
-    come: `first_retry_s` and `answer_s` are the sandbox's own. `tls` decides
-    which servers are trusted, and can hold a client certificate.
+    An envelope has at most `notifications` notifications. An envelope that is not
+    acknowledged is sent again after a delay, which doubles each time, up to
+    `longest_retry_s`. `dropped_after_s` after the change, it is dropped (SOAP API
+    guide, outbound messaging). The guide states neither the first delay nor the time
+    limit for an answer, so the sandbox chooses `first_retry_s` and `answer_s`. `tls`
+    decides which servers are trusted, and can contain a client certificate.
     """
 
     notifications: int = 100

@@ -15,8 +15,8 @@ from streamer.sandbox.pubsub.limits import PubSubLimits
 class PubSubContext:
     """Dependencies that all parts of the Pub/Sub API share.
 
-    `user_of` returns the id of an access token's user, `None` for an invalid
-    token, and counts the token as used.
+    `user_of` returns the id of an access token's user, or `None` for an invalid token;
+    this counts as a use of the token.
     """
 
     org: SandboxOrg

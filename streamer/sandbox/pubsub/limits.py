@@ -8,14 +8,14 @@ from typing import Literal
 class PubSubLimits:
     """The limits, by default Salesforce's (Pub/Sub API guide, flow control and allocations).
 
-    A stream that has sent nothing for `keepalive_s`, although its client has
-    asked for events, sends an empty response. A subscription without credit ends
-    after `idle_credit_s`, and a publish stream without events after
-    `idle_publish_s`. A client can ask for `credit` events in all: more is cut to
-    that, or ends the stream where `refuse_excess` is true. `streams` is the
-    number of streams at a time.
+    If a client has requested events, and the stream has sent nothing for `keepalive_s`,
+    the stream sends an empty response. A subscription without credit ends after
+    `idle_credit_s`, and a publish stream without events ends after `idle_publish_s`. A
+    client can have at most `credit` requested events at a time. A higher request is cut
+    to this number or, with `refuse_excess`, ends the stream. `streams` is the largest
+    number of simultaneous streams.
 
-    `replay_id_bytes` is the length of replay ids; clients take them as opaque.
+    `replay_id_bytes` is the length of replay ids, which are opaque for clients.
     """
 
     keepalive_s: float = 270.0

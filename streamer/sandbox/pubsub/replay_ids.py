@@ -12,8 +12,8 @@ _LENGTHS = (8, 10)
 class ReplayIds:
     """Encodes the bus's replay ids as bytes, and finds the position that a request names.
 
-    Salesforce's are 8 bytes, big-endian, or these and two zeros. A client can
-    send either form, as it can there.
+    Salesforce's replay ids have 8 bytes, big-endian, or these bytes and two zeros. As
+    at Salesforce, a client can send either form.
     """
 
     def __init__(self, bus: EventBus, armed: ArmedFaults, length: int) -> None:
@@ -22,13 +22,13 @@ class ReplayIds:
         self._tail = bytes(length - _NUMBER_BYTES)
 
     def encode(self, replay_id: int) -> bytes:
-        """Return a replay id as clients get it."""
+        """Return a replay id in the form that clients get."""
         return replay_id.to_bytes(_NUMBER_BYTES, "big") + self._tail
 
     def start(self, path: str, request: FetchRequest) -> int:
-        """Return the bus's sequence behind which a subscription begins.
+        """Return the bus's sequence number after which a subscription begins.
 
-        Raises `CallAborted` for a replay id that is missing, expired or was never
+        Raises `CallAborted` for a replay id that is missing, has expired or was never
         issued.
         """
         match request.replay_preset:

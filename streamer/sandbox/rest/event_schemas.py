@@ -1,6 +1,6 @@
-"""REST resources of event schemas: those of platform events and of change events.
+"""REST resources of the schemas of platform events and change events.
 
-REST API guide, platform event schema by event name and by schema id.
+The source is the REST API guide, platform event schema by event name and by schema id.
 """
 
 from streamer.sandbox.org.definitions.avro import Avro, expanded
@@ -14,7 +14,7 @@ _CHANGE_EVENT = "ChangeEvent"
 
 
 def add_event_schemas(resources: Resources) -> None:
-    """Serve `eventSchema` by name and by id; to be added before single records."""
+    """Serve `eventSchema` by name and by id; call this before the resources of single records are added."""
     resources.add("/sobjects/{type}/eventSchema", get=_by_name)
     resources.add("/event/eventSchema/{id}", get=_by_id)
 

@@ -1,1 +1,1 @@
-"""SOQL queries: parsed, and answered from the records."""
+"""SOQL queries: the parser, and the evaluation over the records."""

@@ -1,10 +1,10 @@
-"""Errors of a query with the row and column at which they lie."""
+"""Errors of a query, with the row and the column of the mistake."""
 
 _BEFORE, _AFTER = 50, 50
 
 
 def located(text: str, offset: int, sentence: str) -> str:
-    """Return `sentence` under the row of the query that is wrong, with a caret below the place."""
+    """Return `sentence`, preceded by the wrong row of the query, and by a caret below the mistake."""
     start = text.rfind("\n", 0, offset) + 1
     row, column = text.count("\n", 0, offset) + 1, offset - start + 1
     shown_from = max(start, offset - _BEFORE)

@@ -22,7 +22,7 @@ TIME_FUNCTIONS = frozenset(_FUNCTIONS)
 
 
 def time_part(function: str, value: object) -> int | str | None:
-    """Return the result of a function for a stored date or time; `None` for none, or for another value."""
+    """Return the result of a function for a stored date or time; `None` for null or for another value."""
     if not isinstance(value, str):
         return None
     try:

@@ -31,7 +31,7 @@ class QueryToken:
 
 
 def tokens(text: str) -> list[QueryToken]:
-    """Return the tokens of a query, an `end` last; raises `Refused` for a character that begins none."""
+    """Return the tokens of a query, the last of kind `end`; raises `Refused` for an unexpected character."""
     found, at = list[QueryToken](), 0
     stripped = text.rstrip()
     while True:
@@ -47,5 +47,5 @@ def tokens(text: str) -> list[QueryToken]:
 
 
 def malformed(text: str, offset: int, message: str) -> Refused:
-    """Return the refusal of a query that is wrong at this place."""
+    """Return the refusal of a query that has a mistake at this place."""
     return Refused("MALFORMED_QUERY", located(text, offset, message))

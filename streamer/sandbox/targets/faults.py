@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class MalformedAnswer(Enum):
-    """Answers with status 200 that a client must neither believe nor hold in memory."""
+    """Malformed answers with status 200, which a client must not accept or keep in memory."""
 
     HTML = (b"<!DOCTYPE html><html><body>Please sign in</body></html>", "text/html")
     INVALID_JSON = (b'{"number": "INV-', "application/json")
@@ -18,13 +18,13 @@ class MalformedAnswer(Enum):
 class TargetFaults:
     """Switches that can be turned at any time; all are off at first.
 
-    `down` closes every connection without an answer. `slow_s` delays each
-    answer by the receiver's clock. `retry_after` answers 429, or `busy_status`,
-    with that header. Keys that match `fail_keys`, a regular expression, get
-    `fail_status`. `malformed_answer` gives that answer without acting.
-    `unauthorized` refuses every request. `lose_answers` acts on that many
-    requests and closes their connections instead of answering. `echo` repeats
-    the request's credentials in the answers that report a fault.
+    `down` closes every connection without an answer. `slow_s` delays each answer by the
+    receiver's clock. `retry_after` answers 429, or `busy_status`, with this value as
+    the header Retry-After. Requests whose key matches the regular expression
+    `fail_keys` get `fail_status`. `malformed_answer` is returned without carrying out
+    the request. `unauthorized` refuses every request. `lose_answers` is a number of
+    requests that are carried out, but whose connections are closed without an answer.
+    `echo` repeats the request's credentials in the answers that report a fault.
     """
 
     down: bool = False

@@ -1,4 +1,4 @@
-"""Store of idempotency keys with the answers that they got."""
+"""Store of idempotency keys with their answers."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,11 +18,11 @@ class _Done:
 
 
 class IdempotencyStore:
-    """Answers a repeated key as it was answered the first time.
+    """Returns the first answer again for a request with a repeated key.
 
-    A key that returns with another request is refused with 422, as the IETF
-    draft on the Idempotency-Key header asks. With `conflict`, a repeated key is
-    answered with 409 instead, as by some APIs.
+    A known key with another request is refused with 422, as the IETF draft on the
+    Idempotency-Key header requires. With `conflict`, a repeated key gets 409 instead,
+    as in some APIs.
     """
 
     def __init__(self, *, limit: int = 100_000) -> None:
@@ -34,7 +34,7 @@ class IdempotencyStore:
     def once(
         self, key: str | None, request: JsonObject, act: Callable[[], tuple[int, JsonObject]]
     ) -> web.Response:
-        """Return the answer of `act` for a new key, and the stored answer for a known one."""
+        """Return the answer of `act` for a new key, and the stored answer for a known key."""
         if key is None:
             return answer(400, {"error": "idempotency_key_missing"})
         done = self._done.get(key)

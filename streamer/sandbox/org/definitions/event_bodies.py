@@ -18,10 +18,10 @@ _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
 
 
 def declared_body(event: PlatformEvent, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every field of a declared event, null where nothing is given.
+    """Return every field of a declared event; a missing field is null.
 
-    Raises `Refused` for fields that it does not have, for values that they
-    don't take, and for required ones without a value.
+    Raises `Refused` for unknown fields, for unfit values, and for required fields
+    without a value.
     """
     values = dict.fromkeys(event.fields)
     for name, value in given.items():
@@ -32,7 +32,7 @@ def declared_body(event: PlatformEvent, given: Mapping[str, Any]) -> dict[str, A
 
 
 def open_body(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of an event that nothing declares.
+    """Return the fields of an undeclared event.
 
     Raises `Refused` for lists and objects, and for names that no field can have.
     """

@@ -1,4 +1,4 @@
-"""Keys of a declared field that its type does not take."""
+"""Rules for the keys of a declared field that depend on the field's type."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ _TAKEN_BY = {
 
 
 def field_mistakes(keys: Keys, kind: str, field: DeclaredField | DeclaredEventField) -> Iterator[Mistake]:
-    """Return the mistakes among the keys of a field of a type."""
+    """Return the mistakes in the keys of a field with this type."""
     for key, kinds in _TAKEN_BY.items():
         if key in field.model_fields_set and kind not in kinds:
             yield Mistake(

@@ -20,7 +20,7 @@ class Mistake:
 
 
 class DeclarationError(ValueError):
-    """A declared schema has mistakes: all of them, each with its place."""
+    """A declared schema has mistakes; the error has all of them, each with its place."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         super().__init__("\n".join(map(str, mistakes)))

@@ -35,7 +35,10 @@ _OF_TYPE: Mapping[tuple[str, str], int] = {
 
 
 def standard_length(type_name: str, field_name: str) -> int | None:
-    """Return the length of the longest text in a standard field, `None` for that of its data type."""
+    """Return the length of the longest text in a standard field.
+
+    `None` means the usual length of its data type.
+    """
     if type_name.endswith("__c") and field_name == "Name":
         return _CUSTOM_NAME
     known = _OF_TYPE.get((type_name, field_name)) or _EVERYWHERE.get(field_name)

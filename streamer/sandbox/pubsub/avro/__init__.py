@@ -1,1 +1,1 @@
-"""Avro payloads: of events that are sent, and of those that clients publish."""
+"""Avro payloads of the events that the sandbox sends, and of the events that clients publish."""

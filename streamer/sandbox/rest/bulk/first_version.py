@@ -1,4 +1,4 @@
-"""Bulk API 1.0, which the org does not have: each call is refused in that API's own form."""
+"""Bulk API 1.0, which the org does not have: each call is refused, in the form of this API."""
 
 from aiohttp import web
 
@@ -11,12 +11,12 @@ _XML = (
 
 
 def first_version_routes() -> list[web.RouteDef]:
-    """Return the route of all its calls."""
+    """Return the route of all calls of the Bulk API 1.0."""
     return [web.route("*", r"/services/async/{version:\d+\.\d}/{path:.+}", _refused)]
 
 
 async def _refused(request: web.Request) -> web.Response:
-    """Answer in JSON where the client writes or wants JSON, and in XML otherwise (Bulk API guide, errors)."""
+    """Answer in JSON if the client sends or requests JSON, and otherwise in XML (Bulk API guide, errors)."""
     forms = request.headers.get("Content-Type", "") + request.headers.get("Accept", "")
     if "json" in forms.lower():
         return web.json_response({"exceptionCode": _CODE, "exceptionMessage": _MESSAGE}, status=400)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkLimits:
-    """The limits; times in seconds.
+    """The limits; times are in seconds.
 
-    A query job waits `queued_s` until it runs, and runs for `running_s` at
-    least. It sees the org as it is when it begins to run. It is kept for
-    `kept_s` (limits of the Bulk API 2.0). One answer has up to `page_rows` rows;
-    Salesforce names no number, only a size of 1 GB. The rows in the request that
-    creates an ingest job have up to `multipart_characters`.
+    A query job waits for `queued_s`, and then runs for at least `running_s`. The job
+    sees the org as it is at the beginning of the run. The job is kept for `kept_s`
+    (limits of the Bulk API 2.0). One answer has up to `page_rows` rows; Salesforce
+    states only a size limit of 1 GB. A multipart request, which creates an ingest job
+    together with its rows, can have up to `multipart_characters` characters of rows.
     """
 
     queued_s: float = 0.0

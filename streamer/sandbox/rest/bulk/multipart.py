@@ -1,7 +1,7 @@
 """Multipart bodies, which create an ingest job and upload its rows in one request.
 
-Bulk API 2.0 guide, Bulk Insert with a Multipart Request. The codes of refusals
-are the sandbox's own.
+The source is the Bulk API 2.0 guide, Bulk Insert with a Multipart Request. The sandbox
+chooses the error codes of refusals.
 """
 
 from email.message import Message
@@ -13,14 +13,14 @@ MULTIPART = "multipart/form-data"
 
 
 def is_multipart(content_type: str) -> bool:
-    """Return whether this header of a request declares a multipart form."""
+    """Return whether the Content-Type of a request declares a multipart form."""
     return content_type.partition(";")[0].strip().lower() == MULTIPART
 
 
 def multipart_job(content_type: str, body: bytes, most: int) -> tuple[bytes, bytes]:
     """Return the parts `job`, in JSON, and `content`, in CSV.
 
-    Raises `Refused` where one is missing, and for a CSV of more than `most` characters.
+    Raises `Refused` for a missing part, and for a CSV of more than `most` characters.
     """
     declared = content_type.encode(errors="replace")
     form = BytesParser().parsebytes(b"Content-Type: " + declared + b"\r\n\r\n" + body)

@@ -1,7 +1,7 @@
-"""Checks of a query job's query: what the Bulk API 2.0 does not answer.
+"""Checks of a query job's query for parts that the Bulk API 2.0 does not support.
 
-Its guide, Create a Query Job, names what that is. Of the messages two were seen
-in orgs; the code is API_ERROR for one of them.
+The guide of the API (Create a Query Job) lists these parts. Two of the messages were
+observed in orgs, and for one of them the code is API_ERROR.
 """
 
 from streamer.sandbox.org.refusals import Refused
@@ -27,12 +27,12 @@ def check_clauses(query: SelectQuery) -> None:
 
 
 def check_column(entity: Entity, column: Column) -> None:
-    """Raise `Refused` for a compound address; a compound name is a text, which comes."""
+    """Raise `Refused` for a compound address; a compound name is a text, so it is allowed."""
     is_compound = column.name in entity.compounds if not column.path else column.name.endswith("Address")
     if is_compound and column.known is None and column.name != "Name":
         raise unsupported("Selecting compound data not supported in Bulk Query")
 
 
 def unsupported(message: str, *, status: int = 400) -> Refused:
-    """Return the refusal of a query or a call that the Bulk API does not answer."""
+    """Return the refusal of a query or a call that the Bulk API does not support."""
     return Refused("API_ERROR", message, status=status)

@@ -1,1 +1,1 @@
-"""SOQL queries over REST: records, recently viewed ones, and definitions of types and fields."""
+"""SOQL queries over REST: records, recently viewed records, and definitions of types and fields."""
