@@ -33,7 +33,7 @@ class LongPoll:
                     await session.woken.wait()
                 await self._context.clock.sleep(self._context.limits.coalesce_s)
         except TimeoutError:
-            pass  # An idle connect is answered with nothing: the client asks again.
+            pass  # An idle connect gets an answer without events, and the client sends the next connect.
         finally:
             if session.held_connect == number:
                 session.held_connect = None

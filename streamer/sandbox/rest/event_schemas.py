@@ -29,7 +29,7 @@ def _by_name(call: RestCall) -> SandboxResponse:
 
 def _by_id(call: RestCall) -> SandboxResponse:
     schema = call.org.event_schemas.get(call["id"])
-    # Whoever can't read an event can't read a schema that it had.
+    # A user who can't read an event can't read its earlier schemas either.
     if schema is None or _definition(call, schema["name"]) is None:
         raise not_found()
     return _answer(call, call["id"], schema)
