@@ -180,7 +180,7 @@ class SubscriberRoute:
 def functions_of(settings: Settings, document: Document) -> Functions:
     """Return the functions that the expressions of `settings` can call.
 
-    For a table or a hash key with a mistake, only the name is known.
+    If a table or a hash key has a mistake, only its name is known here.
     """
     keys = {name: key.get_secret_value().encode() for name, key in settings.hash_keys.items()}
     return Functions(

@@ -109,8 +109,7 @@ def _without_gap(lane: Lane, entries: list[Entry]) -> list[Entry]:
 
 
 _PAUSE_S = 1.0
-# This time is shorter than the time after which the log moves the partitions without waiting for
-# this process.
+# The log waits for this process for a limited time before it moves the partitions; this time is shorter.
 _FINISH_S = 2.0
 
 

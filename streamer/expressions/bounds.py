@@ -77,7 +77,7 @@ def steps_of(node: Node, functions: Functions) -> int:
 
 
 def copies(node: Node) -> float:
-    """Return how many times as large as the event a value in the expression `node` can be."""
+    """Return the largest possible size of a value in `node`, as a multiple of the event's size."""
     found = [1.0]
     return max(_size(node, found), *found)
 

@@ -42,7 +42,7 @@ class NodeState:
     """State of a part in one `word`, with the `reason` for a state that is not good.
 
     `since` is the beginning of a state that needs attention, in epoch seconds, and
-    `None` if it is unknown. The state lasts for `lasts_s` since then.
+    `None` if it is unknown. `lasts_s` is the time since then.
     """
 
     word: str

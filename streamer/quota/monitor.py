@@ -208,8 +208,8 @@ def _refusal(error: RequestRefused) -> str:
         return str(error)
     return (
         f"{error}: give the user of org.auth the permission View Setup and Configuration. Until then, "
-        "Streamer has no metrics of the org's limits, and starts replays without a look at the "
-        "remaining events"
+        "Streamer has no metrics of the org's limits, and starts replays without checking the remaining "
+        "events"
     )
 
 

@@ -33,7 +33,10 @@ class _Sample:
 
 @dataclass(slots=True, kw_only=True)
 class _Repeats:
-    """Blocks of one subscriber's plugin since the last log line about this plugin, at the time `since`."""
+    """Blocks of one subscriber's plugin since the last log line about it.
+
+    `since` is the time of that line.
+    """
 
     since: float
     times: int = 0

@@ -114,5 +114,6 @@ def _say_first_line() -> None:
     line = FIRST_LINE
     if sys.stdout.isatty():
         line = textwrap.fill(line, shutil.get_terminal_size().columns)
-    # In one piece, so that a reader who ends after the first line is noticed later.
+    # Write both parts at once: a reader such as `head -1`, which ends after the first line, must not break
+    # this write.
     typer.echo(f"{line}\nStarting: the code", nl=False)

@@ -320,7 +320,7 @@ class Admission:
         self._changed.set()
 
     def not_sent(self, ticket: Ticket | None = None) -> None:
-        """Note that nothing was sent after `permitted`, or after `begin` returned `ticket`."""
+        """Note that no request was sent after `permitted`, or after `begin` returned `ticket`."""
         if self.rate is not None:
             self.rate.give_back()
         if ticket is not None:

@@ -50,10 +50,9 @@ _log = structlog.get_logger()
 class _Begun:
     """How reading began at the current position.
 
-    `since` is the time that was named as the position; it is set until the first
-    batch shows which events are retained. `skips` means that events before the
-    position are skipped. `is_from_earliest` means that all retained events are
-    read.
+    If reading began at a time, `since` has this time, until the first batch shows which
+    events are retained. `skips` means that events before the position are skipped.
+    `is_from_earliest` means that all retained events are read.
     """
 
     since: Since | None = None

@@ -204,7 +204,7 @@ class MessageReader:
     protection: ChannelProtection | None = None
 
     async def read(self, batch: Batch, checkpoint: Checkpoint | None) -> ReadBatch:
-        """Return the part of `batch` that the log, by `checkpoint`, does not have, with completed texts."""
+        """Return the part of `batch` that, by `checkpoint`, is not in the log yet, with completed texts."""
         read = self._read(batch)
         if checkpoint is not None and checkpoint.appended:
             read = without_appended(read, checkpoint)

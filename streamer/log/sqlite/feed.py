@@ -50,7 +50,7 @@ class SqliteSettler:
         appended: Callable[[AppendedEnd], None],
         freed: asyncio.Event,
     ) -> None:
-        """Continue the numbers of `place`.
+        """Continue the numbering of settlements that `place` has.
 
         `freed` is set after each settlement. After a settlement that forwarded events,
         `appended` is called on the loop with the end and the size of the log.
