@@ -92,11 +92,10 @@ def on_threads(
 class ThreadedSubscriber:
     """Makes the calls of a blocking plugin on its own threads, at most `threads`.
 
-    A call that exceeds its time-out can't be ended. So such a call keeps its
-    thread, and the next delivery of the same record waits until the call has ended,
-    because a target must never receive two events of one record at once. If the
-    next delivery is for the same event, this delivery gets the outcome of the late
-    call.
+    A call that exceeds its time-out can't be ended. So such a call keeps its thread,
+    and the next delivery of the same record waits for the end of the call. Otherwise, a
+    target could receive two events of one record at once. If the next delivery is for
+    the same event, this delivery gets the outcome of the late call.
     """
 
     def __init__(

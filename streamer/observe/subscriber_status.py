@@ -29,19 +29,19 @@ class LastFailure:
 class SubscriberStatus:
     """Waiting events of a subscriber, and the reason why they are not delivered.
 
-    `lag` counts the unsettled events in the log. `waiting` counts events in memory,
-    and `parked` counts events that the log keeps for a later attempt. `in_flight`
-    counts attempts, which never exceed `limit`. `hindrance` is the reason why no
-    attempt begins, and empty while attempts can begin. `is_held` is true for every
-    reason except an exhausted rate, which needs no attention. `last_failure` is set
-    while attempts fail and events wait or are parked. `next_try_at` (epoch seconds)
-    is the earliest time of the next attempt, or `None` when an attempt can begin
-    now, when no event waits, and while the subscriber is paused. `is_down` is true
-    while the breaker is open, or probes with one event at a time; `down_since` is then
-    the time of the first failure after the target last answered, as far as this
-    process and the attempts at parked events tell. `oldest_at` is the commit time of
-    the oldest undelivered event, in epoch seconds; after `deliver_within_s` the event
-    is late. `at` is the time of this status.
+    `lag` counts the unsettled events in the log. `waiting` counts events in memory, and
+    `parked` counts events that the log keeps for a later attempt. `in_flight` counts
+    attempts, which never exceed `limit`. `hindrance` is the reason why no attempt
+    begins, and empty while attempts can begin. `is_held` is true for every reason
+    except an exhausted rate, which needs no attention. `last_failure` is set while
+    attempts fail and events wait or are parked. `next_try_at` (epoch seconds) is the
+    earliest time of the next attempt, or `None` when an attempt can begin now, when no
+    event waits, and while the subscriber is paused. `is_down` is true while the breaker
+    is open, or probes with one event at a time; `down_since` is then the time of the
+    first failure after the target last answered. It is computed from this process's
+    attempts and from the stored attempts at parked events. `oldest_at` is the commit
+    time of the oldest undelivered event, in epoch seconds; after `deliver_within_s` the
+    event is late. `at` is the time of this status.
     """
 
     lag: int

@@ -36,9 +36,9 @@ class Source(Protocol):
         After a checkpoint of another transport, or without a complete replay id, the
         source yields the messages that follow the checkpoint's last event. If
         Salesforce no longer retains that event, or the checkpoint has no event, the
-        source yields all messages that were committed since `CLOCKS_DIFFER_S` before
-        `verified_at`; then the first batch has `unmarked_since`. If Salesforce confirms
-        that there is nothing new, the source yields an empty batch.
+        source yields all messages that were committed at `verified_at` or later, or up
+        to `CLOCKS_DIFFER_S` before. Then the first batch has `unmarked_since`. If
+        Salesforce confirms that there is nothing new, the source yields an empty batch.
 
         Raises `SubscriptionRefused` or `CredentialsRefused` if an operator must act,
         and `ReplayIdRefused` if Salesforce no longer knows the position. The source

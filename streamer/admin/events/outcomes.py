@@ -48,9 +48,9 @@ class OutcomeReader:
     """Reads the outcomes of events during one request.
 
     Dead letters and receipts come from the log. Only the process that delivers an event
-    knows whether the event waits. A downstream subscriber of a chain is left out until
-    it has a receipt or a dead letter, because it reads a forwarded copy of the event,
-    at another position in the log.
+    knows whether the event waits. A downstream subscriber reads a forwarded copy of the
+    event, at another position in the log. So it is left out until it has a receipt or a
+    dead letter.
     """
 
     context: AdminContext

@@ -234,10 +234,9 @@ def _not_kept(kept: Kept, accounts: Sequence[Evidence]) -> Iterable[str]:
         "The contents and the headers of the requests. `streamer render` shows the request that follows from "
         "today's configuration."
     )
-    yield (
-        "Failed attempts between the first one and the last three, the requests and answers of those between "
-        "the first and the last one, and attempts in memory, which the log does not record yet."
-    )
+    yield "Failed attempts between the first one and the last three."
+    yield "The requests and answers of failed attempts between the first and the last one."
+    yield "Attempts in memory: the log does not record them yet."
     yield (
         "The reason why a subscriber filtered out the event at that time: the shown reason comes from "
         "today's configuration."

@@ -61,10 +61,11 @@ class Upstream:
 
     With `runs_rejected`, the subscriber also gets the events that an upstream
     subscriber has rejected. If there are several upstream subscribers, each of them
-    forwards its half of an event. `takes` returns false for an event type that at least
-    one upstream subscriber never takes. An event of such a type never comes from all
-    upstream subscribers. `passed` has, for each upstream subscriber, the subscribers
-    that an event has passed before this upstream subscriber.
+    forwards a half of an event: a copy of the event with its own receipts. `takes`
+    returns false for an event type that at least one upstream subscriber never takes.
+    An event of such a type never comes from all upstream subscribers. `passed` has, for
+    each upstream subscriber, the subscribers that an event has passed before this
+    upstream subscriber.
     """
 
     names: tuple[SubscriberName, ...] = ()

@@ -1,4 +1,4 @@
-"""Joining of the halves of an event that several upstream subscribers forward."""
+"""Joining of the halves of an event: each of several upstream subscribers forwards one half."""
 
 from bisect import bisect_right
 from collections.abc import Sequence

@@ -107,10 +107,10 @@ async def _contained(
 def outcome_of(returned: object) -> Outcome:
     """Return the outcome that `returned` represents, as an instance of exactly one of the six types.
 
-    In the result, texts are limited in length and contain no secret that is in use, the
-    answer is a text or a dictionary, and a pause is between zero and a day. The type of
-    the outcome is used even if the texts of the outcome are malformed, because a
-    delivered event must not be delivered again. A value that is not an outcome, or
+    In the result, texts are limited in length, and contain no secret that is in use.
+    The answer is a text or a dictionary, and a pause is between zero and a day. The
+    type of the outcome is used even if the texts of the outcome are malformed, because
+    a delivered event must not be delivered again. A value that is not an outcome, or
     whose pause is not a number, becomes a `Retry` with this fault as its reason.
     """
     # This path must be cheap, because nearly every outcome takes it.

@@ -62,12 +62,12 @@ class SnapshotRead:
 def snapshot_event(record: OrgRecord, read: SnapshotRead) -> Event:
     """Return the event of a record in a snapshot; the event's id has the ids of the snapshot and the record.
 
-    After a lost job, the next job can return the record again, possibly with
-    other values. So the id of that event also contains the number of the job.
+    After a lost job, the next job can return the record again, possibly with other
+    values. So the id of that event also contains the number of the job.
 
-    The event's time is the time of the read and not `LastModifiedDate`, because the
-    log deletes events with old times, and a new subscriber skips events whose times
-    are before its start.
+    The event's time is the time of the read, and not `LastModifiedDate`. With an old
+    time, the log could delete the event early, and a new subscriber would skip it if
+    the time is before the subscriber's start.
     """
     event_id = f"{read.snapshot}:{record.id}" + (f":{read.job}" if read.job > 1 else "")
     return _of_snapshot(record.entity, record.id, read, event_id, "snapshot", _body(_SNAPSHOT, record.fields))

@@ -54,13 +54,13 @@ def _of_system() -> bytes | None:
 class PubSubOptions:
     """Options of the connection: times in seconds, sizes in bytes.
 
-    Salesforce limits the credit of a stream to 100 events, sends an event or a
-    keep-alive at least every 270 s, and sends answers of 3 MB at most (Pub/Sub API
-    guide, flow control). An event has 1 MB at most, so one event always fits into
+    Salesforce limits the credit of a stream to 100 events, and its answers to 3 MB. At
+    least every 270 s, Salesforce sends an event or a keep-alive (Pub/Sub API guide,
+    flow control). An event has 1 MB at most, so one event always fits into
     `answer_bytes`, which counts bytes after decompression. `authorities` are PEM
-    certificates that the endpoint's certificate must chain to; with `None`, gRPC
-    uses its own authorities. An unanswered ping ends the connection, so that a
-    half-open connection is noticed.
+    certificates that the endpoint's certificate must chain to; with `None`, gRPC uses
+    its own authorities. An unanswered ping ends the connection, so that a half-open
+    connection is noticed.
     """
 
     endpoint: URL

@@ -63,11 +63,10 @@ class Collections:
         """Write `records`: see `streamer.ports.OrgWriter`.
 
         Several changes to one record go into successive calls. Salesforce refuses a
-        call in which an external id appears twice, or an id more than a few times
-        (Apex guide, DML statements). If a call is refused as a whole, or exceeds a
-        limit of the org's triggers, its records are sent again in halves, so that
-        one record can't block the other records. After an unanswered call, no
-        further call is made.
+        call in which an external id appears twice, or an id more than a few times (Apex
+        guide, DML statements). If a call is refused as a whole, or exceeds a limit of
+        the org's triggers, its records are sent again in halves. So one record can't
+        block the other records. After an unanswered call, no further call is made.
         """
         results: dict[int, WriteResult] = {}
         waiting: deque[Sequence[_Item]] = deque()

@@ -189,9 +189,9 @@ class AppendRequest:
 
     `beside` has the records of dead letters and continuity records, and `size` is the
     size of the append in bytes. The tombstones `removed` are written before `beside`.
-    When the append is queued, `answer` becomes the future that the caller awaits, and
-    `failures` becomes the number of failures of the channel that the event loop knows
-    at that moment.
+    When the append is queued, `answer` becomes the future that the caller awaits.
+    `failures` becomes the number of the channel's failures that the event loop knows at
+    that moment.
     """
 
     checkpoint: Checkpoint
