@@ -316,10 +316,7 @@ def flow(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of a tree.")] = False,
     live: Annotated[
         bool,
-        typer.Option(
-            "--live",
-            help="Draw the flow of a running daemon, with its rates, and with the parts that need attention.",
-        ),
+        typer.Option("--live", help="Draw the flow of a running daemon, with its rates and its problems."),
     ] = False,
     url: Url = None,
     token: Token = None,

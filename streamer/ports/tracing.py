@@ -17,9 +17,8 @@ _REMEMBERED = 4096
 class TraceContext(NamedTuple):
     """Trace of one event; the ids are hexadecimal, as in W3C Trace Context.
 
-    `receipt_id` is the span for the receipt of the event, the first of the trace.
-    `append_id` is the span for the append of the event, the parent of all later
-    spans.
+    `receipt_id` is the first span of the trace: the receipt of the event. `append_id`
+    is the span of the event's append, and the parent of all later spans.
     """
 
     trace_id: str

@@ -4,7 +4,8 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-# Each is set by a service that builds and tests without a person, or by a remote shell.
+# Variables that show that no person sees a browser: services for builds and tests set them, and remote
+# shells.
 _NO_PERSON = ("CI", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY")
 _UNSET = ("", "0", "false")
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")

@@ -8,8 +8,8 @@ from urllib.parse import quote_plus
 
 from streamer.ports import RecordQuery
 
-# A request's address and headers may have 16,384 bytes together (REST API guide, status codes). The
-# difference is for the host name and the access token.
+# A request's address and headers may have 16,384 bytes together (REST API guide, status codes). The limit
+# here is lower, to leave room for the host name and the access token.
 _LONGEST_QUOTED = 12_000
 _OF_PAGE = 120
 _ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", re.ASCII)

@@ -169,9 +169,9 @@ class ChannelSetup:
     def carried(self, path: str) -> frozenset[str]:
         """Return the entities and platform events that arrive on the channel at `path`.
 
-        The channel of one entity carries its changes if any channel selects the
-        entity. The channel of one platform event needs no selection, so this event
-        is not returned.
+        Each entity has its own channel, which carries the entity's changes as soon as
+        any channel selects the entity. The channel of one platform event needs no
+        selection, so this event is not returned.
         """
         name = path.rpartition("/")[2]
         if name == DEFAULT_CHANNEL or name.endswith("__chn"):
