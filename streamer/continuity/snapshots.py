@@ -65,7 +65,7 @@ class Snapshots:
         return [each for each in orders if each.id not in holes and self._known.get(each.id) != each]
 
     async def begun(self, orders: Sequence[SnapshotOrder]) -> Sequence[ContinuityRecord]:
-        """Return the first record, open or refused, of each of the `orders` without a record in the log.
+        """Return the first records, open or refused, of those `orders` that have no record in the log.
 
         Raises the errors of the log.
         """
@@ -123,8 +123,8 @@ def begun_record(channel: Channel, order: SnapshotOrder) -> ContinuityRecord:
 def has_records_of(snapshot: ContinuityRecord, hole: ContinuityRecord) -> bool:
     """Return true if a snapshot of the hole's entity selects every record that the hole can lack.
 
-    Only the detail of a final record says what the order selected. If the detail was
-    cut, the selection can be missing.
+    A final record keeps only the detail of what the order selects. A detail that was
+    cut can lack the selection.
     """
     if len(snapshot.detail) >= _LONGEST_DETAIL:
         return False

@@ -37,11 +37,11 @@ class ProblemKind(StrEnum):
 class OpenProblem:
     """Problem that needs a person: one or more cases with the same cause.
 
-    `subscriber` or `channel` names the part that has the problem; both are `None` for
-    the whole process. `reason` is a stable word, and `error` a sentence from Streamer
-    or a target. `count` is the number of cases, `since` the time of the oldest case,
-    and `latest` the time of the newest case; both times are epoch seconds, or `None` if
-    unknown. `can_be_repeated` is false for dead letters that no redrive can deliver.
+    `subscriber` or `channel` names the part that has the problem; both are `None`
+    for the whole process. `reason` is a stable word, and `error` a sentence from
+    Streamer or a target. `count` is the number of cases, `since` the time of the oldest
+    case, and `latest` the time of the newest case, in epoch seconds or `None` if unknown.
+    `can_be_repeated` is false for dead letters that no redrive can deliver.
     `entity` is the object whose records are missing, if it is only one.
     """
 
