@@ -1,16 +1,17 @@
-# The image runs as a numeric user without a shell in the way, and writes
-# nowhere but /var/lib/streamer (the embedded log) and /tmp: mount volumes
-# there and the root file system can be read-only.
+# The image runs as a numeric user, and no shell is between the runtime and
+# Streamer. Streamer writes only to /var/lib/streamer (the embedded log) and /tmp.
+# If you mount volumes there, the root file system can be read-only.
 #
-# Everything that is installed is verified: the packages by the hashes of
-# requirements.txt (`make requirements`), and the base image by its digest if you
-# name one: --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:…
+# The build checks the packages by the hashes in requirements.txt (`make
+# requirements`), and the base image by its digest, if you name the digest:
+# --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:…
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-# What changes seldom comes first, so that a build after a change of the code installs nothing anew.
+# The packages come first, because they change less often than the code. So after a change of the code, a build does not
+# install them again.
 COPY requirements.txt requirements-build.txt ./
 RUN python -m venv /opt/streamer \
  && /opt/streamer/bin/pip install --quiet --require-hashes --only-binary :all: --requirement requirements.txt \
@@ -36,7 +37,8 @@ WORKDIR /var/lib/streamer
 USER 10001:10001
 EXPOSE 9464
 STOPSIGNAL SIGTERM
-# The daemon writes where its probes are, since observe.host and observe.port can be others.
+# observe.host and observe.port can differ from the defaults, so the daemon writes the address of its probes into this
+# file.
 ENV STREAMER_CONTAINER=1 STREAMER_ADDRESS_FILE=/tmp/streamer.address
 HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request as http; http.urlopen(open(os.environ['STREAMER_ADDRESS_FILE']).read() + '/healthz', timeout=4)"]

@@ -1,4 +1,4 @@
-# Everything is reached from here: `make help`.
+# `make help` lists all commands.
 PYTHON ?= python3
 VENV   ?= .venv
 SEEDS  ?= 20
@@ -9,7 +9,7 @@ RECORDS ?= 1000000
 WORKERS ?= 4
 TESTS  ?= $(addprefix tests/,acceptance integration contracts unit)
 DIST   ?= dist
-# The exit status of pytest where a part has none of the chosen tests.
+# The exit status of pytest when a group has none of the chosen tests.
 NO_TESTS := 5
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
@@ -20,10 +20,10 @@ PIN    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 .PHONY: help check lint test test-slow demo bench fire fuzz chain replica snapshot mutants gauges screenshots docs docs-serve dist image requirements sbom stubs reference format clean
 .DEFAULT_GOAL := help
 
-help: ## what can be made
+help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-# Debian's python3 comes without what makes environments.
+# Debian's python3 does not contain the module venv.
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Streamer needs Python 3.11 or newer; name one with PYTHON=…")'
 	@$(PYTHON) -m ensurepip --version >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get -q update && apt-get -q -y install python3-venv; } || \
@@ -35,7 +35,7 @@ $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,otel]'
 	@touch $@ $(DEMO_READY)
 
-# Whoever has installed for development has all that the demo needs.
+# An installation for development has everything that the demo needs.
 $(DEMO_READY): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Streamer into $(VENV), once. Then the demo starts: Ctrl-C ends it."
 	@$(BIN)/pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt --editable . | \
@@ -54,23 +54,23 @@ docs: $(READY) ## build the documentation as a site into site/
 	@echo "Built site/. Any web server can serve it: make docs-serve, or python3 -m http.server --directory site"
 
 docs-serve: export NO_MKDOCS_2_WARNING = 1
-docs-serve: $(READY) ## serve the documentation at http://127.0.0.1:8000, built again at each change; ARGS="-a HOST:PORT"
+docs-serve: $(READY) ## serve the documentation at http://127.0.0.1:8000, and build it again after each change; ARGS="-a HOST:PORT"
 	$(BIN)/mkdocs serve $(ARGS)
 
-# The date of the last commit in both archives makes them the same whenever and wherever they are built.
+# Both archives contain the date of the last commit, so that they are the same on every machine and at any time.
 dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1580601600)
-dist: $(READY) ## build the wheel and the source distribution into dist/, byte by byte the same for one commit
+dist: $(READY) ## build the wheel and the source distribution into dist/, with the same bytes for the same commit
 	$(BIN)/python -m build --installer uv --outdir $(DIST)
 
-image: $(READY) ## build the image with Buildah on Debian's Python, where no registry of images can be reached
+image: $(READY) ## build the image with Buildah on Debian's Python, without a registry of images
 	$(BIN)/python -m tools.container_image $(DIST)/streamer.tar
 
-requirements: $(READY) ## pin with hashes what the image installs, at the versions of constraints.txt
+requirements: $(READY) ## write the packages of the image with their hashes, in the versions of constraints.txt
 	$(PIN) --extra otel --constraint constraints.txt --output-file requirements.txt pyproject.toml
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' | \
 		$(PIN) --output-file requirements-build.txt -
 
-sbom: $(READY) ## write what the image installs as a CycloneDX bill of materials into dist/
+sbom: $(READY) ## write a CycloneDX bill of materials of the image's packages into dist/
 	@mkdir -p $(DIST)
 	$(BIN)/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible \
 		--output-file $(DIST)/sbom.cdx.json
@@ -84,7 +84,7 @@ screenshots: $(READY) ## draw the pictures of docs/console.md in Chromium
 	@mkdir -p docs/images
 	STREAMER_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/pytest tests/integration/console --quiet
 
-reference: $(READY) ## write the pages, schema, dashboard and manifests that are made from the code and from the rules
+reference: $(READY) ## write the pages, the schema, the dashboard and the manifests that follow from the code
 	$(BIN)/python -m tools.configuration_reference
 	$(BIN)/python -m tools.command_reference
 	$(BIN)/python -m tools.packaging
@@ -93,20 +93,20 @@ reference: $(READY) ## write the pages, schema, dashboard and manifests that are
 	$(BIN)/python -m tools.monitoring.grafana
 	$(BIN)/python -m tools.monitoring.operator_rules
 
-format: $(READY) ## rewrite the code as the linters want it
+format: $(READY) ## format the code, and fix what the linters can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The tests start some hundred daemons, each of which would compile all of Streamer where no bytecode is kept.
+# The tests start hundreds of daemons. Without stored bytecode, each daemon would compile all of Streamer.
 test test-slow: export PYTHONDONTWRITEBYTECODE =
-# Those that wait come first, so that there is something to do beside them to the end.
-test: $(READY) ## every test, on real servers that it installs and starts; TESTS="tests/unit/log" chooses some
+# Tests that mostly wait come first, and run side by side.
+test: $(READY) ## run every test, on real servers that it installs and starts; TESTS="tests/unit/log" runs a part
 	@$(BIN)/python -m tools.system_packages
 	$(BIN)/pytest -m "not heavy and not alone" --numprocesses $(WORKERS) $(TESTS)
 	$(BIN)/pytest -m heavy --numprocesses 2 $(TESTS) || [ $$? = $(NO_TESTS) ]
 	$(BIN)/pytest -m alone $(TESTS) || [ $$? = $(NO_TESTS) ]
 
-test-slow: $(READY) ## the same beside eight busy loops, as on a machine that is slowed several times
+test-slow: $(READY) ## run the tests beside eight busy loops, as on a machine that is several times slower
 	@$(BIN)/python -m tools.system_packages
 	$(BIN)/python -m tests.busy_loops make test WORKERS=$(WORKERS) TESTS="$(TESTS)"
 
@@ -115,7 +115,7 @@ demo: $(READY)
 else
 demo: $(DEMO_READY)
 endif
-demo: ## the whole flow, live on this terminal; LOG=kafka keeps the log in a real Kafka
+demo: ## show the whole flow, live in this terminal; LOG=kafka keeps the log in a real Kafka
 ifeq ($(LOG),kafka)
 	@$(BIN)/python -m tools.system_packages
 	@$(BIN)/python -m tools.kafka.broker exec -- sh -c '$(BIN)/streamer demo --kafka "$$STREAMER_KAFKA" $(ARGS)'
@@ -123,35 +123,35 @@ else
 	@$(BIN)/streamer demo $(ARGS)
 endif
 
-bench: $(READY) ## ratios to others in the same run, on a real Kafka; ARGS="--only drain,deliveries --rounds 5 --json FILE"
+bench: $(READY) ## measure Streamer and other programs in the same run, on a real Kafka; ARGS="--only drain,deliveries --rounds 5 --json FILE"
 	@$(BIN)/python -m tools.system_packages
 	@$(BIN)/python -m tools.kafka.broker exec -- $(BIN)/python -m tests.bench $(ARGS)
 
-fire: $(READY) ## the fault bench on a real Kafka: SEEDS=20 trials, or ARGS="--seed N --keep DIR"
+fire: $(READY) ## run the fault bench on a real Kafka: SEEDS=20 trials, or ARGS="--seed N --keep DIR"
 	@$(BIN)/python -m tools.system_packages
 	@$(BIN)/python -m tests.acceptance.fire --seeds $(SEEDS) $(ARGS)
 
-fuzz: $(READY) ## CASES=200000 drawn inputs and all hostile shapes against everything that reads bytes from outside
+fuzz: $(READY) ## send CASES=200000 random inputs, and all hostile inputs, to every part that reads bytes from outside
 	FUZZ_CASES=$(CASES) $(BIN)/pytest $(addprefix tests/acceptance/test_fuzz,.py _readings.py _shapes.py) --numprocesses 3 --dist worksteal
 
-chain: $(READY) ## KILLS=20 kills along a chain of subscribers on each log, SQLite and a real Kafka
+chain: $(READY) ## kill a daemon KILLS=20 times along a chain of subscribers, with SQLite and with a real Kafka
 	@$(BIN)/python -m tools.system_packages
 	CHAIN_KILLS=$(KILLS) $(BIN)/pytest tests/acceptance/test_chain.py --numprocesses 2
 
-replica: $(READY) ## HISTORIES=2000 random histories of an org, and a replica from the log that equals it
+replica: $(READY) ## play HISTORIES=2000 random histories of an org, and compare the org with a replica built from the log
 	REPLICA_HISTORIES=$(HISTORIES) $(BIN)/pytest tests/acceptance/test_replica.py --numprocesses 2
 
-snapshot: $(READY) ## a snapshot of RECORDS=1000000 that change meanwhile: time, rate, memory, and what differs
+snapshot: $(READY) ## take a snapshot of RECORDS=1000000 records that change meanwhile; print time, rate, memory and differences
 	@$(BIN)/python -m tests.acceptance.volume --records $(RECORDS)
 
-mutants: $(READY) ## breaks copies of Streamer on purpose and expects that to be noticed
+mutants: $(READY) ## break copies of Streamer on purpose, and check that the tests notice it
 	@$(BIN)/python -m tools.system_packages
 	@$(BIN)/python -m tests.acceptance.fire.mutations
 
-gauges: $(READY) ## how heavy the code is, and the files that one event passes; ARGS="--detail"
+gauges: $(READY) ## count files and lines, and the files that one event passes; ARGS="--detail"
 	@$(BIN)/python -m tools.gauges $(ARGS)
 
-check: lint test ## what CI runs
+check: lint test ## run everything that CI runs
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
