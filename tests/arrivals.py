@@ -1,4 +1,4 @@
-"""Notes the events committed to a log's topics as they come, with a client that is not ours."""
+"""Notes of the events committed to a log's topics, taken by another project's client."""
 
 import asyncio
 import time

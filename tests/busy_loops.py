@@ -1,4 +1,4 @@
-"""`make test-slow`: runs a command beside processes that take most of the machine from it."""
+"""`make test-slow`: runs a command beside processes that keep most of the machine busy."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The daemon as operators run it: a process of its own, started from a YAML file."""
+"""The daemon as operators run it: a separate process, started from a YAML file."""
 
 import signal
 from collections.abc import AsyncIterator, Mapping

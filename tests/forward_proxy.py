@@ -1,4 +1,4 @@
-"""HTTP proxy of the tests: sends everything to one server, and keeps what it was asked for."""
+"""HTTP proxy for tests: sends every request to one server, and records the requests."""
 
 import asyncio
 from base64 import b64encode

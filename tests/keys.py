@@ -1,4 +1,4 @@
-"""A private key to sign with, and a certificate of it."""
+"""A private key for signing, and its certificate."""
 
 from datetime import UTC, datetime, timedelta
 from functools import cache

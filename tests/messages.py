@@ -1,4 +1,4 @@
-"""Messages as CometD carries them, made for tests."""
+"""CometD messages for tests."""
 
 from collections.abc import Sequence
 from typing import Any

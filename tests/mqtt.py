@@ -1,4 +1,4 @@
-"""Consumer of messages by a library that is not ours, and a way to a broker that can be cut."""
+"""Consumer of messages with another project's library, and a connection to a broker that a test can cut."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

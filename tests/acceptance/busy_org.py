@@ -1,4 +1,4 @@
-"""An org in which much happens, in every shape that a transaction has."""
+"""An org with many changes, in every kind of transaction."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""An org for the daemon to read, and the logs that it writes, on the machine's own time."""
+"""Fixtures: an org that the daemon reads, and the daemon's logs, in real time."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A log's contents, read with tools that are not ours."""
+"""A log's contents, read with other projects' tools."""
 
 import asyncio
 import sqlite3

@@ -1,4 +1,4 @@
-"""An org that wins opportunities and changes those it has won, and what it says of their changes."""
+"""An org that wins opportunities and changes won ones, and the events of these changes."""
 
 import asyncio
 import random

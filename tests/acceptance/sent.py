@@ -1,4 +1,4 @@
-"""Events that an org has sent, read from the bytes on its bus without the daemon's normalisers."""
+"""Events that an org has sent, read from the bytes of its bus and not with the daemon's code."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator

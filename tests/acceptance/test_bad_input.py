@@ -1,4 +1,4 @@
-"""Bad input costs one clear sentence or one dead letter, never the stream."""
+"""Bad input causes one clear message or one dead letter, and never stops the stream."""
 
 import base64
 import socket

@@ -1,4 +1,4 @@
-"""The bench measures what it says, so that it can be believed when it is run in earnest."""
+"""The bench measures correctly, so that its results can be trusted."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A new channel starts at a time, or with the records that there are, and misses nothing from there on."""
+"""A new channel starts at a time or with all existing records, and misses nothing from there on."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The demo tells the truth about what arrived, and shows failures and their end."""
+"""The demo's report is true, and the demo shows failures and recoveries."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Targets, orgs and collectors that repeat what they were sent show no secret, in no form, at no place."""
+"""No secret appears anywhere, even if targets, orgs and collectors repeat their requests."""
 
 import asyncio
 import zipfile

@@ -1,4 +1,4 @@
-"""A process that was frozen while others took its work sends nothing that is theirs."""
+"""A process that was frozen while others took over its work sends none of this work."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Whatever an org answers to those who read its records, it is records or a known error."""
+"""Any answer of an org to a query for records becomes records or a known error."""
 
 import asyncio
 import contextlib

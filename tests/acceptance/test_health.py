@@ -1,4 +1,4 @@
-"""Probes that tell the truth: of a broker that is away, and of a process that is stuck."""
+"""Probes report an unreachable broker and a stuck process."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A login that leads to another org reads nothing until somebody says that it is meant."""
+"""A daemon whose login leads to another org reads nothing until the operator confirms the org."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Parked events outlive the daemon that parked them, with their attempts and times."""
+"""Parked events survive the daemon that parked them, with their attempts and due times."""
 
 import time
 from collections.abc import AsyncIterator, Iterable

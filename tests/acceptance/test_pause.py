@@ -1,4 +1,4 @@
-"""Who pauses a subscriber can rely on it: it outlives the daemon, and loses nothing."""
+"""A pause survives the daemon, and no event is lost."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

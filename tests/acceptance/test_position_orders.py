@@ -1,4 +1,4 @@
-"""A daemon that is killed while it carries out an order of a position does so once, and loses nothing."""
+"""A daemon that is killed carries out an order for a new position exactly once, and loses nothing."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Deliveries may be repeated by a daemon that is killed; their receipts are not."""
+"""A killed daemon can repeat deliveries, but never their receipts."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Refused events reach the target after all, once the cause is mended: every event, in order per key."""
+"""Refused events reach the target after a redrive: all of them, in order for each key."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

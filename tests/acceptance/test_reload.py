@@ -1,4 +1,4 @@
-"""A configuration that changes is followed while events flow; a broken one is refused."""
+"""A daemon applies a changed configuration while events flow, and refuses a wrong one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

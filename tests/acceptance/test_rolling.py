@@ -1,4 +1,4 @@
-"""A rolling restart is nothing that anyone downstream could notice, but for a short pause."""
+"""A rolling restart only causes a short pause for consumers and targets."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Processes that deliver come and go while events flow."""
+"""Delivering processes start and stop while events flow."""
 
 import asyncio
 import random

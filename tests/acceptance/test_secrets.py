@@ -1,4 +1,4 @@
-"""A secret is never shown, whatever goes wrong."""
+"""No failure reveals a secret."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack

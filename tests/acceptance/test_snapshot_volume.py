@@ -1,4 +1,4 @@
-"""A snapshot of many records, which change meanwhile: `make snapshot` reads a million, through a kill."""
+"""A snapshot of many records that change meanwhile: `make snapshot` reads a million, with a kill."""
 
 from pathlib import Path
 

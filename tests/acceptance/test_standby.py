@@ -1,4 +1,4 @@
-"""A process whose channels are read by others is ready, says so, and takes over."""
+"""A process without channels is ready, reports that it is a standby, and takes over."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

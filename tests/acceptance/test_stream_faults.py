@@ -1,4 +1,4 @@
-"""Whatever happens to the streams of a daemon, events soon flow again; a kill beside it costs nothing."""
+"""Events soon flow again after any fault of a stream, even if the daemon is also killed."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Where one process goes away, the other goes on: soon, without a loss, a repeat or disorder."""
+"""After the end of a process, another one soon continues its work, without loss, repetition or disorder."""
 
 import asyncio
 import random

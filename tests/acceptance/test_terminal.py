@@ -1,4 +1,4 @@
-"""The daemon and the terminal that it was started in."""
+"""The daemon and the terminal in which it was started."""
 
 import fcntl
 import os

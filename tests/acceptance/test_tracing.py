@@ -1,4 +1,4 @@
-"""One trace holds an event's way, from Salesforce's answer to the target's, whichever process goes it."""
+"""One trace shows an event from Salesforce's answer to the target, across all processes."""
 
 import socket
 from collections.abc import AsyncIterator, Callable

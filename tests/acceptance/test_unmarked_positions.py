@@ -1,4 +1,4 @@
-"""A channel whose checkpoint has no position comes back after its retention, and no hole is silent."""
+"""A channel whose checkpoint has no position is read after its retention, and no hole is silent."""
 
 from collections.abc import Awaitable, Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""`make bench`: how Streamer compares with what others would write, in the same run, on a real Kafka."""
+"""`make bench`: compares Streamer with other programs in the same run, on a real Kafka."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""Events as an org of some size sends them, and how they are appended."""
+"""Events like those of a medium-sized org, and their append to the log."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The parts of the bench, and how much each measures."""
+"""The parts of the bench, and the size of each measurement."""
 
 import asyncio
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""Reader of a feed, as dispatch is, that remembers everything it read."""
+"""Reader of a feed, as dispatch is, that remembers everything that it read."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""A log in a real Kafka, under a prefix of the test's own."""
+"""A log in a real Kafka, with a prefix for one test."""
 
 import uuid
 from collections import defaultdict

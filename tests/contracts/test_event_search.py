@@ -1,4 +1,4 @@
-"""Contract of `EventHistory` for operators: events are found, shown with what was recorded, and followed."""
+"""Contract of `EventHistory` for operators: finding, showing and following events."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

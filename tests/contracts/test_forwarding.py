@@ -1,4 +1,4 @@
-"""Contract of `Feed` about forwarded events: each comes once, in order, to the subscriber that is meant."""
+"""Contract of `Feed` about forwarded events: each reaches the right subscriber once, in order."""
 
 from collections.abc import Sequence
 from dataclasses import replace

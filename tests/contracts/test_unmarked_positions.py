@@ -1,4 +1,4 @@
-"""A channel whose checkpoint marks no place comes back after its retention: a hole, on every log."""
+"""A checkpoint without a position causes a hole when the retention has passed, on every log."""
 
 from streamer.clock import TurnedClock
 from streamer.events import Batch, HoleCause, Repair

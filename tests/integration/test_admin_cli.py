@@ -1,4 +1,4 @@
-"""The operators' commands, as processes, on a daemon that is one too."""
+"""The operators' commands as processes, with a daemon in another process."""
 
 import getpass
 import json

@@ -1,4 +1,4 @@
-"""`streamer checkpoint` against a daemon that reads an org: nothing is repeated unless that is asked for."""
+"""`streamer checkpoint` with a daemon that reads an org: nothing is repeated without `--repeat`."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""`streamer events` and `streamer tail`, as processes, on a daemon that is one too."""
+"""`streamer events` and `streamer tail` as processes, with a daemon in another process."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""Every fault of a session, in the middle of a stream, all the way into the log."""
+"""Every fault of a session in the middle of a stream, from the org into the log."""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""`streamer snapshot start` tells the cost, and what an org refuses, before anything is ordered."""
+"""`streamer snapshot start` shows the cost and any refusal before it orders the snapshot."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One archive for a person who is to help, from a running daemon and from one that is gone."""
+"""The archive for support, with a running daemon and without one."""
 
 import json
 import zipfile

@@ -1,4 +1,4 @@
-"""Pipes, folders, devices and files without an end where the configuration names a file."""
+"""Pipes, folders, devices and endless files in place of a file that the configuration names."""
 
 import asyncio
 import shlex

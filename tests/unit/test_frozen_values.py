@@ -1,4 +1,4 @@
-"""Frozen values are made whole."""
+"""Frozen values are complete after construction."""
 
 import ast
 from pathlib import Path

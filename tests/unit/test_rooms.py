@@ -1,4 +1,4 @@
-"""How large the parts of the package are: a folder, and a function, that a reader takes in at once."""
+"""Limits for the size of folders and functions."""
 
 import ast
 from collections.abc import Iterator

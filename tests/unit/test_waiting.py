@@ -1,4 +1,4 @@
-"""The one way in which tests wait."""
+"""The only way in which tests wait."""
 
 import asyncio
 from itertools import count

@@ -1,1 +1,1 @@
-"""Targets, an org and a collector that repeat what they were sent, and the secrets to look for."""
+"""Targets, an org and a collector that repeat requests, and the secrets that must not appear anywhere."""

@@ -1,4 +1,4 @@
-"""Secrets of the test, each in use and with a form of its own."""
+"""Secrets of the test: each is in use, and each has a different form."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Everything that lies in topics: keys, headers and values, also of transactions that were aborted."""
+"""Everything in Kafka's topics: keys, headers and values, even of aborted transactions."""
 
 from collections import defaultdict
 from contextlib import closing

@@ -1,1 +1,1 @@
-"""The ways in which streams fail those who read them, each through the real path on a turned clock."""
+"""Failures of streams in the field, each played through the daemon's real parts on a turned clock."""

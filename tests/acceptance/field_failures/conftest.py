@@ -1,4 +1,4 @@
-"""The world of each test, over the transport that it names."""
+"""Fixture: the org, the daemon's parts and the log, over the transport that a test names."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Contents of events: what kills a process, what nobody can tell apart, and what is told only in part."""
+"""Contents of events that stop other clients: unexpected values, equal events, and incomplete changes."""
 
 from typing import Any
 

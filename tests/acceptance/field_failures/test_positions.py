@@ -1,4 +1,4 @@
-"""Positions: those that expire, that are lost, and that are saved too early."""
+"""Positions that expire, are lost, or are saved too early."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

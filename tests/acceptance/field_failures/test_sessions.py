@@ -1,4 +1,4 @@
-"""Sessions: those that die in silence, come back without their channels, or come back too often."""
+"""Sessions that end silently, return without their channels, or return too often."""
 
 from itertools import count
 from typing import Literal

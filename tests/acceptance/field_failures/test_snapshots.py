@@ -1,4 +1,4 @@
-"""Snapshots: what changes while one is read."""
+"""Changes during a snapshot."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""An org, a daemon's ingest, its log and a consumer of it, all on one turned clock."""
+"""An org, a daemon's ingest, its log and a consumer of the log, all on one turned clock."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence

@@ -1,1 +1,1 @@
-"""The fault bench: daemons on real parts, everything that can happen to them, and the five promises."""
+"""The fault bench: daemons with real servers, faults of every kind, and the five promises."""

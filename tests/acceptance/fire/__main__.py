@@ -1,4 +1,4 @@
-"""`make fire`: many trials in a row; a seed that fails is named and can be run again by itself."""
+"""`make fire`: runs many trials, and names each seed that fails, so that it can run again alone."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""The brokers of the bench, and the cables by which each daemon reaches them."""
+"""The brokers of the bench, and the proxies through which each daemon reaches them."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""`make mutants`: breaks a copy of Streamer on purpose, and expects that to be found."""
+"""`make mutants`: breaks a copy of Streamer on purpose, and checks that a test finds it."""
 
 import os
 import shutil

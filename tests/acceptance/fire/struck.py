@@ -1,4 +1,4 @@
-"""Records the faults that really happened, and when."""
+"""Record of the faults that really struck, with their times."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""One seed, from the first event to the verdict."""
+"""One trial for one seed, from the first event to the verdict."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""The parts of one trial, and everything that can be done to them."""
+"""The servers and daemons of one trial, and the faults that can strike them."""
 
 import asyncio
 from collections import defaultdict

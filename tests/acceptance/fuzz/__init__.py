@@ -1,1 +1,1 @@
-"""Fuzz: bytes from outside, in the shapes of real ones, against everything that reads them."""
+"""Fuzz: random input that looks like real input, for every part that reads bytes from outside."""

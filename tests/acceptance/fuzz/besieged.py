@@ -1,4 +1,4 @@
-"""One daemon between hostile servers and hostile clients, and what it must still do."""
+"""One daemon with hostile servers and clients, and the work that it must still do."""
 
 import sqlite3
 from collections.abc import AsyncIterator

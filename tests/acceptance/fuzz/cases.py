@@ -1,4 +1,4 @@
-"""Number of cases that a test of bytes from outside draws, and in how many rounds."""
+"""Number of random cases that a test draws, and number of rounds."""
 
 import os
 from collections.abc import Callable

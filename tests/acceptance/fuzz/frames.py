@@ -1,4 +1,4 @@
-"""HTTP/2 as bytes: what a gRPC server sends, in order or not (RFC 9113, RFC 7541)."""
+"""HTTP/2 as bytes: frames of a gRPC server, valid or not (RFC 9113, RFC 7541)."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Way to a gRPC server, on which another server can stand for one connection."""
+"""Connection to a gRPC server that can lead to another server for one connection."""
 
 import asyncio
 from collections import deque

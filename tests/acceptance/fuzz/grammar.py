@@ -1,4 +1,4 @@
-"""Grammars: documents of real shapes, with some of their parts replaced, removed or broken."""
+"""Grammars: realistic documents, in which some parts are replaced, removed or broken."""
 
 import copy
 import json

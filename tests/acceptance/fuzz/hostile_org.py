@@ -1,4 +1,4 @@
-"""An org that answers as Salesforce does, until it is told to answer otherwise."""
+"""An org that answers as Salesforce does, until a test gives it other answers."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The daemon under fuzz, with an org and a target that say what a test draws."""
+"""The daemon under test, with an org and a target that answer with drawn input."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Daemon that meets one hostile shape after the other, replaced after one that it did not stand."""
+"""Daemon that gets one hostile input after the other, and is replaced when it fails at one."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager

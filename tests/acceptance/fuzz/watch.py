@@ -1,4 +1,4 @@
-"""Watch of a process from outside: its probes, its CPU time and its memory."""
+"""Measurement of a process from outside: its probes, its CPU time and its memory."""
 
 import asyncio
 import http.client

@@ -1,4 +1,4 @@
-"""Journal of an org: its changes and its announcements, including those that the org forgets."""
+"""Journal of an org: its changes and its events, including events that the org has deleted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Judge of a history: compares the log with the org, and with what the org announced."""
+"""Checks of a history: compares the log with the org's records and with the org's events."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence

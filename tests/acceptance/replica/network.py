@@ -1,4 +1,4 @@
-"""The daemon's way to the org: it counts what is asked, and makes answers late, lost or refused."""
+"""Connection of the daemon to the org: counts requests, and makes answers late, lost or refused."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Opening of a random history: the org before it is read, its first reading, and the wait for an event."""
+"""Beginning of a random history: the org before the first reading, and the wait for the first event."""
 
 import random
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Clocks of a history: the daemon's, which waits for the network, and the org's, at a pace of its own."""
+"""Clocks of a history: the daemon's clock, which waits for the network, and the org's clock."""
 
 import math
 from collections.abc import Awaitable, Callable

@@ -1,1 +1,1 @@
-"""A snapshot of very many records, which change meanwhile."""
+"""A snapshot of very many records that change meanwhile."""

@@ -1,4 +1,4 @@
-"""One trial: a snapshot while the org changes, through a kill, until a replica is compared with the org."""
+"""One trial: a snapshot while the org changes, with a kill, and a comparison of a replica with the org."""
 
 import asyncio
 import sqlite3

@@ -1,4 +1,4 @@
-"""A log in Kafka with events in it, and those who deliver them."""
+"""A log in Kafka with events, and the programs that deliver these events."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""A target that takes every request at once, in a process of its own.
+"""A target that accepts every request at once, in a separate process.
 
 `python -m tests.bench.deliveries.http_target` says where it listens, and where
 it is asked, and serves until killed. It speaks just enough of HTTP for the

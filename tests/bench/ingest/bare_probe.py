@@ -1,4 +1,4 @@
-"""The least that can drain a channel into the very records that Streamer writes.
+"""The least code that can read a channel and write the same records as Streamer.
 
 `python -m tests.bench.ingest.bare_probe URL KAFKA PREFIX` reads all changes of
 the org at URL until it is interrupted. It knows nothing of Streamer, checks nothing

@@ -1,4 +1,4 @@
-"""An independent reader of what was committed.
+"""An independent reader of committed events.
 
 `python -m tests.bench.ingest.committed_reader KAFKA TOPIC COUNT` says `ready`, reads
 COUNT events that were committed from then on, and prints the milliseconds from

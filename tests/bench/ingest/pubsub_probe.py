@@ -1,4 +1,4 @@
-"""The least that can drain a channel over the Pub/Sub API: grpc.aio, fastavro and orjson.
+"""The least code that can read a channel over the Pub/Sub API: grpc.aio, fastavro and orjson.
 
 `python -m tests.bench.ingest.pubsub_probe URL ENDPOINT` receives all changes of
 the org at URL, decodes each and makes JSON of it, until it is interrupted. It

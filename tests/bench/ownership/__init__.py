@@ -1,1 +1,1 @@
-"""Processes that share channels: how long these pause when one goes away."""
+"""Processes that share channels: the pauses of these channels when a process ends."""

@@ -1,1 +1,1 @@
-"""Routing: events to subscribers by `on` and `when`, in the shape of each, with records of the org."""
+"""Routing: selecting events by `on` and `when`, shaping them, and looking up records of the org."""

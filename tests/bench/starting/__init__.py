@@ -1,1 +1,1 @@
-"""The cost of a command before it does anything, and of a daemon that has nothing to do."""
+"""The cost of starting a command, and of an idle daemon."""

@@ -1,4 +1,4 @@
-"""A real Chromium, and pages in it that must ask nobody but the console and make no error."""
+"""A real Chromium, and pages that may load only the console's own files and must have no errors."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Every page and every action of the console, in one Chromium on one daemon."""
+"""Every page and every action of the console, in one Chromium with one daemon."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The map in a real Chromium: read at once, on a desktop and on a phone, with few and with many parts."""
+"""The map in a real Chromium: readable on a desktop and on a phone, with few and with many parts."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The services of compose.yaml, as far as they can be judged and read without a container engine."""
+"""The services of compose.yaml, as far as a test can check them without a container engine."""
 
 import asyncio
 import json

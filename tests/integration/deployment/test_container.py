@@ -1,4 +1,4 @@
-"""The image, as far as it can be built and run without a container engine."""
+"""The image, as far as a test can build and run it without a container engine."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The way of an outbound message, followed through the rendered Gateway, route and service to the pods."""
+"""The path of an outbound message through the rendered Gateway, route and service to the pods."""
 
 from typing import Any
 

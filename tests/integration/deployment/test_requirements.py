@@ -1,4 +1,4 @@
-"""requirements.txt: what the image installs, verified by hashes, and its bill of materials."""
+"""requirements.txt: the packages of the image with their hashes, and the bill of materials."""
 
 import json
 import re

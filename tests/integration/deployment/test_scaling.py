@@ -1,4 +1,4 @@
-"""Monitoring and KEDA: what is watched, and when pods are added."""
+"""Monitoring and KEDA: the metrics, and the conditions for more pods."""
 
 import re
 from pathlib import Path

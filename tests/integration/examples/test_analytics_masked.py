@@ -1,4 +1,4 @@
-"""Personal data masked for analytics: no person is in the log, and leads and contacts still join."""
+"""Masked data for analytics: the log identifies no person, and leads and contacts can still be joined."""
 
 import hashlib
 import hmac

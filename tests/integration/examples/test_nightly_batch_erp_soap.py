@@ -1,4 +1,4 @@
-"""Nightly batch replaced: each invoice reaches the ERP once, through lost answers and refusals."""
+"""SOAP instead of a nightly batch: each invoice reaches the ERP once, even after lost answers."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The pages lead only to files that exist."""
+"""The pages link only to files that exist."""
 
 import re
 from pathlib import Path

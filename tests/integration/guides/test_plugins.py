@@ -1,4 +1,4 @@
-"""The plugin that docs/plugins.md shows works as it stands there."""
+"""The plugin in docs/plugins.md works unchanged."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The README's configuration works as it stands there, and its words are true."""
+"""The README's configuration works unchanged, and its statements are true."""
 
 import inspect
 import json

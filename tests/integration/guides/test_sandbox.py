@@ -1,4 +1,4 @@
-"""The requests, parameters and schema that the pages of the sandbox show work as they stand there."""
+"""The requests, parameters and schema on the sandbox's pages work unchanged."""
 
 import inspect
 import re

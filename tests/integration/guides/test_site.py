@@ -1,4 +1,4 @@
-"""The documentation as a site: links lead somewhere, nothing comes from the network, no list is torn."""
+"""The documentation as a site: links work, nothing comes from the network, and no list is broken."""
 
 import os
 import re

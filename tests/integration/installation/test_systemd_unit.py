@@ -1,4 +1,4 @@
-"""The systemd unit: what systemd says of it, and what it has in common with the manifests."""
+"""The systemd unit: systemd accepts it, and it agrees with the manifests."""
 
 import subprocess
 import sys

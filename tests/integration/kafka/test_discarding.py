@@ -1,4 +1,4 @@
-"""A producer is thrown away in the middle of its work, while its broker is frozen."""
+"""A producer is discarded in the middle of its work, while its broker is frozen."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A broker that freezes or dies, and processes that write where they no longer should."""
+"""Brokers that freeze or die, and processes that write although they no longer own the partition."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""A subscriber's place in a real Kafka: what the contract suite can't ask of every log."""
+"""A subscriber's position in a real Kafka, beyond the contract suite."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""A foreign record in a topic of Streamer's own costs nothing but itself."""
+"""A foreign record in one of Streamer's topics has no effect on other records."""
 
 import re
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""Times from a write to a real Kafka until who waits for it has it, when nothing else runs."""
+"""Times from a write to a real Kafka until the waiting reader gets it, on an idle machine."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""Ingest on a real broker: what is large passes, and what is too large does not stop the channel."""
+"""Ingest on a real broker: large events pass, and events that are too large do not stop the channel."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""The Kafka plugin on a real broker: what it reports as delivered is in the topic, once."""
+"""The Kafka plugin on a real broker: an event that it reports as delivered is in the topic, once."""
 
 import asyncio
 import uuid

@@ -1,4 +1,4 @@
-"""A daemon that is operated and looked at, at the same address through its restarts."""
+"""A daemon that a test operates and observes, with the same address after restarts."""
 
 import asyncio
 import time

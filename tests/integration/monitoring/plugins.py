@@ -1,4 +1,4 @@
-"""Plugins as anybody may write them, installed for one process: one blocks the loop, one never returns."""
+"""Plugins with mistakes, installed for one process: one blocks the loop, one never returns."""
 
 from pathlib import Path
 

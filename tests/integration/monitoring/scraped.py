@@ -1,4 +1,4 @@
-"""A daemon under many faults, which a real Prometheus scrapes, and what that answers to a dashboard."""
+"""A daemon under many faults, a real Prometheus that scrapes it, and the data of the dashboard."""
 
 import asyncio
 import time

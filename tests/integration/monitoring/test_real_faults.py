@@ -1,4 +1,4 @@
-"""Each alert fires while its fault is there, and clears after its runbook was followed, at real parts."""
+"""Each alert fires during its fault, and clears after the steps of its runbook, with real parts."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Bodies that a server never ends."""
+"""Answers whose bodies never end."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A stream that goes well: who gets what, and when Salesforce is asked for more."""
+"""A stream without faults: the events that arrive, and the requests to Salesforce."""
 
 import asyncio
 from collections.abc import AsyncIterator

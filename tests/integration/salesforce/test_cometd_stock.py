@@ -1,4 +1,4 @@
-"""A stock CometD server behaves in ways that Salesforce's may too: the client accepts them."""
+"""A stock CometD server with behaviour that Salesforce can also have: the client accepts it."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The limits of an org that counts them, as metrics and as what lets a channel replay."""
+"""The limits of an org, as metrics and as a condition for replays."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Look-ups over the REST API of a sandbox: what it refuses, and how sparing they are."""
+"""Look-ups over the REST API of a sandbox: refusals, and the number of requests."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Salesforce is reached with one root certificate alone, over both TLS stacks."""
+"""Both TLS stacks reach Salesforce with a single root certificate."""
 
 from pathlib import Path
 

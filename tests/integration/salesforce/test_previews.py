@@ -1,4 +1,4 @@
-"""The preview of a subscriber that writes into an org is what the org gets."""
+"""The preview of a subscriber that writes into an org equals the request that the org gets."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

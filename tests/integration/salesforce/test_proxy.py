@@ -1,4 +1,4 @@
-"""Salesforce is reached through the proxy that is configured, and never around it."""
+"""All requests to Salesforce go through the configured proxy."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""Answers of the Pub/Sub API that are larger than they may be."""
+"""Answers of the Pub/Sub API that exceed Streamer's limits."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""The connection to the Pub/Sub API: TLS, proxies, and a network that swallows everything."""
+"""The connection to the Pub/Sub API: TLS, proxies, and a network that loses all data."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator

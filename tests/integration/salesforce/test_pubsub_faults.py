@@ -1,4 +1,4 @@
-"""Whatever ends a stream of the Pub/Sub API, each event enters the log once and in order."""
+"""Each event enters the log once and in order, however a stream of the Pub/Sub API ends."""
 
 import asyncio
 from collections.abc import AsyncIterator, MutableMapping, Sequence

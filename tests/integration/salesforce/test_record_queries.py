@@ -1,4 +1,4 @@
-"""Reading in volume, where Salesforce or something before it answers in ways that the sandbox does not."""
+"""Reading in volume, with answers that the sandbox does not give."""
 
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Records of an org that needs long for many of them."""
+"""Records of an org that answers slowly when asked for many."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Clients of others that speak https, each run as a process whose environment says whom to trust.
+"""Other projects' clients over https, each as a process that trusts what its environment names.
 
 `python -m tests.integration.sandbox.https_client NAME URL` prints what the client received.
 """

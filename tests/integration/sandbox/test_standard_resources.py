@@ -1,4 +1,4 @@
-"""Resources and objects that tools ask an org for before anything else."""
+"""Resources and objects that tools request first."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`streamer sandbox --tls`, trusted as it says by clients that are not ours."""
+"""`streamer sandbox --tls`: other projects' clients trust it with the printed settings."""
 
 import os
 import shutil

@@ -1,1 +1,1 @@
-"""Every fenced block of the documentation works as it stands there."""
+"""Every fenced block of the documentation works unchanged."""

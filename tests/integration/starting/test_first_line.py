@@ -1,4 +1,4 @@
-"""A start that takes long says what it is at."""
+"""A slow start logs what it waits for."""
 
 from importlib.metadata import version
 from pathlib import Path

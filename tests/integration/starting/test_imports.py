@@ -1,4 +1,4 @@
-"""A command imports what it runs, and no more."""
+"""A command imports only what it needs."""
 
 import signal
 from pathlib import Path

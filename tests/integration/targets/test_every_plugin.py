@@ -1,4 +1,4 @@
-"""Rules for every plugin: whatever its target does, it returns an outcome."""
+"""Rules for every plugin: it returns an outcome for any behaviour of its target."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Look-ups in a service over HTTP: its faults cost its events a wait, and never a wrong record."""
+"""Look-ups in a service over HTTP: faults delay events, but never supply a wrong record."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The MQTT plugin at a real Mosquitto, whose messages another library reads."""
+"""The MQTT plugin with a real Mosquitto, whose messages another library reads."""
 
 import asyncio
 import subprocess

@@ -1,4 +1,4 @@
-"""A daemon whose connection to a real Mosquitto is lost goes on in its session, and every event arrives."""
+"""A daemon whose connection to a real Mosquitto is lost continues its session, and no event is lost."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,1 +1,1 @@
-"""The test kit for authors of plugins, on plugins that it must let pass and others that it must not."""
+"""The test kit for plugin authors, with correct plugins and with wrong ones."""

@@ -1,4 +1,4 @@
-"""A plugin that shares no code with ours, and keeps the contract."""
+"""A correct plugin that shares no code with ours."""
 
 from email.utils import parsedate_to_datetime
 from types import TracebackType

@@ -1,4 +1,4 @@
-"""The contract lets careful plugins pass, and finds each mistake."""
+"""The contract accepts correct plugins, and finds each mistake."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""A plugin that does not speak HTTP keeps the part of the contract that is for all."""
+"""A plugin without HTTP keeps the general part of the contract."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The account of an event at a subscriber says what the log proves, and no more."""
+"""The account of an event at a subscriber says only what the log proves."""
 
 from dataclasses import replace
 

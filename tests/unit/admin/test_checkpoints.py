@@ -1,4 +1,4 @@
-"""Positions: what the API shows of them, what it says of others, and what it orders."""
+"""Positions in the API: listing them, previewing a change, and ordering a new position."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Events are found over the API, and told with what became of them."""
+"""The API finds events, and tells what happened to each event."""
 
 from contextlib import ExitStack
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A reader's token beside the operator's, and peers that guess."""
+"""The reader's token, the operator's token, and clients that guess tokens."""
 
 import asyncio
 from contextlib import nullcontext

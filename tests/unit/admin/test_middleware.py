@@ -1,4 +1,4 @@
-"""Only operators get through to the API, and secrets never get out of it."""
+"""Only operators can use the API, and the API never reveals secrets."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Redrives of what ingest has set aside in a channel are ordered over the API."""
+"""The API orders redrives of a channel's dead letters."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The tail reads the log once for all clients; one that is slow misses events, and nothing waits for it."""
+"""The tail reads the log once for all clients; a slow client misses events and delays nothing."""
 
 import asyncio
 from collections.abc import AsyncGenerator

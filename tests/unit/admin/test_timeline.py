@@ -1,4 +1,4 @@
-"""A timeline has the steps of an event in the order in which they happened, and no step that is not known."""
+"""A timeline has the known steps of an event, in the order in which they happened."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""An expression of a client is asked on a thread, until a deadline, and ends with its client."""
+"""A client's expression runs on a thread, has a deadline, and ends with its client."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""The API on a log in memory, with one subscriber at work on a target whose answers a test writes."""
+"""The API with a log in memory, and one subscriber whose target answers as a test says."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping

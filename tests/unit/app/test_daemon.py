@@ -1,4 +1,4 @@
-"""Salesforce is read in another way when the configuration says so, and as before when that is refused."""
+"""The daemon applies changed settings of the org, and keeps the old ones if Salesforce refuses the login."""
 
 import asyncio
 from collections import deque

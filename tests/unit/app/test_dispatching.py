@@ -1,4 +1,4 @@
-"""Subscribers do what was switched and configured, and keep what they switched themselves."""
+"""Subscribers follow switches and the configuration, and keep the switches that they set themselves."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""A subscriber that uses the daemon's org is made again when the org's settings change, and no other is."""
+"""Only subscribers that use the daemon's org are made again when the org's settings change."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Mistakes of a configuration are found before anything connects, all in one go."""
+"""Mistakes of a configuration are found before any connection, all at once."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A changed configuration is applied, and said to be."""
+"""A changed configuration is applied, and the log says so."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""`streamer events` and `streamer tail` show what the API answers, and bear a daemon that is gone."""
+"""`streamer events` and `streamer tail` show the API's answers, and report a daemon that is gone."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""The table of commands says what the commands say themselves."""
+"""The table of commands matches the commands' own help."""
 
 import pytest
 import typer

@@ -1,4 +1,4 @@
-"""Watching a redrive ends when the redrive does, however it ends, and says how."""
+"""Watching a redrive ends together with the redrive, and reports how it ended."""
 
 import asyncio
 from collections.abc import AsyncIterator

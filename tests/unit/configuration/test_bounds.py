@@ -1,4 +1,4 @@
-"""Files that would keep the reader busy, or waiting, for ever."""
+"""Files that would keep the reader busy or waiting for ever."""
 
 import os
 import time

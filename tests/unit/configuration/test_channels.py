@@ -1,4 +1,4 @@
-"""Channels that can be read, and what is meant by others."""
+"""Valid channels, and suggestions for invalid ones."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Patterns that can match nothing are refused, with the nearest that can."""
+"""Patterns that match no event are refused, with the nearest pattern that does."""
 
 import pytest
 

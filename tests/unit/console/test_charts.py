@@ -1,4 +1,4 @@
-"""Samples are bounded and fixed, and a chart draws what they say."""
+"""Samples have a limited size, and a chart shows their values."""
 
 import math
 import re

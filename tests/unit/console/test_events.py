@@ -1,4 +1,4 @@
-"""Events are searched and told page by page; whatever they hold, it is text."""
+"""Events are searched and shown page by page, with their values as text."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Chips and the histogram say the same of the same events."""
+"""The outcomes of events and the histogram agree."""
 
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET

@@ -1,4 +1,4 @@
-"""Pages are easy to read: times, ids, records in Salesforce, and a configuration in colours."""
+"""Help for reading: times, ids, links to Salesforce, and a coloured configuration."""
 
 import re
 from html import unescape

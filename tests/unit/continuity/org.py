@@ -1,4 +1,4 @@
-"""An org's records for readings: a twin of its queries, whose answers a test writes."""
+"""An org's records for readings: an in-memory twin that answers as a test says."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

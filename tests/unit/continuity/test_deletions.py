@@ -1,4 +1,4 @@
-"""Deletions are told once, and the org is asked for them when it can answer."""
+"""Each deletion is reported once, and the org is asked only when it can answer."""
 
 from collections import Counter
 

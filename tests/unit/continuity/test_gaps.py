@@ -1,4 +1,4 @@
-"""Gap events are followed by what they did not tell, once it can be read."""
+"""A gap event is followed by the record's values, as soon as the record can be read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Whatever Salesforce or the log's topic holds, it costs one repair, and neither the channel nor a secret."""
+"""Bad data from Salesforce or the log ends at most one repair, and reveals no secret."""
 
 from dataclasses import replace
 from typing import Any

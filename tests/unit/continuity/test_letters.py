@@ -1,4 +1,4 @@
-"""Letters of ingest that are redriven: read again, and appended in the transaction that removes them."""
+"""Redriven dead letters of ingest are read again, and appended in the transaction that removes them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence

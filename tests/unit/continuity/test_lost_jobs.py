@@ -1,4 +1,4 @@
-"""Query jobs that fail for reasons that can pass are begun again, over hours, and only then given up."""
+"""Query jobs that fail for a temporary reason are repeated for hours before Streamer gives up."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Entities are read step by step, and what the log has told meanwhile is never told older."""
+"""Entities are read step by step, and no row is appended after newer events of its record."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Comparisons are made again and again, by one process, and what differs stays known until it is mended."""
+"""One process repeats comparisons, and reports differences until somebody repairs them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

@@ -1,4 +1,4 @@
-"""Gap events of an org that answers slowly are repaired by what it answers, however late."""
+"""Gap events are repaired even if the org's answer comes late."""
 
 import asyncio
 from collections.abc import Sequence

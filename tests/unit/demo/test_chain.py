@@ -1,4 +1,4 @@
-"""The demo knows which steps its targets have taken, and whether each came in its turn."""
+"""The demo knows which steps its targets have taken, and in which order."""
 
 from streamer.clock import TurnedClock
 from streamer.demo.scenario import INVOICE, KEY_FIELD, SALES_CHANNEL, SHIPMENT, WRITE_BACK, Steps

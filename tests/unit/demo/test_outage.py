@@ -1,4 +1,4 @@
-"""The course of the outage, and the sentence that tells it."""
+"""The course of the outage, and the sentence that describes it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A target that accepts some keys and not others, and minds which attempts it is sent."""
+"""A target that accepts only some keys, and checks which attempts it gets."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A dispatcher holds a bounded part of the log, whatever the backlog."""
+"""A dispatcher keeps a limited part of the log in memory, however large the backlog is."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Processes that end anywhere: nothing lost, and repeated only what was not recorded."""
+"""After a crash at any point, nothing is lost, and only unrecorded deliveries are repeated."""
 
 from collections import defaultdict
 

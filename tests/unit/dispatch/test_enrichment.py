@@ -1,4 +1,4 @@
-"""Events are delivered with records of the org, and no trouble with those is the target's."""
+"""Events are delivered with records of the org, and failed look-ups do not count as the target's failures."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: nothing is lost, nothing overtakes, and nothing is tried too often."""
+"""In any sequence of faults, no event is lost, overtaken or tried too often."""
 
 import asyncio
 from collections import defaultdict

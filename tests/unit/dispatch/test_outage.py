@@ -1,4 +1,4 @@
-"""A target that is down costs no events and no attempts, and is not called in vain."""
+"""A target that is down costs no events and no attempts, and gets only probes."""
 
 import gc
 from collections import deque

@@ -1,4 +1,4 @@
-"""A dead letter that is redriven is delivered at its place, under its own id, and is a letter no more."""
+"""A redriven dead letter is delivered at its position in the lane, with its own id, and then removed."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Since when a dispatcher that could do something has not."""
+"""The time for which a dispatcher with work has not moved."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The state moves each lane between three places, and tells the ledger what the log is to record."""
+"""The state moves each lane between three places, and gives the ledger the changes to record."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which dead letters a later event has made pointless."""
+"""Dead letters that a later event has superseded."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace

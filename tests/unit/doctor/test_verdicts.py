@@ -1,4 +1,4 @@
-"""Verdicts on what was found, and the time that is given to find it."""
+"""The doctor's verdicts, and the time limits of its checks."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Bounds of templates and expressions: neither an event nor a mistake takes the daemon's memory or time."""
+"""Limits of templates and expressions: no event and no mistake uses up the daemon's memory or time."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

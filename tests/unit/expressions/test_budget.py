@@ -1,4 +1,4 @@
-"""Every expression and template ends within a budget of steps, whatever it is and however large the event."""
+"""Every expression and template ends within a budget of steps, for any event."""
 
 import time
 from contextlib import suppress

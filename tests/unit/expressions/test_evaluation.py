@@ -1,4 +1,4 @@
-"""An expression that was compiled finds what jmespath's interpreter finds."""
+"""A compiled expression has the same value as in jmespath's interpreter."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Names that an expression reads of the event's document."""
+"""Names that an expression reads from the event's document."""
 
 import pytest
 

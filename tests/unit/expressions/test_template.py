@@ -1,4 +1,4 @@
-"""Texts for people, of events that do not carry every field."""
+"""Texts for people about events that do not carry every field."""
 
 import jinja2
 import pytest

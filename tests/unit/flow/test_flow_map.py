@@ -1,4 +1,4 @@
-"""The map says in words what its parts do, and where their trouble is dealt with."""
+"""The map describes its parts in words, and links to the pages that deal with their faults."""
 
 from typing import Any
 

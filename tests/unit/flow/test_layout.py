@@ -1,4 +1,4 @@
-"""Nothing of the map overlaps, and nothing lies outside of it, however many parts there are."""
+"""The parts of the map never overlap, and all of them are inside it."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The reader waits for a batch beside other work, and loses none of it."""
+"""The reader waits for a batch and for other work at the same time, and loses no batch."""
 
 import asyncio
 from collections.abc import AsyncGenerator

@@ -1,4 +1,4 @@
-"""Repairs between the answers of a channel: they do not hold it up, and keep the pauses that they ask for."""
+"""Repairs between the answers of a channel do not delay it, and observe their pauses."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence

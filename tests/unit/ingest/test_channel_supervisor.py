@@ -1,4 +1,4 @@
-"""Channels are kept running through whatever happens to them."""
+"""The supervisor keeps channels running after any failure."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence

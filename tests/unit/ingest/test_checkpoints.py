@@ -1,4 +1,4 @@
-"""The checkpoint moves with what was read."""
+"""The checkpoint moves together with the events."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The login leads to the org that is meant, or nothing is read."""
+"""If the login leads to an unexpected org, nothing is read."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Nothing that a rule protects is in the log, whatever the message looks like."""
+"""The log contains no protected value, for any form of message."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace

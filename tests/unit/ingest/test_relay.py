@@ -1,4 +1,4 @@
-"""The core loop: a batch and its checkpoint enter the log together, whatever happens."""
+"""The core loop: a batch and its checkpoint always enter the log together."""
 
 import itertools
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Positions behind events that an operator has skipped: nothing of the log comes again."""
+"""Positions after events that an operator has skipped: no event in the log is repeated."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The start of a new channel, and the record of what it leaves out or reads besides."""
+"""The start of a new channel, and the continuity record of events that it leaves out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A checkpoint that marks no place: what Salesforce has forgotten since then is a hole."""
+"""A checkpoint without a position: the events that Salesforce has deleted since then are a hole."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any

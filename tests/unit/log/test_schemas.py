@@ -1,4 +1,4 @@
-"""The published schemas hold what is written, and refuse what is not."""
+"""The published schemas accept the records that Streamer writes, and refuse others."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Diffs of large texts are applied, and what they lead to has the hash that they name."""
+"""Diffs of large texts are applied, and the result has the hash in the diff."""
 
 import difflib
 import hashlib

@@ -1,1 +1,1 @@
-"""What operators see."""
+"""Tests of metrics, logs and traces."""

@@ -1,4 +1,4 @@
-"""A rule means a field by each of its names, and no other."""
+"""A rule applies to a field by each of its names, and to no other field."""
 
 import pytest
 

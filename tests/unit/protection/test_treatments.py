@@ -1,4 +1,4 @@
-"""A value in its place: absent, masked or hashed."""
+"""The treatments of a value: absent, masked or hashed."""
 
 import hashlib
 import hmac

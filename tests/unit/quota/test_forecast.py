@@ -1,4 +1,4 @@
-"""The remainder's fall over the last hour goes on, or there is no forecast."""
+"""The forecast continues the fall of the last hour, or there is no forecast."""
 
 from collections.abc import Iterable
 

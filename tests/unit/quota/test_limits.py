@@ -1,4 +1,4 @@
-"""Whatever Salesforce answers, only limits that are known and make sense are taken."""
+"""Only known and plausible limits in Salesforce's answer are used."""
 
 from typing import Any
 

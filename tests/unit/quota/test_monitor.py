@@ -1,4 +1,4 @@
-"""The org's limits are read every five minutes, and no failure of that reaches anything."""
+"""The org's limits are read every five minutes, and a failure has no other effect."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

@@ -1,4 +1,4 @@
-"""Allowances of the org, and what is counted in them."""
+"""Allowances of the org, and the use that counts against them."""
 
 from streamer.clock import TurnedClock
 from streamer.sandbox.usage import DAY_S, HOUR_S, OrgUsage, SlidingWindowQuota, UsageLimits

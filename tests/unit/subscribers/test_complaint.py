@@ -1,4 +1,4 @@
-"""A refusal repeats what the target says, as it says it."""
+"""A refusal quotes the target's own words."""
 
 from typing import Any
 

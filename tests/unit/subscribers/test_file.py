@@ -1,4 +1,4 @@
-"""Files of JSON Lines: whole lines, whatever happens."""
+"""Files of JSON Lines have only whole lines, even after a crash."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Slack's markup, of what events hold."""
+"""Slack's markup for the values of events."""
 
 from typing import Any
 

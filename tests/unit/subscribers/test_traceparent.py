@@ -1,4 +1,4 @@
-"""Targets get the trace of an attempt in the way of their protocol, and nothing where there is none."""
+"""Targets get the trace of an attempt in the form of their protocol, if there is a trace."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Where the probes listen, and how the image's health check finds them."""
+"""The address of the probes, and how the image's health check finds it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Where everything stands, without secrets."""
+"""The stacks of all threads and tasks, without secrets."""
 
 import asyncio
 import subprocess

@@ -1,4 +1,4 @@
-"""Time for which work can stand still."""
+"""The time after which work without progress counts as stuck."""
 
 from streamer.settings import Settings
 from streamer.supervision.stuck import StuckLimits

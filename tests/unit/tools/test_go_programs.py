@@ -1,4 +1,4 @@
-"""Programs that judge what we ship are built once, into a cache."""
+"""Programs that check shipped files are built once, into a cache."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Prose is understood at the first reading, as far as the forms that make it hard can be searched for."""
+"""Prose is easy to understand, as far as a search can find forms that make it hard."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Addresses to which nothing is sent, and how settings allow them."""
+"""Forbidden addresses, and the settings that allow them."""
 
 import socket
 from ipaddress import ip_network

@@ -1,4 +1,4 @@
-"""Hostile shapes: bombs in count, size, depth and compression, schemas, expressions and slow drips."""
+"""Hostile inputs: extreme counts, sizes, depths and compression, schemas, expressions and slow bytes."""
 
 from tests.acceptance.fuzz.shapes import answers, cometd, expressions, grpc_frames, ports, pubsub, records
 from tests.acceptance.fuzz.shapes.shape import SHAPES

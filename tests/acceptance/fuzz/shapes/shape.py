@@ -1,4 +1,4 @@
-"""Shape: one way of being hostile, which is played against a daemon."""
+"""Shape: one hostile input that the bench sends to a daemon."""
 
 from collections.abc import Awaitable, Callable
 

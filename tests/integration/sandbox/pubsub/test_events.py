@@ -1,4 +1,4 @@
-"""Events over the Pub/Sub API: what CometD tells in JSON, in Avro."""
+"""Events over the Pub/Sub API: the same data in Avro as over CometD in JSON."""
 
 import struct
 from typing import Any

@@ -1,1 +1,1 @@
-"""Tests of the parts in which processes go away."""
+"""Tests of the measurements of takeovers."""

@@ -1,4 +1,4 @@
-"""Events are read from JSON in every form in which people have it."""
+"""Events are read from JSON in every usual form."""
 
 import random
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Events of an input are sent in order, again where that is safe, and an interruption loses no count."""
+"""Events are sent in order, and again if that is safe; an interruption keeps the count."""
 
 import asyncio
 from collections import deque

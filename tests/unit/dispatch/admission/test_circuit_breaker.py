@@ -1,4 +1,4 @@
-"""Leaving a target alone that is down."""
+"""The breaker stops attempts at a target that is down."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Finding out what a target bears."""
+"""The concurrency limit finds out how many requests a target can take."""
 
 import heapq
 import math

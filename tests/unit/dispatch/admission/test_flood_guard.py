@@ -1,4 +1,4 @@
-"""Stopping before everything is set aside."""
+"""The guard pauses a subscriber before all of its events become dead letters."""
 
 import pytest
 from hypothesis import given

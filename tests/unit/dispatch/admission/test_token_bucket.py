@@ -1,4 +1,4 @@
-"""Not sending a target more than it allows."""
+"""A target never gets more attempts than its rate allows."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Whatever a plugin returns or raises, the rest can rely on what comes of it."""
+"""Any result or exception of a plugin becomes a valid outcome."""
 
 import asyncio
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""A failing target is reported once, and once when it works again."""
+"""Streamer reports once that a target fails, and once that it works again."""
 
 import pytest
 from structlog.testing import capture_logs

@@ -1,4 +1,4 @@
-"""When a failed delivery is tried again."""
+"""The times of the retries of a failed delivery."""
 
 import math
 from dataclasses import replace

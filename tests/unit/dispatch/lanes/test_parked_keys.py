@@ -1,4 +1,4 @@
-"""The parked keys of a subscriber are listed with what is known of their failures."""
+"""The list of a subscriber's parked keys, with their failures."""
 
 import asyncio
 

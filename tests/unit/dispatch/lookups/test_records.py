@@ -1,4 +1,4 @@
-"""Look-ups share calls, spare the org, and never give a record that is older than an event seen before."""
+"""Look-ups share calls, save requests, and never return a record from before a known event."""
 
 import asyncio
 from collections.abc import Sequence

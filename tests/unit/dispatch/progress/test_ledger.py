@@ -1,4 +1,4 @@
-"""Finished events on their way into the log."""
+"""The ledger records finished events in the log."""
 
 import asyncio
 from collections.abc import Sequence

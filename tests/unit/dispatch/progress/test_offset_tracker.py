@@ -1,4 +1,4 @@
-"""The committed prefix and what is settled above it."""
+"""The committed offset, and the settled offsets above it."""
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule

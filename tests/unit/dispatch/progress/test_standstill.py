@@ -1,4 +1,4 @@
-"""Who may have lost its partitions sends nothing before the log has said that they are its own."""
+"""A process that may have lost its partitions delivers nothing until the log confirms its ownership."""
 
 import pytest
 from structlog.testing import capture_logs

@@ -1,4 +1,4 @@
-"""The topic of continuity records: what else stands in it stops nobody."""
+"""The topic of continuity records: foreign records do no harm."""
 
 from dataclasses import replace
 

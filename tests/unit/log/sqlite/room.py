@@ -1,4 +1,4 @@
-"""A log file whose retention runs, or that is full."""
+"""A log file with a retention, or without free space."""
 
 import asyncio
 import sqlite3

@@ -1,4 +1,4 @@
-"""A row that Streamer did not write costs nothing but itself."""
+"""A row that Streamer did not write has no effect on other rows."""
 
 import sqlite3
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""Fields of a describe become columns to select, and places in an event."""
+"""Fields of a describe become columns of a query, and fields of an event."""
 
 from typing import Any
 

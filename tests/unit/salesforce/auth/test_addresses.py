@@ -1,4 +1,4 @@
-"""Addresses that may receive a secret."""
+"""Addresses to which a secret may be sent."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who we are, and where we say so."""
+"""The login flows: what is sent, and to which address."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Events find the channel that is read, however their own is named."""
+"""Events reach the channel that is read, even if they name it differently."""
 
 import orjson
 import pytest

@@ -1,4 +1,4 @@
-"""A large answer comes in parts, and nothing depends on where it is cut."""
+"""A large answer is parsed in parts, and the result does not depend on the cuts."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""An answer's bytes, taken apart."""
+"""The bytes of an answer, cut into messages."""
 
 import time
 from contextlib import suppress

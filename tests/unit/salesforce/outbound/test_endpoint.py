@@ -1,4 +1,4 @@
-"""Answers to Salesforce, and the log at that moment."""
+"""Answers to Salesforce, and the state of the log at that time."""
 
 import asyncio
 from dataclasses import dataclass, field

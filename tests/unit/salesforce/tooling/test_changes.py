@@ -1,4 +1,4 @@
-"""Plans: what is changed, and what is as wanted already."""
+"""Plans: the changes to make, and settings that already have the wanted value."""
 
 import pytest
 

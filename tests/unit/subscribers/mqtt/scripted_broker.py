@@ -1,4 +1,4 @@
-"""Broker that says what a test tells it to, in bytes that are written out here."""
+"""Broker whose answers a test gives as bytes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence

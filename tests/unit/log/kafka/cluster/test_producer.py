@@ -1,4 +1,4 @@
-"""Records that the log's producers take, and those that they refuse."""
+"""Records that the log's producers accept, and records that they refuse."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""A call that is repeated while its error can pass."""
+"""Retries of a call while its error can be temporary."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The partitions that are ours, as another thread may ask for what is parked of them."""
+"""The partitions that this process owns, as another thread reads them."""
 
 from streamer.events import Partition
 from streamer.log.kafka.parked.index import ParkedIndex

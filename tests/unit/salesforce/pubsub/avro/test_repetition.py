@@ -1,4 +1,4 @@
-"""Bytes that repeat from one event to the next are compared, and never confused."""
+"""Bytes that repeat from one event to the next are recognised, and different bytes are not confused."""
 
 import pytest
 
