@@ -1,8 +1,8 @@
-"""Waiting in tests, with one limit that no slow machine reaches.
+"""Waiting in tests, with one time limit that no slow machine reaches.
 
-A test that waits says for what, and never for how long: the machine can be
-many times slower than usual. So the limit only ends what will never come, and
-it starts again whenever `progress` shows that something has moved.
+A test names the result that it waits for, and never a duration, because a machine can
+be many times slower than usual. So the limit only ends a wait for a result that never
+comes. It starts again whenever `progress` shows a change.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""A chain of subscribers that is killed again and again takes each step once, in turn and in order.
+"""A chain of subscribers takes each step once and in order, although its daemon is killed again and again.
 
-`make test` kills it five times, and `make chain` as often as `KILLS` says.
+`make test` kills the daemon five times, and `make chain` as often as `KILLS` says.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""No byte from outside ends the daemon, holds it up, or brings a secret to light.
+"""No bytes from outside end the daemon, stop it, or reveal a secret.
 
 `make test` draws 2,000 cases, and `make fuzz` as many as `CASES` says.
 """

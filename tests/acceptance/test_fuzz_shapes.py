@@ -1,7 +1,8 @@
-"""No shape of what comes from outside ends the daemon, holds it up, or fills the memory.
+"""No hostile input from outside ends the daemon, stops it, or fills the memory.
 
-`make test` plays some, and `make fuzz` all of them, in more sizes the higher `CASES` is.
-`FUZZ_SHAPES='cometd:'` plays those whose names contain that.
+`make test` sends some of the inputs. `make fuzz` sends all of them, and a higher
+`CASES` adds sizes. `FUZZ_SHAPES='cometd:'` sends only inputs whose names contain
+this text.
 """
 
 import os

@@ -1,8 +1,9 @@
-"""Whatever happens to an org and to the daemon, the log leads to the org's records, and no hole is silent.
+"""The log always leads to the org's records, and no hole is silent, in any history of org and daemon.
 
-`make test` draws 40 histories, and `make replica` as many as `HISTORIES` says. `REPLICA_BEGIN=17
-REPLICA_HISTORIES=1` runs seed 17 alone, `REPLICA_WITHOUT=lost,far` leaves moves and parts of the opening out,
-`REPLICA_ONLY=…` all others, and `REPLICA_JUDGE=twice,silent` looks at these judgements alone.
+`make test` draws 40 histories, and `make replica` as many as `HISTORIES` says.
+`REPLICA_BEGIN=17 REPLICA_HISTORIES=1` runs only seed 17. `REPLICA_WITHOUT=lost,far`
+leaves out these moves and parts of the opening, and `REPLICA_ONLY=…` leaves out all
+others. `REPLICA_JUDGE=twice,silent` makes only these checks.
 """
 
 import os

@@ -1,8 +1,9 @@
-"""`python -m tests.commands.server SOCKET`: forks processes of `streamer` as the socket asks for them.
+"""`python -m tests.commands.server SOCKET`: forks processes of `streamer` on requests over a socket.
 
-A request is JSON, `arguments`, `environ` and `folder`, with four descriptors: the
-three standard streams, and one to which the process id and then the exit status
-are written. The server ends when the socket's other end is closed.
+A request is JSON with `arguments`, `environ` and `folder`. It comes with four file
+descriptors: the three standard streams, and one to which the server writes the
+process id and then the exit status. The server ends when the other end of the socket
+is closed.
 """
 
 import gc

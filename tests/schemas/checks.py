@@ -1,7 +1,7 @@
-"""Records, held to the JSON Schemas that Streamer publishes of them.
+"""Checks of records by the JSON Schemas that Streamer publishes.
 
-The published schemas are open, so that a newer Streamer can add keys. Here each
-object has no other keys than its schema names: a renamed one is a mistake too.
+The published schemas are open, so that a newer Streamer can add keys. Here, an object
+can have only the keys in its schema, because a renamed key is a mistake too.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,7 @@
 """Writes the files by which shells complete commands: `python -m tools.packaging.completions`.
 
-They are the ones that `streamer --install-completion` writes into a user's
-folder. An installation puts them where the shells look for every user.
+`streamer --install-completion` writes the same files into a user's folder. An
+installation puts them into the folders in which the shells look for every user.
 """
 
 from collections.abc import Mapping

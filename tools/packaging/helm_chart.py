@@ -1,8 +1,8 @@
 """Writes the templates of the Helm chart: `python -m tools.packaging.helm_chart`.
 
-They are what kustomize renders from `k8s/base` and two overlays, with values in
-some places. So the chart and the manifests cannot differ in anything else. The
-manifests have the comments.
+A template is the output of kustomize for `k8s/base` or for one of two overlays, with
+Helm's values in some places. So the chart and the manifests differ in nothing else.
+Only the manifests have comments.
 """
 
 import re

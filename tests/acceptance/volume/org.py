@@ -1,8 +1,8 @@
-"""An org of very many accounts in a process of its own, which changes when it is told to.
+"""An org of very many accounts in a separate process, which changes on command.
 
-It says where it is in a line of JSON, and then takes lines: `change` begins to
-change records, `rest` ends that and creates one last record, whose id it says,
-and `dump PATH` writes all records that there are.
+The process prints its address in a line of JSON, and then reads commands: `change`
+begins to change records. `rest` stops the changes, creates one last record and
+prints its id. `dump PATH` writes all records.
 """
 
 import argparse

@@ -1,12 +1,12 @@
 """A target that accepts every request at once, in a separate process.
 
-`python -m tests.bench.deliveries.http_target` says where it listens, and where
-it is asked, and serves until killed. It speaks just enough of HTTP for the
-deliveries to cost it next to nothing, so that they measure who delivers.
+`python -m tests.bench.deliveries.http_target` prints the addresses for deliveries
+and for questions, and serves until it is killed. It implements only a small part of
+HTTP, so that the target takes hardly any CPU, and the bench measures the sender.
 
-`/journal` returns the requests received with their times, and `/count` only their
-number. `/waits` returns how long each took. `/answers` sets the answers from now
-on, and names the order whose whole request `/kept` returns.
+`/journal` returns the received requests with their times, and `/count` only their
+number. `/waits` returns how long each request took. `/answers` sets the next answers,
+and names the order whose whole request `/kept` returns.
 """
 
 import asyncio

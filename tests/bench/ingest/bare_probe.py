@@ -1,8 +1,8 @@
 """The least code that can read a channel and write the same records as Streamer.
 
-`python -m tests.bench.ingest.bare_probe URL KAFKA PREFIX` reads all changes of
-the org at URL until it is interrupted. It knows nothing of Streamer, checks nothing
-and mends nothing: whatever Streamer costs beyond it is the price of its promises.
+`python -m tests.bench.ingest.bare_probe URL KAFKA PREFIX` reads all changes of the
+org at URL until it is interrupted. It uses no code of Streamer, checks nothing and
+repairs nothing. So the additional cost of Streamer is the cost of its promises.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """An independent reader of committed events.
 
-`python -m tests.bench.ingest.committed_reader KAFKA TOPIC COUNT` says `ready`, reads
-COUNT events that were committed from then on, and prints the milliseconds from
-the commit in Salesforce to the moment when each could be read, as JSON.
+`python -m tests.bench.ingest.committed_reader KAFKA TOPIC COUNT` prints `ready`, and
+reads the next COUNT committed events. For each event, it prints the milliseconds from
+the commit in Salesforce until the event could be read, as JSON.
 """
 
 import asyncio

@@ -1,12 +1,12 @@
 """The least code that can read a channel over the Pub/Sub API: grpc.aio, fastavro and orjson.
 
-`python -m tests.bench.ingest.pubsub_probe URL ENDPOINT` receives all changes of
-the org at URL, decodes each and makes JSON of it, until it is interrupted. It
-writes nothing, checks nothing and mends nothing.
+`python -m tests.bench.ingest.pubsub_probe URL ENDPOINT` receives all changes of the
+org at URL, decodes each change and converts it to JSON, until it is interrupted. It
+writes nothing, checks nothing and repairs nothing.
 
-With `COUNT KAFKA PREFIX` it also writes the very records that Streamer writes:
-each transaction has what came in a quarter of a second, and the last one ends
-with event COUNT.
+With `COUNT KAFKA PREFIX`, it also writes the same records as Streamer. Each
+transaction contains the events of a quarter of a second, and the last transaction
+ends with event COUNT.
 """
 
 import sys

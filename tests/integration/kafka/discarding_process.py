@@ -1,8 +1,8 @@
-"""A process that discards its only producer in mid-transaction, and tells what is left of it.
+"""A process that discards its only producer in the middle of a transaction, and reports what is left.
 
 `python -m tests.integration.kafka.discarding_process SETTINGS`, where SETTINGS is
-the log's settings as JSON. It says "begun", waits for a line, and answers with a
-line of JSON.
+the log's settings as JSON. The process prints "begun", waits for a line, and answers
+with a line of JSON.
 """
 
 import sys
