@@ -18,6 +18,9 @@ def main() -> None:
     # Imports and events create many small objects without cycles. A search for cycles
     # after every few hundred objects would cost a tenth of the time.
     gc.set_threshold(*_COLLECTED_AFTER)
+    # Otherwise, pydantic reads the entry points of every installed package, to find packages
+    # that change its models. Streamer's models need none of them.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         from streamer.cli import app  # noqa: PLC0415 - Ctrl-C can arrive during this slow import
 
