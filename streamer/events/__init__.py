@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         JsonObject,
         OrgId,
         ReplayId,
+        Start,
         SubscriberName,
         is_of_cometd,
         json_copy,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
         WrittenText,
     )
     from streamer.events.places import Entry, ParkedLane, Partition, Setback, SettledOffsets
-    from streamer.events.reading import Batch, Checkpoint, NewEventsAfter, SoughtPlace, Start, Unreadable
+    from streamer.events.reading import Batch, Checkpoint, NewEventsAfter, SoughtPlace, Unreadable
 else:
     # A command imports only the values that it uses.
     __getattr__ = names_later(
@@ -57,7 +58,7 @@ else:
             "continuity": "ContinuityRecord HoleAcknowledgement HoleCause Repair",
             "dead_letters": "DeadLetter LetterHead Stage",
             "event": (
-                "LONGEST_REPLAY_ID Channel Event EventId JsonObject OrgId ReplayId SubscriberName "
+                "LONGEST_REPLAY_ID Channel Event EventId JsonObject OrgId ReplayId Start SubscriberName "
                 "is_of_cometd json_copy optional_replay_id optional_replay_text record_id_of "
                 "replay_id_from_text replay_id_to_text short_id"
             ),
@@ -67,7 +68,7 @@ else:
                 "FailureClass Forwarded Hold Outcome Receipt Reject Retry Skip WrittenText"
             ),
             "places": "Entry ParkedLane Partition Setback SettledOffsets",
-            "reading": "Batch Checkpoint NewEventsAfter SoughtPlace Start Unreadable",
+            "reading": "Batch Checkpoint NewEventsAfter SoughtPlace Unreadable",
         },
     )
 
