@@ -89,7 +89,9 @@ class PubSubOptions:
 
         Raises `ConfigurationError` if an address, a file or a proxy can't be used.
         """
-        if org.pubsub.endpoint == PubSubSettings().endpoint and _is_local(org.login_url):
+        if org.pubsub.endpoint == PubSubSettings.model_fields["endpoint"].default and _is_local(
+            org.login_url
+        ):
             raise ConfigurationError(
                 f"org.login_url is {org.login_url}, but org.pubsub.endpoint is the address of "
                 "Salesforce: set org.pubsub.endpoint to the address of the same org (for `streamer "
