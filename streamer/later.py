@@ -6,7 +6,8 @@ rich, takes longer than the import of all of Streamer.
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -52,6 +53,25 @@ class LaterLogger:
     """Logger of structlog that is created when it first logs."""
 
     def __getattr__(self, method: str) -> Any:
-        import structlog  # noqa: PLC0415 - see the module's docstring
+        with without_rich():
+            import structlog  # noqa: PLC0415 - see the module's docstring
 
         return getattr(structlog.get_logger(), method)
+
+
+@contextmanager
+def without_rich() -> Iterator[None]:
+    """Let the imports inside the context find that rich is not installed.
+
+    structlog imports rich, if it can, for tracebacks that Streamer does not print. A daemon
+    would keep the 80 modules of rich, with 5 MB of memory.
+    """
+    if "rich" in sys.modules:
+        yield
+        return
+    # Python's documentation of `sys.modules`: an import of a name with `None` fails.
+    sys.modules["rich"] = None  # type: ignore[assignment] # see above
+    try:
+        yield
+    finally:
+        del sys.modules["rich"]

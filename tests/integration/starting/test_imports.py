@@ -107,7 +107,7 @@ def test_daemon_imports_what_it_runs(configuration: str) -> None:
 
     assert process.returncode == 0
     assert not imported.below(*OTHERS, "confluent_kafka", "grpc", "opentelemetry", "jwt", "cryptography")
-    assert not imported.below("streamer.log.kafka", "streamer.cli.operating")
+    assert not imported.below("streamer.log.kafka", "streamer.cli.operating", "rich")
 
 
 def test_demo_says_its_first_line_before_it_imports_the_daemon() -> None:
