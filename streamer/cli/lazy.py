@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
-from streamer.later import without_rich
+from streamer.later import without_extras
 
 _Parameter = TypeVar("_Parameter")
 
@@ -201,7 +201,7 @@ class LazyGroup(HelpfulGroup):
             return TyperCommand(cmd_name, callback=None, help=COMMANDS[cmd_name].summary)
         module, _, attribute = COMMANDS[cmd_name].place.partition(":")
         # The daemon prints no tables.
-        with without_rich() if cmd_name == "run" else nullcontext():
+        with without_extras() if cmd_name == "run" else nullcontext():
             command = getattr(import_module(module), attribute)
         return _made(cmd_name, command)
 

@@ -25,6 +25,7 @@ subscribers:
 DAEMON = ("streamer.app.daemon", "streamer.app.dispatching", "streamer.app.ingest", "streamer.ingest")
 OTHERS = ("streamer.sandbox", "streamer.demo")
 SLOW = ("rich", "structlog", "aiohttp", "grpc", "confluent_kafka", "opentelemetry")
+NOT_OF_A_DAEMON = ("rich", "colorama", "greenlet", "xml", "streamer.salesforce.outbound.endpoint")
 # A command that opens no connection runs no loop.
 OF_CONNECTIONS = ("asyncio", "http.client", "urllib.request")
 CONTRACTS_OF_PLUGINS = ("streamer.ports.plugins", "streamer.ports.lookups")
@@ -107,7 +108,7 @@ def test_daemon_imports_what_it_runs(configuration: str) -> None:
 
     assert process.returncode == 0
     assert not imported.below(*OTHERS, "confluent_kafka", "grpc", "opentelemetry", "jwt", "cryptography")
-    assert not imported.below("streamer.log.kafka", "streamer.cli.operating", "rich")
+    assert not imported.below("streamer.log.kafka", "streamer.cli.operating", *NOT_OF_A_DAEMON)
 
 
 def test_demo_says_its_first_line_before_it_imports_the_daemon() -> None:
