@@ -6,7 +6,7 @@ import os
 import sys
 
 _INTERRUPTED = 130
-_COLLECTED_AFTER = (50_000, 20, 100)
+_COLLECTED_AFTER = (150_000, 20, 100)
 
 
 def main() -> None:
@@ -15,9 +15,12 @@ def main() -> None:
     An interrupt during the import of the command, or a full disk under its
     output, ends it without a traceback.
     """
-    # Imports and events create many small objects without cycles. A search for cycles
-    # after every few hundred objects would cost a tenth of the time.
+    # Imports create many small objects that stay. A search for cycles after every few hundred
+    # objects would cost a tenth of the time.
     gc.set_threshold(*_COLLECTED_AFTER)
+    # Otherwise, pydantic reads the entry points of every installed package, to find packages
+    # that change its models. Streamer's models need none of them.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         from streamer.cli import app  # noqa: PLC0415 - Ctrl-C can arrive during this slow import
 

@@ -1,6 +1,7 @@
 """Blocking plugins: subscribers with a plain function `deliver`, which runs on threads."""
 
-import asyncio
+from __future__ import annotations
+
 import inspect
 import itertools
 import sys
@@ -12,25 +13,25 @@ from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from streamer.errors import ConfigurationError
-from streamer.events import Delivery, EventId, FailureClass, Outcome, Retry, SubscriberName
-from streamer.later import LaterLogger
-from streamer.ports import (
-    BATCH_WAIT_S,
-    BlockingSubscriber,
-    Examinable,
-    Preview,
-    Previewing,
-    Subscriber,
-    TargetReport,
-)
+from streamer.events import FailureClass, Retry
+from streamer.later import Later, LaterLogger
+from streamer.ports import BATCH_WAIT_S, Examinable, Previewing
+
+if TYPE_CHECKING:
+    from streamer.events import Delivery, EventId, Outcome, SubscriberName
+    from streamer.ports import BlockingSubscriber, Preview, Subscriber, TargetReport
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = Later("asyncio")
 
 _log = LaterLogger()
 
 _SHOWN_CALLS = 5
-_RUN_OF_A_CALLBACK = asyncio.Handle._run.__code__  # noqa: SLF001 - compared, not called
 
 
 SUBSCRIBER: ContextVar[str] = ContextVar("subscriber", default="")
@@ -49,8 +50,9 @@ def calling(name: SubscriberName) -> Iterator[None]:
 
 def subscriber_of(thread: int) -> str:
     """Return the subscriber whose code the event loop of `thread` is running, or an empty text."""
+    run_of_a_callback = asyncio.Handle._run.__code__  # noqa: SLF001 - compared, not called
     frame = sys._current_frames().get(thread)  # noqa: SLF001 - its documented name
-    while frame is not None and frame.f_code is not _RUN_OF_A_CALLBACK:
+    while frame is not None and frame.f_code is not run_of_a_callback:
         frame = frame.f_back
     if frame is None:
         return ""
@@ -227,7 +229,7 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
         reason = "an earlier call of the plugin, with an event that has the same key, is still running"
         return Retry(reason=reason, failure=FailureClass.TIMEOUT)
 
-    def _ended(self, delivery: Delivery) -> list["_LateMember"]:
+    def _ended(self, delivery: Delivery) -> list[_LateMember]:
         """Return the members of ended calls whose outcome nobody requests after `delivery`."""
         members = self._late_members.get(delivery.event.key, {})
         own = members.get(delivery.event.id)
@@ -235,7 +237,7 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
         awaited = members.values() if own is None else (own,)
         return [member for member in awaited if member.has_ended]
 
-    def _forget(self, ended: Iterable["_LateMember"]) -> None:
+    def _forget(self, ended: Iterable[_LateMember]) -> None:
         for member in ended:
             event = member.delivery.event
             members = self._late_members.get(event.key, {})
@@ -248,7 +250,7 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
 class _LateMember(NamedTuple):
     """A delivery and its `place` in a `call` that exceeded its time-out."""
 
-    call: "_Call"
+    call: _Call
     delivery: Delivery
     place: int
 

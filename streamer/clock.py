@@ -5,7 +5,8 @@ skip Salesforce's 110-second holds and 72-hour retentions instead of waiting for
 them.
 """
 
-import asyncio
+from __future__ import annotations
+
 import heapq
 import itertools
 import math
@@ -13,7 +14,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
+
+from streamer.later import Later
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = Later("asyncio")
 
 CLOCKS_DIFFER_S = 60.0
 """Largest assumed difference in seconds between this machine's clock and Salesforce's."""
@@ -81,7 +89,7 @@ class _SharedTimers:
         self.loop = loop
         self._ending: dict[int, set[_SharedTimeout]] = {}
 
-    def begin(self, timeout: "_SharedTimeout", seconds: float) -> "set[_SharedTimeout]":
+    def begin(self, timeout: _SharedTimeout, seconds: float) -> set[_SharedTimeout]:
         """Return the set of timeouts that expire together with `timeout`; ended timeouts leave the set."""
         number = math.ceil((self.loop.time() + seconds) / _SHARED_S)
         ending = self._ending.get(number)

@@ -1,12 +1,17 @@
-"""Imports and loggers that cost nothing before their first use.
+"""Imports, names of packages and loggers that cost nothing before their first use.
 
 `streamer check` and most other commands open no connection and log nothing, but
 they import modules that can do so. The import of aiohttp, or of structlog with
 rich, takes longer than the import of all of Streamer.
 """
 
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
+
+_EXTRAS = ("colorama", "greenlet", "rich")
 
 
 class Later:
@@ -22,13 +27,52 @@ class Later:
 
     def __getattr__(self, attribute: str) -> Any:
         module = import_module(self._name)
-        return getattr(module, attribute, None) or import_module(f"{self._name}.{attribute}")
+        value = getattr(module, attribute, None) or import_module(f"{self._name}.{attribute}")
+        # A later read finds the value without this method: some reads belong to each delivery.
+        setattr(self, attribute, value)
+        return value
+
+
+def names_later(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return the `__getattr__` of `package`, which imports a name's module when the name is first read.
+
+    `modules` holds the names that each module has for the package, separated by spaces. The
+    package imports the same names under `TYPE_CHECKING`.
+    """
+    homes = {name: f"{package}.{module}" for module, names in modules.items() for name in names.split()}
+
+    def read(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(import_module(homes[name]), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return read
 
 
 class LaterLogger:
     """Logger of structlog that is created when it first logs."""
 
     def __getattr__(self, method: str) -> Any:
-        import structlog  # noqa: PLC0415 - see the module's docstring
+        with without_extras():
+            import structlog  # noqa: PLC0415 - see the module's docstring
 
         return getattr(structlog.get_logger(), method)
+
+
+@contextmanager
+def without_extras() -> Iterator[None]:
+    """Let the imports inside the context find that none of `_EXTRAS` is installed.
+
+    structlog imports each of them, if it can, for tracebacks, consoles and threads that Streamer
+    does not use. A daemon would keep their 90 modules, with 4 MB of memory.
+    """
+    absent = [name for name in _EXTRAS if name not in sys.modules]
+    # Python's documentation of `sys.modules`: an import of a name with `None` fails.
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type] # see above
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]

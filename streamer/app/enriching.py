@@ -1,120 +1,18 @@
-"""Subscribers' look-ups: compiled from settings, and shared per org and per service."""
+"""Subscribers' look-ups, shared per org and per service."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from streamer.clock import Clock
-from streamer.configuration import Keys
-from streamer.configuration.event_types import Carried
-from streamer.dispatch.delivery.enrichment import LOOKUPS, Enrichment, EnrichmentSource, Lookup
-from streamer.dispatch.delivery.route import EVENT_NAMES, Mistake, compile_projection
-from streamer.dispatch.lookups.reading import FieldNames, LookupObserver
+from streamer.dispatch.delivery.enrichment import Enrichment, EnrichmentSource
+from streamer.dispatch.lookups.reading import LookupObserver
 from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.events import Event
-from streamer.expressions.checks import WHOLE, names_read
-from streamer.expressions.functions import Functions
 from streamer.ports import ServiceSource
 from streamer.salesforce.auth.flows import Logins
-from streamer.settings import LookupSettings, LookupsSettings, OrgSettings, SubscriberSettings
-
-OWN_RECORD = "record"
-"""Name of the look-up that reads the event's own record by default."""
-
-_TAKEN = frozenset({*EVENT_NAMES, LOOKUPS, "receipts"})
-_OF_RECORDS = (Carried(kind="cdc", name=None), Carried(kind="outbound", name=None))
-
-
-def compiled_lookups(
-    enrich: Mapping[str, LookupSettings], mistake: Mistake, functions: Functions, more: tuple[str, ...]
-) -> Iterator[Lookup]:
-    """Yield the compiled look-ups. Raises the error that `mistake` returns for the first mistake.
-
-    The expressions see the names in `more` in addition to every event's names.
-    """
-    above: list[str] = []
-    for name, each in enrich.items():
-        keys: Keys = ("enrich", name, "id")
-        needs = _read_by(each.id)
-        yield Lookup(
-            name=name,
-            fields=FieldNames.of(*each.fields),
-            sobject=each.sobject,
-            record_id=None
-            if each.id is None
-            else compile_projection(each.id, keys, mistake=mistake, more=more, functions=functions),
-            needs=frozenset(above if WHOLE in needs else needs.intersection(above)),
-        )
-        above.append(name)
-
-
-def lookup_mistakes(
-    settings: SubscriberSettings, is_sound: Callable[[Keys], bool], mistake: Mistake
-) -> Iterator[str]:
-    """Yield a message for each conflict between valid keys in a subscriber's look-ups."""
-    below = set(settings.enrich)
-    for name, each in settings.enrich.items():
-        keys: Keys = ("enrich", name)
-        if not is_sound(keys):
-            below.discard(name)
-            continue
-        for where, sentence, detail in _mistakes(name, each, settings, below):
-            yield str(mistake((*keys, *where), sentence, detail))
-        below.discard(name)
-
-
-def _mistakes(
-    name: str, lookup: LookupSettings, settings: SubscriberSettings, below: set[str]
-) -> Iterator[tuple[Keys, str, str]]:
-    if name in _TAKEN:
-        yield (
-            (),
-            "expressions already use this name for something else",
-            f"{name}; choose another name for this look-up",
-        )
-    if lookup.http is not None:
-        yield from _mistakes_of_service(lookup)
-    elif name != OWN_RECORD or lookup.sobject or lookup.id:
-        for key, example in (("sobject", "Account"), ("id", "data.fields.AccountId")):
-            if getattr(lookup, key) is None:
-                detail = (
-                    f"write for example {example}; only the look-up {OWN_RECORD} works without sobject and id"
-                )
-                yield (key,), "is missing", detail
-    elif settings.on and not any(kind.can_match(each) for each in settings.on for kind in _OF_RECORDS):
-        yield (), "the event types in on have no record", "set sobject and id"
-    if late := sorted(_read_by(lookup.id) & (below - _TAKEN)):
-        detail = f"{late[0]}; move this look-up below {late[0]}"
-        yield ("id",), "reads a look-up that runs later", detail
-
-
-def _mistakes_of_service(lookup: LookupSettings) -> Iterator[tuple[Keys, str, str]]:
-    if lookup.id is None:
-        yield (
-            ("id",),
-            "is missing",
-            "write for example data.fields.ERP_Id__c; a look-up with http has no default id",
-        )
-    if lookup.sobject is not None:
-        yield ("sobject",), "has no effect with http", "set either http or sobject"
-    known: dict[str, str] = {}
-    for each in lookup.fields:
-        if known.setdefault(each.lower(), each) != each:
-            yield (
-                ("fields",),
-                "two names differ only in upper and lower case",
-                f"{known[each.lower()]} and {each}",
-            )
-
-
-def _read_by(expression: str | None) -> frozenset[str]:
-    try:
-        return names_read(expression) if expression is not None else frozenset()
-    except ValueError:
-        # An expression that does not compile is reported as a mistake elsewhere.
-        return frozenset()
-
+from streamer.settings import LookupsSettings, OrgSettings
 
 RecordSource = OrgSettings | ServiceSource
 

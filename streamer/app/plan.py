@@ -1,28 +1,33 @@
 """Plan: a fully checked configuration."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from streamer.app.chains.subscriptions import forwarding_of, selects, subscription, upstream_of
-from streamer.app.enriching import SharedLookups
 from streamer.app.plugins import checked_settings, make_subscriber, service_settings, uses_org
 from streamer.app.refusals import refusals
 from streamer.app.routes import SubscriberRoute, functions_of, named_by
-from streamer.clock import Clock
 from streamer.configuration import Document, load_draft, protection_warnings
 from streamer.configuration.consistency import upstream
-from streamer.configuration.effective import effective_configuration
 from streamer.configuration.event_types import Carried
-from streamer.dispatch.delivery.enrichment import Enrichment, EnrichmentSource
 from streamer.dispatch.delivery.route import Route, exclusion
 from streamer.errors import ConfigurationError
-from streamer.events import Event, SubscriberName
 from streamer.known_secrets import MASK
-from streamer.ports import PluginContext, Subscriber, Subscription
+from streamer.ports import PluginContext
 from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.publish.access import OrgAccess
 from streamer.settings import ChannelSettings, Settings, SubscriberSettings
+
+if TYPE_CHECKING:
+    from streamer.app.enriching import SharedLookups
+    from streamer.clock import Clock
+    from streamer.dispatch.delivery.enrichment import Enrichment, EnrichmentSource
+    from streamer.events import Event, SubscriberName
+    from streamer.ports import Subscriber, Subscription
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +48,7 @@ class Plan:
     enrichments: Mapping[SubscriberName, EnrichmentSource] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
-    def with_source(self, former: Settings) -> "Plan":
+    def with_source(self, former: Settings) -> Plan:
         """Return this plan with the org and the channels of `former`; subscribers use that org as well."""
         settings = self.settings.model_copy(
             update={"org": former.org, "channels": former.channels, "outbound": former.outbound}
@@ -127,6 +132,8 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
 
 def effective(checked: Plan) -> str:
     """Return the configuration of `checked` as YAML, with defaults and masked secrets."""
+    from streamer.configuration.effective import effective_configuration  # noqa: PLC0415 - few calls print it
+
     own = {
         name: checked_settings(each, name, checked.document)
         for name, each in checked.settings.subscribers.items()

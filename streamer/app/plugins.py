@@ -7,12 +7,13 @@ can raise `SystemExit`, and a library's time-out can be a `BaseException`.
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from pathlib import Path
 from typing import cast
 
 from pydantic import BaseModel, ValidationError
 
+from streamer import DISTRIBUTION
 from streamer.blocking import on_threads
 from streamer.configuration import Document, Keys, problems, unfit_files
 from streamer.errors import ConfigurationError
@@ -45,6 +46,16 @@ _LOOKUPS = "streamer.lookups"
 def installed() -> Mapping[str, EntryPoint]:
     """Return the installed plugins' entry points, by the names for `uses`."""
     return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _named(name: str) -> EntryPoint | None:
+    """Return the plugin `name`; another package can't replace a plugin of Streamer."""
+    # Streamer's package is asked first: reading the entry points of every installed package
+    # takes several milliseconds for each subscriber.
+    for streamer in distributions(name=DISTRIBUTION):
+        for own in streamer.entry_points.select(group=GROUP, name=name):
+            return own
+    return installed().get(name)
 
 
 def settings_models() -> Mapping[str, type[BaseModel]]:
@@ -116,7 +127,7 @@ def _lookup_plugin() -> LookupPlugin:
 
 def uses_org(uses: str) -> bool:
     """Return true when the plugin uses the daemon's org; false if the plugin can't be loaded."""
-    point = installed().get(uses)
+    point = _named(uses)
     try:
         return point is not None and bool(getattr(point.load(), "uses_org", False))
     except KeyboardInterrupt:
@@ -200,14 +211,14 @@ def _validated(model: type[BaseModel], settings: JsonObject, document: Document,
 
 
 def _plugin(uses: str, document: Document, keys: Keys) -> Plugin:
-    points = installed()
-    if uses not in points:
-        names = ", ".join(sorted(points))
+    point = _named(uses)
+    if point is None:
+        names = ", ".join(sorted(installed()))
         raise ConfigurationError(
             document.mistake(keys, f"found {document.shown(keys)}; installed plugins: {names}")
         )
     try:
-        plugin = points[uses].load()
+        plugin = point.load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -215,7 +226,7 @@ def _plugin(uses: str, document: Document, keys: Keys) -> Plugin:
         raise ConfigurationError(document.mistake(keys, f"this plugin can't be loaded: {said}")) from error
     missing = [name for name in ("Settings", "deliver") if getattr(plugin, name, None) is None]
     if missing:
-        needed = f"{points[uses].value} has no {' and no '.join(missing)}"
+        needed = f"{point.value} has no {' and no '.join(missing)}"
         raise ConfigurationError(
             document.mistake(keys, f"this is not a plugin: {needed} (see docs/plugins.md)")
         )

@@ -1,7 +1,7 @@
-"""Routes of subscribers, with all mistakes in their expressions and templates."""
+"""Routes and look-ups of subscribers, with all mistakes in their expressions and templates."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,23 +9,35 @@ import jinja2
 from jmespath.exceptions import IncompleteExpressionError, LexerError, ParseError
 
 from streamer.app.chains.receipt_names import RECEIPTS, receipts_in_expression, receipts_in_template
-from streamer.app.enriching import compiled_lookups, lookup_mistakes
 from streamer.app.plugins import service_source
 from streamer.configuration import Document, Draft, Keys
-from streamer.configuration.event_types import data_names
-from streamer.dispatch.delivery.enrichment import LOOKUPS, EnrichmentSource
-from streamer.dispatch.delivery.route import Route, RouteSource, compile_route
+from streamer.configuration.event_types import Carried, data_names
+from streamer.dispatch.delivery.enrichment import LOOKUPS, EnrichmentSource, Lookup
+from streamer.dispatch.delivery.route import (
+    EVENT_NAMES,
+    Mistake,
+    Route,
+    RouteSource,
+    compile_projection,
+    compile_route,
+)
+from streamer.dispatch.lookups.cache import FieldNames
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
-from streamer.expressions.checks import ExpressionMistake, unknown_member
+from streamer.expressions.checks import WHOLE, ExpressionMistake, names_read, unknown_member
 from streamer.expressions.functions import Functions
 from streamer.expressions.templates import mistaken_calls, sentence_of, unknown_members, unknown_names
-from streamer.observe.redaction import masked
 from streamer.ports import ServiceSource
 from streamer.settings import LookupSettings, Settings, SubscriberSettings
 
 _END = "EOF"
 _CONTENT: Keys = ("content", "template")
+
+OWN_RECORD = "record"
+"""Name of the look-up that reads the event's own record by default."""
+
+_TAKEN = frozenset({*EVENT_NAMES, LOOKUPS, "receipts"})
+_OF_RECORDS = (Carried(kind="cdc", name=None), Carried(kind="outbound", name=None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +254,8 @@ def pointed_at(expression: str, position: int, reason: str) -> str:
     column = _column(expression, position)
     begin = position - column + 1
     line = expression[begin:].partition("\n")[0]
+    from streamer.observe.redaction import masked  # noqa: PLC0415 - only a mistake needs it
+
     if masked(expression) != expression:
         return f"mistake at column {column}"
     return f"{reason} (column {column})\n    {line}\n    {' ' * (column - 1)}^"
@@ -258,3 +272,93 @@ def _leaves(keys: Keys, shape: Any) -> Iterator[tuple[Keys, Any]]:
             yield from _leaves((*keys, key), part)
     else:
         yield keys, shape
+
+
+def compiled_lookups(
+    enrich: Mapping[str, LookupSettings], mistake: Mistake, functions: Functions, more: tuple[str, ...]
+) -> Iterator[Lookup]:
+    """Yield the compiled look-ups. Raises the error that `mistake` returns for the first mistake.
+
+    The expressions see the names in `more` in addition to every event's names.
+    """
+    above: list[str] = []
+    for name, each in enrich.items():
+        keys: Keys = ("enrich", name, "id")
+        needs = _read_by(each.id)
+        yield Lookup(
+            name=name,
+            fields=FieldNames.of(*each.fields),
+            sobject=each.sobject,
+            record_id=None
+            if each.id is None
+            else compile_projection(each.id, keys, mistake=mistake, more=more, functions=functions),
+            needs=frozenset(above if WHOLE in needs else needs.intersection(above)),
+        )
+        above.append(name)
+
+
+def lookup_mistakes(
+    settings: SubscriberSettings, is_sound: Callable[[Keys], bool], mistake: Mistake
+) -> Iterator[str]:
+    """Yield a message for each conflict between valid keys in a subscriber's look-ups."""
+    below = set(settings.enrich)
+    for name, each in settings.enrich.items():
+        keys: Keys = ("enrich", name)
+        if not is_sound(keys):
+            below.discard(name)
+            continue
+        for where, sentence, detail in _mistakes(name, each, settings, below):
+            yield str(mistake((*keys, *where), sentence, detail))
+        below.discard(name)
+
+
+def _mistakes(
+    name: str, lookup: LookupSettings, settings: SubscriberSettings, below: set[str]
+) -> Iterator[tuple[Keys, str, str]]:
+    if name in _TAKEN:
+        yield (
+            (),
+            "expressions already use this name for something else",
+            f"{name}; choose another name for this look-up",
+        )
+    if lookup.http is not None:
+        yield from _mistakes_of_service(lookup)
+    elif name != OWN_RECORD or lookup.sobject or lookup.id:
+        for key, example in (("sobject", "Account"), ("id", "data.fields.AccountId")):
+            if getattr(lookup, key) is None:
+                detail = (
+                    f"write for example {example}; only the look-up {OWN_RECORD} works without sobject and id"
+                )
+                yield (key,), "is missing", detail
+    elif settings.on and not any(kind.can_match(each) for each in settings.on for kind in _OF_RECORDS):
+        yield (), "the event types in on have no record", "set sobject and id"
+    if late := sorted(_read_by(lookup.id) & (below - _TAKEN)):
+        detail = f"{late[0]}; move this look-up below {late[0]}"
+        yield ("id",), "reads a look-up that runs later", detail
+
+
+def _mistakes_of_service(lookup: LookupSettings) -> Iterator[tuple[Keys, str, str]]:
+    if lookup.id is None:
+        yield (
+            ("id",),
+            "is missing",
+            "write for example data.fields.ERP_Id__c; a look-up with http has no default id",
+        )
+    if lookup.sobject is not None:
+        yield ("sobject",), "has no effect with http", "set either http or sobject"
+    known: dict[str, str] = {}
+    for each in lookup.fields:
+        if known.setdefault(each.lower(), each) != each:
+            yield (
+                ("fields",),
+                "two names differ only in upper and lower case",
+                f"{known[each.lower()]} and {each}",
+            )
+
+
+def _read_by(expression: str | None) -> frozenset[str]:
+    try:
+        return names_read(expression) if expression is not None else frozenset()
+    except ValueError:
+        # An expression that does not compile is reported as a mistake elsewhere.
+        return frozenset()

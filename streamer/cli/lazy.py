@@ -1,12 +1,15 @@
 """Groups of commands; a command is imported when it is called, and help pages show no Python types."""
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any, NamedTuple, TypeVar
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 from typer.main import get_command, get_group
+
+from streamer.later import without_extras
 
 _Parameter = TypeVar("_Parameter")
 
@@ -197,7 +200,10 @@ class LazyGroup(HelpfulGroup):
         if self._is_listing:
             return TyperCommand(cmd_name, callback=None, help=COMMANDS[cmd_name].summary)
         module, _, attribute = COMMANDS[cmd_name].place.partition(":")
-        return _made(cmd_name, getattr(import_module(module), attribute))
+        # The daemon prints no tables.
+        with without_extras() if cmd_name == "run" else nullcontext():
+            command = getattr(import_module(module), attribute)
+        return _made(cmd_name, command)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help page as plain text, because the import of rich would take most of the time."""

@@ -3,13 +3,19 @@
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from streamer.channel_paths import ChannelKind
 from streamer.configuration.document import Document, Keys
 from streamer.configuration.draft import Draft
 from streamer.configuration.event_types import Carried
-from streamer.protection import is_about_entity, names_field
+from streamer.later import Later
 from streamer.settings import ChannelSettings, How, ProtectRule, UnreadableBytes
+
+if TYPE_CHECKING:
+    from streamer.protection import rules
+else:
+    rules = Later("streamer.protection.rules")
 
 _ANY_RUN = "*"
 _LOSING = {How.DROP: "drops", How.MASK: "masks"}
@@ -103,7 +109,7 @@ def _is_carried(rule: ProtectRule, carried: Carried) -> bool:
         lowered = replace(carried, name=carried.name and carried.name.lower())
         return any(lowered.can_match(pattern.lower()) for pattern in rule.on)
     if carried.name is not None:
-        return is_about_entity(rule, carried.name)
+        return rules.is_about_entity(rule, carried.name)
     return any(_can_be(pattern, carried.kind) for pattern in rule.entity or ())
 
 
@@ -135,7 +141,9 @@ def _lost_order(channel: ChannelSettings, protect: Sequence[ProtectRule]) -> str
         return ""
     has_one_type = Carried.by(channel.path).name is not None
     for rule in protect:
-        if can_concern(rule, channel.path) and (names_field(rule, channel.key) or "payload" in rule.data):
+        if can_concern(rule, channel.path) and (
+            rules.names_field(rule, channel.key) or "payload" in rule.data
+        ):
             if rule.how in _LOSING:
                 return _LOSING[rule.how]
             if has_one_type:

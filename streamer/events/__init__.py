@@ -3,47 +3,74 @@
 This package does no I/O, and depends on no transport, log or target.
 """
 
-from streamer.events.continuity import ContinuityRecord, HoleAcknowledgement, HoleCause, Repair
-from streamer.events.dead_letters import DeadLetter, LetterHead, Stage
-from streamer.events.event import (
-    LONGEST_REPLAY_ID,
-    Channel,
-    Event,
-    EventId,
-    JsonObject,
-    OrgId,
-    ReplayId,
-    SubscriberName,
-    is_of_cometd,
-    json_copy,
-    optional_replay_id,
-    optional_replay_text,
-    record_id_of,
-    replay_id_from_text,
-    replay_id_to_text,
-    short_id,
-)
-from streamer.events.exchange import AttemptExchange, answer_beginning
-from streamer.events.outcomes import (
-    LONGEST_PAUSE_S,
-    Content,
-    Delivered,
-    Delivery,
-    Disable,
-    EventOutcome,
-    FailedAttempt,
-    FailureClass,
-    Forwarded,
-    Hold,
-    Outcome,
-    Receipt,
-    Reject,
-    Retry,
-    Skip,
-    WrittenText,
-)
-from streamer.events.places import Entry, ParkedLane, Partition, Setback, SettledOffsets
-from streamer.events.reading import Batch, Checkpoint, NewEventsAfter, SoughtPlace, Start, Unreadable
+from typing import TYPE_CHECKING
+
+from streamer.later import names_later
+
+if TYPE_CHECKING:
+    from streamer.events.continuity import ContinuityRecord, HoleAcknowledgement, HoleCause, Repair
+    from streamer.events.dead_letters import DeadLetter, LetterHead, Stage
+    from streamer.events.event import (
+        LONGEST_REPLAY_ID,
+        Channel,
+        Event,
+        EventId,
+        JsonObject,
+        OrgId,
+        ReplayId,
+        Start,
+        SubscriberName,
+        is_of_cometd,
+        json_copy,
+        optional_replay_id,
+        optional_replay_text,
+        record_id_of,
+        replay_id_from_text,
+        replay_id_to_text,
+        short_id,
+    )
+    from streamer.events.exchange import AttemptExchange, answer_beginning
+    from streamer.events.outcomes import (
+        LONGEST_PAUSE_S,
+        Content,
+        Delivered,
+        Delivery,
+        Disable,
+        EventOutcome,
+        FailedAttempt,
+        FailureClass,
+        Forwarded,
+        Hold,
+        Outcome,
+        Receipt,
+        Reject,
+        Retry,
+        Skip,
+        WrittenText,
+    )
+    from streamer.events.places import Entry, ParkedLane, Partition, Setback, SettledOffsets
+    from streamer.events.reading import Batch, Checkpoint, NewEventsAfter, SoughtPlace, Unreadable
+else:
+    # A command imports only the values that it uses.
+    __getattr__ = names_later(
+        __name__,
+        {
+            "continuity": "ContinuityRecord HoleAcknowledgement HoleCause Repair",
+            "dead_letters": "DeadLetter LetterHead Stage",
+            "event": (
+                "LONGEST_REPLAY_ID Channel Event EventId JsonObject OrgId ReplayId Start SubscriberName "
+                "is_of_cometd json_copy optional_replay_id optional_replay_text record_id_of "
+                "replay_id_from_text replay_id_to_text short_id"
+            ),
+            "exchange": "AttemptExchange answer_beginning",
+            "outcomes": (
+                "LONGEST_PAUSE_S Content Delivered Delivery Disable EventOutcome FailedAttempt "
+                "FailureClass Forwarded Hold Outcome Receipt Reject Retry Skip WrittenText"
+            ),
+            "places": "Entry ParkedLane Partition Setback SettledOffsets",
+            "reading": "Batch Checkpoint NewEventsAfter SoughtPlace Unreadable",
+        },
+    )
 
 __all__ = [
     "LONGEST_PAUSE_S",

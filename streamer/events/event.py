@@ -1,9 +1,10 @@
-"""Event (one change to one record, or one message), its channel, and their ids."""
+"""Event (one change to one record, or one message), its channel, the start of reading, and ids."""
 
 import base64
 import binascii
 import re
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, NewType, TypeVar, dataclass_transform
 
 from streamer.channel_paths import ChannelKind
@@ -91,6 +92,13 @@ class Event:
     def is_deletion(self) -> bool:
         """True for the change event or the PushTopic notification of a deletion."""
         return self.type.startswith(_RECORDS) and self.type.endswith(".deleted")
+
+
+class Start(StrEnum):
+    """Position at which reading begins if no other position is known."""
+
+    LATEST = "latest"
+    EARLIEST = "earliest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

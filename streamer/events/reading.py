@@ -2,17 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from streamer.events.event import Channel, EventId, ReplayId
-
-
-class Start(StrEnum):
-    """Position at which reading begins if no other position is known."""
-
-    LATEST = "latest"
-    EARLIEST = "earliest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

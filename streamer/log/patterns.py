@@ -1,10 +1,15 @@
 """Event-type patterns, with `*` for any run of characters."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from streamer.ports import Wants
+if TYPE_CHECKING:
+    from streamer.ports import Wants
+
 
 _ANY_RUN = "*"
 _NOTHING = "(?!)"

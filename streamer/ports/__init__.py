@@ -4,93 +4,132 @@ Each port has an in-memory twin in the package and at least one real adapter.
 The same contract tests run on all of them.
 """
 
-from streamer.ports.controls import ControlledLog, Controls, LetterCursor, LogRoom
-from streamer.ports.dispatch import (
-    Assigned,
-    Feed,
-    LaneChange,
-    LogReader,
-    Page,
-    Recorded,
-    Revoked,
-    Settlement,
-    Subscription,
-    Wants,
-)
-from streamer.ports.history import (
-    MOST_FOUND,
-    MOST_RECEIPTS,
-    MOST_SCANNED,
-    AppendedPage,
-    EventHistory,
-    EventSearch,
-    FoundEvents,
-    FoundReceipts,
-    HistoryPage,
-    HistoryStart,
-    LoggedEvent,
-    SubscriberPlace,
-)
-from streamer.ports.ingest import (
-    Append,
-    Appended,
-    Describer,
-    EventLog,
-    KnownOrgs,
-    Ownership,
-    PayloadReader,
-    RecordedHoles,
-    RecordedPositions,
-    RecordReader,
-    Source,
-    StoredCheckpoint,
-)
-from streamer.ports.lookups import LookupPlugin, LookupReader, LookupService, Org, ServiceSource
-from streamer.ports.plugins import (
-    BATCH_WAIT_S,
-    Batching,
-    BatchSubscriber,
-    BlockingBatchSubscriber,
-    BlockingSubscriber,
-    Examinable,
-    Plugin,
-    PluginContext,
-    Previewing,
-    Subscriber,
-    TargetReport,
-)
-from streamer.ports.publishing import (
-    EventPublisher,
-    OutgoingEvent,
-    Preview,
-    Published,
-    PublishResult,
-    PublishTransport,
-    Unanswered,
-    Unpublished,
-)
-from streamer.ports.queries import (
-    Changed,
-    Deletion,
-    Deletions,
-    RecordPage,
-    RecordQueries,
-    RecordQuery,
-    Replication,
-)
-from streamer.ports.tracing import Span, SpanKind, Tracer
-from streamer.ports.writing import (
-    Answered,
-    ApexRestCall,
-    ApexSoapCall,
-    CallResult,
-    OrgWriter,
-    WriteKind,
-    WriteOperation,
-    WriteRefused,
-    WriteResult,
-    Written,
-)
+from typing import TYPE_CHECKING
+
+from streamer.later import names_later
+
+if TYPE_CHECKING:
+    from streamer.ports.controls import ControlledLog, Controls, LetterCursor, LogRoom
+    from streamer.ports.dispatch import (
+        Assigned,
+        Feed,
+        LaneChange,
+        LogReader,
+        Page,
+        Recorded,
+        Revoked,
+        Settlement,
+        Subscription,
+        Wants,
+    )
+    from streamer.ports.history import (
+        MOST_FOUND,
+        MOST_RECEIPTS,
+        MOST_SCANNED,
+        AppendedPage,
+        EventHistory,
+        EventSearch,
+        FoundEvents,
+        FoundReceipts,
+        HistoryPage,
+        HistoryStart,
+        LoggedEvent,
+        SubscriberPlace,
+    )
+    from streamer.ports.ingest import (
+        Append,
+        Appended,
+        Describer,
+        EventLog,
+        KnownOrgs,
+        Ownership,
+        PayloadReader,
+        RecordedHoles,
+        RecordedPositions,
+        RecordReader,
+        Source,
+        StoredCheckpoint,
+    )
+    from streamer.ports.lookups import LookupPlugin, LookupReader, LookupService, Org, ServiceSource
+    from streamer.ports.plugins import (
+        BATCH_WAIT_S,
+        Batching,
+        BatchSubscriber,
+        BlockingBatchSubscriber,
+        BlockingSubscriber,
+        Examinable,
+        Plugin,
+        PluginContext,
+        Previewing,
+        Subscriber,
+        TargetReport,
+    )
+    from streamer.ports.publishing import (
+        EventPublisher,
+        OutgoingEvent,
+        Preview,
+        Published,
+        PublishResult,
+        PublishTransport,
+        Unanswered,
+        Unpublished,
+    )
+    from streamer.ports.queries import (
+        Changed,
+        Deletion,
+        Deletions,
+        RecordPage,
+        RecordQueries,
+        RecordQuery,
+        Replication,
+    )
+    from streamer.ports.tracing import Span, SpanKind, Tracer
+    from streamer.ports.writing import (
+        Answered,
+        ApexRestCall,
+        ApexSoapCall,
+        CallResult,
+        OrgWriter,
+        WriteKind,
+        WriteOperation,
+        WriteRefused,
+        WriteResult,
+        Written,
+    )
+else:
+    # A command imports only the contracts that it uses.
+    __getattr__ = names_later(
+        __name__,
+        {
+            "controls": "ControlledLog Controls LetterCursor LogRoom",
+            "dispatch": (
+                "Assigned Feed LaneChange LogReader Page Recorded Revoked Settlement Subscription Wants"
+            ),
+            "history": (
+                "MOST_FOUND MOST_RECEIPTS MOST_SCANNED AppendedPage EventHistory EventSearch FoundEvents "
+                "FoundReceipts HistoryPage HistoryStart LoggedEvent SubscriberPlace"
+            ),
+            "ingest": (
+                "Append Appended Describer EventLog KnownOrgs Ownership PayloadReader RecordedHoles "
+                "RecordedPositions RecordReader Source StoredCheckpoint"
+            ),
+            "lookups": "LookupPlugin LookupReader LookupService Org ServiceSource",
+            "plugins": (
+                "BATCH_WAIT_S Batching BatchSubscriber BlockingBatchSubscriber BlockingSubscriber "
+                "Examinable Plugin PluginContext Previewing Subscriber TargetReport"
+            ),
+            "publishing": (
+                "EventPublisher OutgoingEvent Preview Published PublishResult PublishTransport Unanswered "
+                "Unpublished"
+            ),
+            "queries": "Changed Deletion Deletions RecordPage RecordQueries RecordQuery Replication",
+            "tracing": "Span SpanKind Tracer",
+            "writing": (
+                "Answered ApexRestCall ApexSoapCall CallResult OrgWriter WriteKind WriteOperation "
+                "WriteRefused WriteResult Written"
+            ),
+        },
+    )
 
 __all__ = [
     "BATCH_WAIT_S",

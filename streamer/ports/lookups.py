@@ -1,18 +1,27 @@
 """Contracts of look-ups: readers of records from the org or a service, and the org for plugins."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import BaseModel
 
-from streamer.clock import Clock
-from streamer.errors import RecordsRefused
-from streamer.events import JsonObject
-from streamer.ports.publishing import EventPublisher, OutgoingEvent, Preview, PublishTransport, Unpublished
-from streamer.ports.writing import ApexRestCall, ApexSoapCall, OrgWriter, WriteOperation, WriteRefused
+if TYPE_CHECKING:
+    from streamer.clock import Clock
+    from streamer.errors import RecordsRefused
+    from streamer.events import JsonObject
+    from streamer.ports.publishing import (
+        EventPublisher,
+        OutgoingEvent,
+        Preview,
+        PublishTransport,
+        Unpublished,
+    )
+    from streamer.ports.writing import ApexRestCall, ApexSoapCall, OrgWriter, WriteOperation, WriteRefused
 
 
 class LookupReader(Protocol):

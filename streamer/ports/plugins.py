@@ -1,21 +1,21 @@
 """Contracts of plugins, which deliver events to targets."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel
 
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError
-from streamer.events import (
-    Delivery,
-    Outcome,
-    SubscriberName,
-)
-from streamer.ports.lookups import Org
-from streamer.ports.publishing import Preview
+
+if TYPE_CHECKING:
+    from streamer.events import Delivery, Outcome, SubscriberName
+    from streamer.ports.lookups import Org
+    from streamer.ports.publishing import Preview
 
 LARGEST_BATCH = 10_000
 """Largest `batch_size` of a plugin."""
@@ -180,7 +180,7 @@ class Batching:
     wait_s: float
 
     @classmethod
-    def of(cls, subscriber: object) -> "Batching | None":
+    def of(cls, subscriber: object) -> Batching | None:
         """Return the limits that a subscriber states, or `None` if it takes only single deliveries.
 
         Raises `ConfigurationError` for invalid limits.

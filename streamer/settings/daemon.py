@@ -20,7 +20,7 @@ from streamer.settings.operation import AdminSettings, ObserveSettings, Reconcil
 from streamer.settings.org import OrgSettings, RefreshAuth, Transport
 from streamer.settings.outbound import OutboundSettings
 from streamer.settings.protection import ProtectionSettings, ProtectRule
-from streamer.settings.section import Section
+from streamer.settings.section import Section, optional_section
 from streamer.settings.subscribers import LookupsSettings, SubscriberSettings
 from streamer.settings.tracing import TracingSettings
 
@@ -59,14 +59,12 @@ class Settings(Section):
             "([]) means that Streamer receives only outbound messages"
         )
     )
-    log: LogSettings = Field(default=LogSettings(), description="log in which Streamer keeps the events")
+    log: LogSettings = optional_section("log in which Streamer keeps the events")
     protect: tuple[ProtectRule, ...] = Field(
         default=(),
         description="rules for fields that Streamer drops, masks or hashes before it stores an event",
     )
-    protection: ProtectionSettings = Field(
-        default=ProtectionSettings(), description="settings that all rules in protect share"
-    )
+    protection: ProtectionSettings = optional_section("settings that all rules in protect share")
     subscribers: dict[
         Annotated[SubscriberName, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], SubscriberSettings
     ] = Field(
@@ -88,19 +86,17 @@ class Settings(Section):
             "16 characters"
         ),
     )
-    lookups: LookupsSettings = Field(
-        default=LookupsSettings(), description="limits for the look-ups of all subscribers with enrich"
-    )
+    lookups: LookupsSettings = optional_section("limits for the look-ups of all subscribers with enrich")
     reconcile: ReconcileSettings | None = Field(
         default=None,
         description="schedule on which Streamer compares the org with the log; default: no comparisons",
     )
-    observe: ObserveSettings = Field(default=ObserveSettings(), description="metrics, probes and logs")
+    observe: ObserveSettings = optional_section("metrics, probes and logs")
     tracing: TracingSettings | None = Field(
         default=None, description="OpenTelemetry traces of events; default: no traces"
     )
-    admin: AdminSettings | None = Field(
-        default=AdminSettings(), description="API and web console for operators; null switches both off"
+    admin: AdminSettings | None = optional_section(
+        "API and web console for operators; null switches both off"
     )
     grace_period_s: float = Field(
         default=25.0,

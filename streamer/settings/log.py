@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
-from streamer.settings.section import Section
+from streamer.settings.section import Section, optional_section
 
 
 def _without_credentials(servers: str) -> str:
@@ -68,8 +68,8 @@ class KafkaLogSettings(Section):
             "prefix share the work"
         ),
     )
-    security: KafkaSecurity = Field(
-        default=KafkaSecurity(), description="encryption and authentication between Streamer and the brokers"
+    security: KafkaSecurity = optional_section(
+        "encryption and authentication between Streamer and the brokers"
     )
     allow_plaintext: bool = Field(
         default=False, description="true allows unencrypted connections to brokers on other machines"

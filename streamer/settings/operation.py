@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from streamer.settings.section import Section
+from streamer.settings.section import Section, optional_section
 from streamer.web.addresses import is_loopback
 
 
@@ -117,7 +117,7 @@ class AdminSettings(Section):
             "second token, for readers: it allows all pages and all GET requests to the API, but no changes"
         ),
     )
-    console: ConsoleSettings = Field(default=ConsoleSettings(), description="web console for operators")
+    console: ConsoleSettings = optional_section("web console for operators")
 
     @model_validator(mode="after")
     def _other_machines_need_a_token(self) -> Self:

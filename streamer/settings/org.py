@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from streamer.settings.section import Section
+from streamer.settings.section import Section, optional_section
 from streamer.web.proxy import is_proxy_setting
 
 _OLDEST_VERSION = 41.0
@@ -140,9 +140,7 @@ class OrgSettings(Section):
     transport: Transport = Field(
         default=Transport.PUBSUB, description="API that carries all channels without a transport of their own"
     )
-    pubsub: PubSubSettings = Field(
-        default=PubSubSettings(), description="address and certificates of the Pub/Sub API"
-    )
+    pubsub: PubSubSettings = optional_section("address and certificates of the Pub/Sub API")
     api_version: str = Field(
         default="64.0",
         pattern=r"^[0-9]{2,3}\.0$",

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -22,6 +22,13 @@ def _as_seconds(value: object) -> object:
     if found is None:
         raise ValueError("must be a number with a unit: 90s, 10m, 2h or 1d")
     return float(found[1]) * _UNITS_S[found[2]]
+
+
+def optional_section(description: str) -> Any:
+    """Return the field of a section that can be left out; each key then has its own default."""
+    # An instance as the default would build its own validator when this module is imported.
+    # This default is validated together with the whole configuration.
+    return Field(default={}, validate_default=True, description=description)
 
 
 Duration: TypeAlias = Annotated[float, BeforeValidator(_as_seconds, json_schema_input_type=float | str)]

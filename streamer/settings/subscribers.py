@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, field_
 from pydantic_core import PydanticCustomError
 
 from streamer.events import Start, SubscriberName
-from streamer.settings.section import Duration, Section, one_or_more
+from streamer.settings.section import Duration, Section, one_or_more, optional_section
 
 _HOUR_S = 3600.0
 _MAX_IN_FLIGHT = 32
@@ -243,17 +243,14 @@ class SubscriberSettings(Section):
             "partition wait for each other) or none"
         ),
     )
-    retry: RetrySettings = Field(default=RetrySettings(), description="delays and limits of retries")
+    retry: RetrySettings = optional_section("delays and limits of retries")
     rate: RateSettings | None = Field(
         default=None, description="highest rate of attempts at the target; default: no limit"
     )
-    breaker: BreakerSettings = Field(
-        default=BreakerSettings(),
-        description="circuit breaker, which stops deliveries while the target fails",
+    breaker: BreakerSettings = optional_section(
+        "circuit breaker, which stops deliveries while the target fails",
     )
-    guard: GuardSettings = Field(
-        default=GuardSettings(), description="guard, which pauses the subscriber after too many dead letters"
-    )
+    guard: GuardSettings = optional_section("guard, which pauses the subscriber after too many dead letters")
     receipts: bool = Field(
         default=False,
         description=(

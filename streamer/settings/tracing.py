@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
-from streamer.settings.section import Section
+from streamer.settings.section import Section, optional_section
 from streamer.web.addresses import is_loopback
 
 _HEADER = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
@@ -73,7 +73,7 @@ class OtlpSettings(Section):
 class TracingSettings(Section):
     """Traces of events, from their receipt to their deliveries."""
 
-    otlp: OtlpSettings = Field(default=OtlpSettings(), description="collector that receives the spans")
+    otlp: OtlpSettings = optional_section("collector that receives the spans")
     ratio: float = Field(
         default=0.01,
         ge=0,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from base64 import b64encode
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,6 +24,9 @@ else:
 
 DIRECT = "direct"
 """Setting that disables proxies, including proxies in the environment."""
+
+# Elsewhere, the system's settings also name proxies.
+_IS_ONLY_ENVIRONMENT = sys.platform == "linux"
 
 _FORM = re.compile(r"http://(?:[^\s/?#@]*@)?(?:[\w.-]+|\[[\da-f:.]+\]):\d{1,5}/?", re.ASCII | re.IGNORECASE)
 
@@ -154,6 +159,8 @@ def _basic(url: URL) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _proxy_of(scheme: str, host: str) -> Proxy | None:
+    if _IS_ONLY_ENVIRONMENT and not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
     # The import loads an HTTP client, which few commands need.
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - as said
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import ssl
 from typing import TYPE_CHECKING
 
 from streamer.later import Later
 
 if TYPE_CHECKING:
+    import ssl
+
     import aiohttp
 else:
     aiohttp = Later("aiohttp")
+    ssl = Later("ssl")
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "wrong version number", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 

@@ -1,15 +1,23 @@
 """TLS of a listener: its own certificate, and the check of clients' certificates."""
 
-import asyncio
-import ssl
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamer import regular_files
 from streamer.errors import ConfigurationError
-from streamer.later import LaterLogger
+from streamer.later import Later, LaterLogger
+
+if TYPE_CHECKING:
+    import asyncio
+    import ssl
+else:
+    asyncio = Later("asyncio")
+    ssl = Later("ssl")
 
 _log = LaterLogger()
 

@@ -1,10 +1,11 @@
 """Credentials of requests; refused credentials and credentials that are about to expire are renewed."""
 
-import asyncio
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 from urllib.parse import quote_plus, urlencode
 
 from pydantic import SecretStr
@@ -14,10 +15,16 @@ from streamer.clock import Clock
 from streamer.errors import RetryLater
 from streamer.events import FailureClass
 from streamer.known_secrets import KNOWN, MASK
+from streamer.later import Later
 from subscribers.http.answer import Answer
 from subscribers.http.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, OAuth2Auth, basic
 from subscribers.http.connection import ConnectionPool, Exchange, Unreached
 from subscribers.http.redaction import Redaction
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = Later("asyncio")
 
 # A token is renewed this long before it expires. If a tenth of the token's lifetime is shorter,
 # the tenth is used instead.

@@ -1,13 +1,17 @@
 """Base classes of subscribers with one HTTP target."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from streamer.events import Delivery, Outcome
-from streamer.ports import Preview, TargetReport
-from subscribers.http.answer import Answer
 from subscribers.http.target import HttpTarget, Request
+
+if TYPE_CHECKING:
+    from streamer.events import Delivery, Outcome
+    from streamer.ports import Preview, TargetReport
+    from subscribers.http.answer import Answer
 
 
 class HttpSubscriber:

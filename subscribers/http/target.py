@@ -1,11 +1,13 @@
 """HTTP target, which sends JSON, text or XML, and turns the answers into outcomes."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import field
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import orjson
@@ -15,7 +17,7 @@ from streamer.events import Content, Delivered, Hold, Outcome, Reject, Retry
 from streamer.events.event import value_of_every_event
 from streamer.exact_json import exact_json
 from streamer.known_secrets import MASK
-from streamer.ports import PluginContext, Preview, TargetReport
+from streamer.ports import TargetReport
 from subscribers.http.answer import Answer, OutcomeTable, asked_pause, verdict
 from subscribers.http.auth import Auth
 from subscribers.http.connection import (
@@ -31,6 +33,9 @@ from subscribers.http.redaction import Redaction
 from subscribers.http.sent_request import SentRequest, secret_parts
 from subscribers.http.settings import HttpSettings, TargetSettings
 from subscribers.http.signing import Signer, Signing
+
+if TYPE_CHECKING:
+    from streamer.ports import PluginContext, Preview
 
 _REFUSALS = frozenset({401, 403})
 _NO_PROOF = Proof()
@@ -184,6 +189,8 @@ class HttpTarget:
         }
         if "webhook-signature" in headers:
             headers["webhook-signature"] = " ".join(f"v1,{MASK}" for _ in self._signer.keys)
+        from streamer.ports import Preview  # noqa: PLC0415 - a daemon shows none
+
         return Preview(
             request=redacted(f"{request.method} {_url(request, proof)}".encode()).decode(),
             headers={name: redacted(value.encode()).decode() for name, value in headers.items()},

@@ -1,18 +1,26 @@
 """TLS of a target with the certificates of the settings; certificates are always verified."""
 
-import asyncio
+from __future__ import annotations
+
 import os
-import ssl
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamer import regular_files
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError
-from streamer.later import LaterLogger
+from streamer.later import Later, LaterLogger
 from streamer.web.tls import seen
 from subscribers.http.settings import ClientCertificate
+
+if TYPE_CHECKING:
+    import asyncio
+    import ssl
+else:
+    asyncio = Later("asyncio")
+    ssl = Later("ssl")
 
 _log = LaterLogger()
 

@@ -1,18 +1,25 @@
 """Chains of subscribers, as the log and dispatch represent them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from streamer.configuration.consistency import Subscribers, downstream, upstream
 from streamer.dispatch.chains.forwarding import Downstream, Forwarding, Upstream
 from streamer.events import Start, SubscriberName
 from streamer.log.patterns import wants
-from streamer.ports import Subscription
+
+if TYPE_CHECKING:
+    from streamer.ports import Subscription
 
 _EVERYTHING = ("*",)
 
 
 def subscription(name: SubscriberName, subscribers: Subscribers) -> Subscription:
     """Return the events that the subscriber `name` selects, and the subscribers to which `name` forwards."""
+    from streamer.ports import Subscription  # noqa: PLC0415 - a check subscribes to nothing
+
     settings = subscribers[name]
     later = downstream(name, subscribers)
     return Subscription(

@@ -26,7 +26,6 @@ from streamer.ports import PayloadReader
 from streamer.quota import JobAllowance, LimitsMonitor
 from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.auth.tokens import AccessToken, Tokens
-from streamer.salesforce.outbound.endpoint import Endpoint, serving_outbound
 from streamer.salesforce.outbound.source import OutboundSource
 from streamer.salesforce.rest import Rest
 from streamer.salesforce.transports import opened
@@ -149,6 +148,9 @@ class Ingesting:
         if settings is None:
             yield
             return
+        # Only a daemon with outbound messages needs a parser of XML.
+        from streamer.salesforce.outbound.endpoint import Endpoint, serving_outbound  # noqa: PLC0415
+
         endpoint = Endpoint(
             settings=settings, source=source, clock=self.clock, observer=self.observers.metrics.outbound
         )

@@ -1,13 +1,23 @@
 """Forwarding of settled events, with receipts, to downstream subscribers."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import orjson
 
-from streamer.events import DeadLetter, Delivery, Event, Forwarded, JsonObject, Receipt, SubscriberName
+from streamer.events import Delivery, Event, Forwarded, JsonObject, Receipt, SubscriberName
 from streamer.exact_json import exact_default, exact_value
-from streamer.normalise.malformed import from_epoch_ms
+from streamer.later import Later
+
+if TYPE_CHECKING:
+    from streamer.events import dead_letters
+    from streamer.normalise import malformed
+else:
+    dead_letters = Later("streamer.events.dead_letters")
+    malformed = Later("streamer.normalise.malformed")
 
 DELIVERED, REJECTED, SKIPPED = "delivered", "rejected", "skipped"
 
@@ -38,7 +48,9 @@ class Forwarding:
     name: SubscriberName
     downstream: Sequence[Downstream] = ()
 
-    def settled(self, event: Event, proof: Receipt | DeadLetter | None, at: float) -> Sequence[Forwarded]:
+    def settled(
+        self, event: Event, proof: Receipt | dead_letters.DeadLetter | None, at: float
+    ) -> Sequence[Forwarded]:
         """Return `event` for each subscriber that gets its outcome.
 
         Without a `proof`, the event was skipped.
@@ -187,17 +199,17 @@ def joined(halves: Sequence[Event]) -> Event:
     return replace(halves[0], receipts=receipts)
 
 
-def _hears(downstream: Downstream, proof: Receipt | DeadLetter | None) -> bool:
+def _hears(downstream: Downstream, proof: Receipt | dead_letters.DeadLetter | None) -> bool:
     match proof:
         case Receipt():
             return True
-        case DeadLetter():
+        case dead_letters.DeadLetter():
             return downstream.hears_rejections
         case None:
             return downstream.hears_skips
 
 
-def _receipt(proof: Receipt | DeadLetter | None, at: float) -> JsonObject:
+def _receipt(proof: Receipt | dead_letters.DeadLetter | None, at: float) -> JsonObject:
     match proof:
         case Receipt():
             return {
@@ -205,9 +217,9 @@ def _receipt(proof: Receipt | DeadLetter | None, at: float) -> JsonObject:
                 "answer": _json(proof.answer),
                 "attempts": proof.attempts,
                 "at": proof.delivered_at,
-                "delivered_at": from_epoch_ms(int(proof.delivered_at * 1000)),
+                "delivered_at": malformed.from_epoch_ms(int(proof.delivered_at * 1000)),
             }
-        case DeadLetter():
+        case dead_letters.DeadLetter():
             return {
                 "outcome": REJECTED,
                 "reason": proof.reason,
@@ -215,7 +227,7 @@ def _receipt(proof: Receipt | DeadLetter | None, at: float) -> JsonObject:
                 "answer": _json(proof.answer),
                 "attempts": proof.attempts,
                 "at": proof.failed_at,
-                "rejected_at": from_epoch_ms(int(proof.failed_at * 1000)),
+                "rejected_at": malformed.from_epoch_ms(int(proof.failed_at * 1000)),
             }
         case None:
             return {"outcome": SKIPPED, "at": at}

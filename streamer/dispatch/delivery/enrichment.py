@@ -1,21 +1,25 @@
 """Enrichment of one subscriber's events with records of the org and of services."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from streamer.clock import Clock
 from streamer.dispatch.chains.forwarding import receipts_of
 from streamer.dispatch.delivery.route import event_document
-from streamer.dispatch.lookups.reading import FieldNames
-from streamer.dispatch.lookups.records import RecordLookups
+from streamer.dispatch.lookups.cache import FieldNames
 from streamer.errors import BrokenRoute, RetryLater
 from streamer.events import Event, JsonObject, record_id_of
 from streamer.expressions.projection import ABSENT, Project
-from streamer.ports import ServiceSource
+
+if TYPE_CHECKING:
+    from streamer.clock import Clock
+    from streamer.dispatch.lookups.records import RecordLookups
+    from streamer.ports import ServiceSource
 
 LOOKUPS = "lookups"
 """Name under which expressions see the state of each look-up."""
@@ -100,7 +104,7 @@ class EnrichmentSource:
     lookups: tuple[Lookup, ...]
 
 
-Opened = Callable[[EnrichmentSource], AbstractAsyncContextManager[Mapping[str, RecordLookups]]]
+Opened = Callable[[EnrichmentSource], AbstractAsyncContextManager[Mapping[str, "RecordLookups"]]]
 """Function that opens the readers of the look-ups, by look-up name."""
 
 
@@ -152,7 +156,7 @@ class Enrichment:
                 raise RetryLater(what) from None
         return {**naming.found, LOOKUPS: naming.states}
 
-    async def _read(self, wanted: Sequence["_Wanted"], naming: "_Naming", ahead: Ahead) -> None:
+    async def _read(self, wanted: Sequence[_Wanted], naming: _Naming, ahead: Ahead) -> None:
         """Look up the `wanted` records, and begin to read the records of the next events."""
         begun = [self._of(each.lookup) for each in wanted if self._is_begun(each)]
         for coming in islice(ahead(), max(each.batch for each in begun)) if begun else ():
@@ -167,14 +171,14 @@ class Enrichment:
             for each in next(_Naming(event, self._known).unknown(self._stages), ()):
                 self._is_begun(each)
 
-    def _is_begun(self, wanted: "_Wanted") -> bool:
+    def _is_begun(self, wanted: _Wanted) -> bool:
         """Begin to read a record; return true if no read of this record had begun before."""
         return self._of(wanted.lookup).expect(wanted.sobject, wanted.record_id, wanted.lookup.fields)
 
-    def _cached(self, wanted: "_Wanted") -> tuple[JsonObject | None] | None:
+    def _cached(self, wanted: _Wanted) -> tuple[JsonObject | None] | None:
         return self._of(wanted.lookup).cached(wanted.sobject, wanted.record_id, wanted.lookup.fields)
 
-    def _known(self, wanted: "_Wanted") -> tuple[JsonObject | None] | None:
+    def _known(self, wanted: _Wanted) -> tuple[JsonObject | None] | None:
         return self._of(wanted.lookup).known(wanted.sobject, wanted.record_id, wanted.lookup.fields)
 
     def _of(self, lookup: Lookup) -> RecordLookups:

@@ -1,10 +1,10 @@
-"""Cache of records, limited in entries, bytes and age."""
+"""Cache of records, limited in entries, bytes and age, and the fields of a record to read."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import orjson
 
@@ -19,6 +19,29 @@ Values = Mapping[str, Any]
 
 Found = Values | RecordsRefused
 """Values of a record, or the reason why this record can't be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldNames:
+    """Names of the fields that a look-up reads.
+
+    Each of `pairs` has a name in its requested spelling, and the key of the name, which
+    is the name in lower case. `keys` has all keys.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    keys: frozenset[str]
+
+    @classmethod
+    def of(cls, *names: str) -> Self:
+        """Return the field names `names`."""
+        pairs = tuple((name, name.lower()) for name in names)
+        return cls(pairs=pairs, keys=frozenset(key for _, key in pairs))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in their requested spelling."""
+        return tuple(name for name, _ in self.pairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

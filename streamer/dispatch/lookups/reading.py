@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol
 
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
-from streamer.dispatch.lookups.cache import Found
+from streamer.dispatch.lookups.cache import FieldNames, Found
 from streamer.errors import RecordsRefused, RetryLater, Stop, StreamerError
 from streamer.events import JsonObject
 from streamer.later import LaterLogger
@@ -152,29 +152,6 @@ _WANTED_S = 600.0
 _REFUSED_S = 60.0
 # Key for the refusal of a whole object, in which no field is named.
 _OBJECT = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldNames:
-    """Names of the fields that a look-up reads.
-
-    Each of `pairs` has a name in its requested spelling, and the key of the name, which
-    is the name in lower case. `keys` has all keys.
-    """
-
-    pairs: tuple[tuple[str, str], ...]
-    keys: frozenset[str]
-
-    @classmethod
-    def of(cls, *names: str) -> Self:
-        """Return the field names `names`."""
-        pairs = tuple((name, name.lower()) for name in names)
-        return cls(pairs=pairs, keys=frozenset(key for _, key in pairs))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names in their requested spelling."""
-        return tuple(name for name, _ in self.pairs)
 
 
 class _Wanted(NamedTuple):

@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from streamer.clock import Clock
-from streamer.dispatch.lookups.cache import CachedRecord, Found, RecordCache
+from streamer.dispatch.lookups.cache import CachedRecord, FieldNames, Found, RecordCache
 from streamer.dispatch.lookups.reading import (
     Allowance,
-    FieldNames,
     FieldwiseReader,
     LookupBatch,
     LookupObserver,

@@ -34,8 +34,8 @@ _MONEY = Context(prec=2 * _MOST_MONEY)
 _TEXT_LIMIT = 100_000
 _CONTENT_LIMIT = 1_000_000
 _MARKUP = re.compile(r"[/+](xml|html)\b", re.IGNORECASE)
-# XML 1.0, section 2.2.
-_NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# XML 1.0, section 2.2. The opposite set, with a circumflex, would take 9 ms to compile.
+_NOT_IN_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def compile_template(

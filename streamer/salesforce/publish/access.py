@@ -1,27 +1,32 @@
 """Access to an org for publishers and writers; all users in the process share one login."""
 
+from __future__ import annotations
+
 import random as system_random
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from streamer.clock import Clock
-from streamer.events import JsonObject
-from streamer.ports import (
-    ApexRestCall,
-    ApexSoapCall,
-    EventPublisher,
-    OrgWriter,
-    OutgoingEvent,
-    Preview,
-    PublishTransport,
-    Unpublished,
-    WriteOperation,
-    WriteRefused,
-)
 from streamer.salesforce.auth.flows import Logins
 from streamer.settings import OrgSettings
+
+if TYPE_CHECKING:
+    from streamer.events import JsonObject
+    from streamer.ports import (
+        ApexRestCall,
+        ApexSoapCall,
+        EventPublisher,
+        OrgWriter,
+        OutgoingEvent,
+        Preview,
+        PublishTransport,
+        Unpublished,
+        WriteOperation,
+        WriteRefused,
+    )
 
 # The caller has its own delays; a longer limit would delay its next try after an outage.
 _RECONNECT_LIMIT_S = 5.0
@@ -62,6 +67,8 @@ class OrgAccess:
     ) -> AsyncIterator[EventPublisher]:
         """Yield a publisher: see `streamer.ports.Org`. Only the chosen transport is imported."""
         async with self.logins.opened(self.settings) as (tokens, http):
+            from streamer.ports import PublishTransport  # noqa: PLC0415 - most daemons publish nothing
+
             if transport is PublishTransport.REST:
                 from streamer.salesforce.publish.rest import RestPublisher  # noqa: PLC0415 - as said
                 from streamer.salesforce.rest import Rest  # noqa: PLC0415 - as said

@@ -1,17 +1,25 @@
 """Options of the connection to the Pub/Sub API, its streams and its certificates."""
 
-import ssl
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from yarl import URL
 
 from streamer import regular_files
 from streamer.errors import ConfigurationError
+from streamer.later import Later
 from streamer.salesforce.auth.flows import safe_address
 from streamer.settings import OrgSettings, PubSubSettings
 from streamer.web.addresses import is_loopback
 from streamer.web.proxy import Proxy, proxy_for
+
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = Later("ssl")
 
 _BUNDLE = "ca-certificates.crt"
 
@@ -76,12 +84,14 @@ class PubSubOptions:
     reconnect_limit_s: float = 60.0
 
     @classmethod
-    def of(cls, org: OrgSettings) -> "PubSubOptions":
+    def of(cls, org: OrgSettings) -> PubSubOptions:
         """Return the options for `org`.
 
         Raises `ConfigurationError` if an address, a file or a proxy can't be used.
         """
-        if org.pubsub.endpoint == PubSubSettings().endpoint and _is_local(org.login_url):
+        if org.pubsub.endpoint == PubSubSettings.model_fields["endpoint"].default and _is_local(
+            org.login_url
+        ):
             raise ConfigurationError(
                 f"org.login_url is {org.login_url}, but org.pubsub.endpoint is the address of "
                 "Salesforce: set org.pubsub.endpoint to the address of the same org (for `streamer "

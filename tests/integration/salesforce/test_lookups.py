@@ -8,7 +8,7 @@ import pytest
 
 from streamer.app.enriching import SharedLookups
 from streamer.clock import SystemClock
-from streamer.dispatch.lookups.reading import FieldNames
+from streamer.dispatch.lookups.cache import FieldNames
 from streamer.dispatch.lookups.records import RecordLookups
 from streamer.errors import RecordsRefused, RetryLater
 from streamer.observe.metrics import Metrics

@@ -4,7 +4,6 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
 import pytest
 from yarl import URL
 
@@ -69,7 +68,9 @@ async def test_forbidden_address_holds_the_target_until_an_operator_acts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No event spends an attempt, and none becomes a dead letter."""
-    monkeypatch.setattr(aiohttp, "DefaultResolver", lambda: FixedResolver("10.0.0.1"))
+    monkeypatch.setattr(
+        "subscribers.http.connection.aiohttp.DefaultResolver", lambda: FixedResolver("10.0.0.1")
+    )
     found = await outcome("https://erp.acme.example/api")
 
     assert isinstance(found, Hold)
@@ -80,7 +81,9 @@ async def test_forbidden_address_holds_the_target_until_an_operator_acts(
 
 async def test_token_endpoint_is_held_to_the_same_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     """The client's secret does not go there either."""
-    monkeypatch.setattr(aiohttp, "DefaultResolver", lambda: FixedResolver("192.168.0.9"))
+    monkeypatch.setattr(
+        "subscribers.http.connection.aiohttp.DefaultResolver", lambda: FixedResolver("192.168.0.9")
+    )
     auth = {"kind": "oauth2", "token_url": "https://id.acme.example", "client_id": "c", "client_secret": "s"}
     found = await outcome("https://erp.acme.example/api", auth=auth)
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from streamer.clock import TurnedClock
-from streamer.dispatch.lookups.reading import FieldNames
+from streamer.dispatch.lookups.cache import FieldNames
 from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.errors import RecordsRefused, RetryLater, ServiceRefused, ServiceUnavailable
 from streamer.known_secrets import MASK

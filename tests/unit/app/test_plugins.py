@@ -55,6 +55,20 @@ def test_unknown_plugin_names_those_that_are_installed(tmp_path: Path) -> None:
     assert error.startswith("streamer.yaml:3: subscribers.crm.uses: found 'erb'; installed plugins: erp, ")
 
 
+def test_own_plugin_is_found_in_the_own_package_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check reads no other package's entry points, and no package can replace a plugin of Streamer."""
+
+    def others(**_: Any) -> list[EntryPoint]:
+        raise AssertionError("the entry points of other packages were read")
+
+    monkeypatch.setattr(plugins, "entry_points", others)
+
+    assert made(tmp_path, "erp", "{url: 'https://erp.acme.com/api'}")
+    assert not plugins.uses_org("erp")
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [

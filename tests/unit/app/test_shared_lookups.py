@@ -7,7 +7,7 @@ import pytest
 from streamer.app.enriching import SharedLookups
 from streamer.clock import Clock, TurnedClock
 from streamer.dispatch.delivery.enrichment import EnrichmentSource
-from streamer.dispatch.lookups.reading import FieldNames
+from streamer.dispatch.lookups.cache import FieldNames
 from streamer.dispatch.lookups.records import RecordLookups
 from streamer.errors import RecordsRefused, ServiceUnavailable
 from streamer.events import Event, JsonObject

@@ -29,7 +29,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[threading.Thread]]:
         return load(*arguments, **named)  # type: ignore[arg-type] # handed on
 
     tls._of_system.cache_clear()
-    monkeypatch.setattr(ssl, "create_default_context", counted)
+    monkeypatch.setattr("subscribers.http.tls.ssl.create_default_context", counted)
     yield threads
     tls._of_system.cache_clear()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from structlog.testing import capture_logs
 
-from streamer.dispatch.lookups.reading import FieldNames
+from streamer.dispatch.lookups.cache import FieldNames
 from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.errors import CredentialsRefused, RecordsRefused, RetryLater, SalesforceUnavailable
 from streamer.events import JsonObject

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from streamer.app.enriching import compiled_lookups
+from streamer.app.routes import compiled_lookups
 from streamer.clock import Clock, TurnedClock
 from streamer.dispatch.delivery.enrichment import Enrichment, EnrichmentSource, Lookup
-from streamer.dispatch.lookups.reading import FieldNames
+from streamer.dispatch.lookups.cache import FieldNames
 from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.events import Event, JsonObject
 from streamer.expressions.functions import Functions
