@@ -34,6 +34,7 @@ PAGES = {
     "event": "",
     "tail": "/tail",
     "search": "/search?q=several+words",
+    "glossary": "/glossary",
     "problems": "/problems",
     "dead-letters": "/dead-letters?subscriber=shipment&last=20",
     "redrive": "/dead-letters/redrive?subscriber=shipment",
