@@ -9,7 +9,7 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.console.chart_drawing import BarChart, Chart, Line, readable, rounded_up
-from streamer.console.charts import charts, sparkline, subscriber_charts
+from streamer.console.charts import AnyChart, charts, sparkline, subscriber_charts
 from streamer.console.samples import EVERY_S, Point, Sample, Sampler, Samples, Series
 from streamer.events import Channel, Delivered, OrgId, Retry, SubscriberName
 from streamer.observe.metrics import Metrics
@@ -191,6 +191,53 @@ async def test_small_picture_counts_the_deliveries_of_the_hour() -> None:
     assert "<title>100 deliveries in the last hour</title>" in drawn
     assert drawn.endswith("</svg> 100")
     assert "0 deliveries" in sparkline(sampler.samples(), "other", clock.now())
+
+
+def shown(chart: AnyChart) -> str:
+    """Return the sentence in the middle of a chart, or nothing."""
+    found = re.search('class="tick reason"[^>]*>([^<]+)<', chart.svg)
+    return found[1] if found else ""
+
+
+def test_chart_without_data_says_why() -> None:
+    """An empty frame looks like a fault of the page."""
+    made = samples(*(sample(each * EVERY_S) for each in range(361)))
+    said = {each.title: shown(each) for each in (*charts(made, 3_600), *subscriber_charts(made, 3_600))}
+
+    assert said == {
+        "Events into the log": "",
+        "Deliveries": "",
+        "Waiting events": "",
+        "Memory of the process": "",
+        "Age of events": "No new event in the last hour",
+        "Latency": "No delivery was tried in the last hour",
+        "Dead letters": "No dead letter in the last hour",
+    }
+    for each in charts(made, 3_600):
+        assert shown(each) in each.description
+
+
+def test_chart_with_data_says_no_reason() -> None:
+    """One delivery is enough."""
+    made = samples(
+        *(sample(each * EVERY_S) for each in range(60)),
+        sample(600, ATTEMPT_SUM=2, ATTEMPT_COUNT=1, DELIVERED=1, DEAD_LETTERS=1),
+    )
+
+    assert {shown(each) for each in subscriber_charts(made, 600)} == {""}
+    assert shown(charts(made, 600)[3]) == "No new event in the last 10 min"
+
+
+def test_charts_of_a_young_process_say_when_they_begin() -> None:
+    """A dot at the edge of a chart can't be seen."""
+    young = samples(sample(0), sample(8))
+    sentence = "The first line comes after 20 s"
+
+    for made in (young, Samples()):
+        assert {shown(each) for each in charts(made, 8)} == {sentence}
+        assert {shown(each) for each in subscriber_charts(made, 8)} == {sentence}
+    old_enough = samples(sample(0), sample(10), sample(20))
+    assert sentence not in {shown(each) for each in charts(old_enough, 20)}
 
 
 def test_name_of_a_line_is_escaped() -> None:
