@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from streamer.console.application import PAGES
 from streamer.flow.glossary import EXPLANATIONS
+from streamer.ports import LetterCursor
 from tests.unit.console.busy_world import BusyWorld
 from tests.unit.dispatch.world import TARGET
 
@@ -94,6 +95,26 @@ async def test_page_is_within_its_budgets(busy: BusyWorld, path: str) -> None:
     assert found < MOST_BYTES
     slowness = max(1.0, min(cpu_s(reference_work) for _ in range(_TRIES)) / _REFERENCE_S)
     assert min(took) < MOST_CPU_S * slowness
+
+
+@pytest.mark.parametrize("path", routes())
+async def test_page_reads_the_dead_letters_once(
+    busy: BusyWorld, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There can be a hundred thousand of them."""
+    context, passes = busy.browser.context, list[LetterCursor]()
+    kind = type(context.admin.log.controls.letter_cursor())
+    heads = kind.heads
+
+    def counted(cursor: Any) -> Any:
+        passes.append(cursor)
+        return heads(cursor)
+
+    monkeypatch.setattr(kind, "heads", counted)
+    context.flow.letters.forget()
+    await busy.browser.get(address(path, busy))
+
+    assert len(passes) <= 1
 
 
 @pytest.mark.parametrize("path", routes())
