@@ -78,7 +78,9 @@ class Chart:
         """SVG element of the chart, with the style sheet's colours."""
         top = rounded_up(max(line.peak for line in self.lines))
         paths = [
-            Markup('<path class="line line-{}" d="{}"/>').format(number, path)
+            Markup('<path class="line line-{}{}" d="{}"/>').format(
+                number, "" if "L" in path else " dot", path
+            )
             for number, line in enumerate(self.lines)
             for path in self._paths(line, top)
         ]
@@ -121,8 +123,8 @@ class Chart:
                 paths.append([])
             paths[-1].append(f"{self._x(point.at):.1f} {_y(point.value, top):.1f}")
             before = point
-        # A line from a point to itself, with round ends, draws a dot.
-        return [f"M{' L'.join(path if len(path) > 1 else path * 2)}" for path in paths]
+        # A line without a length, with round ends, draws a dot.
+        return [f"M{' L'.join(path)}" if len(path) > 1 else f"M{path[0]}h0" for path in paths]
 
     def _x(self, at: float) -> float:
         share = 1 - (self.until - at) / self.span_s
@@ -221,8 +223,10 @@ def _axes(top: float, span_s: float) -> Sequence[Markup]:
 
 
 def _in_the_middle(sentence: str) -> Markup:
+    # Between two lines of the grid.
+    y = _y((_PARTS / 2 + 0.5) / _PARTS, 1.0) + 5
     made = Markup('<text class="tick reason" x="{:.0f}" y="{:.0f}" text-anchor="middle">{}</text>')
-    return made.format((_LEFT + _WIDTH - _RIGHT) / 2, (_TOP + _HEIGHT - _BOTTOM) / 2, sentence)
+    return made.format((_LEFT + _WIDTH - _RIGHT) / 2, y, sentence)
 
 
 def hover_column(

@@ -93,7 +93,8 @@ def test_line_is_interrupted_where_there_is_no_value() -> None:
     chart = Chart(title="x", unit="y", lines=[Line("z", points)], until=100, span_s=100)
     paths = re.findall(r' d="([^"]+)"', chart.svg)
 
-    assert [each.count("L") for each in paths] == [1, 1, 1]
+    assert [each.count("L") for each in paths] == [1, 0, 1]
+    assert paths[1].endswith("h0")
     assert paths[0].startswith("M64.0 ")
     assert paths[-1].endswith("592.0 166.0")
 
@@ -168,6 +169,18 @@ def test_one_subscriber_has_its_own_samples() -> None:
     assert found.levels(Series.ATTEMPT_SUM)[0].value == 0.5
     titles = [each.title for each in subscriber_charts(found, 0)]
     assert titles == ["Deliveries", "Latency", "Waiting events", "Dead letters"]
+
+
+def test_first_attempts_of_a_subscriber_are_counted() -> None:
+    """Its series begins with its first attempt; before, the count was 0."""
+    metrics = Metrics(clock=TurnedClock())
+    sampler = Sampler(registry=metrics.registry, clock=TurnedClock())
+    sampler._kept.add(sampler._taken())
+    metrics.subscriber(SubscriberName("erp")).attempts.outcomes[Delivered].inc(6)
+    first = sampler._taken()
+    sampler._kept.add(Sample(at=first.at + 10, values=first.values, subscribers=first.subscribers))
+
+    assert sampler._kept.of("erp").growth(Series.DELIVERED, 60) == 6
 
 
 def test_subscriber_without_samples_has_empty_charts() -> None:
