@@ -18,6 +18,8 @@ DESKTOP = ViewportSize(width=1280, height=860)
 _OPTIONS = ("--no-sandbox", "--disable-background-networking")
 _TABS = 80
 _MARGIN_PX = 10
+# The next row of a table begins without a space.
+_END_PX = 3
 # Visible lines of text that a horizontal edge cuts.
 _CUT = """(edges) => {
     const found = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -129,7 +131,7 @@ class Tab:
         assert end is not None
         scrolled: float = await self.page.evaluate("scrollY")
         top = max(0.0, begin["y"] + scrolled - _MARGIN_PX)
-        bottom = end["y"] + end["height"] + scrolled + _MARGIN_PX
+        bottom = end["y"] + end["height"] + scrolled + _END_PX
         cut = await self.page.evaluate(_CUT, [top, bottom])
         assert cut == [], f"{cut} at {top} or {bottom}"
         width: float = await self.page.evaluate("innerWidth")

@@ -52,8 +52,8 @@ IN_THE_GUIDE: dict[str, tuple[str, ViewportSize, Scheme, str]] = {
     "subscriber-dark": ("subscriber", PICTURE, "dark", "section:has(> #hour)"),
     "dead-letters-light": ("dead-letters", PICTURE, "light", "tbody tr >> nth=1"),
     "problems-light": ("problems", PICTURE, "light", "article >> nth=1"),
-    "events-light": ("/events?channel=/data/ChangeEvents", PICTURE, "light", "tbody tr >> nth=2"),
-    "event-phone-dark": ("1003", PHONE, "dark", "section:has(> #timeline)"),
+    "events-light": ("/events?channel=/data/ChangeEvents", PICTURE, "light", "tbody tr >> nth=1"),
+    "event-phone-dark": ("1003", PHONE, "dark", ".timeline .step >> nth=3"),
 }
 """Pages of docs/console.md: the window, the scheme, and the element at which the picture ends."""
 OPERATOR = "Anna <b>"
