@@ -15,7 +15,7 @@ from streamer.console.pages.dead_letters import DeadLetterPages, ParkedPages, Re
 from streamer.console.pages.events import EventPages, TailPages
 from streamer.console.pages.flow import FlowPages
 from streamer.console.pages.problems import ProblemPages
-from streamer.console.pages.search import SearchPages
+from streamer.console.pages.search import GlossaryPages, SearchPages
 from streamer.console.pages.signing_in import SignInPages
 from streamer.console.pages.subscribers import SubscriberPages
 from streamer.console.rendering import static_files
@@ -26,6 +26,7 @@ PAGES = (
     PositionPages,
     SubscriberPages,
     SearchPages,
+    GlossaryPages,
     EventPages,
     TailPages,
     ProblemPages,

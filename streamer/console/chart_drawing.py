@@ -50,17 +50,23 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """Chart of the `span_s` seconds before `until`, in epoch seconds; all values have one `unit`."""
+    """Chart of the `span_s` seconds before `until`, in epoch seconds; all values have one `unit`.
+
+    Without a value, the chart shows `reason`.
+    """
 
     title: str
     unit: str
     lines: Sequence[Line]
     until: float
     span_s: float
+    reason: str = ""
 
     @property
     def description(self) -> str:
         """Text that describes the chart for people who can't see it."""
+        if not self._has_values:
+            return f"{self.title}, {self.unit}. {self.reason}."
         said = (
             f"{line.name}: now {readable(line.latest)}, at most {readable(line.peak)}" for line in self.lines
         )
@@ -72,11 +78,21 @@ class Chart:
         """SVG element of the chart, with the style sheet's colours."""
         top = rounded_up(max(line.peak for line in self.lines))
         paths = [
-            Markup('<path class="line line-{}" d="{}"/>').format(number, path)
+            Markup('<path class="line line-{}{}" d="{}"/>').format(
+                number, "" if "L" in path else " dot", path
+            )
             for number, line in enumerate(self.lines)
             for path in self._paths(line, top)
         ]
-        return _drawn(self.description, [*_axes(top, self.span_s), *paths, *self._columns()])
+        reason = [] if self._has_values else [_in_the_middle(self.reason)]
+        return _drawn(self.description, [*_axes(top, self.span_s), *paths, *self._columns(), *reason])
+
+    @property
+    def _has_values(self) -> bool:
+        begin = self.until - self.span_s
+        return any(
+            point.value is not None and point.at >= begin for line in self.lines for point in line.points
+        )
 
     def _columns(self) -> Sequence[Markup]:
         """Return transparent columns, each with a title that says the values at its time."""
@@ -107,8 +123,8 @@ class Chart:
                 paths.append([])
             paths[-1].append(f"{self._x(point.at):.1f} {_y(point.value, top):.1f}")
             before = point
-        # A line from a point to itself, with round ends, draws a dot.
-        return [f"M{' L'.join(path if len(path) > 1 else path * 2)}" for path in paths]
+        # A line without a length, with round ends, draws a dot.
+        return [f"M{' L'.join(path)}" if len(path) > 1 else f"M{path[0]}h0" for path in paths]
 
     def _x(self, at: float) -> float:
         share = 1 - (self.until - at) / self.span_s
@@ -119,13 +135,15 @@ class Chart:
 class BarChart:
     """Chart of a rare thing: `counts` in equal parts of the `span_s` seconds before `until`.
 
-    A rate would show 6 per minute for a single thing in 10 seconds.
+    A rate would show 6 per minute for a single thing in 10 seconds. If all counts are 0,
+    the chart shows `reason`.
     """
 
     title: str
     counts: Sequence[float]
     until: float
     span_s: float
+    reason: str = ""
 
     @property
     def unit(self) -> str:
@@ -140,6 +158,8 @@ class BarChart:
     @property
     def description(self) -> str:
         """Text that describes the chart for people who can't see it."""
+        if not any(self.counts):
+            return f"{self.title}, {self.unit}. {self.reason}."
         minutes = f"{self.span_s / _MINUTE_S:.0f} minutes"
         return f"{self.title}, {self.unit}, in the last {minutes}: {readable(sum(self.counts))} in total."
 
@@ -157,7 +177,8 @@ class BarChart:
             title = f"{_clock(begin)} to {_clock(begin + self._part_s)}: {readable(count)}"
             bars.append(bar.format(x + 1, y, width - 2, _HEIGHT - _BOTTOM - y) if count else Markup())
             bars.append(hover_column(x, width, title))
-        return _drawn(self.description, [*_axes(top, self.span_s), *bars])
+        reason = [] if any(self.counts) else [_in_the_middle(self.reason)]
+        return _drawn(self.description, [*_axes(top, self.span_s), *bars, *reason])
 
     @property
     def _part_s(self) -> float:
@@ -199,6 +220,13 @@ def _axes(top: float, span_s: float) -> Sequence[Markup]:
         tick(f"{minutes / 2:.0f} min", middle, _HEIGHT - 8, "middle"),
         tick("now", _WIDTH - _RIGHT, _HEIGHT - 8, "end"),
     ]
+
+
+def _in_the_middle(sentence: str) -> Markup:
+    # Between two lines of the grid.
+    y = _y((_PARTS / 2 + 0.5) / _PARTS, 1.0) + 5
+    made = Markup('<text class="tick reason" x="{:.0f}" y="{:.0f}" text-anchor="middle">{}</text>')
+    return made.format((_LEFT + _WIDTH - _RIGHT) / 2, y, sentence)
 
 
 def hover_column(

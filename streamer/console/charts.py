@@ -6,8 +6,11 @@ from markupsafe import Markup
 
 from streamer.console.chart_drawing import BarChart, Chart, Line, readable
 from streamer.console.samples import EVERY_S, HOUR_S, Samples, Series
+from streamer.observe.durations import duration
 
 _MEGABYTE = 1e6
+# A line needs two points, and a rate compares two samples.
+_YOUNG_S = 2 * EVERY_S
 _MINUTE_S = 60.0
 # Each span of time, with the width of a bar.
 _SPANS_S = {600.0: 60.0, 1_800.0: 180.0, HOUR_S: 300.0}
@@ -27,14 +30,14 @@ def charts(samples: Samples, until: float) -> Sequence[AnyChart]:
     memory = [Line("Memory", samples.levels(Series.MEMORY, scale=_MEGABYTE))]
     span_s = _span_s(samples)
 
-    def chart(title: str, unit: str, lines: Sequence[Line]) -> Chart:
-        return Chart(title=title, unit=unit, lines=lines, until=until, span_s=span_s)
+    def chart(title: str, unit: str, lines: Sequence[Line], nothing: str = "No sample") -> Chart:
+        return _chart(samples, title, unit, lines, nothing=nothing, until=until)
 
     return [
         chart("Events into the log", *_rates(samples, {"Events": Series.EVENTS})),
         chart("Deliveries", *_deliveries(samples)),
         chart("Waiting events", "events", _waiting(samples)),
-        chart("Age of events", "mean, in seconds", age),
+        chart("Age of events", "mean, in seconds", age, "No new event"),
         _dead_letters(samples, until, span_s),
         chart("Memory of the process", "MB", memory),
     ]
@@ -48,15 +51,32 @@ def subscriber_charts(samples: Samples, until: float) -> Sequence[AnyChart]:
     ]
     span_s = _span_s(samples)
 
-    def chart(title: str, unit: str, lines: Sequence[Line]) -> Chart:
-        return Chart(title=title, unit=unit, lines=lines, until=until, span_s=span_s)
+    def chart(title: str, unit: str, lines: Sequence[Line], nothing: str = "No sample") -> Chart:
+        return _chart(samples, title, unit, lines, nothing=nothing, until=until)
 
     return [
         chart("Deliveries", *_deliveries(samples)),
-        chart("Latency", "mean, in seconds", latency),
+        chart("Latency", "mean, in seconds", latency, "No delivery was tried"),
         chart("Waiting events", "events", _waiting(samples)),
         _dead_letters(samples, until, span_s),
     ]
+
+
+def _chart(
+    samples: Samples, title: str, unit: str, lines: Sequence[Line], *, nothing: str, until: float
+) -> Chart:
+    """Return a chart, without the dots of a process that is too young for lines."""
+    shown = [Line(each.name, ()) for each in lines] if samples.span_s < _YOUNG_S else lines
+    span_s, reason = _span_s(samples), _reason(samples, nothing)
+    return Chart(title=title, unit=unit, lines=shown, until=until, span_s=span_s, reason=reason)
+
+
+def _reason(samples: Samples, nothing: str) -> str:
+    """Return the sentence of a chart that has `nothing` to show."""
+    if samples.span_s < _YOUNG_S:
+        return f"The first line comes after {_YOUNG_S:.0f} s"
+    span_s = _span_s(samples)
+    return f"{nothing} in the last {'hour' if span_s == HOUR_S else duration(span_s)}"
 
 
 def _deliveries(samples: Samples) -> tuple[str, Sequence[Line]]:
@@ -82,7 +102,8 @@ def _waiting(samples: Samples) -> Sequence[Line]:
 def _dead_letters(samples: Samples, until: float, span_s: float) -> BarChart:
     parts = round(span_s / _SPANS_S[span_s])
     counts = samples.counts(Series.DEAD_LETTERS, until=until, span_s=span_s, parts=parts)
-    return BarChart(title="Dead letters", counts=counts, until=until, span_s=span_s)
+    reason = _reason(samples, "No dead letter")
+    return BarChart(title="Dead letters", counts=counts, until=until, span_s=span_s, reason=reason)
 
 
 def _span_s(samples: Samples) -> float:

@@ -9,10 +9,11 @@ ROOT = "/console"
 
 @dataclass(frozen=True, slots=True)
 class NavigationPage:
-    """Page behind a door: its `path` below /console, and its `name`."""
+    """Page behind a door: `path` below /console, `name`, and the `word` of the glossary in the name."""
 
     path: str
     name: str
+    word: str = ""
 
     @property
     def address(self) -> str:
@@ -53,8 +54,8 @@ DOORS = (
         (
             NavigationPage("/problems", "All"),
             NavigationPage("/dead-letters", "Dead letters"),
-            NavigationPage("/parked", "Parked keys"),
-            NavigationPage("/continuity", "Continuity"),
+            NavigationPage("/parked", "Parked keys", "parked"),
+            NavigationPage("/continuity", "Continuity", "continuity record"),
         ),
     ),
     Door(

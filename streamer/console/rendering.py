@@ -21,6 +21,7 @@ from streamer.console.samples import NOTHING
 from streamer.console.search_terms import UNDERSTOOD, TermKind
 from streamer.console.stories import story_address
 from streamer.exact_json import exact_default
+from streamer.flow.glossary import EXPLANATIONS
 from streamer.flow.org_label import OrgLabel, record_address
 from streamer.flow.process_label import ProcessLabel
 from streamer.observe.durations import duration
@@ -83,6 +84,7 @@ class Renderer:
         environment.filters.update({"breakable": breakable, "exchange_lines": exchange_lines})
         environment.filters.update({"sentence": sentence, "story": story_address})
         environment.filters["in_salesforce"] = lambda key: record_address(self.org_url(), key)
+        environment.globals["glossary"] = EXPLANATIONS
         self._environment = environment
 
     def page(

@@ -127,9 +127,9 @@ class Samples:
         some, kept = Samples(), [*self._kept]
         begin = kept[:1] if (len(kept) - 1) % every else []
         for each in [*begin, *kept[::-every][::-1]]:
-            values = each.subscribers.values(subscriber)
-            if values is not None:
-                some.add(Sample(at=each.at, values=values))
+            # A series begins with its first count.
+            values = each.subscribers.values(subscriber) or dict.fromkeys(_OF_SUBSCRIBER, 0.0)
+            some.add(Sample(at=each.at, values=values))
         return some
 
     @property

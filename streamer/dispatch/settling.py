@@ -19,7 +19,7 @@ from streamer.dispatch.commands import (
     Wait,
 )
 from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
-from streamer.dispatch.delivery.foreign_values import untold
+from streamer.dispatch.delivery.foreign_values import answer_beyond
 from streamer.dispatch.delivery.retry_schedule import Failures, RetrySchedule
 from streamer.dispatch.lanes.lanes import Lane, LaneState
 from streamer.dispatch.progress.partition_progress import Proof
@@ -183,7 +183,7 @@ class Settling:
             seconds=tried.seconds,
             failure=failure.failure,
             error=failure.reason,
-            answer=untold(failure.answer, failure.reason),
+            answer=answer_beyond(failure.reason, failure.answer),
             exchange=failure.exchange,
         )
 

@@ -314,7 +314,7 @@ class DispatchState:
             return Standing.RETRYING
         if is_settled:
             return Standing.SETTLED
-        has_failed = lane is not None and bool(lane.retries.history)
+        has_failed = lane is not None and bool(lane.retries.history.numbers)
         return Standing.RETRYING if has_failed else Standing.WAITING
 
     def update_fullness(self) -> bool:

@@ -69,7 +69,10 @@ class MapText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapTag:
-    """State or badge: a word on a ground of its level. A badge leads to `page`; a state leads nowhere."""
+    """State or badge: a word on a ground of its level. A badge leads to `page`; a state leads nowhere.
+
+    `word` is the word of the glossary in the text, or empty.
+    """
 
     text: str
     level: Level
@@ -77,6 +80,7 @@ class MapTag:
     top: float
     width: float
     page: str = ""
+    word: str = ""
 
     @property
     def right(self) -> float:
@@ -267,7 +271,15 @@ def _wrapped(badges: Sequence[Badge], frame: BoxFrame, top: float) -> list[MapTa
 
 def _tag(badge: Badge, left: float, top: float) -> MapTag:
     width = _tag_width(badge.text)
-    return MapTag(text=badge.text, level=badge.level, left=left, top=top, width=width, page=badge.page)
+    return MapTag(
+        text=badge.text,
+        level=badge.level,
+        left=left,
+        top=top,
+        width=width,
+        page=badge.page,
+        word=badge.word,
+    )
 
 
 def _tag_width(text: str) -> float:

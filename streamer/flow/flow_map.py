@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 from pydantic import TypeAdapter
 
 from streamer.admin.subscribers import DeliveryState
+from streamer.flow.glossary import HOLE, PARKED
 from streamer.flow.org_label import OrgLabel
 from streamer.flow.process_label import ProcessLabel
 from streamer.observe.durations import duration, since
@@ -69,11 +70,15 @@ class NodeState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Badge:
-    """Fact that needs attention; `page` is the path below /console that deals with it."""
+    """Fact that needs attention; `page` is the path below /console that deals with it.
+
+    `word` is the word of the glossary in the text, or empty.
+    """
 
     text: str
     level: Level
     page: str
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,10 +123,10 @@ class ChannelNode:
             found.append(Badge(text=text, level=Level.BAD, page=page))
         if self.lasting_holes:
             text = _counted(self.lasting_holes, "lasting hole")
-            found.append(Badge(text=text, level=Level.BAD, page=holes))
+            found.append(Badge(text=text, level=Level.BAD, page=holes, word=HOLE))
         if self.open_holes:
             text = f"{_counted(self.open_holes, 'hole')} in repair"
-            found.append(Badge(text=text, level=Level.WAITS, page=f"{holes}&state=open"))
+            found.append(Badge(text=text, level=Level.WAITS, page=f"{holes}&state=open", word=HOLE))
         return found
 
 
@@ -203,7 +208,8 @@ class SubscriberNode:
             text = _counted(self.dead_letters, "dead letter")
             found.append(Badge(text=text, level=Level.BAD, page=f"/dead-letters?{query}"))
         if self.parked:
-            found.append(Badge(text=f"{self.parked:,} parked", level=Level.WAITS, page=f"/parked?{query}"))
+            text, page = f"{self.parked:,} parked", f"/parked?{query}"
+            found.append(Badge(text=text, level=Level.WAITS, page=page, word=PARKED))
         return found
 
 
@@ -243,6 +249,11 @@ class FlowMap:
         yield from self.channels
         yield self.log
         yield from self.subscribers
+
+    @property
+    def words(self) -> Sequence[str]:
+        """Words of the glossary in the badges."""
+        return sorted({badge.word for node in self.nodes for badge in node.badges if badge.word})
 
     @property
     def troubles(self) -> Sequence[Trouble]:

@@ -5,13 +5,13 @@ subscribers as rows on the right. A subscriber that comes after another stands u
 indented. The narrow layout, for phones, shows the same from top to bottom.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from streamer.flow.boxes import MARGIN, BoxFrame, MapBox, box_of, log_box
 from streamer.flow.edges import DOWN, TO_THE_RIGHT, MapEdge, along, beside, elbow, level_edge
-from streamer.flow.flow_map import FlowMap, Level, SubscriberNode, level_of, worst
+from streamer.flow.flow_map import ChannelNode, FlowMap, Level, SubscriberNode, level_of, worst
 
 MOST_IN_ORDER = 12
 """Largest number of subscribers in the order of the configuration.
@@ -110,10 +110,9 @@ def wide(flow: FlowMap) -> MapDrawing:
     bottom = max((each.bottom for each in (*channels, *boxes)), default=0.0)
     log = log_box(flow.log, WIDE.log_left, MARGIN, WIDE.log_width)
     log = replace(log, height=max(log.height, bottom - MARGIN))
-    by_name = {each.key: each for each in boxes}
     edges = [
         *(along(each, log, node) for each, node in zip(channels, flow.channels, strict=False)),
-        *(edge for row in rows for edge in _row_edges(row, log, by_name)),
+        *_edges(rows, boxes, lambda box, node: along(log, box, node)),
     ]
     return _drawn(WIDE.width, [*channels, log, *boxes], edges)
 
@@ -125,14 +124,10 @@ def narrow(flow: FlowMap) -> MapDrawing:
     below = max((each.bottom for each in channels), default=0.0) + 2 * _ROW_GAP
     log = log_box(flow.log, NARROW.log_left, below, NARROW.log_width)
     boxes = _stacked_rows(rows, NARROW, log.bottom + 2 * _ROW_GAP, is_dense=False)
-    by_name = {each.key: each for each in boxes}
-    down = [
-        level_edge(
-            node, f"M{each.left:g} {each.middle:g}H{_TRUNK_X:g}V{log.top:g}{DOWN}", tail=each, head=log
-        )
-        for each, node in zip(channels, flow.channels, strict=False)
+    edges = [
+        *(_to_log(each, log, node) for each, node in zip(channels, flow.channels, strict=False)),
+        *_edges(rows, boxes, lambda box, node: _from_log(log, box, node)),
     ]
-    edges = [*down, *(edge for row in rows for edge in _narrow_edges(row, log, by_name))]
     return _drawn(NARROW.width, [*channels, log, *boxes], edges)
 
 
@@ -175,23 +170,30 @@ def _stacked_rows(
     return boxes
 
 
-def _row_edges(row: ChainRow, log: MapBox, boxes: Mapping[str, MapBox]) -> Iterator[MapEdge]:
-    box = boxes[row.node.name]
-    if row.parent:
-        yield elbow(boxes[row.parent], box, row.node)
-        yield from _side_edges(row, boxes)
-    else:
-        yield along(log, box, row.node)
+def _to_log(box: MapBox, log: MapBox, node: ChannelNode) -> MapEdge:
+    """Return the edge from a channel to the log below it, along the left side."""
+    path = f"M{box.left:g} {box.middle:g}H{_TRUNK_X:g}V{log.top:g}{DOWN}"
+    return level_edge(node, path, tail=box, head=log)
 
 
-def _narrow_edges(row: ChainRow, log: MapBox, boxes: Mapping[str, MapBox]) -> Iterator[MapEdge]:
-    box = boxes[row.node.name]
-    if row.parent:
-        yield elbow(boxes[row.parent], box, row.node)
-        yield from _side_edges(row, boxes)
-    else:
-        path = f"M{_TRUNK_X:g} {log.bottom:g}V{box.middle:g}H{box.left:g}{TO_THE_RIGHT}"
-        yield level_edge(row.node, path, tail=log, head=box)
+def _from_log(log: MapBox, box: MapBox, node: SubscriberNode) -> MapEdge:
+    """Return the edge from the log to a subscriber below it, along the left side."""
+    path = f"M{_TRUNK_X:g} {log.bottom:g}V{box.middle:g}H{box.left:g}{TO_THE_RIGHT}"
+    return level_edge(node, path, tail=log, head=box)
+
+
+def _edges(
+    rows: Sequence[ChainRow], boxes: Sequence[MapBox], from_log: Callable[[MapBox, SubscriberNode], MapEdge]
+) -> Iterator[MapEdge]:
+    """Yield the edges to the boxes of the rows; `from_log` returns the edge to a box that begins a chain."""
+    by_name = {each.key: each for each in boxes}
+    for row in rows:
+        box = by_name[row.node.name]
+        if row.parent:
+            yield elbow(by_name[row.parent], box, row.node)
+            yield from _side_edges(row, by_name)
+        else:
+            yield from_log(box, row.node)
 
 
 def _side_edges(row: ChainRow, boxes: Mapping[str, MapBox]) -> Iterator[MapEdge]:

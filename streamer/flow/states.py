@@ -1,4 +1,4 @@
-"""States of channels, the log and subscribers, in the words that the console and the terminal share."""
+"""States of the flow and of its parts, in the words that the console and the terminal share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +8,62 @@ from typing import Any
 from streamer.admin.subscribers import DeliveryState
 from streamer.channel_paths import ChannelKind
 from streamer.events import Channel
-from streamer.flow.flow_map import Level, NodeState
+from streamer.flow.flow_map import FlowMap, Level, NodeState, Trouble
 from streamer.ingest.channel_supervisor import ChannelState
 from streamer.supervision.log_condition import LogCondition
 from streamer.supervision.reading_condition import ReadingCondition
+
+_MOST_NAMED = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowVerdict:
+    """Verdict on a map, as a `sentence`, with the broken parts and the parts where events only wait."""
+
+    level: Level
+    sentence: str
+    all_broken: Sequence[Trouble]
+    all_waiting: Sequence[Trouble]
+
+    @property
+    def broken(self) -> Sequence[Trouble]:
+        """Broken parts to name, the worst first."""
+        return self.all_broken[:_MOST_NAMED]
+
+    @property
+    def waiting(self) -> Sequence[Trouble]:
+        """Parts to name at which events wait."""
+        return self.all_waiting[:_MOST_NAMED]
+
+    @property
+    def waiting_title(self) -> str:
+        """Sentence before the waiting parts, or empty if the verdict already says that events wait."""
+        return "Events also wait here" if self.all_broken and self.all_waiting else ""
+
+    @property
+    def further_broken(self) -> int:
+        """Number of broken parts beyond the named parts."""
+        return len(self.all_broken) - len(self.broken)
+
+    @property
+    def further_waiting(self) -> int:
+        """Number of waiting parts beyond the named parts."""
+        return len(self.all_waiting) - len(self.waiting)
+
+
+def verdict_of(flow: FlowMap) -> FlowVerdict:
+    """Return the verdict on what one process knows."""
+    broken = [each for each in flow.troubles if each.level is Level.BAD]
+    waiting = [each for each in flow.troubles if each.level is not Level.BAD]
+    here = " in this process" if flow.process.is_shared else ""
+    if broken:
+        said = f"{len(broken)} {'part needs' if len(broken) == 1 else 'parts need'} attention"
+        level = Level.BAD
+    elif waiting:
+        said, level = f"Nothing is broken{here}, but some events wait", Level.WAITS
+    else:
+        said, level = f"Everything flows{here}", Level.GOOD
+    return FlowVerdict(level=level, sentence=said, all_broken=broken, all_waiting=waiting)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
 from streamer.admin.context import Verdict
 from streamer.admin.json_views import letter_detail, place_json, receipt_json, rfc3339
@@ -96,41 +97,59 @@ def account_of(evidence: Evidence) -> Account:
     return account
 
 
-def account_json(evidence: Evidence) -> JsonObject:
-    """Return the account with its evidence, without raw bytes."""
-    account, lane, logged = account_of(evidence), evidence.lane, evidence.logged
-    return {
-        "name": evidence.name,
-        "uses": evidence.uses,
-        "after": list(evidence.after),
-        "state": account.state,
-        "said": account.said,
-        "next_steps": account.next_steps,
-        "place": None if logged is None else place_json(logged),
-        "receipts": [receipt_json(each) for each in evidence.receipts],
-        "dead_letters": [
-            {name: value for name, value in letter_detail(each).items() if name not in _NOT_SHOWN}
-            for each in evidence.letters
-        ],
-        "parked": None
-        if lane is None
-        else {
-            "lane": lane.lane,
-            "events": len(lane.offsets),
-            "head_offset": lane.offsets[0] if lane.offsets else None,
-            "head_id": evidence.head.event.id if evidence.head else None,
-            "attempts": lane.setback.attempts,
-            "first_failed_at": rfc3339(lane.setback.first_failed_at),
-            "due_at": rfc3339(lane.setback.due_at),
-            "first_error": lane.setback.first_error,
-            "last_error": lane.setback.last_error,
-        },
-        "settled_below": evidence.progress.next_offset if evidence.progress else None,
-        "redrives": [
-            {"id": each.detail.get("id"), "at": rfc3339(each.at), "by": each.by}
-            for each in _redrives(evidence, account.state)
-        ],
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriberAccount:
+    """Evidence about an event at one subscriber, and the account that follows from it."""
+
+    evidence: Evidence
+    account: Account
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> Self:
+        """Return the evidence with its account."""
+        return cls(evidence=evidence, account=account_of(evidence))
+
+    @property
+    def waits(self) -> bool:
+        """True while a later attempt can deliver the event."""
+        return self.account.state in {AccountState.WAITING, AccountState.PARKED}
+
+    def as_json(self) -> JsonObject:
+        """Return the account with its evidence, without raw bytes."""
+        evidence, account = self.evidence, self.account
+        lane, logged = evidence.lane, evidence.logged
+        return {
+            "name": evidence.name,
+            "uses": evidence.uses,
+            "after": list(evidence.after),
+            "state": account.state,
+            "said": account.said,
+            "next_steps": account.next_steps,
+            "place": None if logged is None else place_json(logged),
+            "receipts": [receipt_json(each) for each in evidence.receipts],
+            "dead_letters": [
+                {name: value for name, value in letter_detail(each).items() if name not in _NOT_SHOWN}
+                for each in evidence.letters
+            ],
+            "parked": None
+            if lane is None
+            else {
+                "lane": lane.lane,
+                "events": len(lane.offsets),
+                "head_offset": lane.offsets[0] if lane.offsets else None,
+                "head_id": evidence.head.event.id if evidence.head else None,
+                "attempts": lane.setback.attempts,
+                "first_failed_at": rfc3339(lane.setback.first_failed_at),
+                "due_at": rfc3339(lane.setback.due_at),
+                "first_error": lane.setback.first_error,
+                "last_error": lane.setback.last_error,
+            },
+            "settled_below": evidence.progress.next_offset if evidence.progress else None,
+            "redrives": [
+                {"id": each.detail.get("id"), "at": rfc3339(each.at), "by": each.by}
+                for each in _redrives(evidence, account.state)
+            ],
+        }
 
 
 def _parked(evidence: Evidence, lane: ParkedLane) -> Account:

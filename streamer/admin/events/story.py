@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from streamer.admin.context import AdminContext
-from streamer.admin.events.accounts import Evidence, account_json
+from streamer.admin.events.accounts import Evidence, SubscriberAccount
 from streamer.admin.events.schemas import Showing
 from streamer.admin.events.steps import SWITCHES
 from streamer.admin.events.timeline import EventFacts, timeline_json, timeline_of
@@ -69,7 +69,8 @@ class StoryReader:
             has_all_receipts=receipts.is_whole,
         )
         names = self.context.daemon.plan.settings.subscribers
-        accounts = await asyncio.gather(*(self._evidence(name, kept) for name in names))
+        evidence = await asyncio.gather(*(self._evidence(name, kept) for name in names))
+        accounts = [SubscriberAccount.of(each) for each in evidence]
         facts = EventFacts(
             now=self.context.clock.now(),
             event=event,
@@ -80,8 +81,8 @@ class StoryReader:
         return {
             **_head(event, logged, letters),
             "timeline": timeline_json(timeline_of(facts)),
-            "subscribers": [account_json(each) for each in accounts],
-            "not_kept": list(_not_kept(kept, accounts)),
+            "subscribers": [each.as_json() for each in accounts],
+            "not_kept": list(_not_kept(kept, evidence)),
         }
 
     async def _letters(self, event_id: EventId, logged: LoggedEvent | None) -> list[DeadLetter]:
@@ -218,10 +219,10 @@ def _has_switched(record: AuditRecord, name: SubscriberName, event: Event) -> bo
     return record.what in SWITCHES and record.subscriber == name and record.at >= _time(event)
 
 
-def _not_kept(kept: Kept, accounts: Sequence[Evidence]) -> Iterable[str]:
+def _not_kept(kept: Kept, evidence: Sequence[Evidence]) -> Iterable[str]:
     if kept.logged is not None and kept.logged.appended_at is None:
         yield "The time of the append: the records of this log carry the time of their event instead."
-    silent = [each.name for each in accounts if not each.keeps_receipts]
+    silent = [each.name for each in evidence if not each.keeps_receipts]
     if silent:
         yield f"Deliveries of subscribers without `receipts`: {', '.join(silent)}."
     if not kept.has_all_receipts:

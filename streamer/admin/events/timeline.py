@@ -7,7 +7,7 @@ from enum import IntEnum
 from itertools import chain
 from math import inf, nextafter
 
-from streamer.admin.events.accounts import AccountState, Evidence, account_of
+from streamer.admin.events.accounts import AccountState, Evidence, SubscriberAccount
 from streamer.admin.events.steps import (
     StepKind,
     TimelineStep,
@@ -25,15 +25,15 @@ from streamer.ports import LoggedEvent
 class EventFacts:
     """Everything that is known about one event, `now` in epoch seconds.
 
-    `aside` are dead letters of ingest, and `accounts` the evidence at each
-    subscriber.
+    `aside` are dead letters of ingest, and `accounts` the accounts of all
+    subscribers.
     """
 
     now: float
     event: Event | None
     logged: LoggedEvent | None = None
     aside: Sequence[DeadLetter] = ()
-    accounts: Sequence[Evidence] = ()
+    accounts: Sequence[SubscriberAccount] = ()
 
 
 _LOG_S = 0.001
@@ -68,7 +68,7 @@ def timeline_of(facts: EventFacts) -> list[TimelineStep]:
     A step without a time is placed by an estimate of its time.
     """
     placed = [*_received(facts), *chain.from_iterable(_at_subscriber(each, facts) for each in facts.accounts)]
-    waiting = [each.name for each in facts.accounts if _waits(each)]
+    waiting = [each.evidence.name for each in facts.accounts if each.waits]
     if waiting:
         said = f"Waits at {', '.join(waiting)}."
         placed.append(_placed(_Phase.NOW, TimelineStep(kind=StepKind.WAITING, said=said, at=facts.now)))
@@ -136,18 +136,14 @@ def _read_again(event: Event) -> Iterator[_Placed]:
     yield _placed(_Phase.APPEND, TimelineStep(kind=StepKind.READ_AGAIN, said=said, at=read_at))
 
 
-def _waits(evidence: Evidence) -> bool:
-    return account_of(evidence).state in {AccountState.WAITING, AccountState.PARKED}
-
-
-def _at_subscriber(evidence: Evidence, facts: EventFacts) -> Iterator[_Placed]:
+def _at_subscriber(found: SubscriberAccount, facts: EventFacts) -> Iterator[_Placed]:
     """Yield the steps at one subscriber."""
-    state = account_of(evidence).state
+    evidence, state = found.evidence, found.account.state
     if state in {AccountState.FILTERED, AccountState.NOT_FORWARDED, AccountState.UNKNOWN}:
         return
     steps = [*recorded_steps(evidence)]
     known = [step.at for step in steps if step.at is not None]
-    ended = None if _waits(evidence) else max(known, default=None)
+    ended = None if found.waits else max(known, default=None)
     first = min(known, default=_arrived_at(evidence, facts))
     if evidence.after and evidence.logged is not None:
         said = f"Forwarded by {', '.join(evidence.after)}."
@@ -177,7 +173,7 @@ def _forwarded_at(evidence: Evidence, facts: EventFacts) -> float | None:
     appended_at = evidence.logged.appended_at if evidence.logged else None
     if appended_at is None:
         return None
-    before = [each for each in facts.accounts if each.name in evidence.after]
+    before = [each.evidence for each in facts.accounts if each.evidence.name in evidence.after]
     delivered = (receipt.delivered_at for each in before for receipt in each.receipts)
     # The embedded log keeps whole milliseconds, and a receipt keeps more.
     same = [at for at in delivered if appended_at <= at < appended_at + _LOG_S]

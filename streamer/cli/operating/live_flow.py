@@ -22,14 +22,16 @@ from streamer.flow.flow_map import (
     Level,
     NodeState,
     SubscriberNode,
+    Trouble,
     rate,
 )
+from streamer.flow.glossary import EXPLANATIONS
 from streamer.flow.layout import ChainRow, chain_rows
+from streamer.flow.states import verdict_of
 
 _EVERY_S = 2.0
 _LONGEST_REASON = 60
 _ANY_WIDTH = 10_000
-_MOST_NAMED = 4
 _SYMBOLS = {Level.BAD: "▲", Level.WAITS: "◆", Level.GOOD: "●", Level.QUIET: "○"}
 _STYLES = {Level.BAD: "bold red", Level.WAITS: "yellow", Level.GOOD: "green", Level.QUIET: "dim"}
 
@@ -73,7 +75,7 @@ def picture(flow: FlowMap, on: Console, problem: str = "") -> RenderableType:
     drawn: RenderableType = _side_by_side(flow, rows)
     if Measurement.get(on, on.options.update_width(_ANY_WIDTH), drawn).maximum > on.width:
         drawn = _stacked(flow, rows)
-    return Group(*_heading(flow, problem), Text(), drawn)
+    return Group(*_heading(flow, problem), Text(), drawn, *_legend(flow))
 
 
 def _heading(flow: FlowMap, problem: str) -> Iterator[Text]:
@@ -83,16 +85,27 @@ def _heading(flow: FlowMap, problem: str) -> Iterator[Text]:
         yield _styled(f"Only the process {flow.process.name}; others can share the log", Level.QUIET)
     for sentence in filter(None, (problem, flow.problem)):
         yield _styled(sentence, Level.BAD)
-    broken = sum(each.level is Level.BAD for each in flow.troubles)
-    if broken:
-        names = ", ".join(each.name for each in flow.troubles[:_MOST_NAMED] if each.level is Level.BAD)
-        said = f"{broken} {'part needs' if broken == 1 else 'parts need'} attention: {names}"
-        said += ", …" if broken > _MOST_NAMED else ""
-        yield _styled(f"{_SYMBOLS[Level.BAD]} {said}", Level.BAD)
-    elif flow.troubles:
-        yield _styled(f"{_SYMBOLS[Level.WAITS]} Nothing is broken, but some events wait", Level.WAITS)
-    else:
-        yield _styled(f"{_SYMBOLS[Level.GOOD]} Everything flows", Level.GOOD)
+    verdict = verdict_of(flow)
+    waiting = _named(verdict.waiting, verdict.further_waiting)
+    parts = _named(verdict.broken, verdict.further_broken) or waiting
+    said = ": ".join(filter(None, (verdict.sentence, parts)))
+    yield _styled(f"{_SYMBOLS[verdict.level]} {said}", verdict.level)
+    if verdict.waiting_title:
+        yield _styled(f"{_SYMBOLS[Level.WAITS]} {verdict.waiting_title}: {waiting}", Level.WAITS)
+
+
+def _named(parts: Sequence[Trouble], further: int) -> str:
+    # The map says the reasons, beside the parts.
+    named = [each.name for each in parts]
+    return ", ".join([*named, *([f"and {further} more on the map"] if further else [])])
+
+
+def _legend(flow: FlowMap) -> Iterator[Text]:
+    """Yield an empty line and an explanation for each word of the glossary in a badge."""
+    for number, word in enumerate(flow.words):
+        if not number:
+            yield Text()
+        yield plain(f"{word.capitalize()}: {EXPLANATIONS[word]}.")
 
 
 def _side_by_side(flow: FlowMap, rows: Sequence[ChainRow]) -> Table:

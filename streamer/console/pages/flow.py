@@ -8,14 +8,13 @@ from streamer.console.charts import charts
 from streamer.console.context import PageContext
 from streamer.console.samples import HOUR_S, Samples, Series
 from streamer.events import JsonObject, Repair
-from streamer.flow.flow_map import Level
 from streamer.flow.layout import narrow, wide
 from streamer.flow.report import FlowFacts
+from streamer.flow.states import verdict_of
 from streamer.supervision.health import ProbeKind
 
 _MINUTE_S = 60.0
 _SHOWN_HOLES = 5
-_SHOWN_TROUBLES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +30,6 @@ class FlowPages:
     async def _map(self, request: web.Request) -> web.Response:
         daemon = self.context.daemon
         facts = await daemon.flow.facts()
-        troubles = facts.map.troubles
-        broken = [each for each in troubles if each.level is Level.BAD]
         return self.context.renderer.page(
             request,
             "map.html",
@@ -41,10 +38,7 @@ class FlowPages:
             ready=daemon.health.report(ProbeKind.READINESS),
             flow=facts.map,
             drawings={"wide": wide(facts.map), "narrow": narrow(facts.map)},
-            broken=len(broken),
-            troubles=broken[:_SHOWN_TROUBLES],
-            further=len(broken) - _SHOWN_TROUBLES,
-            waiting=[each for each in troubles if each.level is not Level.BAD][:_SHOWN_TROUBLES],
+            verdict=verdict_of(facts.map),
             numbers=self._numbers(daemon.sampler.samples()),
             failures=facts.letters,
             **_lost(facts),

@@ -1,4 +1,4 @@
-"""Page of the search: it recognises the term, and leads to the page of what was found."""
+"""Pages of the search, which leads to the page of the found term, and of the glossary."""
 
 from dataclasses import dataclass
 
@@ -35,3 +35,17 @@ class SearchPages:
             )
         joint = "&" if "?" in term.path else "?"
         return redirect(f"/console{term.path}{joint}understood={term.kind}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlossaryPages:
+    """`/console/glossary`."""
+
+    context: PageContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of this page."""
+        return [web.get("/glossary", self._show)]
+
+    async def _show(self, request: web.Request) -> web.Response:
+        return self.context.renderer.page(request, "glossary.html", title="Glossary")

@@ -58,8 +58,11 @@ def exchange_of(value: object) -> AttemptExchange | None:
     return None
 
 
-def untold(answer: str, reason: str) -> str:
-    """Return the beginning of an answer on one line, or an empty text if `reason` contains it."""
+def answer_beyond(reason: str, answer: str) -> str:
+    """Return the beginning of an answer on one line, or an empty text if `reason` contains it.
+
+    Many plugins put the answer into the reason, so that both would show the same text.
+    """
     said = answer_beginning(redaction.masked(answer[:_TEXT_CHARACTERS]))
     return "" if said.removesuffix("…") in reason else said
 

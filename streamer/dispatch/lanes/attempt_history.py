@@ -1,92 +1,134 @@
 """Failed attempts of one event in few bytes, because a hundred thousand parked lanes can have some."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from struct import Struct
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-from streamer.events import AttemptExchange, FailedAttempt
+from streamer.events import AttemptExchange, FailedAttempt, FailureClass
 
-# The time and the duration of an attempt, and of an exchange: size of the content, status, digest.
-_TIMES = Struct("<dd")
+# Of an attempt: time, duration, failure. Of an exchange: size of the content, status, digest.
+_NUMBERS = Struct("<ddB")
 _HEAD = Struct("<IH8s")
 _NO_DIGEST = bytes(8)
+_FAILURES = tuple(FailureClass)
 _MOST_TEXTS = 256
 
-AttemptHistory = tuple[Any, ...]
-"""Packed attempts: times, then failures and errors, then the details of the first and the last attempt."""
+Shared = TypeVar("Shared", str, bytes, tuple[str, ...])
 
 
 class TextPool:
     """Shares the memory of equal texts: many parked keys repeat one error and one answer."""
 
     def __init__(self) -> None:
-        self._texts: dict[str | bytes, Any] = {}
+        self._kept: dict[str | bytes | tuple[str, ...], Any] = {}
 
-    def shared(self, text: Any) -> Any:
-        """Return `text`, or an equal text that was used not long ago."""
-        if len(self._texts) >= _MOST_TEXTS:
-            self._texts.clear()
-        return self._texts.setdefault(text, text)
-
-
-def packed(attempts: tuple[FailedAttempt, ...], texts: TextPool) -> AttemptHistory:
-    """Return `attempts` in few bytes; only the first and the last have an answer and an exchange."""
-    if not attempts:
-        return ()
-    times = b"".join(_TIMES.pack(each.at, each.seconds) for each in attempts)
-    errors = (part for each in attempts for part in (each.failure, texts.shared(each.error)))
-    ends = attempts[:1] + attempts[1:][-1:]
-    return (times, *errors, *(part for each in ends for part in _details(each, texts)))
+    def shared(self, value: Shared) -> Shared:
+        """Return `value`, or an equal value that was used not long ago."""
+        if len(self._kept) >= _MOST_TEXTS:
+            self._kept.clear()
+        found: Shared = self._kept.setdefault(value, value)
+        return found
 
 
-def unpacked(history: AttemptHistory) -> tuple[FailedAttempt, ...]:
-    """Return the attempts that `packed` has packed."""
-    if not history:
-        return ()
-    times = tuple(_TIMES.iter_unpack(history[0]))
-    errors, details = history[1 : 1 + 2 * len(times)], history[1 + 2 * len(times) :]
-    found = []
-    for number, (at, seconds) in enumerate(times):
-        answer, exchange = "", None
-        if number in {0, len(times) - 1}:
-            answer, request, head = details[:3] if number == 0 else details[-3:]
-            exchange = None if head is None else _exchange(request, head)
-        found.append(
+class _Details(NamedTuple):
+    """Answer and request of an attempt; `head` has the rest of the exchange, and is empty without one."""
+
+    answer: str = ""
+    request: str = ""
+    head: bytes = b""
+
+    @classmethod
+    def of(cls, attempt: FailedAttempt, texts: TextPool) -> "_Details":
+        """Return the details of an attempt."""
+        exchange = attempt.exchange
+        if exchange is None:
+            return cls(answer=texts.shared(attempt.answer))
+        digest = bytes.fromhex(exchange.digest) or _NO_DIGEST
+        head = _HEAD.pack(exchange.size, 0 if exchange.status is None else exchange.status, digest)
+        lines = "\n".join(f"{name}:{value}" for name, value in exchange.headers.items())
+        return cls(
+            answer=texts.shared(attempt.answer),
+            request=texts.shared(exchange.request),
+            head=texts.shared(head + lines.encode()),
+        )
+
+    @property
+    def exchange(self) -> AttemptExchange | None:
+        """Exchange of the attempt, or `None`."""
+        if not self.head:
+            return None
+        size, status, digest = _HEAD.unpack_from(self.head)
+        lines = self.head[_HEAD.size :].decode().split("\n")
+        return AttemptExchange(
+            request=self.request,
+            size=size,
+            digest="" if digest == _NO_DIGEST else digest.hex(),
+            status=status or None,
+            headers=dict(line.split(":", 1) for line in lines if line),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptHistory:
+    """Attempts in few bytes; only the first and the last attempt have an answer and an exchange.
+
+    `numbers` has the time, the duration and the failure of each attempt. The details of
+    the first and the last attempt are fields, because objects of their own take more
+    memory.
+    """
+
+    numbers: bytes = b""
+    errors: tuple[str, ...] = ()
+    first_answer: str = ""
+    first_request: str = ""
+    first_head: bytes = b""
+    last_answer: str = ""
+    last_request: str = ""
+    last_head: bytes = b""
+
+    @classmethod
+    def of(cls, attempts: Sequence[FailedAttempt], texts: TextPool) -> "AttemptHistory":
+        """Return packed `attempts`; equal texts share their memory in `texts`."""
+        if not attempts:
+            return NO_ATTEMPTS
+        numbers = (_NUMBERS.pack(each.at, each.seconds, _FAILURES.index(each.failure)) for each in attempts)
+        first = _Details.of(attempts[0], texts)
+        last = _Details.of(attempts[-1], texts) if attempts[1:] else _Details()
+        return cls(
+            b"".join(numbers),
+            texts.shared(tuple(texts.shared(each.error) for each in attempts)),
+            *first,
+            *last,
+        )
+
+    @property
+    def attempts(self) -> tuple[FailedAttempt, ...]:
+        """The attempts that were packed."""
+        first = _Details(self.first_answer, self.first_request, self.first_head)
+        last = _Details(self.last_answer, self.last_request, self.last_head)
+        details = [first, *[_Details()] * (len(self.errors) - 2), last]
+        return tuple(
             FailedAttempt(
                 at=at,
                 seconds=seconds,
-                failure=errors[2 * number],
-                error=errors[2 * number + 1],
-                answer=answer,
-                exchange=exchange,
+                failure=_FAILURES[failure],
+                error=error,
+                answer=found.answer,
+                exchange=found.exchange,
+            )
+            for (at, seconds, failure), error, found in zip(
+                _NUMBERS.iter_unpack(self.numbers), self.errors, details, strict=False
             )
         )
-    return tuple(found)
+
+    @property
+    def first_at(self) -> float:
+        """Time of the first attempt, or infinity without one."""
+        at: float = _NUMBERS.unpack_from(self.numbers)[0] if self.numbers else math.inf
+        return at
 
 
-def first_at(history: AttemptHistory) -> float:
-    """Return the time of the first attempt, or infinity without one."""
-    at: float = _TIMES.unpack_from(history[0])[0] if history else math.inf
-    return at
-
-
-def _details(attempt: FailedAttempt, texts: TextPool) -> tuple[str, str, bytes | None]:
-    exchange = attempt.exchange
-    if exchange is None:
-        return texts.shared(attempt.answer), "", None
-    digest = bytes.fromhex(exchange.digest) or _NO_DIGEST
-    head = _HEAD.pack(exchange.size, 0 if exchange.status is None else exchange.status, digest)
-    lines = "\n".join(f"{name}:{value}" for name, value in exchange.headers.items())
-    return texts.shared(attempt.answer), texts.shared(exchange.request), texts.shared(head + lines.encode())
-
-
-def _exchange(request: str, head: bytes) -> AttemptExchange:
-    size, status, digest = _HEAD.unpack_from(head)
-    lines = head[_HEAD.size :].decode().split("\n")
-    return AttemptExchange(
-        request=request,
-        size=size,
-        digest="" if digest == _NO_DIGEST else digest.hex(),
-        status=status or None,
-        headers=dict(line.split(":", 1) for line in lines if line),
-    )
+NO_ATTEMPTS = AttemptHistory()
+"""History without attempts."""

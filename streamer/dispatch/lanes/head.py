@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from streamer.dispatch.lanes.attempt_history import AttemptHistory, TextPool, first_at, packed, unpacked
+from streamer.dispatch.lanes.attempt_history import NO_ATTEMPTS, AttemptHistory, TextPool
 from streamer.events import Entry, EventId, FailedAttempt, Setback
 
 
@@ -21,12 +21,12 @@ class RetryState:
     first_error: str = ""
     last_error: str = ""
     due_at: float = 0.0
-    history: AttemptHistory = ()
+    history: AttemptHistory = NO_ATTEMPTS
 
     @property
     def failed_attempts(self) -> tuple[FailedAttempt, ...]:
         """The attempts, as far as they are kept."""
-        return unpacked(self.history)
+        return self.history.attempts
 
     def failed(self, attempt: FailedAttempt, reason: str, texts: TextPool) -> None:
         """Count one failed attempt with its duration and the whole `reason`."""
@@ -40,7 +40,7 @@ class RetryState:
 
     def noted(self, attempt: FailedAttempt, texts: TextPool) -> None:
         """Keep an attempt that did not deliver the head, without counting it."""
-        self.history = packed(attempt.added_to(self.failed_attempts), texts)
+        self.history = AttemptHistory.of(attempt.added_to(self.failed_attempts), texts)
 
     def give_back(self, attempts: int) -> None:
         """Subtract attempts whose failure was not the head's fault."""
@@ -53,7 +53,7 @@ class RetryState:
     @property
     def fails_since(self) -> float:
         """Time of the first kept attempt that failed, or infinity without one."""
-        return first_at(self.history)
+        return self.history.first_at
 
     @property
     def setback(self) -> Setback:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 from itertools import islice, zip_longest
 
-from streamer.dispatch.lanes.attempt_history import TextPool, packed
+from streamer.dispatch.lanes.attempt_history import NO_ATTEMPTS, AttemptHistory, TextPool
 from streamer.dispatch.lanes.head import Halves, RetryState
 from streamer.events import Entry, Event, EventId, ParkedLane, Partition
 from streamer.ports import LaneChange
@@ -255,7 +255,7 @@ class Lanes:
                 first_error=self.texts.shared(setback.first_error),
                 last_error=self.texts.shared(setback.last_error),
                 due_at=setback.due_at,
-                history=packed(setback.failed_attempts, self.texts),
+                history=AttemptHistory.of(setback.failed_attempts, self.texts),
             ),
         )
         self._parked[partition] += len(kept.offsets)
@@ -274,7 +274,7 @@ class Lanes:
         lane.parked = deque(sorted({*lane.parked, entry.offset}))
         self._parked[entry.partition] += 1
         lane.retries.give_back(lane.retries.attempts)
-        lane.retries.first_tried_at, lane.retries.history = None, ()
+        lane.retries.first_tried_at, lane.retries.history = None, NO_ATTEMPTS
         lane.halves = Halves()
         return lane
 

@@ -8,7 +8,7 @@ from shutil import which
 from typing import Any, Literal
 
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright
+from playwright.async_api import Browser, BrowserContext, FloatRect, Page, ViewportSize, async_playwright
 
 Scheme = Literal["light", "dark"]
 
@@ -17,6 +17,23 @@ DESKTOP = ViewportSize(width=1280, height=860)
 
 _OPTIONS = ("--no-sandbox", "--disable-background-networking")
 _TABS = 80
+_MARGIN_PX = 10
+# The next row of a table begins without a space.
+_END_PX = 3
+# Visible lines of text that a horizontal edge cuts.
+_CUT = """(edges) => {
+    const found = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        if (!texts.currentNode.data.trim() || !texts.currentNode.parentElement.checkVisibility()) continue;
+        const range = document.createRange();
+        range.selectNodeContents(texts.currentNode);
+        for (const line of range.getClientRects())
+            for (const edge of edges)
+                if (line.top + scrollY < edge - 1 && line.bottom + scrollY > edge + 1)
+                    found.push(texts.currentNode.data.trim());
+    }
+    return found;
+}"""
 
 
 @asynccontextmanager
@@ -103,3 +120,20 @@ class Tab:
     async def shot(self, path: Path, *, whole: bool = False) -> None:
         """Write a picture of the window, or of the `whole` page."""
         await self.page.screenshot(path=path, full_page=whole, animations="disabled")
+
+    async def picture(self, path: Path, first: str, last: str) -> None:
+        """Write a picture from the top of the element `first` to the end of `last`, which cuts no line."""
+        boxes = [
+            await self.page.locator(f"{each} >> visible=true").first.bounding_box() for each in (first, last)
+        ]
+        begin, end = boxes
+        assert begin is not None
+        assert end is not None
+        scrolled: float = await self.page.evaluate("scrollY")
+        top = max(0.0, begin["y"] + scrolled - _MARGIN_PX)
+        bottom = end["y"] + end["height"] + scrolled + _END_PX
+        cut = await self.page.evaluate(_CUT, [top, bottom])
+        assert cut == [], f"{cut} at {top} or {bottom}"
+        width: float = await self.page.evaluate("innerWidth")
+        clip = FloatRect(x=0, y=top, width=width, height=bottom - top)
+        await self.page.screenshot(path=path, full_page=True, clip=clip, animations="disabled")

@@ -66,33 +66,30 @@ class Operator:
         return " ".join((await found.text_content() or "").split())
 
 
-async def down(operator: Operator) -> str:
+async def down(operator: Operator) -> None:
     """Which target is down, and since when?"""
     said = await operator.read(".verdict")
     assert re.search(rf"slack: target down {SINCE}", said), said
-    return ".verdict"
 
 
-async def not_shipped(operator: Operator) -> str:
+async def not_shipped(operator: Operator) -> None:
     """Why did the order 801… not ship?"""
     await operator.search(operator.world.stuck)
     await operator.click("tbody a[href*='/events/']")
     said = await operator.read("article:has(h3:has-text('shipment'))")
     assert re.search(r"shipment dead .*answered 422", said), said
-    return "article:has(h3:has-text('shipment'))"
 
 
-async def behind(operator: Operator) -> str:
+async def behind(operator: Operator) -> None:
     """How far behind is Slack?"""
     said = await operator.read("svg.map a.part:has-text('slack')")
     assert re.search(r"6 waiting, oldest \d+ (s|min)", said), said
     await operator.click("svg.map a.part:has-text('slack')")
     said = await operator.read("#live")
     assert re.search(r"6 events wait. The oldest was committed in Salesforce \d+ (s|min) ago.", said), said
-    return "#live"
 
 
-async def to_do(operator: Operator) -> str:
+async def to_do(operator: Operator) -> None:
     """Is there something that a person must do now?"""
     await operator.click("nav.doors a:text('Problems')")
     panels = await operator.tab.page.locator("article").all_inner_texts()
@@ -100,17 +97,23 @@ async def to_do(operator: Operator) -> str:
     assert any(re.search(r"shipment: 1 dead letter.*What to do: ", each, re.DOTALL) for each in panels), (
         panels
     )
-    return "article"
 
 
-async def lost(operator: Operator) -> str:
+async def lost(operator: Operator) -> None:
     """Is anything lost?"""
     said = await operator.read("section:has(> #lost)")
     assert "nothing is lost No event is missing" in said, said
     assert "1 dead letter waits in the log until you redrive or discard it." in said, said
-    return "section:has(> #lost)"
 
 
+PICTURES = {
+    "down": (".top", ".drawing"),
+    "not-shipped": ("#subscribers", "article:has(h3:has-text('shipment'))"),
+    "behind": ("h1", "#live > p >> nth=1"),
+    "to-do": ("h1", "article >> nth=-1"),
+    "lost": ("#lost", "section:has(> #lost)"),
+}
+"""Elements at which the picture of each answer begins and ends."""
 TASKS = {each.__name__.replace("_", "-"): each for each in (down, not_shipped, behind, to_do, lost)}
 
 
@@ -139,9 +142,7 @@ async def test_pictures_of_the_answers_are_drawn(
         options = {"color_scheme": scheme, "is_mobile": window == "phone", "reduced_motion": "reduce"}
         async with Tab.opened(browser, world.url, size=size, **options) as tab:
             await tab.go("")
-            answer = tab.page.locator(f"{await task(Operator(tab, world))} >> visible=true").first
-            # The heading above the answer stays in the picture.
-            await answer.evaluate("each => scrollTo(0, each.getBoundingClientRect().top + scrollY - 230)")
+            await task(Operator(tab, world))
             picture = folder / f"task-{name}-{window}.png"
-            await tab.shot(picture)
+            await tab.picture(picture, *PICTURES[name])
             assert picture.stat().st_size < 110_000

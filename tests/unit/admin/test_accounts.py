@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from streamer.admin.events.accounts import AccountState, Evidence, account_json, account_of
+from streamer.admin.events.accounts import AccountState, Evidence, SubscriberAccount, account_of
 from streamer.app.chains.given_names import GivenNames
 from streamer.app.chains.verdicts import RouteVerdict
 from streamer.controls import AuditRecord, Control, Switch
@@ -157,7 +157,7 @@ def test_event_that_never_reached_the_subscriber_has_no_redrive(known: dict[str,
     found = evidence(redrives=[order], **known)
 
     assert "Redrive" not in " ".join(account_of(found).said)
-    assert account_json(found)["redrives"] == []
+    assert SubscriberAccount.of(found).as_json()["redrives"] == []
 
 
 def test_redrives_are_told_as_possible() -> None:
@@ -169,7 +169,7 @@ def test_redrives_are_told_as_possible() -> None:
 
 def test_account_shows_no_raw_bytes() -> None:
     """Those of a dead letter are what could not be read, and so what nobody could protect."""
-    whole = account_json(evidence(letters=[LETTER], receipts=[a_receipt("1")], lane=LANE))
+    whole = SubscriberAccount.of(evidence(letters=[LETTER], receipts=[a_receipt("1")], lane=LANE)).as_json()
 
     [letter] = whole["dead_letters"]
     assert (letter["answer"], "raw" in letter, "event" in letter) == ("no", False, False)

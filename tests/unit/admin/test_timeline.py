@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from streamer.admin.events.accounts import Evidence
+from streamer.admin.events.accounts import Evidence, SubscriberAccount
 from streamer.admin.events.steps import StepKind, TimelineStep
 from streamer.admin.events.timeline import EventFacts, timeline_json, timeline_of
 from streamer.app.chains.verdicts import RouteVerdict
@@ -73,7 +73,8 @@ def receipt(name: str, *, first: float, then: float, attempts: int = 1, **more: 
 
 def timeline(*accounts: Evidence, now: float = 100.0, **known: object) -> list[TimelineStep]:
     """Return the timeline of the event `now` seconds after its commit."""
-    facts = EventFacts(now=COMMITTED + now, event=EVENT, logged=logged(), accounts=accounts)
+    found = [SubscriberAccount.of(each) for each in accounts]
+    facts = EventFacts(now=COMMITTED + now, event=EVENT, logged=logged(), accounts=found)
     return timeline_of(replace(facts, **known))  # type: ignore[arg-type] # as the tests write it
 
 

@@ -13,8 +13,10 @@ from streamer.cli import app
 from streamer.cli.operating import live_flow
 from streamer.cli.operating.api import Api
 from streamer.clock import TurnedClock
-from streamer.flow.flow_map import FlowMap
+from streamer.flow.flow_map import FlowMap, Level, NodeState
+from streamer.flow.glossary import EXPLANATIONS
 from streamer.flow.report import FlowReport
+from streamer.flow.states import verdict_of
 from streamer.observe.metrics import Metrics
 from streamer.supervision.status import Status
 from tests.unit.admin.world import Asking, World
@@ -55,10 +57,43 @@ def test_picture_shows_channels_the_log_and_subscribers_side_by_side() -> None:
 
     assert lines[0].startswith("acme.my.salesforce.com (production)")
     assert lines[1].startswith("▲ 4 parts need attention: ")
+    assert lines[2] == "◆ Events also wait here: archive"
     assert "/data/ChangeEvents  ● reading" in invoice
     assert "▲ target down since 11:48 UTC (12 min)  1,204 waiting, oldest 5 min" in invoice
     assert "[12 parked]" in lines[lines.index(invoice) + 1]
     assert any("└─ 0/s ─▶  shipment  ● delivering" in each for each in lines)
+
+
+def test_heading_names_each_part_that_the_console_names() -> None:
+    """The console and the terminal take the verdict from one place."""
+    flow = troubled_map()
+    verdict = verdict_of(flow)
+    named = drawn(flow, 1_000).splitlines()[1:3]
+
+    assert named == [
+        f"▲ {verdict.sentence}: {', '.join(each.name for each in verdict.broken)}",
+        f"◆ {verdict.waiting_title}: {', '.join(each.name for each in verdict.waiting)}",
+    ]
+    assert [len(verdict.broken), len(verdict.waiting)] == [4, 1]
+
+
+def test_parts_beyond_the_named_ones_are_counted() -> None:
+    """A heading stays short, and hides no number."""
+    paused = NodeState(word="paused", level=Level.WAITS)
+    line = drawn(
+        flow_map([subscriber(f"erp-{each}", state=paused) for each in range(8)]), 1_000
+    ).splitlines()[1]
+
+    assert line.startswith("◆ Nothing is broken, but some events wait: erp-0, erp-1, ")
+    assert line.endswith("erp-5, and 2 more on the map")
+
+
+def test_words_of_the_badges_are_explained_below_the_picture() -> None:
+    """With the console's sentences; a calm map needs none."""
+    lines = drawn(troubled_map(), 200).splitlines()
+
+    assert lines[-2:] == [f"{word.capitalize()}: {EXPLANATIONS[word]}." for word in ("hole", "parked")]
+    assert "Parked:" not in drawn(flow_map([subscriber()]), 200)
 
 
 @pytest.mark.parametrize("width", [40, 80, 120, 200])

@@ -1,8 +1,9 @@
-"""No page of the console is heavy, however many subscribers there are: in bytes and in the server's time."""
+"""No page of the console is heavy with sixty subscribers, and none uses a word without its explanation."""
 
 import re
 import time
 from collections.abc import AsyncIterator, Callable
+from html import unescape
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -10,6 +11,8 @@ import pytest
 import pytest_asyncio
 
 from streamer.console.application import PAGES
+from streamer.flow.glossary import EXPLANATIONS
+from streamer.ports import LetterCursor
 from tests.unit.console.busy_world import BusyWorld
 from tests.unit.dispatch.world import TARGET
 
@@ -30,6 +33,12 @@ NEEDS: dict[str, dict[str, str]] = {
     "/search": {"q": "several words"},
 }
 NO_PAGES = {"/tail/rows", "/parked/story"}
+WORDS = {
+    "hole": r"\bholes?\b",
+    "continuity record": r"\bcontinuity",
+    "parked": r"\bparked\b",
+    "not settled": r"\bnot settled\b",
+}
 
 
 def routes() -> list[str]:
@@ -86,3 +95,46 @@ async def test_page_is_within_its_budgets(busy: BusyWorld, path: str) -> None:
     assert found < MOST_BYTES
     slowness = max(1.0, min(cpu_s(reference_work) for _ in range(_TRIES)) / _REFERENCE_S)
     assert min(took) < MOST_CPU_S * slowness
+
+
+@pytest.mark.parametrize("path", routes())
+async def test_page_reads_the_dead_letters_once(
+    busy: BusyWorld, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There can be a hundred thousand of them."""
+    context, passes = busy.browser.context, list[LetterCursor]()
+    kind = type(context.admin.log.controls.letter_cursor())
+    heads = kind.heads
+
+    def counted(cursor: Any) -> Any:
+        passes.append(cursor)
+        return heads(cursor)
+
+    monkeypatch.setattr(kind, "heads", counted)
+    context.flow.letters.forget()
+    await busy.browser.get(address(path, busy))
+
+    assert len(passes) <= 1
+
+
+@pytest.mark.parametrize("path", routes())
+async def test_page_explains_the_words_that_it_uses(busy: BusyWorld, path: str) -> None:
+    """A reader who has never seen Streamer knows what a hole is, in the same sentence on every page."""
+    text = (await busy.browser.get(address(path, busy))).text
+    main = re.sub(
+        r"<(script|pre)\b.*?</\1>", "", text[text.index("<main") : text.index("</main>")], flags=re.DOTALL
+    )
+    said = " ".join(unescape(re.sub("<[^>]+>", "", main)).split())
+    used = {word for word, form in WORDS.items() if re.search(form, said, re.IGNORECASE)}
+
+    assert {word for word in used if EXPLANATIONS[word] not in said} == set()
+    assert not used or path == "/glossary" or 'href="/console/glossary#' in main
+
+
+@pytest.mark.parametrize("page", ["Parked keys", "Continuity"])
+async def test_navigation_explains_its_words(busy: BusyWorld, page: str) -> None:
+    """The mouse rests on the link, and a screen reader describes it."""
+    text = (await busy.browser.get("/problems")).text
+    [title] = re.findall(rf'title="([^"]+)"[^>]*>{page}</a>', text)
+
+    assert unescape(title).partition(": ")[2] in EXPLANATIONS.values()

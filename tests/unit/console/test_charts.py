@@ -9,7 +9,7 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.console.chart_drawing import BarChart, Chart, Line, readable, rounded_up
-from streamer.console.charts import charts, sparkline, subscriber_charts
+from streamer.console.charts import AnyChart, charts, sparkline, subscriber_charts
 from streamer.console.samples import EVERY_S, Point, Sample, Sampler, Samples, Series
 from streamer.events import Channel, Delivered, OrgId, Retry, SubscriberName
 from streamer.observe.metrics import Metrics
@@ -93,7 +93,8 @@ def test_line_is_interrupted_where_there_is_no_value() -> None:
     chart = Chart(title="x", unit="y", lines=[Line("z", points)], until=100, span_s=100)
     paths = re.findall(r' d="([^"]+)"', chart.svg)
 
-    assert [each.count("L") for each in paths] == [1, 1, 1]
+    assert [each.count("L") for each in paths] == [1, 0, 1]
+    assert paths[1].endswith("h0")
     assert paths[0].startswith("M64.0 ")
     assert paths[-1].endswith("592.0 166.0")
 
@@ -170,6 +171,18 @@ def test_one_subscriber_has_its_own_samples() -> None:
     assert titles == ["Deliveries", "Latency", "Waiting events", "Dead letters"]
 
 
+def test_first_attempts_of_a_subscriber_are_counted() -> None:
+    """Its series begins with its first attempt; before, the count was 0."""
+    metrics = Metrics(clock=TurnedClock())
+    sampler = Sampler(registry=metrics.registry, clock=TurnedClock())
+    sampler._kept.add(sampler._taken())
+    metrics.subscriber(SubscriberName("erp")).attempts.outcomes[Delivered].inc(6)
+    first = sampler._taken()
+    sampler._kept.add(Sample(at=first.at + 10, values=first.values, subscribers=first.subscribers))
+
+    assert sampler._kept.of("erp").growth(Series.DELIVERED, 60) == 6
+
+
 def test_subscriber_without_samples_has_empty_charts() -> None:
     """Another process delivers to it, or it has just been configured."""
     for chart in subscriber_charts(samples(sample(0)).of("new"), 0):
@@ -191,6 +204,53 @@ async def test_small_picture_counts_the_deliveries_of_the_hour() -> None:
     assert "<title>100 deliveries in the last hour</title>" in drawn
     assert drawn.endswith("</svg> 100")
     assert "0 deliveries" in sparkline(sampler.samples(), "other", clock.now())
+
+
+def shown(chart: AnyChart) -> str:
+    """Return the sentence in the middle of a chart, or nothing."""
+    found = re.search('class="tick reason"[^>]*>([^<]+)<', chart.svg)
+    return found[1] if found else ""
+
+
+def test_chart_without_data_says_why() -> None:
+    """An empty frame looks like a fault of the page."""
+    made = samples(*(sample(each * EVERY_S) for each in range(361)))
+    said = {each.title: shown(each) for each in (*charts(made, 3_600), *subscriber_charts(made, 3_600))}
+
+    assert said == {
+        "Events into the log": "",
+        "Deliveries": "",
+        "Waiting events": "",
+        "Memory of the process": "",
+        "Age of events": "No new event in the last hour",
+        "Latency": "No delivery was tried in the last hour",
+        "Dead letters": "No dead letter in the last hour",
+    }
+    for each in charts(made, 3_600):
+        assert shown(each) in each.description
+
+
+def test_chart_with_data_says_no_reason() -> None:
+    """One delivery is enough."""
+    made = samples(
+        *(sample(each * EVERY_S) for each in range(60)),
+        sample(600, ATTEMPT_SUM=2, ATTEMPT_COUNT=1, DELIVERED=1, DEAD_LETTERS=1),
+    )
+
+    assert {shown(each) for each in subscriber_charts(made, 600)} == {""}
+    assert shown(charts(made, 600)[3]) == "No new event in the last 10 min"
+
+
+def test_charts_of_a_young_process_say_when_they_begin() -> None:
+    """A dot at the edge of a chart can't be seen."""
+    young = samples(sample(0), sample(8))
+    sentence = "The first line comes after 20 s"
+
+    for made in (young, Samples()):
+        assert {shown(each) for each in charts(made, 8)} == {sentence}
+        assert {shown(each) for each in subscriber_charts(made, 8)} == {sentence}
+    old_enough = samples(sample(0), sample(10), sample(20))
+    assert sentence not in {shown(each) for each in charts(old_enough, 20)}
 
 
 def test_name_of_a_line_is_escaped() -> None:

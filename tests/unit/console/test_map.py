@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streamer.flow.glossary import EXPLANATIONS
 from streamer.flow.report import FlowFacts
 from tests.unit.console.test_pages import EVIL, JWT
 from tests.unit.console.world import Browser, World
@@ -75,6 +76,16 @@ async def test_verdict_names_what_is_broken(browser: Browser, monkeypatch: pytes
     assert "since 11:48 UTC (12 min): answered 503" in page
     names = re.findall(r'<li><a href="[^"]+">([^<]+)</a>: ', page)
     assert names[-1] == "archive"
+
+
+async def test_badge_explains_its_word(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mouse rests on it, and the line below the map says the same."""
+    shows(browser, monkeypatch, map=troubled_map())
+    page = (await browser.get("")).text
+
+    assert f"<title>12 parked: {EXPLANATIONS['parked']}</title>" in page
+    assert f"<title>2 lasting holes: {EXPLANATIONS['hole']}</title>" in page
+    assert page.count(f">Hole</a>: {EXPLANATIONS['hole']}") == 1
 
 
 async def test_verdict_of_waiting_events_is_not_red(

@@ -30,6 +30,7 @@ PAGES = (
     "/events",
     "/tail",
     "/search",
+    "/glossary",
     "/problems",
     "/dead-letters",
     "/dead-letters/redrive",
