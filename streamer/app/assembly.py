@@ -50,7 +50,7 @@ from streamer.ports import (
 )
 from streamer.ports.tracing import EventTraces
 from streamer.settings import LogSettings, Settings, SqliteLogSettings, TracingSettings
-from streamer.supervision.log_condition import LogView
+from streamer.supervision.conditions import LogView
 
 _LEAST_FINISHED = 256
 _log = structlog.get_logger()

@@ -6,8 +6,8 @@ from typing import Protocol
 
 from streamer.events import Channel
 from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus, ChannelSupervisor
+from streamer.supervision.conditions import LogCondition
 from streamer.supervision.health import Health, ProbeKind, ProbeResult
-from streamer.supervision.log_condition import LogCondition
 
 # A single broken connection is not a fault yet.
 _OFTEN = 2
