@@ -1,9 +1,19 @@
-"""Condition of the log, and its readiness probe."""
+"""Conditions of the log, the reading of Salesforce, and the subscribers, with their readiness probes."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from streamer.events import Channel
+from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus, ChannelSupervisor
 from streamer.supervision.health import Health, ProbeKind, ProbeResult
+
+# A single broken connection is not a fault yet.
+_OFTEN = 2
+_STANDBY = (
+    "This process is on standby: other processes read the channels. This process has logged in, and has "
+    "joined the group."
+)
 
 
 class LogView(Protocol):
@@ -70,3 +80,141 @@ class LogCondition:
             return ProbeResult(ok=False, sentence="The log is not open yet.")
         outage = self._log.outage
         return ProbeResult(ok=not outage, sentence=outage or "The log is open, and can be used.")
+
+
+class Subscribed(Protocol):
+    """A source's view of its subscriptions."""
+
+    @property
+    def subscribed(self) -> frozenset[str]:
+        """Paths that Salesforce has accepted in the current session."""
+        ...
+
+    @property
+    def overdue(self) -> Mapping[str, int]:
+        """Number of consecutive connections without an answer in time, by path; healthy paths are absent."""
+        ...
+
+
+@dataclass(slots=True)
+class ReadingCondition:
+    """Condition of the login and of this process's channels.
+
+    The members of the log's group share the channels.
+    """
+
+    _log: LogCondition
+    _supervisor: ChannelSupervisor | None = field(default=None, init=False)
+    _source: Subscribed | None = field(default=None, init=False)
+    _login_wait: str = field(default="", init=False)
+    _instance_url: str = field(default="", init=False)
+    _has_begun: bool = field(default=False, init=False)
+
+    def started(self) -> None:
+        """Report that this process will read channels, but is not logged in yet."""
+        self._has_begun = True
+        self._login_wait = "This process has not logged in to Salesforce yet."
+
+    def login_failed(self, reason: str) -> None:
+        """Report that the login failed for `reason`, and that another try follows."""
+        self._login_wait = reason
+
+    def logged_in(self, instance_url: str = "") -> None:
+        """Report that Salesforce has accepted the login, and named the org's own address."""
+        self._login_wait, self._instance_url = "", instance_url
+
+    def channels_opened(self, supervisor: ChannelSupervisor, source: Subscribed) -> None:
+        """Report that `supervisor` divides the channels, and `source` reads this process's share."""
+        self._supervisor, self._source = supervisor, source
+
+    @property
+    def has_begun(self) -> bool:
+        """True in a process that reads channels."""
+        return self._has_begun
+
+    @property
+    def login_wait(self) -> str:
+        """Reason why Salesforce has not accepted the login yet; empty after the login."""
+        return self._login_wait
+
+    @property
+    def instance_url(self) -> str:
+        """Org's own address; empty before the login."""
+        return self._instance_url
+
+    @property
+    def supervisor(self) -> ChannelSupervisor | None:
+        """Supervisor of the channels, or `None` before the first login and in a process without channels."""
+        return self._supervisor
+
+    @property
+    def channels(self) -> Mapping[Channel, ChannelStatus]:
+        """Status of each channel that this process owns.
+
+        A channel that is retried keeps the status of its failure until Salesforce has
+        accepted the subscription.
+        """
+        statuses = self._supervisor.status if self._supervisor else {}
+        subscribed = self.subscribed
+        return {
+            channel: status.earlier_failure
+            if status.earlier_failure and channel.path not in subscribed
+            else status
+            for channel, status in statuses.items()
+        }
+
+    @property
+    def subscribed(self) -> frozenset[str]:
+        """Paths that Salesforce has accepted."""
+        return self._source.subscribed if self._source else frozenset()
+
+    @property
+    def has_joined(self) -> bool:
+        """True once this process has logged in, joined the group, and got its first share of channels."""
+        return bool(self._supervisor and self._supervisor.joined and self._log.is_member)
+
+    @property
+    def is_complete(self) -> bool:
+        """True while this process owns channels, and has subscribed to all of them."""
+        return bool(self.channels) and self.has_joined and not self.problems()
+
+    def problems(self) -> Sequence[str]:
+        """Return a sentence for each owned channel that this process does not read."""
+        problems = [
+            f"{channel.path}: {each.reason}"
+            for channel, each in self.channels.items()
+            if each.state is not ChannelState.RUNNING
+        ]
+        problems += [
+            f"{channel.path}: Streamer has not subscribed to the channel yet"
+            for channel, each in self.channels.items()
+            if each.state is ChannelState.RUNNING and channel.path not in self.subscribed
+        ]
+        overdue = self._source.overdue if self._source else {}
+        problems += [
+            (
+                f"{channel.path}: Salesforce has not answered on {times} connections in a row; Streamer "
+                "replaced each connection"
+            )
+            for channel in self.channels
+            if channel.path in self.subscribed and (times := overdue.get(channel.path, 0)) >= _OFTEN
+        ]
+        return problems
+
+    def register(self, health: Health) -> None:
+        """Add the probe to `health`."""
+        health.register(ProbeKind.READINESS, "channels", self._readiness)
+
+    def _readiness(self) -> ProbeResult:
+        if not self._has_begun:
+            return ProbeResult(ok=True, sentence="This process reads no channels.")
+        if not self.has_joined:
+            return ProbeResult(
+                ok=False, sentence="This process has not joined the group that shares the channels yet."
+            )
+        channels, problems = self.channels, self.problems()
+        if not channels:
+            return ProbeResult(ok=True, sentence=_STANDBY)
+        return ProbeResult(
+            ok=not problems, sentence="; ".join(problems) or f"Channels subscribed: {len(channels)}."
+        )
