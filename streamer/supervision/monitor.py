@@ -9,11 +9,11 @@ from streamer.clock import Clock
 from streamer.events import Channel
 from streamer.observe.metrics import Metrics
 from streamer.observe.process import Pulses
+from streamer.supervision.conditions import DispatcherStatus
 from streamer.supervision.health import Health, ProbeKind, ProbeResult, State
 from streamer.supervision.stacks import stacks
 from streamer.supervision.status import Status
 from streamer.supervision.stuck import Activity, Name, PartKind, Stuck, StuckDetector, StuckLimits
-from streamer.supervision.subscribers_condition import DispatcherStatus
 
 _INTERVAL_S = 1.0
 # A rolling restart or a short outage of a broker ends sooner.
