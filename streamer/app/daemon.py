@@ -12,7 +12,7 @@ import structlog
 from streamer.admin import AdminContext
 from streamer.app.assembly import Log, open_log, tracer_of
 from streamer.app.dispatching import Dispatching
-from streamer.app.ingest.reading import SalesforceReading
+from streamer.app.ingest.ingesting import SalesforceReading
 from streamer.app.log_reporter import LogReporter
 from streamer.app.observers import Observers
 from streamer.app.plan import Plan
