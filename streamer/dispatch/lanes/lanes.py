@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 from itertools import islice, zip_longest
 
-from streamer.dispatch.lanes.attempt_history import TextPool, packed
-from streamer.dispatch.lanes.head import Halves, RetryState
+from streamer.dispatch.lanes.head import Halves, RetryState, TextPool, packed
 from streamer.events import Entry, Event, EventId, ParkedLane, Partition
 from streamer.ports import LaneChange
 

@@ -8,8 +8,7 @@ import pytest
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.delivery.foreign_values import untold
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
-from streamer.dispatch.lanes.attempt_history import TextPool, packed, unpacked
-from streamer.dispatch.lanes.head import RetryState
+from streamer.dispatch.lanes.head import RetryState, TextPool, packed, unpacked
 from streamer.events import AttemptExchange, FailedAttempt, FailureClass, Hold, Receipt, Reject, Retry
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, World, middle
 
