@@ -8,9 +8,9 @@ from functools import partial
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission
 from streamer.dispatch.batches import Batches
-from streamer.dispatch.chains.joining import Joining
 from streamer.dispatch.delivery.attempts import Attempts
 from streamer.dispatch.delivery.retry_schedule import Failures, RetrySchedule
+from streamer.dispatch.joining import Joining
 from streamer.dispatch.lanes.lanes import Order
 from streamer.dispatch.lanes.listing import OldestEvent, ParkedListing
 from streamer.dispatch.loop import HeadDelivery, Intake, TryOnce, Workers, or_end

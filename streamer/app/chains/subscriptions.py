@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from streamer.configuration.consistency import Subscribers, downstream, upstream
-from streamer.dispatch.chains.forwarding import Downstream, Forwarding, Upstream
+from streamer.dispatch.forwarding import Downstream, Forwarding, Upstream
 from streamer.events import Start, SubscriberName
 from streamer.log.patterns import wants
 from streamer.ports import Subscription

@@ -8,9 +8,9 @@ from streamer.app.chains.subscriptions import upstream_of
 from streamer.app.plan import Plan
 from streamer.clock import Clock
 from streamer.configuration.consistency import upstream
-from streamer.dispatch.chains.forwarding import receipts_of
 from streamer.dispatch.delivery.enrichment import LOOKUPS, LookupState
 from streamer.dispatch.delivery.route import event_document
+from streamer.dispatch.forwarding import receipts_of
 from streamer.errors import BrokenRoute
 from streamer.events import Delivery, Event, JsonObject, SubscriberName
 from streamer.exact_json import exact_json

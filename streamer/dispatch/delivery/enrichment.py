@@ -8,8 +8,8 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from streamer.clock import Clock
-from streamer.dispatch.chains.forwarding import receipts_of
 from streamer.dispatch.delivery.route import event_document
+from streamer.dispatch.forwarding import receipts_of
 from streamer.dispatch.lookups.reading import FieldNames
 from streamer.dispatch.lookups.records import RecordLookups
 from streamer.errors import BrokenRoute, RetryLater

@@ -4,8 +4,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamer.dispatch.chains.forwarding import Upstream, joined
 from streamer.dispatch.commands import SETTLE, Command, Park, SetHeadAside, Wait
+from streamer.dispatch.forwarding import Upstream, joined
 from streamer.dispatch.lanes.lanes import Lane
 from streamer.dispatch.state import DispatchState
 from streamer.events import Entry, Event, EventId, Reject, SubscriberName

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from streamer.dispatch.chains.forwarding import Upstream
+from streamer.dispatch.forwarding import Upstream
 from streamer.dispatch.redrive import LetterPlaces
 from streamer.events import Entry, Forwarded, JsonObject, Partition, Reject, Retry, SubscriberName
 from streamer.log.memory.feed import forwarded_to
