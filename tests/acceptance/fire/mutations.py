@@ -69,7 +69,7 @@ MUTATIONS = (
     ),
     Mutation(
         name="offsets are committed past an incomplete delivery",
-        file="streamer/dispatch/progress/partition_progress.py",
+        file="streamer/dispatch/partition_progress.py",
         old="prefix = self._open[0] if self._open else self._through",
         new="prefix = self._through",
         seeds=range(1, 20),

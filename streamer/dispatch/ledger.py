@@ -7,7 +7,7 @@ import structlog
 
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
-from streamer.dispatch.progress.partition_progress import (
+from streamer.dispatch.partition_progress import (
     OffsetTracker,
     PartitionProgress,
     Pending,

@@ -1,6 +1,6 @@
 """Pending records are merged without losing or inventing anything."""
 
-from streamer.dispatch.progress.partition_progress import Pending
+from streamer.dispatch.partition_progress import Pending
 from streamer.events import Entry, Partition, Setback
 from streamer.ports import LaneChange
 from tests.contracts.values import a_dead_letter, a_receipt, an_event

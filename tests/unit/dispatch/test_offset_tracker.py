@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from streamer.dispatch.progress.partition_progress import OffsetTracker
+from streamer.dispatch.partition_progress import OffsetTracker
 from streamer.events import SettledOffsets
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.dispatch.progress.ledger import Ledger
+from streamer.dispatch.ledger import Ledger
 from streamer.errors import Fenced, LogUnavailable
 from streamer.events import Entry, Partition, Setback, SettledOffsets
 from streamer.ports import Assigned, LaneChange, Page, Recorded, Revoked, Settlement
