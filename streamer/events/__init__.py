@@ -23,9 +23,9 @@ from streamer.events.event import (
     replay_id_to_text,
     short_id,
 )
-from streamer.events.exchange import AttemptExchange, answer_beginning
 from streamer.events.outcomes import (
     LONGEST_PAUSE_S,
+    AttemptExchange,
     Content,
     Delivered,
     Delivery,
@@ -41,6 +41,7 @@ from streamer.events.outcomes import (
     Retry,
     Skip,
     WrittenText,
+    answer_beginning,
 )
 from streamer.events.places import Entry, ParkedLane, Partition, Setback, SettledOffsets
 from streamer.events.reading import Batch, Checkpoint, NewEventsAfter, SoughtPlace, Start, Unreadable
