@@ -12,8 +12,8 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from streamer.clock import Clock
 from streamer.errors import LogUnavailable
 from streamer.events import Partition, SettledOffsets, Start, SubscriberName
+from streamer.log.kafka.cluster.bounded_reader import look_up
 from streamer.log.kafka.cluster.errors import RetryPolicy, kafka_error
-from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.cluster.producer import as_partition
 from streamer.log.kafka.feed.context import ConsumerContext
 from streamer.log.kafka.feed.decoder import ReadPartition

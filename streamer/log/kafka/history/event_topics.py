@@ -10,11 +10,10 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, TIMESTAMP_LOG_APPEND_T
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.errors import UnreadableEvent
 from streamer.events import Entry, Event, Partition, SubscriberName, record_id_of
-from streamer.log.kafka.cluster.bounded_reader import BoundedReader
+from streamer.log.kafka.cluster.bounded_reader import BoundedReader, look_up
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names, partition_of
-from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.cluster.producer import Headers, as_partition
 from streamer.log.kafka.parked.restoration import Restorations
 from streamer.log.kafka.progress.commits import CommittedOffsets
