@@ -26,6 +26,7 @@ from streamer.log.memory.controls import MemoryControls
 from streamer.log.memory.faults import MemoryFaults
 from streamer.log.memory.feed import (
     MemoryFeed,
+    MemoryPartitions,
     can_read,
     first_offset,
     forwarded_to,
@@ -33,7 +34,6 @@ from streamer.log.memory.feed import (
     settled_events,
 )
 from streamer.log.memory.history import MemoryHistory
-from streamer.log.memory.partitions import MemoryPartitions
 from streamer.log.patterns import wants
 from streamer.log.records import bounded, encode_event
 from streamer.ports import Recorded, Settlement, StoredCheckpoint, Subscription
