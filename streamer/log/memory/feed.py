@@ -1,15 +1,14 @@
-"""Feed of the in-memory log, with the partitions that one process owns."""
+"""Feed of the in-memory log, its partitions, and the faults that a test can set."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from streamer.errors import Fenced
+from streamer.errors import Fenced, LogUnavailable
 from streamer.events import Entry, Event, ParkedLane, Partition, SettledOffsets, Start, SubscriberName
-from streamer.log.memory.faults import MemoryFaults
 from streamer.log.patterns import wants
 from streamer.log.records import encode_event
 from streamer.normalise.malformed import as_event_time
@@ -17,6 +16,37 @@ from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscr
 
 PAGE_EVENTS = 500
 _FORWARDED = "forwarded."
+
+
+@dataclass(slots=True, kw_only=True)
+class MemoryFaults:
+    """Faults of a log in memory, which tests set.
+
+    `down` makes every call raise `LogUnavailable`. `refuse` selects events that an
+    append refuses. With `fail_after_commit`, the next append or settlement takes
+    effect and then raises `LogUnavailable`. A partition is crowded when more than
+    `room` offsets are settled above `next_offset`.
+    """
+
+    down: bool = False
+    refuse: Callable[[Event], bool] = field(default=lambda _: False)
+    fail_after_commit: bool = False
+    room: int | None = None
+
+    def check_up(self) -> None:
+        """Raise `LogUnavailable` while the log is down."""
+        if self.down:
+            raise LogUnavailable("the log is down, because the test has set down = True")
+
+    def check_answered(self) -> None:
+        """Raise `LogUnavailable` once if the log is to fail after a commit."""
+        if self.fail_after_commit:
+            self.fail_after_commit = False
+            raise LogUnavailable("the log's answer was lost: read the checkpoint again")
+
+    def is_crowded(self, progress: SettledOffsets) -> bool:
+        """Return whether a partition with this progress is crowded."""
+        return self.room is not None and len(progress.settled_above) > self.room
 
 
 @dataclass(slots=True, kw_only=True)

@@ -23,8 +23,8 @@ from streamer.events import (
 from streamer.log.continuity import by_id, has_id_in, is_open_in, last_states
 from streamer.log.memory.consumers import MemoryConsumers
 from streamer.log.memory.controls import MemoryControls
-from streamer.log.memory.faults import MemoryFaults
 from streamer.log.memory.feed import (
+    MemoryFaults,
     MemoryFeed,
     MemoryPartitions,
     can_read,
