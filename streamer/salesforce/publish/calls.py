@@ -11,7 +11,7 @@ from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.publish.failures import call_failure
 from streamer.salesforce.pubsub.connection import PubSubConnection
 from streamer.salesforce.pubsub.errors import CallEnded
-from streamer.salesforce.reactions import Reaction
+from streamer.salesforce.sessions import Reaction
 
 _Request = TypeVar("_Request", bound=Message)
 _Response = TypeVar("_Response", bound=Message)

@@ -11,7 +11,7 @@ from streamer.errors import (
 )
 from streamer.ports import Unpublished
 from streamer.salesforce.pubsub.errors import CallEnded, unserved
-from streamer.salesforce.reactions import Reaction
+from streamer.salesforce.sessions import Reaction
 
 # Status codes of events that can be accepted later (Platform Events guide, publishing).
 _TRANSIENT = re.compile(

@@ -5,7 +5,7 @@ import structlog
 from streamer.clock import Clock
 from streamer.errors import RetryLater
 from streamer.salesforce.auth.tokens import AccessToken, Tokens
-from streamer.salesforce.reactions import RecoveryDelays
+from streamer.salesforce.sessions import RecoveryDelays
 
 _log = structlog.get_logger()
 

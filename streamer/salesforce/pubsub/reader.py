@@ -14,8 +14,8 @@ from streamer.salesforce.pubsub.position import Position
 from streamer.salesforce.pubsub.recovery import PubSubSession, StreamRecovery
 from streamer.salesforce.pubsub.schemas import Messages, Readers, parts
 from streamer.salesforce.pubsub.subscription import Credit, FetchedEvents, SubscribeStream
-from streamer.salesforce.reactions import Reaction
 from streamer.salesforce.retained import LastEventMissing
+from streamer.salesforce.sessions import Reaction
 
 _log = structlog.get_logger()
 
