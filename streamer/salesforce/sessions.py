@@ -1,11 +1,14 @@
-"""Reactions to Salesforce's refusals, and the delays before the next try."""
+"""Sessions with Salesforce: reactions to refusals, the delays before the next try, and an observer."""
 
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import Protocol
 
 from streamer.backoff import Backoff, Delays, full_jitter
 
 STEADY_S = 10.0
+
+
 """If a session has lasted this long, its loss counts as a new failure, and the back-off starts over."""
 
 
@@ -62,3 +65,53 @@ class RecoveryDelays:
         self.login.reset()
         self._busy.reset()
         self._allowance.reset()
+
+
+class SessionObserver(Protocol):
+    """Counts and measures session events. Its methods must not block or raise."""
+
+    def handshaken(self) -> None:
+        """A new session has begun."""
+        ...
+
+    def answered(self, events: int, size: int) -> None:
+        """An answer with `events` events and `size` bytes was read completely."""
+        ...
+
+    def lost(self, reason: str) -> None:
+        """A session ended; `reason` is one of a few stable words."""
+        ...
+
+    def overdue(self) -> None:
+        """Salesforce did not answer in time, and the connection was closed."""
+        ...
+
+    def subscribed(self, path: str) -> None:
+        """Salesforce accepted the subscription of a channel."""
+        ...
+
+    def refused(self, path: str, error: str) -> None:
+        """Salesforce refused the subscription of a channel."""
+        ...
+
+
+class NullObserver:
+    """Ignores every event."""
+
+    def handshaken(self) -> None:
+        """Do nothing."""
+
+    def answered(self, events: int, size: int) -> None:
+        """Do nothing."""
+
+    def lost(self, reason: str) -> None:
+        """Do nothing."""
+
+    def overdue(self) -> None:
+        """Do nothing."""
+
+    def subscribed(self, path: str) -> None:
+        """Do nothing."""
+
+    def refused(self, path: str, error: str) -> None:
+        """Do nothing."""

@@ -11,8 +11,7 @@ from streamer.salesforce.pubsub.connection import PubSubConnection
 from streamer.salesforce.pubsub.errors import CallEnded
 from streamer.salesforce.pubsub.login import Login
 from streamer.salesforce.pubsub.options import PubSubOptions
-from streamer.salesforce.session_observer import SessionObserver
-from streamer.salesforce.sessions import STEADY_S, Reaction, RecoveryDelays
+from streamer.salesforce.sessions import STEADY_S, Reaction, RecoveryDelays, SessionObserver
 
 _log = structlog.get_logger()
 

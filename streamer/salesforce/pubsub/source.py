@@ -22,8 +22,7 @@ from streamer.salesforce.pubsub.position import Position
 from streamer.salesforce.pubsub.reader import ChannelReader
 from streamer.salesforce.pubsub.recovery import PubSubSession, StreamRecovery
 from streamer.salesforce.pubsub.schemas import Messages, Schemas
-from streamer.salesforce.session_observer import NullObserver, SessionObserver
-from streamer.salesforce.sessions import Reaction, RecoveryDelays
+from streamer.salesforce.sessions import NullObserver, Reaction, RecoveryDelays, SessionObserver
 
 _REFUSED_SCHEMA_S = 1.0
 _SCHEMAS_REFUSED_S = 30.0
