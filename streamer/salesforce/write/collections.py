@@ -1,4 +1,4 @@
-"""Writes records through sObject Collections (REST API guide, sObject Collections).
+"""Writer of an org's records and calls; records pass through sObject Collections (REST API guide).
 
 A call has up to 200 records. Salesforce changes the records in order and returns a
 result for each record. Without `allOrNone`, a refused record does not affect the
@@ -6,7 +6,8 @@ other records.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -17,11 +18,25 @@ from streamer.clock import Clock
 from streamer.errors import SalesforceUnavailable, StreamerError
 from streamer.events import JsonObject, short_id
 from streamer.exact_json import exact_json
-from streamer.ports import Unanswered, WriteKind, WriteOperation, WriteRefused, WriteResult, Written
+from streamer.ports import (
+    ApexRestCall,
+    ApexSoapCall,
+    CallResult,
+    Unanswered,
+    WriteKind,
+    WriteOperation,
+    WriteRefused,
+    WriteResult,
+    Written,
+)
+from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.rest import RequestRefused, Rest
 from streamer.salesforce.rest_requests import RestRequest, in_requests
+from streamer.salesforce.write.apex import ApexCaller
 
 MOST_RECORDS = 200
+
+
 """Most records in one call."""
 
 # Sending a larger body would block the event loop.
@@ -221,3 +236,32 @@ def _unexpected(operation: WriteOperation, how: str) -> SalesforceUnavailable:
     error = SalesforceUnavailable(f"{operation.kind} {operation.sobject}: Salesforce sent an answer {how}")
     error.__cause__ = ValueError(how)
     return error
+
+
+def _nobody() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestWriter:
+    """Writes with the tokens of an org: see `streamer.ports.OrgWriter`."""
+
+    tokens: Tokens
+    collections: Collections
+    apex: ApexCaller
+
+    async def user(self) -> str:
+        """Return the id of the user that writes the records: see `streamer.ports.OrgWriter`."""
+        return (await self.tokens.token()).user
+
+    async def write(
+        self, operation: WriteOperation, records: Sequence[JsonObject], /
+    ) -> Sequence[WriteResult]:
+        """Write records: see `streamer.ports.OrgWriter`."""
+        return await self.collections.write(operation, records)
+
+    async def call(
+        self, call: ApexRestCall | ApexSoapCall, /, *, on_sent: Callable[[], None] = _nobody
+    ) -> CallResult:
+        """Call a method: see `streamer.ports.OrgWriter`."""
+        return await self.apex.call(call, on_sent)
