@@ -10,8 +10,7 @@ from streamer.eventbus.calls import PUBLISH
 from streamer.events import LONGEST_REPLAY_ID, ReplayId
 from streamer.ports import OutgoingEvent, Published, PublishResult, Unanswered, Unpublished
 from streamer.salesforce.publish.avro import FieldRefused
-from streamer.salesforce.publish.calls import MOST_BYTES, MOST_EVENTS, Calls, too_large
-from streamer.salesforce.publish.failures import refused_event
+from streamer.salesforce.publish.calls import MOST_BYTES, MOST_EVENTS, Calls, refused_event, too_large
 from streamer.salesforce.publish.topics import PublishTopic, TopicCache
 from streamer.salesforce.rest_requests import in_requests
 

@@ -7,8 +7,7 @@ from streamer.clock import Clock
 from streamer.eventbus import SchemaRequest, TopicRequest
 from streamer.eventbus.calls import GET_SCHEMA, GET_TOPIC
 from streamer.salesforce.publish.avro import DatumEncoder
-from streamer.salesforce.publish.calls import Calls
-from streamer.salesforce.publish.failures import refused_topic
+from streamer.salesforce.publish.calls import Calls, refused_topic
 from streamer.salesforce.pubsub.avro import UnusableSchema
 
 # A refused event can need a newer schema. Many refused events cause only one request in this time.
