@@ -17,8 +17,7 @@ from streamer.salesforce.pubsub.avro import UnusableSchema
 from streamer.salesforce.pubsub.connection import PubSubConnection
 from streamer.salesforce.pubsub.errors import CallEnded, unserved
 from streamer.salesforce.pubsub.options import PubSubOptions
-from streamer.salesforce.pubsub.position import Position
-from streamer.salesforce.pubsub.reader import ChannelReader
+from streamer.salesforce.pubsub.reader import ChannelReader, Position
 from streamer.salesforce.pubsub.recovery import Login, PubSubSession, StreamRecovery
 from streamer.salesforce.pubsub.schemas import Messages, Schemas
 from streamer.salesforce.sessions import NullObserver, Reaction, RecoveryDelays, SessionObserver
