@@ -6,7 +6,7 @@ from email.utils import formatdate
 from streamer.clock import TurnedClock
 from streamer.events import Hold, Retry
 from streamer.testing.http.harness import HttpHarness
-from streamer.testing.http.replies import Answering, Echo, Reply
+from streamer.testing.http.target import Answering, Echo, Reply
 from streamer.testing.trial import ContractBrokenError, check, expect
 
 _NONSENSE = (

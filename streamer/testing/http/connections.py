@@ -5,8 +5,7 @@ import asyncio
 from streamer.clock import SystemClock, TurnedClock
 from streamer.events import Delivered, Hold, Retry
 from streamer.testing.http.harness import HttpHarness
-from streamer.testing.http.replies import CUT_OFF, HANG_UP, Raw, Reply, Silence
-from streamer.testing.http.target import ScriptedTarget
+from streamer.testing.http.target import CUT_OFF, HANG_UP, Raw, Reply, ScriptedTarget, Silence
 from streamer.testing.leaks import no_leaks
 from streamer.testing.trial import ContractBrokenError, check, expect
 

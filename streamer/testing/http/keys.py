@@ -5,8 +5,7 @@ from dataclasses import replace
 
 from streamer.events import Delivered, Delivery
 from streamer.testing.http.harness import HttpHarness
-from streamer.testing.http.replies import Reply
-from streamer.testing.http.target import ScriptedTarget
+from streamer.testing.http.target import Reply, ScriptedTarget
 from streamer.testing.trial import ContractBrokenError, check
 
 _HALF = 10
