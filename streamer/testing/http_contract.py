@@ -7,8 +7,9 @@ from email.utils import formatdate
 
 from streamer.clock import SystemClock, TurnedClock
 from streamer.events import Delivered, Delivery, Hold, Retry
-from streamer.testing.http.harness import HttpHarness
-from streamer.testing.http.target import (
+from streamer.testing.http_harness import HttpHarness
+from streamer.testing.leaks import no_leaks
+from streamer.testing.scripted_target import (
     CUT_OFF,
     HANG_UP,
     Answering,
@@ -18,7 +19,6 @@ from streamer.testing.http.target import (
     ScriptedTarget,
     Silence,
 )
-from streamer.testing.leaks import no_leaks
 from streamer.testing.trial import ContractBrokenError, check, expect
 
 _NONSENSE = (

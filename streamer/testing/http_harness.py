@@ -7,7 +7,7 @@ from types import MappingProxyType
 from streamer.clock import Clock, SystemClock
 from streamer.events import Disable, Hold, Outcome, Reject, Retry, Skip
 from streamer.testing.contract import SubscriberContract
-from streamer.testing.http.target import Answering, Reply, ScriptedTarget
+from streamer.testing.scripted_target import Answering, Reply, ScriptedTarget
 from streamer.testing.trial import ContractBrokenError, Kinds, Trial
 
 
