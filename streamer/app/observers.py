@@ -10,7 +10,7 @@ from streamer.events import Channel, DeadLetter, Event, EventId, Outcome, Subscr
 from streamer.ingest.relay import IngestObserver
 from streamer.observe.metrics import Metrics
 from streamer.observe.series import ChannelMetrics, SubscriberMetrics
-from streamer.observe.tracing import QueuedTracer
+from streamer.observe.tracers import QueuedTracer
 from streamer.ports import Appended, Span, SpanKind, Tracer
 from streamer.ports.tracing import TraceContext
 

@@ -9,7 +9,7 @@ from streamer.clock import TurnedClock
 from streamer.errors import LogUnavailable
 from streamer.events import Event
 from streamer.observe.metrics import Metrics
-from streamer.observe.tracing import MemoryTracer
+from streamer.observe.tracers import MemoryTracer
 from streamer.ports import SpanKind
 from streamer.ports.tracing import EventTraces
 from tests.messages import CHANGES, batch, change

@@ -37,7 +37,7 @@ from streamer.events import (
 )
 from streamer.log.memory import MemoryFeed, MemoryLog
 from streamer.observe.metrics import Metrics
-from streamer.observe.tracing import MemoryTracer
+from streamer.observe.tracers import MemoryTracer
 from streamer.ports import Batching, Subscription
 from tests.contracts.values import an_append, an_event, append_to
 
