@@ -23,7 +23,7 @@ from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.kafka.topics.specs import matching, topic_expressions
 from streamer.log.patterns import wants
-from streamer.log.search.chunks import ANY_TYPE, Chunk, Collector, Room, Span, matcher
+from streamer.log.search_chunks import ANY_TYPE, Chunk, Collector, Room, Span, matcher
 from streamer.ports import EventSearch, LoggedEvent, SubscriberPlace
 
 _AT_ONCE = 500

@@ -34,7 +34,7 @@ from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.kafka.topics.specs import matching, topic_expressions
 from streamer.log.patterns import change_type_stem
-from streamer.log.search.merge import search
+from streamer.log.search import search
 from streamer.ports import (
     MOST_RECEIPTS,
     AppendedPage,

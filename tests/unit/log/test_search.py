@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.events import Entry, Partition
-from streamer.log.search.chunks import (
+from streamer.log.search import search
+from streamer.log.search_chunks import (
     LONGEST_CURSOR,
     MOST_BYTES,
     Chunk,
@@ -20,7 +21,6 @@ from streamer.log.search.chunks import (
     encode_cursor,
     epoch_s,
 )
-from streamer.log.search.merge import search
 from streamer.normalise.malformed import from_epoch_ms
 from streamer.ports import EventSearch, LoggedEvent
 from tests.contracts.values import an_event

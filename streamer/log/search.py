@@ -1,11 +1,11 @@
-"""Merges the partitions of a log into one answer, ordered by the events' times."""
+"""Search for events in any log: merges the partitions into one answer, ordered by the events' times."""
 
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streamer.events import Partition
-from streamer.log.search.chunks import (
+from streamer.log.search_chunks import (
     MOST_BYTES,
     Chunk,
     ChunkSource,
