@@ -28,7 +28,7 @@ from streamer.events import (
 from streamer.observe import series
 from streamer.observe.declarations import Declarations
 from streamer.observe.log_metrics import LogMetrics
-from streamer.observe.org_limits import OrgLimitMetrics, ReconcileMetrics
+from streamer.observe.org_metrics import OrgLimitMetrics, ReconcileMetrics
 from streamer.observe.process import ProcessMetrics
 
 OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
