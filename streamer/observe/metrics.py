@@ -28,7 +28,7 @@ from streamer.events import (
 from streamer.observe import series
 from streamer.observe.declarations import Declarations
 from streamer.observe.log_metrics import LogMetrics
-from streamer.observe.org_metrics import OrgLimitMetrics, ReconcileMetrics
+from streamer.observe.org_metrics import OrgLimitMetrics, OutboundMetrics, ReconcileMetrics, SessionMetrics
 from streamer.observe.process import ProcessMetrics
 
 OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
@@ -172,8 +172,8 @@ class Metrics:
             "outcome",
         )
 
-    def _declared_outbound(self) -> series.OutboundMetrics:
-        return series.OutboundMetrics(
+    def _declared_outbound(self) -> OutboundMetrics:
+        return OutboundMetrics(
             requests=self._declare.counter(
                 "outbound_requests",
                 "Requests with outbound messages from Salesforce, by outcome; the label channel is empty "
@@ -331,8 +331,8 @@ class Metrics:
             self._dead_letters,
         )
 
-    def _session(self) -> series.SessionMetrics:
-        return series.SessionMetrics(
+    def _session(self) -> SessionMetrics:
+        return SessionMetrics(
             bytes=self._bytes,
             handshakes=self._handshakes,
             lost_by_reason=self._lost,
