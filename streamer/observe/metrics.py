@@ -26,7 +26,6 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.observe import series
-from streamer.observe.declarations import Declarations
 from streamer.observe.log_metrics import LogMetrics
 from streamer.observe.org_metrics import OrgLimitMetrics, OutboundMetrics, ReconcileMetrics, SessionMetrics
 from streamer.observe.process import ProcessMetrics
@@ -49,7 +48,7 @@ class Metrics:
         # Creation times would double the counters in each scrape, and Prometheus does not use them.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not annotate it
         self.registry = registry or CollectorRegistry()
-        self._declare = Declarations(self.registry)
+        self._declare = series.Declarations(self.registry)
         self._clock = clock
         self._label_values = series.LabelValues()
         self._channels: dict[Channel, series.ChannelMetrics] = {}
