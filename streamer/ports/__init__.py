@@ -59,16 +59,6 @@ from streamer.ports.plugins import (
     Subscriber,
     TargetReport,
 )
-from streamer.ports.publishing import (
-    EventPublisher,
-    OutgoingEvent,
-    Preview,
-    Published,
-    PublishResult,
-    PublishTransport,
-    Unanswered,
-    Unpublished,
-)
 from streamer.ports.queries import (
     Changed,
     Deletion,
@@ -84,7 +74,15 @@ from streamer.ports.writing import (
     ApexRestCall,
     ApexSoapCall,
     CallResult,
+    EventPublisher,
     OrgWriter,
+    OutgoingEvent,
+    Preview,
+    Published,
+    PublishResult,
+    PublishTransport,
+    Unanswered,
+    Unpublished,
     WriteKind,
     WriteOperation,
     WriteRefused,

@@ -11,8 +11,18 @@ from pydantic import BaseModel
 from streamer.clock import Clock
 from streamer.errors import RecordsRefused
 from streamer.events import JsonObject
-from streamer.ports.publishing import EventPublisher, OutgoingEvent, Preview, PublishTransport, Unpublished
-from streamer.ports.writing import ApexRestCall, ApexSoapCall, OrgWriter, WriteOperation, WriteRefused
+from streamer.ports.writing import (
+    ApexRestCall,
+    ApexSoapCall,
+    EventPublisher,
+    OrgWriter,
+    OutgoingEvent,
+    Preview,
+    PublishTransport,
+    Unpublished,
+    WriteOperation,
+    WriteRefused,
+)
 
 
 class LookupReader(Protocol):

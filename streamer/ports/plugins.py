@@ -15,7 +15,7 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.ports.lookups import Org
-from streamer.ports.publishing import Preview
+from streamer.ports.writing import Preview
 
 LARGEST_BATCH = 10_000
 """Largest `batch_size` of a plugin."""
