@@ -8,7 +8,6 @@ from email.utils import formatdate
 from streamer.clock import SystemClock, TurnedClock
 from streamer.events import Delivered, Delivery, Hold, Retry
 from streamer.testing.http_harness import HttpHarness
-from streamer.testing.leaks import no_leaks
 from streamer.testing.scripted_target import (
     CUT_OFF,
     HANG_UP,
@@ -19,7 +18,7 @@ from streamer.testing.scripted_target import (
     ScriptedTarget,
     Silence,
 )
-from streamer.testing.trial import ContractBrokenError, check, expect
+from streamer.testing.trial import ContractBrokenError, check, expect, no_leaks
 
 _NONSENSE = (
     b"",
