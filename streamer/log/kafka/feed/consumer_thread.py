@@ -22,8 +22,8 @@ from streamer.log.kafka.feed.decoder import RecordDecoder
 from streamer.log.kafka.feed.partition_reader import PartitionReader
 from streamer.log.kafka.feed.rebalance import InitialOffsets, Rebalance
 from streamer.log.kafka.feed.settled_events import Recorder
-from streamer.log.kafka.parked.index import ParkedFetch
-from streamer.log.kafka.parked.restoration import Restorations
+from streamer.log.kafka.parked_index import ParkedFetch
+from streamer.log.kafka.parked_restoration import Restorations
 from streamer.log.kafka.progress.assignment import AssignedPartitions
 from streamer.log.kafka.progress.commits import Commits, OffsetCommitter
 from streamer.log.kafka.progress.settler import KafkaSettler

@@ -18,7 +18,7 @@ from streamer.log.kafka.cluster.producer import as_partition
 from streamer.log.kafka.feed.context import ConsumerContext
 from streamer.log.kafka.feed.decoder import ReadPartition
 from streamer.log.kafka.feed.partition_reader import MissingOffset, PartitionReader
-from streamer.log.kafka.parked.restoration import Restored
+from streamer.log.kafka.parked_restoration import Restored
 from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import (
     Commits,

@@ -15,7 +15,7 @@ from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names, partition_of
 from streamer.log.kafka.cluster.producer import Headers, as_partition
-from streamer.log.kafka.parked.restoration import Restorations
+from streamer.log.kafka.parked_restoration import Restorations
 from streamer.log.kafka.progress.commits import CommittedOffsets
 from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.kafka.records.forwarded import decode_forwarded

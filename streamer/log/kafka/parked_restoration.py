@@ -14,7 +14,7 @@ from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy
 from streamer.log.kafka.cluster.producer import Headers, set_aside
-from streamer.log.kafka.parked.index import ParkedIndex
+from streamer.log.kafka.parked_index import ParkedIndex
 from streamer.log.kafka.records.events import ChunkOffsets, is_complete, with_chunk, without_chunk
 from streamer.log.kafka.records.parked import ParkedRecordKey, ParkedTopic, chunk_count
 from streamer.log.kafka.topics.admin import KafkaAdmin
