@@ -11,7 +11,7 @@ from streamer.eventbus import PublishResult as Answer
 from streamer.eventbus.calls import GET_SCHEMA, GET_TOPIC, PUBLISH
 from streamer.events import LONGEST_REPLAY_ID, ReplayId
 from streamer.ports import OutgoingEvent, Published, PublishResult, Unanswered, Unpublished
-from streamer.salesforce.publish.avro import DatumEncoder, FieldRefused
+from streamer.salesforce.publish.avro_encoder import DatumEncoder, FieldRefused
 from streamer.salesforce.publish.calls import (
     MOST_BYTES,
     MOST_EVENTS,

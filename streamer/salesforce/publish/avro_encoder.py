@@ -11,7 +11,7 @@ from typing import Any
 import fastavro
 import orjson
 
-from streamer.salesforce.publish.avro.numbers import (
+from streamer.salesforce.publish.avro_numbers import (
     UnfitValue,
     as_decimal,
     as_double,
