@@ -11,7 +11,7 @@ from streamer.controls import SnapshotOrder, Wanted, is_ordered_snapshot
 from streamer.errors import RecordsRefused, UnreadableEvent
 from streamer.events import Channel, ContinuityRecord, HoleCause, Repair
 from streamer.normalise.malformed import as_event_time
-from streamer.normalise.records import RecordShape
+from streamer.normalise.record_shape import RecordShape
 from streamer.ports import Describer, RecordedHoles, RecordQueries, RecordQuery
 from streamer.quota import Governor, JobCost, LimitsReading, bulk_job, cost_sentence, query
 

@@ -19,7 +19,7 @@ from streamer.salesforce.queries import MemoryQueries
 from tests.contracts.values import CHANGES
 from tests.unit.admin.test_snapshots import run
 from tests.unit.admin.world import Asking, World
-from tests.unit.normalise.records.describes import CONTACT
+from tests.unit.normalise.describes import CONTACT
 
 FORMER = ContinuityRecord(
     id="snapshot:0",

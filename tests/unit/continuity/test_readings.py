@@ -17,7 +17,7 @@ from streamer.salesforce.memory import MemoryRecords
 from streamer.salesforce.queries import MemoryQueries
 from tests.contracts.values import an_event
 from tests.messages import CHANGES
-from tests.unit.normalise.records.describes import CONTACT
+from tests.unit.normalise.describes import CONTACT
 
 IDS = [f"003AB000000{number:04d}AAA" for number in range(7)]
 NOW = 1_735_689_600.0

@@ -21,7 +21,7 @@ from streamer.ports import Deletions
 from streamer.salesforce.memory import MemoryRecords
 from streamer.salesforce.queries import MemoryQueries
 from tests.contracts.values import CHANGES, ORG, Append, a_checkpoint, an_event, append_to
-from tests.unit.normalise.records.describes import CONTACT
+from tests.unit.normalise.describes import CONTACT
 
 BEGAN = 1_735_689_600.0
 HOUR_S = 3_600.0

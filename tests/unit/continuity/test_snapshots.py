@@ -35,8 +35,8 @@ from tests.contracts.values import an_event
 from tests.messages import CHANGES
 from tests.unit.continuity.org import History, Queries
 from tests.unit.ingest.test_between_answers import LiveSource
-from tests.unit.normalise.records.describes import CONTACT, described
-from tests.unit.normalise.records.describes import field as a_field
+from tests.unit.normalise.describes import CONTACT, described
+from tests.unit.normalise.describes import field as a_field
 
 IDS = [f"003AB00000TEST{number}YAA" for number in range(5)]
 LEADS = ["00QAB00000TEST0YAA", "00QAB00000TEST1YAA"]

@@ -30,7 +30,7 @@ from streamer.log.kafka.records.dead_letters import dead_letter_records
 from streamer.log.kafka.records.events import EventEncoder, continuity_message, receipt_record
 from streamer.log.schemas import SchemaName, data_of_types, definitions, definitions_of, schema
 from streamer.normalise import normaliser_for
-from streamer.normalise.records import (
+from streamer.normalise.record_events import (
     OrgRecord,
     SnapshotRead,
     recovered_event,

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.errors import UnreadableEvent
-from streamer.normalise.records import RecordShape
-from tests.unit.normalise.records.describes import ACCOUNT, CONTACT, USER, described, field
+from streamer.normalise.record_shape import RecordShape
+from tests.unit.normalise.describes import ACCOUNT, CONTACT, USER, described, field
 
 CONTACT_ID = "003AB00000TEST1YAA"
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.normalise.records.events import value_of
+from streamer.normalise.record_events import value_of
 
 ANYTHING = (
     st.none()

@@ -11,7 +11,7 @@ from typing import Any
 
 from streamer.errors import UnreadableEvent
 from streamer.events import JsonObject
-from streamer.normalise.records.events import FieldValue, OrgRecord, date_time, value_of
+from streamer.normalise.record_events import FieldValue, OrgRecord, date_time, value_of
 
 _ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z]\w{0,254}", re.ASCII)

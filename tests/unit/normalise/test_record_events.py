@@ -11,7 +11,7 @@ from streamer.configuration.event_types import Carried
 from streamer.events import Event, EventId, ReplayId
 from streamer.log.records import decode_event, encode_event
 from streamer.normalise import normaliser_for
-from streamer.normalise.records import (
+from streamer.normalise.record_events import (
     OrgRecord,
     SnapshotRead,
     recovered_event,
