@@ -15,7 +15,8 @@ from streamer.normalise.record_events import OrgRecord
 from streamer.normalise.record_shape import RecordShape
 from streamer.ports import RecordPage, RecordQueries, RecordQuery, Replication
 from streamer.salesforce.auth.tokens import Tokens
-from streamer.salesforce.queries import MemoryQueries, RestQueries, RestReplication
+from streamer.salesforce.memory import MemoryQueries
+from streamer.salesforce.queries import RestQueries, RestReplication
 from streamer.salesforce.rest import Rest
 from streamer.sandbox.rest.bulk import BulkLimits
 from streamer.sandbox.rest.replication import ReplicationLimits

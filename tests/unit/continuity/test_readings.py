@@ -13,8 +13,7 @@ from streamer.events import ContinuityRecord, Event, EventId, HoleCause, JsonObj
 from streamer.log.memory import MemoryLog
 from streamer.quota import JobAllowance, Limit, LimitsReading, OrgLimit
 from streamer.quota.governor import renew_nothing
-from streamer.salesforce.memory import MemoryRecords
-from streamer.salesforce.queries import MemoryQueries
+from streamer.salesforce.memory import MemoryQueries, MemoryRecords
 from tests.contracts.values import an_event
 from tests.messages import CHANGES
 from tests.unit.normalise.describes import CONTACT

@@ -18,8 +18,7 @@ from streamer.events import Channel, Event, JsonObject
 from streamer.log.memory import MemoryHistory, MemoryLog
 from streamer.normalise.malformed import as_event_time
 from streamer.ports import Deletions
-from streamer.salesforce.memory import MemoryRecords
-from streamer.salesforce.queries import MemoryQueries
+from streamer.salesforce.memory import MemoryQueries, MemoryRecords
 from tests.contracts.values import CHANGES, ORG, Append, a_checkpoint, an_event, append_to
 from tests.unit.normalise.describes import CONTACT
 
