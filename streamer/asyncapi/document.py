@@ -53,10 +53,9 @@ Mode = Literal["binary", "structured"]
 
 _SPECIFICATION = "3.0.0"
 _ABOUT = """\
-Streamer carries the events of a Salesforce org into these topics. Read these topics with """
-"""\
-isolation.level=read_committed. With any other level, a consumer also reads records of """
-"""aborted transactions.
+Streamer carries the events of a Salesforce org into these topics. Read these topics with \
+isolation.level=read_committed. With any other level, a consumer also reads records of \
+aborted transactions.
 
 Only Streamer reads and writes the topics with the tag internal."""
 
