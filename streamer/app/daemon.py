@@ -23,9 +23,8 @@ from streamer.clock import Clock
 from streamer.errors import LogUnavailable
 from streamer.observe.metrics import Metrics
 from streamer.observe.process import Pulses
-from streamer.supervision.monitor import Monitor
+from streamer.supervision.monitor import Monitor, StuckLimits
 from streamer.supervision.status import Status
-from streamer.supervision.stuck import StuckLimits
 
 _log = structlog.get_logger()
 

@@ -1,7 +1,7 @@
 """Time for which work can stand still."""
 
 from streamer.settings import Settings
-from streamer.supervision.stuck import StuckLimits
+from streamer.supervision.monitor import StuckLimits
 from tests.unit.supervision.parts import SALES
 
 
