@@ -8,10 +8,10 @@ from streamer.clock import Clock
 from streamer.errors import SalesforceUnavailable, StreamerError
 from streamer.exact_json import bounded_json, exact_json
 from streamer.ports import Answered, ApexRestCall, ApexSoapCall, CallResult, Unanswered, WriteRefused
+from streamer.salesforce.apex_envelope import answer_of, arguments_of, call_envelope, is_uncoded
 from streamer.salesforce.auth.tokens import AccessToken
 from streamer.salesforce.rest import RequestRefused, Rest, RestResponse, new_token_refused, refusal
 from streamer.salesforce.rest_requests import RestRequest
-from streamer.salesforce.write.envelope import answer_of, arguments_of, call_envelope, is_uncoded
 from streamer.xml.elements import UnfitForXml
 
 _OF_THE_METHOD = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})

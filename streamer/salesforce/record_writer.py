@@ -1,4 +1,4 @@
-"""Writer of an org's records and calls; records pass through sObject Collections (REST API guide).
+"""Writer of records, through sObject Collections (REST API guide), and of calls to one org.
 
 A call has up to 200 records. Salesforce changes the records in order and returns a
 result for each record. Without `allOrNone`, a refused record does not affect the
@@ -29,10 +29,10 @@ from streamer.ports import (
     WriteResult,
     Written,
 )
+from streamer.salesforce.apex import ApexCaller
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.rest import RequestRefused, Rest
 from streamer.salesforce.rest_requests import RestRequest, in_requests
-from streamer.salesforce.write.apex import ApexCaller
 
 MOST_RECORDS = 200
 

@@ -7,7 +7,7 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 from streamer.ports import Answered, ApexSoapCall, WriteRefused
-from streamer.salesforce.write.envelope import answer_of, arguments_of, call_envelope
+from streamer.salesforce.apex_envelope import answer_of, arguments_of, call_envelope
 from streamer.xml.elements import UnfitForXml
 
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
