@@ -9,7 +9,7 @@ from streamer.continuity.entity_reader import BULK_FROM, PAGE_ROWS
 from streamer.continuity.progress import ReadingProgress, RecordSelection, query_of, shape_of
 from streamer.controls import SnapshotOrder, Wanted, is_ordered_snapshot
 from streamer.errors import RecordsRefused, UnreadableEvent
-from streamer.events import Channel, ContinuityRecord, HoleCause, Repair
+from streamer.events import Channel, ContinuityRecord, HoleCause, Repair, SnapshotSelection
 from streamer.normalise.malformed import as_event_time
 from streamer.normalise.record_shape import RecordShape
 from streamer.ports import Describer, RecordedHoles, RecordQueries, RecordQuery
@@ -111,7 +111,7 @@ class Snapshots:
 
 
 def begun_record(channel: Channel, order: SnapshotOrder) -> ContinuityRecord:
-    """Return the first continuity record of an ordered snapshot; its detail names what the order selects."""
+    """Return the first continuity record of an ordered snapshot; with what the order selects."""
     part = RecordSelection(entity=order.entity, where=order.where, fields=order.fields, since=order.since)
     chosen = f"{_ONLY}{', '.join(order.fields)}" if order.fields else ""
     chosen += f" where {order.where}" if order.where else ""
@@ -125,26 +125,36 @@ def begun_record(channel: Channel, order: SnapshotOrder) -> ContinuityRecord:
         state=Repair.OPEN,
         entity=order.entity,
         progress=ReadingProgress(parts=(part,)).to_json(),
+        selection=SnapshotSelection(where=order.where, fields=order.fields, since=order.since),
     )
 
 
 def has_records_of(snapshot: ContinuityRecord, hole: ContinuityRecord) -> bool:
-    """Return true if a snapshot of the hole's entity selects every record that the hole can lack.
+    """Return true if a snapshot of the hole's entity selects every record that the hole can lack."""
+    selection = snapshot.selection or _former_selection(snapshot)
+    if selection is None or selection.where or selection.fields:
+        return False
+    if selection.since is None:
+        return True
+    return hole.verified_at is not None and selection.since <= hole.verified_at
 
-    A final record keeps only the detail of what the order selects. A detail that was
-    cut can lack the selection.
+
+def _former_selection(snapshot: ContinuityRecord) -> SnapshotSelection | None:
+    """Return what the record of an older version says in its detail, or `None` for only some records.
+
+    A detail that was cut can lack the selection.
     """
     if len(snapshot.detail) >= _LONGEST_DETAIL:
-        return False
+        return None
     chosen = snapshot.detail.partition(f"{_ORDERED}{snapshot.entity}")[2].partition("; ")[0]
     if not chosen:
-        return True
-    if not chosen.startswith(_SINCE) or hole.verified_at is None:
-        return False
+        return SnapshotSelection()
+    if not chosen.startswith(_SINCE):
+        return None
     try:
-        return datetime.fromisoformat(chosen.removeprefix(_SINCE)).timestamp() <= hole.verified_at
+        return SnapshotSelection(since=datetime.fromisoformat(chosen.removeprefix(_SINCE)).timestamp())
     except ValueError:
-        return False
+        return None
 
 
 def cancellation(order: SnapshotOrder) -> str:

@@ -3,7 +3,13 @@
 This package does no I/O, and depends on no transport, log or target.
 """
 
-from streamer.events.continuity import ContinuityRecord, HoleAcknowledgement, HoleCause, Repair
+from streamer.events.continuity import (
+    ContinuityRecord,
+    HoleAcknowledgement,
+    HoleCause,
+    Repair,
+    SnapshotSelection,
+)
 from streamer.events.dead_letters import DeadLetter, LetterHead, Stage
 from streamer.events.event import (
     LONGEST_REPLAY_ID,
@@ -84,6 +90,7 @@ __all__ = [
     "Setback",
     "SettledOffsets",
     "Skip",
+    "SnapshotSelection",
     "SoughtPlace",
     "Stage",
     "Start",
