@@ -11,8 +11,6 @@ import orjson
 from streamer.events.event import Event, EventId, SubscriberName, value_of_every_event
 
 MOST_BYTES = 1024
-
-
 """Largest size of one attempt's exchange and answer as JSON, in bytes."""
 
 # With the names of the fields, these limits stay below `MOST_BYTES`.

@@ -7,8 +7,6 @@ from typing import Protocol
 from streamer.backoff import Backoff, Delays, full_jitter
 
 STEADY_S = 10.0
-
-
 """If a session has lasted this long, its loss counts as a new failure, and the back-off starts over."""
 
 

@@ -15,8 +15,6 @@ _NO_DIGEST = bytes(8)
 _MOST_TEXTS = 256
 
 AttemptHistory = tuple[Any, ...]
-
-
 """Packed attempts: times, then failures and errors, then the details of the first and the last attempt."""
 
 
