@@ -30,7 +30,7 @@ from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.cometd.source import CometdSource
 from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.pubsub.source import PubSubSource
-from streamer.salesforce.session_observer import NullObserver
+from streamer.salesforce.sessions import NullObserver
 from streamer.sandbox.cometd import CometdLimits
 from streamer.sandbox.org.org import OrgSetup as SandboxOrgSettings
 from streamer.sandbox.pubsub import PubSubLimits

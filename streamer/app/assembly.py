@@ -35,7 +35,7 @@ from streamer.dispatch.lanes.lanes import Order
 from streamer.dispatch.state import Limits
 from streamer.events import Event, SubscriberName
 from streamer.observe.process import Pulses
-from streamer.observe.tracing import Exporter, QueuedTracer, TraceMetrics
+from streamer.observe.tracers import Exporter, QueuedTracer, TraceMetrics
 from streamer.ports import (
     Batching,
     ControlledLog,
@@ -50,7 +50,7 @@ from streamer.ports import (
 )
 from streamer.ports.tracing import EventTraces
 from streamer.settings import LogSettings, Settings, SqliteLogSettings, TracingSettings
-from streamer.supervision.log_condition import LogView
+from streamer.supervision.conditions import LogView
 
 _LEAST_FINISHED = 256
 _log = structlog.get_logger()
@@ -215,7 +215,7 @@ def tracer_of(settings: TracingSettings | None, metrics: TraceMetrics, role: str
 
 def _span_exporter(settings: TracingSettings, role: str) -> Exporter:
     # The import takes half a second, and OpenTelemetry is not always installed.
-    from streamer.observe.tracing.otlp import OtlpExporter  # noqa: PLC0415 - as said
+    from streamer.observe.otlp import OtlpExporter  # noqa: PLC0415 - as said
 
     resource = {
         "service.name": settings.service_name,

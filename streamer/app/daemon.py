@@ -12,7 +12,7 @@ import structlog
 from streamer.admin import AdminContext
 from streamer.app.assembly import Log, open_log, tracer_of
 from streamer.app.dispatching import Dispatching
-from streamer.app.ingest.reading import SalesforceReading
+from streamer.app.ingest.ingesting import SalesforceReading
 from streamer.app.log_reporter import LogReporter
 from streamer.app.observers import Observers
 from streamer.app.plan import Plan
@@ -23,9 +23,8 @@ from streamer.clock import Clock
 from streamer.errors import LogUnavailable
 from streamer.observe.metrics import Metrics
 from streamer.observe.process import Pulses
-from streamer.supervision.monitor import Monitor
+from streamer.supervision.monitor import Monitor, StuckLimits
 from streamer.supervision.status import Status
-from streamer.supervision.stuck import StuckLimits
 
 _log = structlog.get_logger()
 

@@ -23,7 +23,7 @@ from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, RetryLater, leaves
 from streamer.events import Event, SubscriberName
 from streamer.ports import ControlledLog, Controls
-from streamer.supervision.subscribers_condition import SubscribersCondition
+from streamer.supervision.conditions import SubscribersCondition
 
 _log = structlog.get_logger()
 

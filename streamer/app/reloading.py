@@ -20,8 +20,7 @@ from streamer.ingest.reading.message_reader import Protection
 from streamer.observe.process import ProcessMetrics
 from streamer.salesforce.auth.flows import Logins
 from streamer.settings import Settings
-from streamer.supervision.monitor import Monitor
-from streamer.supervision.stuck import StuckLimits
+from streamer.supervision.monitor import Monitor, StuckLimits
 
 _SOURCE = ("org", "channels", "outbound", "reconcile")
 _PROTECTION = ("protect", "protection")

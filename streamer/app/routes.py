@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jinja2
+import jinja2.nodes
+import jmespath
 from jmespath.exceptions import IncompleteExpressionError, LexerError, ParseError
 
-from streamer.app.chains.receipt_names import RECEIPTS, receipts_in_expression, receipts_in_template
 from streamer.app.plugins import service_source
 from streamer.configuration import Document, Draft, Keys
 from streamer.configuration.event_types import Carried, data_names
@@ -24,7 +25,7 @@ from streamer.dispatch.delivery.route import (
 from streamer.dispatch.lookups.cache import FieldNames
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
-from streamer.expressions.checks import WHOLE, ExpressionMistake, names_read, unknown_member
+from streamer.expressions.checks import WHOLE, ExpressionMistake, names_read, nodes_at_top, unknown_member
 from streamer.expressions.functions import Functions
 from streamer.expressions.templates import mistaken_calls, sentence_of, unknown_members, unknown_names
 from streamer.ports import ServiceSource
@@ -32,6 +33,7 @@ from streamer.settings import LookupSettings, Settings, SubscriberSettings
 
 _END = "EOF"
 _CONTENT: Keys = ("content", "template")
+RECEIPTS = "receipts"
 
 OWN_RECORD = "record"
 """Name of the look-up that reads the event's own record by default."""
@@ -362,3 +364,31 @@ def _read_by(expression: str | None) -> frozenset[str]:
     except ValueError:
         # An expression that does not compile is reported as a mistake elsewhere.
         return frozenset()
+
+
+def receipts_in_expression(expression: str) -> Iterator[str]:
+    """Yield the names in `receipts.NAME` of a valid JMESPath expression."""
+    for node in nodes_at_top(jmespath.compile(expression).parsed):
+        if node["type"] == "subexpression":
+            whole, member, *_ = node["children"]
+            if _is_field(whole, RECEIPTS) and member["type"] == "field":
+                yield member["value"]
+
+
+def receipts_in_template(text: str) -> Iterator[str]:
+    """Yield the names in `receipts.NAME` and `receipts['NAME']` of a Jinja2 template."""
+    parsed = jinja2.Environment(autoescape=True).parse(text)
+    for attribute in parsed.find_all(jinja2.nodes.Getattr):
+        if _are_receipts(attribute.node):
+            yield attribute.attr
+    for item in parsed.find_all(jinja2.nodes.Getitem):
+        if _are_receipts(item.node) and isinstance(item.arg, jinja2.nodes.Const):
+            yield str(item.arg.value)
+
+
+def _are_receipts(node: jinja2.nodes.Node) -> bool:
+    return isinstance(node, jinja2.nodes.Name) and node.name == RECEIPTS
+
+
+def _is_field(node: Any, name: str) -> bool:
+    return bool(node["type"] == "field" and node["value"] == name)

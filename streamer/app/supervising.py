@@ -17,12 +17,11 @@ from streamer.console import ConsoleContext, Sampler, console_application
 from streamer.flow.report import FlowReport
 from streamer.settings import AdminSettings
 from streamer.supervision.endpoint import Exposition, default_host, serving
-from streamer.supervision.health import Health, Heartbeat
+from streamer.supervision.health import Health, Heartbeat, Watchdog
 from streamer.supervision.loop_sampler import LoopSampler
 from streamer.supervision.monitor import Monitor
 from streamer.supervision.stacks import Diagnostics
 from streamer.supervision.status import Status
-from streamer.supervision.watchdog import Watchdog
 
 _LOOP_LIMIT_S = 30.0
 

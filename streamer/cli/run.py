@@ -23,7 +23,7 @@ from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.observe import logs
 from streamer.observe.logs import RecentLines
-from streamer.supervision.watchdog import Watchdog
+from streamer.supervision.health import Watchdog
 
 _log = structlog.get_logger()
 

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from streamer import regular_files
-from streamer.configuration.csv_tables import TableRefused, table_of_csv
 from streamer.configuration.document import Document, Keys, dotted, fingerprint
+from streamer.configuration.named_files import TableRefused, table_of_csv
 from streamer.errors import ConfigurationError
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")

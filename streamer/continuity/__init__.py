@@ -2,12 +2,18 @@
 
 from streamer.continuity.channel_repairs import ChannelRepairs
 from streamer.continuity.entity_reader import BULK_FROM, PAGE_ROWS, EntityReader
-from streamer.continuity.forecast import SnapshotForecast, SnapshotForecaster
 from streamer.continuity.gaps import GapRepair
 from streamer.continuity.letter_redrives import LetterDecoder, LetterRedrives
 from streamer.continuity.progress import reason_of
 from streamer.continuity.readings import Readings
-from streamer.continuity.snapshots import Snapshots, begun_record, has_records_of, snapshot_mistake
+from streamer.continuity.snapshots import (
+    SnapshotForecast,
+    SnapshotForecaster,
+    Snapshots,
+    begun_record,
+    has_records_of,
+    snapshot_mistake,
+)
 
 __all__ = [
     "BULK_FROM",

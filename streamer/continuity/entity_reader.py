@@ -19,7 +19,8 @@ from streamer.continuity.progress import ReadingProgress, RecordSelection, query
 from streamer.continuity.steps import COVERED_S, ChangedRecords, DeletedRecords, Step
 from streamer.errors import RecordsRefused, RetryLater, UnreadableEvent
 from streamer.events import Channel, Event, ReplayId
-from streamer.normalise.records import OrgRecord, RecordShape, SnapshotRead, snapshot_event
+from streamer.normalise.record_events import OrgRecord, SnapshotRead, snapshot_event
+from streamer.normalise.record_shape import RecordShape
 from streamer.ports import Describer, RecordQueries, RecordQuery, RecordReader, Replication
 from streamer.quota import Governor, JobAllowance, JobCost
 

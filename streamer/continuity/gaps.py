@@ -26,7 +26,8 @@ from streamer.events import (
 from streamer.ingest.positions.holes import holes_of
 from streamer.ingest.reading.rereading import Rereading
 from streamer.ingest.repairs import Repaired
-from streamer.normalise.records import RecordShape, recovered_event
+from streamer.normalise.record_events import recovered_event
+from streamer.normalise.record_shape import RecordShape
 from streamer.ports import Describer
 
 _GAP_TEXTS = ("id", "source", "type", "time", "key", "channel", "replay_id")

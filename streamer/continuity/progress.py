@@ -7,7 +7,7 @@ from typing import Any, Self
 from streamer.errors import RecordsRefused, UnreadableEvent
 from streamer.events import JsonObject
 from streamer.normalise.malformed import as_event_time
-from streamer.normalise.records import RecordShape
+from streamer.normalise.record_shape import RecordShape
 from streamer.ports import Describer, RecordQuery
 
 _YEAR_10000 = 253_402_300_800

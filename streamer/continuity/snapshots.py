@@ -1,20 +1,28 @@
-"""Orders for snapshots in one channel, and their records in the log."""
+"""Orders for snapshots in one channel, their records in the log, and the forecast of a snapshot's cost."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from streamer.channel_paths import changed_entity
-from streamer.continuity.progress import ReadingProgress, RecordSelection
+from streamer.continuity.entity_reader import BULK_FROM, PAGE_ROWS
+from streamer.continuity.progress import ReadingProgress, RecordSelection, query_of, shape_of
 from streamer.controls import SnapshotOrder, Wanted, is_ordered_snapshot
-from streamer.events import Channel, ContinuityRecord, HoleCause, Repair
+from streamer.errors import RecordsRefused, UnreadableEvent
+from streamer.events import Channel, ContinuityRecord, HoleCause, Repair, SnapshotSelection
 from streamer.normalise.malformed import as_event_time
-from streamer.ports import RecordedHoles, RecordQuery
+from streamer.normalise.record_shape import RecordShape
+from streamer.ports import Describer, RecordedHoles, RecordQueries, RecordQuery
+from streamer.quota import Governor, JobCost, LimitsReading, bulk_job, cost_sentence, query
 
 _LONGEST_DETAIL = 500
 _ORDERED = " ordered a snapshot of "
 _ONLY = ", only "
 _SINCE = " since "
+# One request describes the entity, and one counts its records.
+_AROUND = JobCost(requests=2)
+# One request finds the deletions, and one finds deleted records that exist again.
+_DELETIONS = JobCost(requests=2)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,7 +111,7 @@ class Snapshots:
 
 
 def begun_record(channel: Channel, order: SnapshotOrder) -> ContinuityRecord:
-    """Return the first continuity record of an ordered snapshot; its detail names what the order selects."""
+    """Return the first continuity record of an ordered snapshot; with what the order selects."""
     part = RecordSelection(entity=order.entity, where=order.where, fields=order.fields, since=order.since)
     chosen = f"{_ONLY}{', '.join(order.fields)}" if order.fields else ""
     chosen += f" where {order.where}" if order.where else ""
@@ -117,26 +125,36 @@ def begun_record(channel: Channel, order: SnapshotOrder) -> ContinuityRecord:
         state=Repair.OPEN,
         entity=order.entity,
         progress=ReadingProgress(parts=(part,)).to_json(),
+        selection=SnapshotSelection(where=order.where, fields=order.fields, since=order.since),
     )
 
 
 def has_records_of(snapshot: ContinuityRecord, hole: ContinuityRecord) -> bool:
-    """Return true if a snapshot of the hole's entity selects every record that the hole can lack.
+    """Return true if a snapshot of the hole's entity selects every record that the hole can lack."""
+    selection = snapshot.selection or _former_selection(snapshot)
+    if selection is None or selection.where or selection.fields:
+        return False
+    if selection.since is None:
+        return True
+    return hole.verified_at is not None and selection.since <= hole.verified_at
 
-    A final record keeps only the detail of what the order selects. A detail that was
-    cut can lack the selection.
+
+def _former_selection(snapshot: ContinuityRecord) -> SnapshotSelection | None:
+    """Return what the record of an older version says in its detail, or `None` for only some records.
+
+    A detail that was cut can lack the selection.
     """
     if len(snapshot.detail) >= _LONGEST_DETAIL:
-        return False
+        return None
     chosen = snapshot.detail.partition(f"{_ORDERED}{snapshot.entity}")[2].partition("; ")[0]
     if not chosen:
-        return True
-    if not chosen.startswith(_SINCE) or hole.verified_at is None:
-        return False
+        return SnapshotSelection()
+    if not chosen.startswith(_SINCE):
+        return None
     try:
-        return datetime.fromisoformat(chosen.removeprefix(_SINCE)).timestamp() <= hole.verified_at
+        return SnapshotSelection(since=datetime.fromisoformat(chosen.removeprefix(_SINCE)).timestamp())
     except ValueError:
-        return False
+        return None
 
 
 def cancellation(order: SnapshotOrder) -> str:
@@ -154,3 +172,72 @@ def snapshot_mistake(channel: str, entity: str, where: str, fields: Sequence[str
     except ValueError as error:
         return str(error)
     return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotForecast:
+    """Cost of a snapshot of `records` records, with a query job of the Bulk API or over REST.
+
+    `sentence` states the cost and the remaining allowance. `waits` says why the
+    snapshot can't be read completely now. If the snapshot can be read, `waits` is
+    empty.
+    """
+
+    records: int
+    in_bulk: bool
+    cost: JobCost
+    sentence: str
+    waits: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotForecaster:
+    """Estimates the cost of a snapshot with two requests, with the same limits as `EntityReader`."""
+
+    queries: RecordQueries
+    describer: Describer
+    limits: Callable[[], LimitsReading | None] = lambda: None
+    bulk_from: int = BULK_FROM
+    page_rows: int = PAGE_ROWS
+
+    async def forecast(self, order: SnapshotOrder) -> SnapshotForecast:
+        """Return the expected cost of `order`.
+
+        For an order that Salesforce refuses, raises `RecordsRefused` with the
+        mistake and a remedy. Other failures raise the errors of the ports.
+        """
+        part = RecordSelection(entity=order.entity, where=order.where, fields=order.fields, since=order.since)
+        records = await self._count(part, await self._shape(part))
+        governor = Governor(reading=self.limits, requests_left=lambda: self.queries.requests_left)
+        in_bulk = records >= self.bulk_from and governor.has_bulk_jobs
+        cost = (bulk_job if in_bulk else query)(records, page=self.page_rows) + _AROUND
+        if part.since is not None:
+            cost += _DELETIONS
+        return SnapshotForecast(
+            records=records,
+            in_bulk=in_bulk,
+            cost=cost,
+            sentence=cost_sentence(cost, self.limits()),
+            waits=governor.reason_to_wait(cost),
+        )
+
+    async def _shape(self, part: RecordSelection) -> RecordShape:
+        try:
+            return await shape_of(part, self.describer)
+        except RecordsRefused as error:
+            remedy = "check the object's API name, and let the user of org.auth read the object"
+            raise RecordsRefused(f"the object {part.entity}: {error}: {remedy}", code=error.code) from error
+        except UnreadableEvent as error:
+            remedy = (
+                "correct the names of the fields, let the user of org.auth read these fields, or "
+                "name no fields to read all"
+            )
+            raise RecordsRefused(f"the fields: {error}: {remedy}", code="") from error
+
+    async def _count(self, part: RecordSelection, shape: RecordShape) -> int:
+        try:
+            return await self.queries.count(query_of(part, shape))
+        except RecordsRefused as error:
+            place = "the condition" if part.where else f"the object {part.entity}"
+            remedy = "correct the condition" if part.where else "Salesforce allows no query of these records"
+            raise RecordsRefused(f"{place}: {error}: {remedy}", code=error.code) from error

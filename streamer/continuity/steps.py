@@ -8,7 +8,7 @@ from typing import Self
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.continuity.progress import TRANSACTION_S, ReadingProgress, RecordSelection, time_text
 from streamer.events import Event, short_id
-from streamer.normalise.records import SnapshotRead, snapshot_deletion
+from streamer.normalise.record_events import SnapshotRead, snapshot_deletion
 from streamer.ports import Changed, Deletions, RecordReader, Replication
 
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 
-from streamer.clock import Clock
+from streamer.clock import CLOCKS_DIFFER_S, Clock
 from streamer.dispatch.admission.admission import Admission
 from streamer.dispatch.batches import Batches
-from streamer.dispatch.chains.joining import Joining
 from streamer.dispatch.delivery.attempts import Attempts
 from streamer.dispatch.delivery.retry_schedule import Failures, RetrySchedule
+from streamer.dispatch.joining import Joining
 from streamer.dispatch.lanes.lanes import Order
 from streamer.dispatch.lanes.listing import OldestEvent, ParkedListing
 from streamer.dispatch.loop import HeadDelivery, Intake, TryOnce, Workers, or_end
@@ -22,7 +22,6 @@ from streamer.observe.subscriber_status import LastFailure, ParkedKeys, Standing
 from streamer.ports import Batching, Feed, LogReader, Subscription
 
 _DAY_S = 86_400.0
-_CLOCKS_DIFFER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +183,7 @@ class Dispatcher:
         before, oldest = self.earlier_outage, self._oldest.committed_at
         if before is None or oldest is None or self._failures.has_answered:
             return since
-        return before if oldest < before + _CLOCKS_DIFFER_S else since
+        return before if oldest < before + CLOCKS_DIFFER_S else since
 
     @property
     def stalled_since(self) -> float | None:

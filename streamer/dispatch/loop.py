@@ -10,11 +10,11 @@ import structlog
 
 from streamer.blocking import SUBSCRIBER
 from streamer.dispatch.admission.admission import Admission, Ticket
-from streamer.dispatch.chains.joining import Joining
 from streamer.dispatch.commands import ASK_AGAIN, REQUEUE, SET_LOST_ASIDE, Command
 from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
 from streamer.dispatch.delivery.plugin_calls import cancellations, undo_cancellations
 from streamer.dispatch.delivery.retry_schedule import Failures
+from streamer.dispatch.joining import Joining
 from streamer.dispatch.lanes.lanes import Lane, LaneState
 from streamer.dispatch.settling import Settling
 from streamer.dispatch.state import DispatchState

@@ -8,10 +8,10 @@ from enum import Enum, auto
 from itertools import chain, islice
 from typing import NamedTuple
 
-from streamer.dispatch.chains.forwarding import Upstream, joined
 from streamer.dispatch.delivery.attempts import Attempts
+from streamer.dispatch.forwarding import Upstream, joined
 from streamer.dispatch.lanes.lanes import Lane
-from streamer.dispatch.progress.latest_deliveries import HasPlace
+from streamer.dispatch.latest_deliveries import HasPlace
 from streamer.dispatch.state import DispatchState
 from streamer.errors import BrokenRoute
 from streamer.events import DeadLetter, Entry, Event, EventId, LetterHead, Partition, SubscriberName

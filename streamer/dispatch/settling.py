@@ -22,7 +22,7 @@ from streamer.dispatch.delivery.attempts import AttemptResult, Attempts
 from streamer.dispatch.delivery.foreign_values import answer_beyond
 from streamer.dispatch.delivery.retry_schedule import Failures, RetrySchedule
 from streamer.dispatch.lanes.lanes import Lane, LaneState
-from streamer.dispatch.progress.partition_progress import Proof
+from streamer.dispatch.partition_progress import Proof
 from streamer.dispatch.redrive import Redelivery
 from streamer.dispatch.state import DispatchState
 from streamer.events import (

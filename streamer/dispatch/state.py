@@ -8,9 +8,9 @@ import structlog
 from streamer.clock import Clock
 from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.lanes import InFlight, Lane, LaneName, Lanes, LaneState, Order
-from streamer.dispatch.progress.latest_deliveries import LatestDeliveries
-from streamer.dispatch.progress.ledger import Ledger
-from streamer.dispatch.progress.partition_progress import Proof
+from streamer.dispatch.latest_deliveries import LatestDeliveries
+from streamer.dispatch.ledger import Ledger
+from streamer.dispatch.partition_progress import Proof
 from streamer.events import DeadLetter, Entry, ParkedLane, Partition, SubscriberName
 from streamer.observe.subscriber_status import Standing
 

@@ -20,7 +20,7 @@ from streamer.salesforce.cometd.session import BayeuxOptions, BayeuxSession, Ses
 from streamer.salesforce.pubsub.connection import PubSubConnection
 from streamer.salesforce.pubsub.errors import CallEnded
 from streamer.salesforce.pubsub.options import PubSubOptions
-from streamer.salesforce.reactions import Reaction
+from streamer.salesforce.sessions import Reaction
 from streamer.salesforce.tooling.setup import ChannelSetup
 from streamer.settings import Settings, Transport
 

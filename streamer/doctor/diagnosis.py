@@ -24,9 +24,8 @@ from streamer.doctor.check import (
     ok,
     warning,
 )
-from streamer.doctor.clocks import clock_checks
 from streamer.doctor.configuration import field_checks, file_checks, secret_files
-from streamer.doctor.org import limit_checks, opened, org_checks
+from streamer.doctor.org import clock_checks, limit_checks, opened, org_checks
 from streamer.doctor.sqlite import sqlite_checks
 from streamer.doctor.targets import service_checks, target_checks
 from streamer.errors import ConfigurationError

@@ -1,4 +1,4 @@
-"""Checks of the org: login, identity, API version and limits."""
+"""Checks of the org: login, clock, identity, API version and limits."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from streamer.channel_paths import ChannelKind
-from streamer.clock import Clock
+from streamer.clock import CLOCKS_DIFFER_S, Clock
 from streamer.doctor.check import (
     Area,
     Check,
@@ -27,13 +28,19 @@ from streamer.ingest.repairs import check_org
 from streamer.quota import KEPT_SHARE, Limit, OrgLimit, headroom, limits_of
 from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.auth.tokens import AccessToken
+from streamer.salesforce.responses import time_of
 from streamer.salesforce.rest import RequestRefused, Rest
 from streamer.salesforce.tooling.client import Tooling
 from streamer.salesforce.tooling.setup import ChannelSetup
 from streamer.settings import OrgSettings, PasswordAuth, RefreshAuth, Settings, Transport
+from streamer.web.proxy import ProxyFailed, proxy_for, send
 
 LOGIN = "the login"
 """Part of the set-up that most checks need."""
+
+# A Date header has a resolution of one second.
+_NOTICEABLE_S = 10.0
+_REMEDY = "synchronise this machine's clock, for example with chrony or another NTP client"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,3 +250,47 @@ def _used_limits(settings: Settings) -> Sequence[OrgLimit]:
     cometd = any(settings.transport_of(each) is Transport.COMETD for each in settings.channels)
     clients = [OrgLimit.STREAMING_CLIENTS] if cometd else []
     return list(dict.fromkeys([*events, *clients, OrgLimit.API_REQUESTS]))
+
+
+def clock_checks(session: OrgSession) -> Iterator[Check]:
+    """Yield the check of this machine's clock against Salesforce's clock."""
+
+    async def run() -> CheckResult:
+        return await _compared(session)
+
+    yield Check(area=Area.CLOCK, name="clock", run=run)
+
+
+def skew_verdict(ahead_s: float) -> CheckResult:
+    """Return the result for a clock that is `ahead_s` seconds ahead of Salesforce's clock."""
+    by_s = abs(ahead_s)
+    said = f"this machine's clock is {by_s:.0f} s {'ahead of' if ahead_s > 0 else 'behind'} Salesforce's"
+    if by_s > CLOCKS_DIFFER_S:
+        return failed(f"{said}, so a login by jwt can fail, and the times in VERIFIED are wrong", _REMEDY)
+    return (
+        warning(said, _REMEDY)
+        if by_s > _NOTICEABLE_S
+        else ok("this machine's clock agrees with Salesforce's")
+    )
+
+
+async def _compared(session: OrgSession) -> CheckResult:
+    settings, clock = session.settings, session.clock
+    setting = settings.proxy.get_secret_value() if settings.proxy else None
+    url = URL(f"{settings.login_url}/services/data")
+    proxy = proxy_for(url, setting=setting, key="org.proxy")
+    asked = clock.now()
+    try:
+        async with await send(session.http, "GET", url, proxy=proxy) as response:
+            told = time_of(response)
+    except (aiohttp.ClientError, OSError, ProxyFailed) as exc:
+        raise SalesforceUnavailable(f"{settings.login_url} can't be reached: check org.login_url") from exc
+    if told is None:
+        raise Inapplicable("the server's answer has no Date header, so the doctor can't compare the clocks")
+    # The header cuts off half a second on average.
+    return skew_verdict(_middle(asked, clock) - told - 0.5)
+
+
+def _middle(asked: float, clock: Clock) -> float:
+    """Return the time halfway between the request and its answer."""
+    return (asked + clock.now()) / 2

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from streamer.later import names_later
 
 if TYPE_CHECKING:
-    from streamer.events.continuity import ContinuityRecord, HoleAcknowledgement, HoleCause, Repair
+    from streamer.events.continuity import (
+        ContinuityRecord,
+        HoleAcknowledgement,
+        HoleCause,
+        Repair,
+        SnapshotSelection,
+    )
     from streamer.events.dead_letters import DeadLetter, LetterHead, Stage
     from streamer.events.event import (
         LONGEST_REPLAY_ID,
@@ -29,9 +35,9 @@ if TYPE_CHECKING:
         replay_id_to_text,
         short_id,
     )
-    from streamer.events.exchange import AttemptExchange, answer_beginning
     from streamer.events.outcomes import (
         LONGEST_PAUSE_S,
+        AttemptExchange,
         Content,
         Delivered,
         Delivery,
@@ -47,6 +53,7 @@ if TYPE_CHECKING:
         Retry,
         Skip,
         WrittenText,
+        answer_beginning,
     )
     from streamer.events.places import Entry, ParkedLane, Partition, Setback, SettledOffsets
     from streamer.events.reading import Batch, Checkpoint, NewEventsAfter, SoughtPlace, Unreadable
@@ -55,17 +62,17 @@ else:
     __getattr__ = names_later(
         __name__,
         {
-            "continuity": "ContinuityRecord HoleAcknowledgement HoleCause Repair",
+            "continuity": "ContinuityRecord HoleAcknowledgement HoleCause Repair SnapshotSelection",
             "dead_letters": "DeadLetter LetterHead Stage",
             "event": (
                 "LONGEST_REPLAY_ID Channel Event EventId JsonObject OrgId ReplayId Start SubscriberName "
                 "is_of_cometd json_copy optional_replay_id optional_replay_text record_id_of "
                 "replay_id_from_text replay_id_to_text short_id"
             ),
-            "exchange": "AttemptExchange answer_beginning",
             "outcomes": (
-                "LONGEST_PAUSE_S Content Delivered Delivery Disable EventOutcome FailedAttempt "
-                "FailureClass Forwarded Hold Outcome Receipt Reject Retry Skip WrittenText"
+                "LONGEST_PAUSE_S AttemptExchange Content Delivered Delivery Disable EventOutcome "
+                "FailedAttempt FailureClass Forwarded Hold Outcome Receipt Reject Retry Skip WrittenText "
+                "answer_beginning"
             ),
             "places": "Entry ParkedLane Partition Setback SettledOffsets",
             "reading": "Batch Checkpoint NewEventsAfter SoughtPlace Unreadable",
@@ -110,6 +117,7 @@ __all__ = [
     "Setback",
     "SettledOffsets",
     "Skip",
+    "SnapshotSelection",
     "SoughtPlace",
     "Stage",
     "Start",

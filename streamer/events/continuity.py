@@ -51,6 +51,19 @@ class HoleAcknowledgement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotSelection:
+    """Records that a snapshot reads: those that match `where` (SOQL), or all.
+
+    With `since` (epoch seconds), only records changed or deleted since then. Without
+    `fields`, all fields are read.
+    """
+
+    where: str = ""
+    fields: tuple[str, ...] = ()
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContinuityRecord:
     """Durable record of a hole in a channel, or of a snapshot: its position, its cause and its repair.
 
@@ -62,7 +75,8 @@ class ContinuityRecord:
     `published`. If jobs were lost, `published` counts the rows of the job that
     returned most rows. Times are epoch seconds; `updated_at` is the time of the
     last change of the state, or `None` for the first state. An unrepaired hole
-    needs no attention once it is `acknowledged`.
+    needs no attention once it is `acknowledged`. `selection` is what an ordered
+    snapshot reads; records of older versions have none.
     """
 
     id: str
@@ -80,6 +94,7 @@ class ContinuityRecord:
     published: int = 0
     updated_at: float | None = None
     acknowledged: HoleAcknowledgement | None = None
+    selection: SnapshotSelection | None = None
 
     @property
     def is_new(self) -> bool:

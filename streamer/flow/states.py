@@ -10,8 +10,7 @@ from streamer.channel_paths import ChannelKind
 from streamer.events import Channel
 from streamer.flow.flow_map import FlowMap, Level, NodeState, Trouble
 from streamer.ingest.channel_supervisor import ChannelState
-from streamer.supervision.log_condition import LogCondition
-from streamer.supervision.reading_condition import ReadingCondition
+from streamer.supervision.conditions import LogCondition, ReadingCondition
 
 _MOST_NAMED = 6
 

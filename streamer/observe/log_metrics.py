@@ -5,8 +5,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter
 
-from streamer.observe.declarations import Declarations
-from streamer.observe.series import LabelValues
+from streamer.observe.series import Declarations, LabelValues
 
 
 class LogMetrics:

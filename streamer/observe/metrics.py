@@ -26,9 +26,8 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.observe import series
-from streamer.observe.declarations import Declarations
 from streamer.observe.log_metrics import LogMetrics
-from streamer.observe.org_limits import OrgLimitMetrics, ReconcileMetrics
+from streamer.observe.org_metrics import OrgLimitMetrics, OutboundMetrics, ReconcileMetrics, SessionMetrics
 from streamer.observe.process import ProcessMetrics
 
 OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
@@ -49,7 +48,7 @@ class Metrics:
         # Creation times would double the counters in each scrape, and Prometheus does not use them.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not annotate it
         self.registry = registry or CollectorRegistry()
-        self._declare = Declarations(self.registry)
+        self._declare = series.Declarations(self.registry)
         self._clock = clock
         self._label_values = series.LabelValues()
         self._channels: dict[Channel, series.ChannelMetrics] = {}
@@ -172,8 +171,8 @@ class Metrics:
             "outcome",
         )
 
-    def _declared_outbound(self) -> series.OutboundMetrics:
-        return series.OutboundMetrics(
+    def _declared_outbound(self) -> OutboundMetrics:
+        return OutboundMetrics(
             requests=self._declare.counter(
                 "outbound_requests",
                 "Requests with outbound messages from Salesforce, by outcome; the label channel is empty "
@@ -331,8 +330,8 @@ class Metrics:
             self._dead_letters,
         )
 
-    def _session(self) -> series.SessionMetrics:
-        return series.SessionMetrics(
+    def _session(self) -> SessionMetrics:
+        return SessionMetrics(
             bytes=self._bytes,
             handshakes=self._handshakes,
             lost_by_reason=self._lost,

@@ -17,7 +17,7 @@ from prometheus_client import (
 
 from streamer import DISTRIBUTION
 from streamer.clock import Clock
-from streamer.observe.declarations import Declarations
+from streamer.observe.series import Declarations
 
 _BLOCKED_SAYS = (
     "Times that the event loop was blocked for more than a second, by the subscriber whose plugin blocked it."

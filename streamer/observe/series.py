@@ -1,8 +1,9 @@
-"""Handles for the series of one channel, one subscriber, or the sessions."""
+"""Declarations of metrics, and handles for the series of one channel or one subscriber."""
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self, TypeVar
@@ -21,7 +22,6 @@ from streamer.events import (
     Stage,
     SubscriberName,
 )
-from streamer.observe.declarations import Declarations
 from streamer.observe.subscriber_status import SubscriberStatus
 from streamer.ports import Appended
 
@@ -36,6 +36,38 @@ DELIVERY_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 
 _LOOKUP_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000)
 
 Key = TypeVar("Key")
+
+
+class BucketHistogram(Histogram):
+    """Histogram that finds the bucket of a value by bisection, which is faster than testing each bound."""
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
+        """Count `amount`, as `Histogram.observe` does."""
+        if exemplar is not None:
+            super().observe(amount, exemplar)
+            return
+        self._sum.inc(amount)
+        self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Declarations:
+    """Declares metrics in `registry`; a name is given without the prefix `streamer_`."""
+
+    registry: CollectorRegistry
+
+    def counter(self, name: str, says: str, *labels: str) -> Counter:
+        """Return a new counter."""
+        return Counter(f"streamer_{name}", says, labels, registry=self.registry)
+
+    def gauge(self, name: str, says: str, *labels: str) -> Gauge:
+        """Return a new gauge."""
+        return Gauge(f"streamer_{name}", says, labels, registry=self.registry)
+
+    def histogram(self, name: str, says: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        """Return a new histogram with the upper bounds `buckets`."""
+        name = f"streamer_{name}"
+        return BucketHistogram(name, says, labels, buckets=buckets, registry=self.registry)
 
 
 class CountersByKey(dict[Key, Counter]):
@@ -75,42 +107,6 @@ class LabelValues:
             return "other"
         self._known.add(word)
         return word
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionMetrics:
-    """Series of the sessions with Salesforce."""
-
-    bytes: Counter
-    handshakes: Counter
-    lost_by_reason: Counter
-    overdue_answers: Counter
-    subscriptions: Counter
-    label_values: LabelValues
-
-    def handshaken(self) -> None:
-        """Count an opened session."""
-        self.handshakes.inc()
-
-    def answered(self, events: int, size: int) -> None:  # noqa: ARG002 - events are counted when appended
-        """Count an answer of `size` bytes that was read completely."""
-        self.bytes.inc(size)
-
-    def lost(self, reason: str) -> None:
-        """Count a lost session; `reason` is one stable word, such as `unknown_client`."""
-        self.lost_by_reason.labels(self.label_values.bounded(reason)).inc()
-
-    def overdue(self) -> None:
-        """Count an answer that did not arrive in time."""
-        self.overdue_answers.inc()
-
-    def subscribed(self, path: str) -> None:
-        """Count a subscription that Salesforce accepted."""
-        self.subscriptions.labels(path, "accepted").inc()
-
-    def refused(self, path: str, error: str) -> None:  # noqa: ARG002 - its text is no label
-        """Count a subscription that Salesforce refused."""
-        self.subscriptions.labels(path, "refused").inc()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,27 +261,6 @@ class SpanMetrics:
     def spans(self, result: str, number: int, /) -> None:
         """Count spans."""
         self.results[result].inc(number)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboundMetrics:
-    """Series of the endpoint for outbound messages."""
-
-    requests: Counter
-    repeats: Counter
-
-    def expect(self, path: str, outcomes: Iterable[str]) -> None:
-        """Create all outcomes' series of a channel with zero, so that `rate` sees the first request."""
-        for outcome in outcomes:
-            self.requests.labels(path, outcome)
-
-    def answered(self, path: str, outcome: str) -> None:
-        """Count a request; `path` is empty for an address that is not configured."""
-        self.requests.labels(path, outcome).inc()
-
-    def repeated(self, path: str, notifications: int) -> None:
-        """Count notifications that the log already held."""
-        self.repeats.labels(path).inc(notifications)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

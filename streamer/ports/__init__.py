@@ -64,16 +64,6 @@ if TYPE_CHECKING:
         Subscriber,
         TargetReport,
     )
-    from streamer.ports.publishing import (
-        EventPublisher,
-        OutgoingEvent,
-        Preview,
-        Published,
-        PublishResult,
-        PublishTransport,
-        Unanswered,
-        Unpublished,
-    )
     from streamer.ports.queries import (
         Changed,
         Deletion,
@@ -89,7 +79,15 @@ if TYPE_CHECKING:
         ApexRestCall,
         ApexSoapCall,
         CallResult,
+        EventPublisher,
         OrgWriter,
+        OutgoingEvent,
+        Preview,
+        Published,
+        PublishResult,
+        PublishTransport,
+        Unanswered,
+        Unpublished,
         WriteKind,
         WriteOperation,
         WriteRefused,
@@ -118,15 +116,12 @@ else:
                 "BATCH_WAIT_S Batching BatchSubscriber BlockingBatchSubscriber BlockingSubscriber "
                 "Examinable Plugin PluginContext Previewing Subscriber TargetReport"
             ),
-            "publishing": (
-                "EventPublisher OutgoingEvent Preview Published PublishResult PublishTransport Unanswered "
-                "Unpublished"
-            ),
             "queries": "Changed Deletion Deletions RecordPage RecordQueries RecordQuery Replication",
             "tracing": "Span SpanKind Tracer",
             "writing": (
-                "Answered ApexRestCall ApexSoapCall CallResult OrgWriter WriteKind WriteOperation "
-                "WriteRefused WriteResult Written"
+                "Answered ApexRestCall ApexSoapCall CallResult EventPublisher OrgWriter OutgoingEvent "
+                "Preview Published PublishResult PublishTransport Unanswered Unpublished WriteKind "
+                "WriteOperation WriteRefused WriteResult Written"
             ),
         },
     )

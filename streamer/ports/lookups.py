@@ -14,14 +14,18 @@ if TYPE_CHECKING:
     from streamer.clock import Clock
     from streamer.errors import RecordsRefused
     from streamer.events import JsonObject
-    from streamer.ports.publishing import (
+    from streamer.ports.writing import (
+        ApexRestCall,
+        ApexSoapCall,
         EventPublisher,
+        OrgWriter,
         OutgoingEvent,
         Preview,
         PublishTransport,
         Unpublished,
+        WriteOperation,
+        WriteRefused,
     )
-    from streamer.ports.writing import ApexRestCall, ApexSoapCall, OrgWriter, WriteOperation, WriteRefused
 
 
 class LookupReader(Protocol):

@@ -15,7 +15,7 @@ from streamer.errors import ConfigurationError
 if TYPE_CHECKING:
     from streamer.events import Delivery, Outcome, SubscriberName
     from streamer.ports.lookups import Org
-    from streamer.ports.publishing import Preview
+    from streamer.ports.writing import Preview
 
 LARGEST_BATCH = 10_000
 """Largest `batch_size` of a plugin."""

@@ -4,7 +4,7 @@ Pure functions over events. A value that a rule names is replaced before the
 event is encoded, so no part after ingest ever has it.
 """
 
-from streamer.protection.events import ProtectedEvents
+from streamer.protection.events import NotProtected, ProtectedEvents
 from streamer.protection.rules import Rules, is_about_entity, names_field
 from streamer.protection.treatments import (
     SEALED,
@@ -15,7 +15,6 @@ from streamer.protection.treatments import (
     sealed,
     unsealed,
 )
-from streamer.protection.values import NotProtected
 
 __all__ = [
     "SEALED",

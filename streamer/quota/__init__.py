@@ -1,10 +1,18 @@
 """Quota: the org's limits, the remaining allowances, and the replays and repairs that must wait."""
 
-from streamer.quota.costs import ONE_REQUEST, JobCost, bulk_job, collections, cost_sentence, query
-from streamer.quota.forecast import headroom
-from streamer.quota.governor import BegunJobs, Governor, JobAllowance
+from streamer.quota.governor import (
+    ONE_REQUEST,
+    BegunJobs,
+    Governor,
+    JobAllowance,
+    JobCost,
+    bulk_job,
+    collections,
+    cost_sentence,
+    query,
+)
 from streamer.quota.limits import KEPT_SHARE, Limit, LimitsReading, OrgLimit, limits_of
-from streamer.quota.monitor import LimitsMonitor, LimitsObserver
+from streamer.quota.monitor import LimitsMonitor, LimitsObserver, headroom
 from streamer.quota.replays import ReplayAllowance
 
 __all__ = [

@@ -9,7 +9,7 @@ from streamer.clock import Clock
 from streamer.events import Batch, Channel, Checkpoint, Start
 from streamer.ports import PayloadReader, Source
 from streamer.salesforce.auth.tokens import Tokens
-from streamer.salesforce.session_observer import SessionObserver
+from streamer.salesforce.sessions import SessionObserver
 from streamer.settings import OUTBOUND_ROOT, Settings, Transport
 
 

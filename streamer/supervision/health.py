@@ -1,19 +1,20 @@
-"""Liveness and readiness probes, and the heartbeat of the event loop.
+"""Liveness and readiness probes, the heartbeat of the event loop, and its watchdog.
 
 Liveness fails when a restart can fix the problem; readiness can fail when another
 system has a problem. An unavailable broker, target or Salesforce never fails liveness,
 because a restart does not help.
 """
 
+import faulthandler
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TextIO
 
 import structlog
 
 from streamer.clock import Clock
 from streamer.observe.metrics import Metrics
-from streamer.supervision.watchdog import Watchdog
 
 _BEAT_S = 1.0
 
@@ -102,6 +103,27 @@ def _run_probe(name: str, probe: Probe) -> ProbeResult:
                 "output."
             ),
         )
+
+
+class Watchdog:
+    """Writes the stacks of all threads to `stream` unless `rearm` is called in time.
+
+    The watchdog needs neither the loop nor the interpreter's lock. So the watchdog
+    works even while a plugin's C code blocks the loop. The stacks show no variables.
+    `stream` must be a real file. A process has only one watchdog, and only the owner of
+    the process may arm it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def rearm(self, limit_s: float) -> None:
+        """Write the stacks once after `limit_s` seconds, unless `rearm` is called again before that time."""
+        faulthandler.dump_traceback_later(limit_s, file=self._stream)
+
+    def disarm(self) -> None:
+        """Cancel the pending dump."""
+        faulthandler.cancel_dump_traceback_later()
 
 
 class Heartbeat:

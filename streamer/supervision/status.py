@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from streamer.supervision.conditions import LogCondition, ReadingCondition, SubscribersCondition
 from streamer.supervision.health import Health, ProbeKind, ProbeResult, State
-from streamer.supervision.log_condition import LogCondition
-from streamer.supervision.reading_condition import ReadingCondition
-from streamer.supervision.subscribers_condition import SubscribersCondition
 
 
 @dataclass(slots=True)

@@ -2,9 +2,17 @@
 
 from streamer.testing.contract import SubscriberContract
 from streamer.testing.deliveries import a_delivery, an_event
-from streamer.testing.http.contract import HttpSubscriberContract
-from streamer.testing.http.replies import CUT_OFF, HANG_UP, Echo, Raw, Reply, Silence
-from streamer.testing.http.target import Received, ScriptedTarget
+from streamer.testing.http_contract import HttpSubscriberContract
+from streamer.testing.scripted_target import (
+    CUT_OFF,
+    HANG_UP,
+    Echo,
+    Raw,
+    Received,
+    Reply,
+    ScriptedTarget,
+    Silence,
+)
 from streamer.testing.trial import ContractBrokenError
 
 __all__ = [

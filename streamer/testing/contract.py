@@ -16,8 +16,15 @@ from streamer.errors import ConfigurationError, Stop
 from streamer.events import Delivered, Delivery, Hold, Retry, SubscriberName
 from streamer.ports import Batching, Plugin, PluginContext, Subscriber
 from streamer.testing.deliveries import a_delivery, an_event
-from streamer.testing.leaks import no_leaks
-from streamer.testing.trial import ContractBrokenError, Trial, check, expect, plain_secrets_in, secrets_in
+from streamer.testing.trial import (
+    ContractBrokenError,
+    Trial,
+    check,
+    expect,
+    no_leaks,
+    plain_secrets_in,
+    secrets_in,
+)
 
 _AT_ONCE = 20
 _LARGEST_TRIED = 500

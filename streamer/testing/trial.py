@@ -1,9 +1,12 @@
-"""Trial of a subscriber: checks every outcome, and searches outcomes for secrets of the settings."""
+"""Trial of a subscriber: checks outcomes, and finds secrets in them and resources that stay open."""
 
 import asyncio
+import gc
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, TypeVar
@@ -18,6 +21,9 @@ from streamer.ports import Batching, Subscriber
 _Contract = TypeVar("_Contract")
 
 _LIMIT_S = 20.0
+# A closed connection can need some rounds of the loop until it is gone.
+_ROUNDS = 50
+_ROUND_S = 0.01
 
 
 class ContractBrokenError(AssertionError):
@@ -194,3 +200,40 @@ def _values(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _values(name, part)
     else:
         yield name, value
+
+
+@asynccontextmanager
+async def no_leaks() -> AsyncIterator[None]:
+    """Raise `ContractBrokenError` when tasks, sessions, sockets or files outlive the context.
+
+    Outside code must not keep references to objects created inside, because the
+    garbage collection reports the unclosed objects.
+    """
+    before = asyncio.all_tasks()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        gc.collect()
+        caught.clear()
+        yield
+        tasks = await _lasting(before)
+        gc.collect()
+    if tasks:
+        names = ", ".join(sorted(task.get_name() for task in tasks))
+        raise ContractBrokenError(
+            f"tasks still run after closing the plugin ({names}): end these tasks in __aexit__"
+        )
+    for warning in caught:
+        if issubclass(warning.category, ResourceWarning):
+            raise ContractBrokenError(
+                f"a resource is still open after closing the plugin ({warning.message}): close the "
+                "resource in __aexit__"
+            )
+
+
+async def _lasting(before: set[asyncio.Task[object]]) -> set[asyncio.Task[object]]:
+    for _ in range(_ROUNDS):
+        lasting = asyncio.all_tasks() - before
+        if not lasting:
+            break
+        await SystemClock().sleep(_ROUND_S)
+    return lasting

@@ -17,7 +17,7 @@ from streamer.continuity.progress import ReadingProgress, RecordSelection, query
 from streamer.errors import StreamerError, UnreadableEvent
 from streamer.events import Channel, OrgId, ReplayId
 from streamer.log.records import decode_event, encode_event
-from streamer.normalise.records import SnapshotRead, snapshot_event
+from streamer.normalise.record_events import SnapshotRead, snapshot_event
 from streamer.ports import RecordQuery
 from streamer.salesforce.queries import RestQueries, RestReplication
 from streamer.salesforce.records import RestRecords

@@ -10,7 +10,7 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.events import Event, EventId, Forwarded, JsonObject, Partition, SubscriberName
-from streamer.log.search.chunks import LONGEST_CURSOR
+from streamer.log.search_chunks import LONGEST_CURSOR
 from streamer.normalise.malformed import as_event_time
 from streamer.ports import AppendedPage, EventHistory, EventSearch, FoundEvents, LoggedEvent
 from tests.contracts.follower import following, forwarding

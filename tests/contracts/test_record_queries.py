@@ -11,10 +11,12 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.errors import RecordsRefused
 from streamer.normalise.malformed import as_event_time
-from streamer.normalise.records import OrgRecord, RecordShape
+from streamer.normalise.record_events import OrgRecord
+from streamer.normalise.record_shape import RecordShape
 from streamer.ports import RecordPage, RecordQueries, RecordQuery, Replication
 from streamer.salesforce.auth.tokens import Tokens
-from streamer.salesforce.queries import MemoryQueries, RestQueries, RestReplication
+from streamer.salesforce.memory import MemoryQueries
+from streamer.salesforce.queries import RestQueries, RestReplication
 from streamer.salesforce.rest import Rest
 from streamer.sandbox.rest.bulk import BulkLimits
 from streamer.sandbox.rest.replication import ReplicationLimits

@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
-from streamer.observe.tracing.otlp import OtlpExporter
+from streamer.observe.otlp import OtlpExporter
 from streamer.ports import Span, SpanKind
 from streamer.settings import OtlpSettings
 

@@ -25,7 +25,7 @@ from streamer.observe.series import (
 )
 from streamer.quota import OrgLimit
 from streamer.salesforce.outbound.envelope import EndpointOutcome as OutboundOutcome
-from streamer.supervision.stuck import PartKind
+from streamer.supervision.monitor import PartKind
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 

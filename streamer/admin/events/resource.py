@@ -17,7 +17,7 @@ from streamer.admin.schemas import ApiError, query_of
 from streamer.clock import Clock
 from streamer.errors import BrokenRoute
 from streamer.events import EventId, EventOutcome, JsonObject, Partition
-from streamer.log.search.chunks import matcher
+from streamer.log.search_chunks import matcher
 from streamer.ports import EventSearch, FoundEvents
 
 _WRITTEN_WITHIN_S = 60.0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from streamer.configuration.consistency import Subscribers, downstream, upstream
-from streamer.dispatch.chains.forwarding import Downstream, Forwarding, Upstream
+from streamer.dispatch.forwarding import Downstream, Forwarding, Upstream
 from streamer.events import Start, SubscriberName
 from streamer.log.patterns import wants
 

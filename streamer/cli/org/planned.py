@@ -22,7 +22,7 @@ from streamer.cli.output import (
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
 from streamer.salesforce.tooling.changes import ChangePlan, Loss, SetupChange, losses
-from streamer.salesforce.tooling.execution import ChangeOutcome, Result, execute
+from streamer.salesforce.tooling.client import ChangeOutcome, Result, execute
 from streamer.salesforce.tooling.setup import (
     ENTITIES_WITHOUT_ADD_ON,
     ChannelMember,

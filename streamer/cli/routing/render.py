@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from streamer.app.chains.given_names import given_names, requests_of
-from streamer.app.chains.verdicts import RouteVerdict, Verdicts
+from streamer.app.chains.verdicts import RouteVerdict, Verdicts, given_names, requests_of
 from streamer.app.plan import Plan, plan
 from streamer.cli.output import (
     REFUSED,

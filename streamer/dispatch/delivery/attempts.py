@@ -7,17 +7,17 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from streamer.dispatch.chains.forwarding import (
-    Forwarding,
-    Upstream,
-    receipts_of,
-    redriven,
-)
 from streamer.dispatch.delivery.delivery_tracing import DeliveryTracing, sampled_trace
 from streamer.dispatch.delivery.enrichment import Ahead, Enrichment
 from streamer.dispatch.delivery.foreign_values import kept, masked
 from streamer.dispatch.delivery.plugin_calls import PluginCalls
 from streamer.dispatch.delivery.route import EXCLUDED, Route, exclusion
+from streamer.dispatch.forwarding import (
+    Forwarding,
+    Upstream,
+    receipts_of,
+    redriven,
+)
 from streamer.dispatch.lanes.lanes import Lane
 from streamer.errors import BrokenRoute, RecordsRefused, RetryLater, Stop
 from streamer.events import (

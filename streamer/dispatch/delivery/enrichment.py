@@ -9,8 +9,8 @@ from enum import StrEnum
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from streamer.dispatch.chains.forwarding import receipts_of
 from streamer.dispatch.delivery.route import event_document
+from streamer.dispatch.forwarding import receipts_of
 from streamer.dispatch.lookups.cache import FieldNames
 from streamer.errors import BrokenRoute, RetryLater
 from streamer.events import Event, JsonObject, record_id_of

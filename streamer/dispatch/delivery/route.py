@@ -10,7 +10,7 @@ import jmespath
 import jmespath.exceptions
 from jmespath.parser import ParsedResult
 
-from streamer.dispatch.chains.forwarding import Upstream, receipts_of
+from streamer.dispatch.forwarding import Upstream, receipts_of
 from streamer.errors import BrokenRoute, ConfigurationError
 from streamer.events import Content, Delivery, Event, JsonObject, SubscriberName, WrittenText
 from streamer.expressions.bounds import begun

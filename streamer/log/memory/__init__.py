@@ -1,7 +1,6 @@
 """In-memory twin of the log, for tests and for plugin authors."""
 
-from streamer.log.memory.faults import MemoryFaults
-from streamer.log.memory.feed import PAGE_EVENTS, MemoryFeed, partition_of
+from streamer.log.memory.feed import PAGE_EVENTS, MemoryFaults, MemoryFeed, partition_of
 from streamer.log.memory.history import MemoryHistory
 from streamer.log.memory.log import MemoryLog
 

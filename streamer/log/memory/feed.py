@@ -1,22 +1,99 @@
-"""Feed of the in-memory log, with the partitions that one process owns."""
+"""Feed of the in-memory log, its partitions, and the faults that a test can set."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from streamer.errors import Fenced
-from streamer.events import Entry, ParkedLane, Partition, SettledOffsets, Start, SubscriberName
-from streamer.log.memory.faults import MemoryFaults
-from streamer.log.memory.partitions import MemoryPartitions
+from streamer.errors import Fenced, LogUnavailable
+from streamer.events import Entry, Event, ParkedLane, Partition, SettledOffsets, Start, SubscriberName
 from streamer.log.patterns import wants
+from streamer.log.records import encode_event
 from streamer.normalise.malformed import as_event_time
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
 
 PAGE_EVENTS = 500
 _FORWARDED = "forwarded."
+
+
+@dataclass(slots=True, kw_only=True)
+class MemoryFaults:
+    """Faults of a log in memory, which tests set.
+
+    `down` makes every call raise `LogUnavailable`. `refuse` selects events that an
+    append refuses. With `fail_after_commit`, the next append or settlement takes
+    effect and then raises `LogUnavailable`. A partition is crowded when more than
+    `room` offsets are settled above `next_offset`.
+    """
+
+    down: bool = False
+    refuse: Callable[[Event], bool] = field(default=lambda _: False)
+    fail_after_commit: bool = False
+    room: int | None = None
+
+    def check_up(self) -> None:
+        """Raise `LogUnavailable` while the log is down."""
+        if self.down:
+            raise LogUnavailable("the log is down, because the test has set down = True")
+
+    def check_answered(self) -> None:
+        """Raise `LogUnavailable` once if the log is to fail after a commit."""
+        if self.fail_after_commit:
+            self.fail_after_commit = False
+            raise LogUnavailable("the log's answer was lost: read the checkpoint again")
+
+    def is_crowded(self, progress: SettledOffsets) -> bool:
+        """Return whether a partition with this progress is crowded."""
+        return self.room is not None and len(progress.settled_above) > self.room
+
+
+@dataclass(slots=True, kw_only=True)
+class MemoryPartitions:
+    """Entries of each partition; `entries` has all appended events in the order of their append.
+
+    Forwarded events also have partitions, but are not in `entries`.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    _kept: dict[Partition, list[Entry]] = field(default_factory=dict, init=False)
+    _grown: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def __contains__(self, partition: Partition) -> bool:
+        return partition in self._kept
+
+    def __iter__(self) -> Iterator[Partition]:
+        return iter(self._kept)
+
+    def items(self) -> Collection[tuple[Partition, Sequence[Entry]]]:
+        """Return each partition with its entries."""
+        return self._kept.items()
+
+    def of(self, partition: Partition) -> Sequence[Entry]:
+        """Return the entries of a partition; the offset of an entry is its index."""
+        return self._kept.get(partition, ())
+
+    def appear(self, partition: Partition) -> None:
+        """Add an empty partition."""
+        self._kept[partition] = []
+
+    def store(self, event: Event, partition: Partition) -> Entry:
+        """Add `event` to a partition, and return its entry."""
+        kept = self._kept[partition]
+        entry = Entry(partition=partition, offset=len(kept), event=event, size=len(encode_event(event)))
+        kept.append(entry)
+        return entry
+
+    def grow(self) -> None:
+        """Wake the tasks that wait in `grown`."""
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
+
+    async def grown(self, beyond: int) -> None:
+        """Return as soon as `entries` has more than `beyond` entries."""
+        while len(self.entries) <= beyond:
+            await self._grown.wait()
 
 
 class LogState(Protocol):

@@ -9,8 +9,8 @@ from typing import Protocol
 from streamer.events import Channel, Checkpoint, Event, Partition, Receipt, SubscriberName
 from streamer.log.memory.feed import LogState, first_offset, forwarded_to, is_forwarded, partition_of
 from streamer.log.patterns import change_type_stem
-from streamer.log.search.chunks import Chunk, Collector, Room, Span, epoch_s, matcher
-from streamer.log.search.merge import search
+from streamer.log.search import search
+from streamer.log.search_chunks import Chunk, Collector, Room, Span, epoch_s, matcher
 from streamer.ports import (
     MOST_RECEIPTS,
     AppendedPage,

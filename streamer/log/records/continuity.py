@@ -10,6 +10,7 @@ from streamer.events import (
     JsonObject,
     OrgId,
     Repair,
+    SnapshotSelection,
     optional_replay_id,
     optional_replay_text,
 )
@@ -37,8 +38,9 @@ def encode_continuity(record: ContinuityRecord) -> bytes:
             "found": record.found,
             "published": record.published,
             "updated_at": record.updated_at,
-            # An older version ignores this field.
+            # An older version ignores these fields.
             **_acknowledgement_fields(record.acknowledged),
+            **_selection_fields(record.selection),
         }
     )
 
@@ -52,6 +54,17 @@ def _acknowledgement_fields(acknowledged: HoleAcknowledgement | None) -> JsonObj
         "reason": printable(acknowledged.reason),
     }
     return {"acknowledged": said}
+
+
+def _selection_fields(selection: SnapshotSelection | None) -> JsonObject:
+    if selection is None:
+        return {}
+    chosen = {
+        "where": printable(selection.where),
+        "fields": [*map(printable, selection.fields)],
+        "since": selection.since,
+    }
+    return {"selection": chosen}
 
 
 def decode_continuity(raw: bytes | str, *, former_id: str = "") -> ContinuityRecord:
@@ -80,6 +93,7 @@ def _continuity(fields: JsonObject, former_id: str) -> ContinuityRecord:
         published=_count(fields.get("published", 0)),
         updated_at=_optional_time(fields.get("updated_at")),
         acknowledged=_acknowledgement(fields.get("acknowledged")),
+        selection=_selection(fields.get("selection")),
     )
 
 
@@ -87,6 +101,16 @@ def _acknowledgement(fields: JsonObject | None) -> HoleAcknowledgement | None:
     if fields is None:
         return None
     return HoleAcknowledgement(by=_text(fields["by"]), at=_time(fields["at"]), reason=_text(fields["reason"]))
+
+
+def _selection(fields: JsonObject | None) -> SnapshotSelection | None:
+    if fields is None:
+        return None
+    return SnapshotSelection(
+        where=_text(fields["where"]),
+        fields=tuple(map(_text, fields["fields"])),
+        since=_optional_time(fields.get("since")),
+    )
 
 
 def _state(fields: JsonObject) -> Repair:

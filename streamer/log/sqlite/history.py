@@ -12,8 +12,8 @@ from streamer.errors import LogMisconfigured
 from streamer.events import Checkpoint, Event, Partition, Receipt, SubscriberName
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.patterns import change_type_stem, glob
-from streamer.log.search.chunks import ANY_TYPE, Chunk, Collector, Room, Span, matcher
-from streamer.log.search.merge import search
+from streamer.log.search import search
+from streamer.log.search_chunks import ANY_TYPE, Chunk, Collector, Room, Span, matcher
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.rows.appends import end, read_checkpoints
 from streamer.log.sqlite.rows.offsets import PARTITION, first_appended

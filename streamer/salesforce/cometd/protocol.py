@@ -11,7 +11,7 @@ import orjson
 
 from streamer.events import ReplayId, Unreadable
 from streamer.exact_json import OversizedJson, bounded_json, exact_value
-from streamer.salesforce.reactions import Reaction
+from streamer.salesforce.sessions import Reaction
 from streamer.schema_ids import schema_id_in
 
 HANDSHAKE = "/meta/handshake"

@@ -19,8 +19,8 @@ from streamer.salesforce.auth.tokens import AccessToken
 from streamer.salesforce.cometd import protocol
 from streamer.salesforce.cometd.answer import BayeuxResponse
 from streamer.salesforce.cometd.protocol import Advice, JsonObject, TornBody
-from streamer.salesforce.reactions import Reaction
 from streamer.salesforce.responses import BodyTooLarge, read_body, time_of
+from streamer.salesforce.sessions import Reaction
 from streamer.web.proxy import ProxyFailed, send, through
 from streamer.web.reasons import connection_reason
 

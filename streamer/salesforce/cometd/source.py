@@ -17,8 +17,7 @@ from streamer.salesforce.cometd.answer import BayeuxResponse
 from streamer.salesforce.cometd.feeds import Feeds
 from streamer.salesforce.cometd.session import BayeuxOptions, BayeuxSession, SessionLost
 from streamer.salesforce.cometd.subscribing import Subscribing
-from streamer.salesforce.reactions import STEADY_S, Reaction, RecoveryDelays
-from streamer.salesforce.session_observer import NullObserver, SessionObserver
+from streamer.salesforce.sessions import STEADY_S, NullObserver, Reaction, RecoveryDelays, SessionObserver
 
 _log = structlog.get_logger()
 

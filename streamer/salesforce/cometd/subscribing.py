@@ -14,8 +14,7 @@ from streamer.salesforce.cometd.answer import BayeuxResponse
 from streamer.salesforce.cometd.feeds import ChannelFeed, Feeds, FeedState, RepeatedRefusal
 from streamer.salesforce.cometd.protocol import JsonObject
 from streamer.salesforce.cometd.session import BayeuxSession, SessionLost
-from streamer.salesforce.reactions import Reaction
-from streamer.salesforce.session_observer import SessionObserver
+from streamer.salesforce.sessions import Reaction, SessionObserver
 
 _log = structlog.get_logger()
 

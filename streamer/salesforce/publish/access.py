@@ -96,10 +96,9 @@ class OrgAccess:
     @asynccontextmanager
     async def writer(self, *, timeout_s: float) -> AsyncIterator[OrgWriter]:
         """Yield a writer: see `streamer.ports.Org`."""
+        from streamer.salesforce.apex import ApexCaller  # noqa: PLC0415 - most daemons write nothing
+        from streamer.salesforce.record_writer import Collections, RestWriter  # noqa: PLC0415 - as said
         from streamer.salesforce.rest import Rest  # noqa: PLC0415 - as said
-        from streamer.salesforce.write.apex import ApexCaller  # noqa: PLC0415 - most daemons write nothing
-        from streamer.salesforce.write.collections import Collections  # noqa: PLC0415 - as said
-        from streamer.salesforce.write.writer import RestWriter  # noqa: PLC0415 - as said
 
         client = self.client_name
         async with self.logins.opened(self.settings) as (tokens, http):

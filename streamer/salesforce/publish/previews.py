@@ -13,10 +13,10 @@ from streamer.ports import (
     WriteOperation,
     WriteRefused,
 )
+from streamer.salesforce import apex, record_writer
+from streamer.salesforce.apex_envelope import arguments_of
 from streamer.salesforce.publish import rest
 from streamer.salesforce.rest_requests import RestOptions
-from streamer.salesforce.write import apex, collections
-from streamer.salesforce.write.envelope import arguments_of
 from streamer.settings import OrgSettings
 from streamer.xml.elements import UnfitForXml
 
@@ -25,7 +25,7 @@ def preview_of_record(
     org: OrgSettings, operation: WriteOperation, record: JsonObject
 ) -> Preview | WriteRefused:
     """Return the request that would change `record`: see `streamer.ports.Org`."""
-    request = collections.request_of(operation, record)
+    request = record_writer.request_of(operation, record)
     return request if isinstance(request, WriteRefused) else _marked(org).preview(request, org.login_url)
 
 

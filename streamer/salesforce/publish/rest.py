@@ -12,8 +12,7 @@ from streamer.errors import SalesforceUnavailable, StreamerError
 from streamer.events import JsonObject
 from streamer.exact_json import exact_json
 from streamer.ports import OutgoingEvent, Published, PublishResult, Unanswered, Unpublished
-from streamer.salesforce.publish.calls import too_large
-from streamer.salesforce.publish.failures import refused_event, refused_topic
+from streamer.salesforce.publish.calls import refused_event, refused_topic, too_large
 from streamer.salesforce.rest import RequestRefused, Rest
 from streamer.salesforce.rest_requests import RestRequest, in_requests
 

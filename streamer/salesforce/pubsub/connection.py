@@ -20,8 +20,7 @@ from streamer.salesforce.auth.tokens import AccessToken
 from streamer.salesforce.pubsub.errors import CallEnded
 from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.pubsub.subscription import SubscribeStream
-from streamer.salesforce.reactions import Reaction
-from streamer.salesforce.session_observer import SessionObserver
+from streamer.salesforce.sessions import Reaction, SessionObserver
 from streamer.web.proxy import refused_by, through
 
 # gRPC's message about a proxy that does not connect us.

@@ -8,7 +8,7 @@ import grpc
 from grpc import StatusCode
 
 from streamer.errors import ConfigurationError
-from streamer.salesforce.reactions import Reaction
+from streamer.salesforce.sessions import Reaction
 
 _TRAILER = "error-code"
 _PREFIX = "sfdc.platform.eventbus.grpc."

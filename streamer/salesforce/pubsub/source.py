@@ -16,14 +16,11 @@ from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.pubsub.avro import UnusableSchema
 from streamer.salesforce.pubsub.connection import PubSubConnection
 from streamer.salesforce.pubsub.errors import CallEnded, unserved
-from streamer.salesforce.pubsub.login import Login
 from streamer.salesforce.pubsub.options import PubSubOptions
-from streamer.salesforce.pubsub.position import Position
-from streamer.salesforce.pubsub.reader import ChannelReader
-from streamer.salesforce.pubsub.recovery import PubSubSession, StreamRecovery
+from streamer.salesforce.pubsub.reader import ChannelReader, Position
+from streamer.salesforce.pubsub.recovery import Login, PubSubSession, StreamRecovery
 from streamer.salesforce.pubsub.schemas import Messages, Schemas
-from streamer.salesforce.reactions import Reaction, RecoveryDelays
-from streamer.salesforce.session_observer import NullObserver, SessionObserver
+from streamer.salesforce.sessions import NullObserver, Reaction, RecoveryDelays, SessionObserver
 
 _REFUSED_SCHEMA_S = 1.0
 _SCHEMAS_REFUSED_S = 30.0

@@ -13,8 +13,7 @@ from streamer.eventbus import ConsumerEvent, FetchRequest
 from streamer.eventbus.calls import SUBSCRIBE
 from streamer.salesforce.pubsub.errors import CallEnded
 from streamer.salesforce.pubsub.options import PubSubOptions
-from streamer.salesforce.reactions import Reaction
-from streamer.salesforce.session_observer import SessionObserver
+from streamer.salesforce.sessions import Reaction, SessionObserver
 
 _DIVISOR = 8
 

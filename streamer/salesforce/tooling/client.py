@@ -1,4 +1,4 @@
-"""Client of the Tooling API's objects for channels.
+"""Client of the Tooling API's objects for channels, and the execution of a plan.
 
 Sources: Tooling API guide, PlatformEventChannel, PlatformEventChannelMember and
 EnrichedField; CDC guide, event enrichment fields with Tooling API.
@@ -7,14 +7,15 @@ EnrichedField; CDC guide, event enrichment fields with Tooling API.
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
-from streamer.errors import ConfigurationError
+from streamer.errors import ConfigurationError, SalesforceUnavailable, StreamerError
 from streamer.events import JsonObject, short_id
 from streamer.salesforce.rest import RequestRefused, Rest
-from streamer.salesforce.tooling.changes import Action, SetupChange
+from streamer.salesforce.tooling.changes import Action, ChangePlan, SetupChange
 from streamer.salesforce.tooling.refusals import SetupRefused, refused_change, refused_reading
 from streamer.salesforce.tooling.setup import ChannelMember, ChannelSetup, CustomChannel, check_is_ours
 
@@ -205,3 +206,64 @@ def _text(row: JsonObject, key: str) -> str:
 
 def _too_old(what: str, version: float, since: float) -> str:
     return f"org.api_version is {version}, but {what} only since version {since}: raise org.api_version"
+
+
+class Result(StrEnum):
+    """Outcome of a change."""
+
+    MADE = "made"
+    NOT_MADE = "not made"
+    UNCERTAIN = "uncertain"
+    """The answer was lost, and the setup can't be read to find out whether the change was made."""
+    NOT_TRIED = "not tried"
+    """An earlier change failed for a reason that also affects this change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeOutcome:
+    """A change and its result, with the reason if it was not made."""
+
+    change: SetupChange
+    result: Result
+    reason: str = ""
+
+
+async def execute(tooling: Tooling, plan: ChangePlan) -> AsyncIterator[ChangeOutcome]:
+    """Make the changes of a plan in order; yield the outcome of each change as soon as it is known.
+
+    After a refusal, the other changes are still tried, unless the refusal is final.
+    If the answer to a change was lost, the setup is read again to see whether the
+    change was made.
+    """
+    is_over = False
+    for change in plan.changes:
+        if is_over:
+            yield ChangeOutcome(change=change, result=Result.NOT_TRIED)
+            continue
+        try:
+            await tooling.make(change)
+        except StreamerError as error:
+            is_over = not isinstance(error, SetupRefused) or error.is_final
+            yield await _failed(tooling, change, error)
+        else:
+            yield ChangeOutcome(change=change, result=Result.MADE)
+
+
+async def _failed(tooling: Tooling, change: SetupChange, error: StreamerError) -> ChangeOutcome:
+    reason = str(error)
+    is_in_doubt = isinstance(error, SalesforceUnavailable) or (
+        # Another operator can have made the change first.
+        isinstance(error, SetupRefused) and error.found
+    )
+    if not is_in_doubt:
+        return ChangeOutcome(change=change, result=Result.NOT_MADE, reason=reason)
+    try:
+        made = change.is_made(await tooling.setup())
+    except StreamerError:
+        uncertain = isinstance(error, SalesforceUnavailable)
+        return ChangeOutcome(
+            change=change, result=Result.UNCERTAIN if uncertain else Result.NOT_MADE, reason=reason
+        )
+    return ChangeOutcome(
+        change=change, result=Result.MADE if made else Result.NOT_MADE, reason="" if made else reason
+    )

@@ -69,7 +69,7 @@ MUTATIONS = (
     ),
     Mutation(
         name="offsets are committed past an incomplete delivery",
-        file="streamer/dispatch/progress/partition_progress.py",
+        file="streamer/dispatch/partition_progress.py",
         old="prefix = self._open[0] if self._open else self._through",
         new="prefix = self._through",
         seeds=range(1, 20),
@@ -112,10 +112,10 @@ MUTATIONS = (
     ),
     Mutation(
         name="a joined event leaves its other halves in the lane",
-        file="streamer/dispatch/chains/joining.py",
+        file="streamer/dispatch/joining.py",
         old="self.state.lanes.replace_head(lane, whole, tuple(others))",
         new="self.state.lanes.replace_head(lane, whole, ())",
-        test="tests/unit/dispatch/chains/test_joining.py::test_crashes_leave_one_receipt_of_each_joined_event",
+        test="tests/unit/dispatch/test_joining.py::test_crashes_leave_one_receipt_of_each_joined_event",
     ),
 )
 

@@ -209,7 +209,7 @@ def test_every_installed_module_can_be_imported(programs: Path, tmp_path: Path) 
         import pkgutil, subscribers, streamer
         from importlib import import_module
         from importlib.metadata import entry_points
-        EXTRA = "streamer.testing", "streamer.observe.tracing.otlp"
+        EXTRA = "streamer.testing", "streamer.observe.otlp"
         for package in (streamer, subscribers):
             for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
                 if "__main__" not in module.name and not module.name.startswith(EXTRA):

@@ -17,7 +17,7 @@ from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.log import KafkaLog
 from streamer.log.kafka.records.events import EventEncoder
 from streamer.normalise import normaliser_for
-from streamer.normalise.records import OrgRecord, SnapshotRead, recovered_event, snapshot_event
+from streamer.normalise.record_events import OrgRecord, SnapshotRead, recovered_event, snapshot_event
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.memory import MemoryRecords
 from streamer.salesforce.outbound.envelope import parse_envelope

@@ -11,9 +11,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
     NewTopic,
 )
 
+from streamer.log.kafka.cluster.bounded_reader import look_up
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
-from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from tests.integration.kafka.topics import own_settings, wait_until_known
 from tests.waiting import LIMIT_S, block_until

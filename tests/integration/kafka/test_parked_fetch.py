@@ -7,7 +7,7 @@ from statistics import median
 import pytest
 from confluent_kafka import KafkaError
 
-from streamer.log.kafka.parked import index
+from streamer.log.kafka import parked_index
 from tests.contracts.values import an_event
 from tests.integration.kafka.cluster import Cluster
 from tests.integration.kafka.parking_process import parked
@@ -25,7 +25,7 @@ async def test_everyone_who_asks_is_answered_however_little_is_read_at_once(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The events that many lanes request together can exceed the memory."""
-    monkeypatch.setattr(index, "_PARTS_AT_ONCE", 3)
+    monkeypatch.setattr(parked_index, "_PARTS_AT_ONCE", 3)
     cluster.create_for()
     cluster.write(*(an_event(n) for n in range(_COUNT)))
     async with cluster.following() as follower:

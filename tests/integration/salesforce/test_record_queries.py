@@ -11,7 +11,7 @@ from aiohttp import web
 
 from streamer.clock import TurnedClock
 from streamer.errors import RecordsRefused, RetryLater, SalesforceUnavailable
-from streamer.normalise.records import RecordShape
+from streamer.normalise.record_shape import RecordShape
 from streamer.ports import RecordQuery
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.queries import RestQueries, RestReplication

@@ -13,7 +13,8 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.events import Channel, Event, JsonObject, OrgId, Start
 from streamer.normalise import normaliser_for
-from streamer.normalise.records import OrgRecord, RecordShape
+from streamer.normalise.record_events import OrgRecord
+from streamer.normalise.record_shape import RecordShape
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest

@@ -11,7 +11,7 @@ from streamer.salesforce.auth.flows import Logins
 from streamer.salesforce.publish.access import OrgAccess
 from streamer.settings import OrgSettings
 from streamer.testing import Reply, ScriptedTarget
-from streamer.testing.http.replies import Answering, Silence
+from streamer.testing.scripted_target import Answering, Silence
 from subscribers.salesforce import Salesforce
 from tests.deliveries import context, delivery
 

@@ -23,8 +23,7 @@ from streamer.salesforce.tooling.changes import (
     disabling,
     enabling,
 )
-from streamer.salesforce.tooling.client import Tooling
-from streamer.salesforce.tooling.execution import ChangeOutcome, Result, execute
+from streamer.salesforce.tooling.client import ChangeOutcome, Result, Tooling, execute
 from streamer.salesforce.tooling.refusals import SetupRefused
 from streamer.salesforce.tooling.setup import ChannelSetup
 from streamer.sandbox import OrgSetup, Sandbox, SandboxSettings, User

@@ -9,7 +9,7 @@ from streamer.clock import TurnedClock
 from streamer.events import AttemptExchange, Hold, Outcome, Reject, Retry
 from streamer.ports import Plugin
 from streamer.testing import Reply, ScriptedTarget
-from streamer.testing.http.replies import Answering, Raw
+from streamer.testing.scripted_target import Answering, Raw
 from subscribers.erp import Erp
 from subscribers.slack import Slack
 from subscribers.webhook import Webhook

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from streamer.admin.events.accounts import AccountState, Evidence, SubscriberAccount, account_of
-from streamer.app.chains.given_names import GivenNames
-from streamer.app.chains.verdicts import RouteVerdict
+from streamer.app.chains.verdicts import GivenNames, RouteVerdict
 from streamer.controls import AuditRecord, Control, Switch
 from streamer.events import Entry, ParkedLane, Partition, SettledOffsets, Stage, SubscriberName
 from streamer.ports import LoggedEvent

@@ -14,12 +14,11 @@ from streamer.errors import SalesforceUnavailable, StreamerError
 from streamer.events import ContinuityRecord, HoleCause, JsonObject, Repair
 from streamer.ports import RecordQuery
 from streamer.quota import Limit, LimitsReading, OrgLimit
-from streamer.salesforce.memory import MemoryRecords
-from streamer.salesforce.queries import MemoryQueries
+from streamer.salesforce.memory import MemoryQueries, MemoryRecords
 from tests.contracts.values import CHANGES
 from tests.unit.admin.test_snapshots import run
 from tests.unit.admin.world import Asking, World
-from tests.unit.normalise.records.describes import CONTACT
+from tests.unit.normalise.describes import CONTACT
 
 FORMER = ContinuityRecord(
     id="snapshot:0",

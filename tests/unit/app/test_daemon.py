@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer.app.daemon import App
-from streamer.app.ingest.reading import SalesforceReading
+from streamer.app.ingest.ingesting import SalesforceReading
 from streamer.app.plan import plan
 from streamer.app.supervising import DaemonOptions
 from streamer.clock import SystemClock, TurnedClock

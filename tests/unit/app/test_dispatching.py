@@ -26,7 +26,7 @@ from streamer.log.memory.feed import MemoryFeed
 from streamer.observe.metrics import Metrics
 from streamer.ports import Subscription
 from streamer.salesforce.auth.flows import Logins
-from streamer.supervision.subscribers_condition import SubscribersCondition
+from streamer.supervision.conditions import SubscribersCondition
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.dispatch.world import ScriptedTarget
 

@@ -8,8 +8,8 @@ import pytest
 from streamer.app.plan import effective, plan
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
-from streamer.dispatch.chains.forwarding import receipts_of
 from streamer.dispatch.delivery.route import event_document
+from streamer.dispatch.forwarding import receipts_of
 from streamer.events import SubscriberName
 from tests.contracts.values import an_event
 from tests.unit.app.test_plan import GOOD, lines_of, subscriber

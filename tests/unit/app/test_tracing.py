@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from streamer.app.ingest.tracing import TracedIngest
+from streamer.app.observers import TracedIngest
 from streamer.clock import TurnedClock
 from streamer.errors import LogUnavailable
 from streamer.events import Event
 from streamer.observe.metrics import Metrics
-from streamer.observe.tracing import MemoryTracer
+from streamer.observe.tracers import MemoryTracer
 from streamer.ports import SpanKind
 from streamer.ports.tracing import EventTraces
 from tests.messages import CHANGES, batch, change
@@ -95,7 +95,7 @@ async def test_append_that_failed_leaves_no_span() -> None:
 
 async def test_spans_of_one_append_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Further spans are counted."""
-    monkeypatch.setattr("streamer.app.ingest.tracing._MOST_TRACED", 1)
+    monkeypatch.setattr("streamer.app.observers._MOST_TRACED", 1)
     traced = Traced(world(batch(change(1, "001A"), change(2, "001B"), change(3, "001C"))))
     await traced.run()
 

@@ -75,6 +75,14 @@ def test_every_topic_is_there(tmp_path: Path) -> None:
     assert (binding["partitions"], binding["topicConfiguration"]["retention.ms"]) == (3, 96 * 3_600_000)
 
 
+def test_description_says_how_to_read_the_topics(tmp_path: Path) -> None:
+    """A reader of the document learns the isolation level, and which topics are Streamer's own."""
+    about = document_of(EVERYTHING, tmp_path)["info"]["description"]
+
+    assert "isolation.level=read_committed" in about
+    assert about.endswith("Only Streamer reads and writes the topics with the tag internal.")
+
+
 def test_others_need_not_know_the_secrets(tmp_path: Path) -> None:
     """The document is the same whether they are there or not, and holds none."""
     with_secrets = document_of(EVERYTHING, tmp_path, SECRETS)

@@ -9,8 +9,8 @@ import yaml
 from streamer.app.plan import plan
 from streamer.clock import TurnedClock
 from streamer.configuration import Document, fingerprints, load, load_document
-from streamer.configuration.csv_tables import TableRefused, table_of_csv
 from streamer.configuration.effective import effective_configuration
+from streamer.configuration.named_files import TableRefused, table_of_csv
 from streamer.errors import ConfigurationError
 from tests.unit.configuration.conftest import GOOD, Write
 

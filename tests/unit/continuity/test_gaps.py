@@ -19,10 +19,9 @@ from streamer.ingest.relay import ChannelLog, Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
-from streamer.salesforce.memory import MemoryRecords, MemorySource
-from streamer.salesforce.queries import MemoryQueries
+from streamer.salesforce.memory import MemoryQueries, MemoryRecords, MemorySource
 from tests.messages import CHANGES, batch, change
-from tests.unit.normalise.records.describes import CONTACT
+from tests.unit.normalise.describes import CONTACT
 
 ADA, EVE, IDA = (f"003AB00000TEST{number}YAA" for number in range(3))
 ROW: JsonObject = {"Id": ADA, "FirstName": "Ada", "LastName": "Berg", "Phone": None}

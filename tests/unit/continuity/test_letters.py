@@ -41,8 +41,8 @@ from tests.contracts.values import an_event
 from tests.messages import CHANGES, batch, change, events_of
 from tests.unit.ingest.test_between_answers import LiveSource
 from tests.unit.ingest.test_protection import deep
-from tests.unit.normalise.records.describes import CONTACT, described
-from tests.unit.normalise.records.describes import field as a_field
+from tests.unit.normalise.describes import CONTACT, described
+from tests.unit.normalise.describes import field as a_field
 from tests.unit.protection.rules import rule
 
 RECORD = "003AB00000TEST1YAA"

@@ -13,11 +13,10 @@ from streamer.events import ContinuityRecord, Event, EventId, HoleCause, JsonObj
 from streamer.log.memory import MemoryLog
 from streamer.quota import JobAllowance, Limit, LimitsReading, OrgLimit
 from streamer.quota.governor import renew_nothing
-from streamer.salesforce.memory import MemoryRecords
-from streamer.salesforce.queries import MemoryQueries
+from streamer.salesforce.memory import MemoryQueries, MemoryRecords
 from tests.contracts.values import an_event
 from tests.messages import CHANGES
-from tests.unit.normalise.records.describes import CONTACT
+from tests.unit.normalise.describes import CONTACT
 
 IDS = [f"003AB000000{number:04d}AAA" for number in range(7)]
 NOW = 1_735_689_600.0

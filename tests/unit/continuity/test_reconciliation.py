@@ -18,10 +18,9 @@ from streamer.events import Channel, Event, JsonObject
 from streamer.log.memory import MemoryHistory, MemoryLog
 from streamer.normalise.malformed import as_event_time
 from streamer.ports import Deletions
-from streamer.salesforce.memory import MemoryRecords
-from streamer.salesforce.queries import MemoryQueries
+from streamer.salesforce.memory import MemoryQueries, MemoryRecords
 from tests.contracts.values import CHANGES, ORG, Append, a_checkpoint, an_event, append_to
-from tests.unit.normalise.records.describes import CONTACT
+from tests.unit.normalise.describes import CONTACT
 
 BEGAN = 1_735_689_600.0
 HOUR_S = 3_600.0

@@ -14,7 +14,7 @@ from streamer.normalise import normaliser_for
 from streamer.salesforce.memory import MemoryRecords
 from tests.messages import CHANGES, change, events_of
 from tests.unit.continuity.test_gaps import ADA, EVE, ROW, gap
-from tests.unit.normalise.records.describes import CONTACT
+from tests.unit.normalise.describes import CONTACT
 
 
 class SlowRecords(MemoryRecords):

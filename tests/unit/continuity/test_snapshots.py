@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -35,8 +36,8 @@ from tests.contracts.values import an_event
 from tests.messages import CHANGES
 from tests.unit.continuity.org import History, Queries
 from tests.unit.ingest.test_between_answers import LiveSource
-from tests.unit.normalise.records.describes import CONTACT, described
-from tests.unit.normalise.records.describes import field as a_field
+from tests.unit.normalise.describes import CONTACT, described
+from tests.unit.normalise.describes import field as a_field
 
 IDS = [f"003AB00000TEST{number}YAA" for number in range(5)]
 LEADS = ["00QAB00000TEST0YAA", "00QAB00000TEST1YAA"]
@@ -459,13 +460,47 @@ async def test_removal_is_repeated_until_the_log_takes_it(world: World) -> None:
     assert await world.ordered() == set()
 
 
-def test_snapshot_whose_detail_was_cut_ends_no_hole() -> None:
-    """Nobody knows what it selected."""
-    order = SnapshotOrder(
-        id="s", channel=CHANGES.path, entity="Account", where="Name = 'A'", by="a" * 500, at=1.0
-    )
-    hole = ContinuityRecord(
-        id="h", channel=CHANGES, cause=HoleCause.SNAPSHOT, detail="", recorded_at=0.0, state=Repair.NONE
-    )
+HOLE = ContinuityRecord(
+    id="h",
+    channel=CHANGES,
+    cause=HoleCause.OVERFLOW,
+    detail="",
+    recorded_at=100.0,
+    state=Repair.NONE,
+    entity="Account",
+    verified_at=100.0,
+)
+LONG_NAME = "a" * 500
+"""Name of an operator that fills the detail of a record."""
 
-    assert not has_records_of(begun_record(CHANGES, order), hole)
+
+def test_record_keeps_what_a_snapshot_selects() -> None:
+    """The detail has no room for it, and can contain the words of an order."""
+    everything = SnapshotOrder(id="s", channel=CHANGES.path, entity="Account", by=LONG_NAME, at=1.0)
+    some = replace(everything, where="Name = 'A'", by="anna ordered a snapshot of Account; ")
+
+    assert has_records_of(begun_record(CHANGES, everything), HOLE)
+    assert not has_records_of(begun_record(CHANGES, some), HOLE)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "selects_all"),
+    [
+        ({}, True),
+        ({"where": "Name = 'A'"}, False),
+        ({"fields": ("Name",)}, False),
+        ({"since": 50.0}, True),
+        ({"since": 150.0}, False),
+        ({"by": LONG_NAME}, False),
+    ],
+)
+def test_older_record_says_in_its_detail_what_it_selects(
+    *, chosen: dict[str, Any], selects_all: bool
+) -> None:
+    """A detail that was cut leaves open what the snapshot selected."""
+    order = replace(
+        SnapshotOrder(id="s", channel=CHANGES.path, entity="Account", by="anna", at=1.0), **chosen
+    )
+    older = replace(begun_record(CHANGES, order), selection=None)
+
+    assert has_records_of(older, HOLE) == selects_all

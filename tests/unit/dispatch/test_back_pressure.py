@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from streamer.dispatch import ledger
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
-from streamer.dispatch.progress import ledger
 from streamer.dispatch.state import Limits
 from streamer.errors import LogUnavailable
 from streamer.events import Delivered, Delivery, Hold, Outcome, Partition, SubscriberName

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer.events import Delivered, FailureClass, Reject, Retry, Skip
-from streamer.observe.tracing import MemoryTracer
+from streamer.observe.tracers import MemoryTracer
 from streamer.ports import Batching, Span
 from streamer.ports.tracing import EventTraces
 from tests.contracts.values import an_event

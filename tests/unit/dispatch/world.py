@@ -12,7 +12,6 @@ from streamer.clock import TurnedClock
 from streamer.dispatch.admission.admission import Admission, FloodGuard, GuardLimits, Holds
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBreaker
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency, TokenBucket
-from streamer.dispatch.chains.forwarding import Upstream
 from streamer.dispatch.delivery.attempts import Attempts
 from streamer.dispatch.delivery.delivery_tracing import DeliveryTracing
 from streamer.dispatch.delivery.enrichment import Enrichment
@@ -20,6 +19,7 @@ from streamer.dispatch.delivery.plugin_calls import PluginCalls
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
 from streamer.dispatch.delivery.route import Keys, Route, RouteSource, compile_route
 from streamer.dispatch.dispatcher import Dispatcher, DispatchOptions
+from streamer.dispatch.forwarding import Upstream
 from streamer.dispatch.lanes.lanes import Order
 from streamer.dispatch.state import Limits
 from streamer.errors import ConfigurationError
@@ -37,7 +37,7 @@ from streamer.events import (
 )
 from streamer.log.memory import MemoryFeed, MemoryLog
 from streamer.observe.metrics import Metrics
-from streamer.observe.tracing import MemoryTracer
+from streamer.observe.tracers import MemoryTracer
 from streamer.ports import Batching, Subscription
 from tests.contracts.values import an_append, an_event, append_to
 

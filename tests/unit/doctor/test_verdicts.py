@@ -8,8 +8,7 @@ from pydantic import SecretStr
 from streamer.clock import TurnedClock
 from streamer.doctor.channels import selection_verdicts
 from streamer.doctor.check import CheckStatus, Inapplicable, Once, failed
-from streamer.doctor.clocks import skew_verdict
-from streamer.doctor.org import flow_verdict, limit_verdict, version_verdict
+from streamer.doctor.org import flow_verdict, limit_verdict, skew_verdict, version_verdict
 from streamer.errors import RetryLater
 from streamer.quota import Limit, OrgLimit, headroom
 from streamer.salesforce.tooling.setup import ChannelMember, ChannelSetup, CustomChannel

@@ -29,6 +29,7 @@ from streamer.events import (
     Repair,
     ReplayId,
     Setback,
+    SnapshotSelection,
     Stage,
     SubscriberName,
 )
@@ -84,6 +85,8 @@ holes = st.builds(
     published=st.integers(0, 2**53),
     updated_at=st.none() | times,
     acknowledged=st.none() | st.builds(HoleAcknowledgement, by=texts, at=times, reason=texts),
+    selection=st.none()
+    | st.builds(SnapshotSelection, where=texts, fields=st.lists(texts).map(tuple), since=st.none() | times),
 )
 names = st.builds(SubscriberName, texts)
 short = texts.map(lambda text: text[:200])

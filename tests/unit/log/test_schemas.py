@@ -30,7 +30,7 @@ from streamer.log.kafka.records.dead_letters import dead_letter_records
 from streamer.log.kafka.records.events import EventEncoder, continuity_message, receipt_record
 from streamer.log.schemas import SchemaName, data_of_types, definitions, definitions_of, schema
 from streamer.normalise import normaliser_for
-from streamer.normalise.records import (
+from streamer.normalise.record_events import (
     OrgRecord,
     SnapshotRead,
     recovered_event,
@@ -100,7 +100,7 @@ PUBLISHED = {
     SchemaName.EVENT_HEADERS: "9134a1dbc417f53e",
     SchemaName.RECEIPTS: "5865b91a2cf200c8",
     SchemaName.DEAD_LETTERS: "36be6a6ae7822802",
-    SchemaName.CONTINUITY: "2c5abc9af5ca0e19",
+    SchemaName.CONTINUITY: "7dc657d89a8f67f4",
     SchemaName.AUDIT: "5fe44035e425ca0a",
 }
 """Beginnings of the SHA-256 of the schemas, as JSON without spaces."""

@@ -27,9 +27,8 @@ from streamer.events import (
     Stage,
     SubscriberName,
 )
-from streamer.observe.declarations import BucketHistogram
 from streamer.observe.metrics import Metrics
-from streamer.observe.series import LabelValues
+from streamer.observe.series import BucketHistogram, LabelValues
 from streamer.ports import Appended
 
 INVOICE = SubscriberName("invoice")

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from streamer.clock import TurnedClock
 from streamer.events import Delivered, SubscriberName
 from streamer.observe.metrics import Metrics
-from streamer.observe.tracing import QueuedTracer
+from streamer.observe.tracers import QueuedTracer
 from streamer.ports import Span, SpanKind
 from streamer.ports.tracing import EventTraces
 from tests.contracts.values import an_event

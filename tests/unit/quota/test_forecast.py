@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from streamer.quota.forecast import Forecast
 from streamer.quota.limits import Limit
+from streamer.quota.monitor import Forecast
 
 
 def forecast(readings: Iterable[tuple[float, int]], most: int = 10_000) -> Forecast:

@@ -16,9 +16,8 @@ from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus, Chan
 from streamer.observe.metrics import Metrics
 from streamer.observe.process import Pulse, Pulses
 from streamer.supervision.health import Health, ProbeKind
-from streamer.supervision.monitor import Monitor
+from streamer.supervision.monitor import Monitor, StuckLimits
 from streamer.supervision.status import Status
-from streamer.supervision.stuck import StuckLimits
 from tests.contracts.values import CHANGES
 from tests.unit.supervision.parts import SALES, Condition, Delivering, Kept, Session
 

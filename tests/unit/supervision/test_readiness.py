@@ -7,8 +7,8 @@ import pytest
 from streamer.events import FailureClass
 from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus, ChannelSupervisor
 from streamer.observe.subscriber_status import LastFailure
+from streamer.supervision.conditions import LogCondition
 from streamer.supervision.health import Health, ProbeKind, State
-from streamer.supervision.log_condition import LogCondition
 from streamer.supervision.status import Status
 from tests.contracts.values import CHANGES
 from tests.unit.supervision.parts import SALES, Condition, Delivering, Kept, Session, supervisor

@@ -91,7 +91,7 @@ async def test_many_that_wait_in_one_place_are_shown_once() -> None:
 
 _STUCK_LOOP = """
 import sys, time
-from streamer.supervision.watchdog import Watchdog
+from streamer.supervision.health import Watchdog
 watchdog = Watchdog(sys.stderr)
 watchdog.rearm(0.3)
 def hangs(token):

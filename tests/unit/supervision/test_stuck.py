@@ -1,7 +1,7 @@
 """The time after which work without progress counts as stuck."""
 
 from streamer.settings import Settings
-from streamer.supervision.stuck import StuckLimits
+from streamer.supervision.monitor import StuckLimits
 from tests.unit.supervision.parts import SALES
 
 

@@ -12,11 +12,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from streamer.errors import EventsRefused, ForeignRecord
 from streamer.events import Channel, Checkpoint, ContinuityRecord, DeadLetter, Event, OrgId
 from streamer.log.foreign_records import ForeignRecords
-from streamer.log.kafka.cluster.bounded_reader import BoundedReader, undecided
+from streamer.log.kafka.cluster.bounded_reader import BoundedReader, bounds, undecided
 from streamer.log.kafka.cluster.clients import Clients, largest_record
 from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy
 from streamer.log.kafka.cluster.names import Names, partition_of
-from streamer.log.kafka.cluster.offsets import bounds
 from streamer.log.kafka.cluster.producer import (
     Content,
     ProducerRecord,

@@ -1,6 +1,6 @@
-"""Exclusive session of this process on one partition of the checkpoint topic."""
+"""Exclusive session of this process on one partition of the checkpoint topic, and refused records."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
@@ -9,12 +9,16 @@ from streamer.backoff import Backoff, Delays
 from streamer.errors import Fenced, LogUnavailable, StreamerError
 from streamer.events import Channel, Checkpoint
 from streamer.log.kafka.append.encoder import Checkpoints, CommittedCheckpoints
-from streamer.log.kafka.append.refusals import BATCH_BYTES, batches, refusal_of
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, is_fencing, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.producer import Content, ProducerRecord, Tombstone
+from streamer.log.kafka.cluster.producer import Content, ProducerRecord, Tombstone, content
 from streamer.log.kafka.cluster.transactions import TransactionFailed, Transactions
+
+BATCH_BYTES = 1_000_000
+"""Size of one batch to the broker, in bytes, unless a single record is larger."""
+
+_OVERHEAD_BYTES = 512
 
 _log = structlog.get_logger()
 
@@ -23,6 +27,58 @@ _SMALLEST_STRIDE = 8 * 1024
 Mine = Callable[[int], bool | None]
 """Asks whether the group assigns a partition to this process; `None` while this process is in no group."""
 _BACKOFF = Backoff(first_s=0.25, limit_s=10.0)
+
+
+class UnwritableRecords(Exception):
+    """The log can never accept some records, so nothing was written.
+
+    `certain` is false when a broker refused several records of one batch, because any
+    of these records can be the reason.
+    """
+
+    def __init__(self, reason: str, refused: Collection[Content], *, certain: bool) -> None:
+        """Store the `reason`, and the contents of the `refused` records."""
+        super().__init__(reason)
+        self.reason = reason
+        self.refused = frozenset(refused)
+        self.certain = certain
+
+
+def refusal_of(failure: TransactionFailed, apart: Collection[Content]) -> UnwritableRecords | None:
+    """Return the refusal that made a transaction fail, if any.
+
+    Each record in `apart` was alone in its batch.
+    """
+    refused = failure.refused
+    if not refused:
+        return None
+    reason = next(iter(refused.values())).str()
+    # A record larger than a batch was alone in its batch.
+    certain = len(refused) == 1 or all(what in apart or len(what[2] or b"") > BATCH_BYTES for what in refused)
+    return UnwritableRecords(reason, refused.keys(), certain=certain)
+
+
+def batches(
+    records: Sequence[ProducerRecord | Tombstone], stride: int, apart: Collection[Content]
+) -> Iterator[Sequence[ProducerRecord | Tombstone]]:
+    """Yield `records` in batches of at most `stride` bytes, and each record in `apart` alone.
+
+    From a larger batch, the client makes several batches of `BATCH_BYTES` on its own.
+    """
+    if not apart and stride >= BATCH_BYTES:
+        yield records
+        return
+    batch: list[ProducerRecord | Tombstone] = []
+    waiting = 0
+    for record in records:
+        is_alone = content(record) in apart
+        size = (len(record.value) if isinstance(record, ProducerRecord) else 0) + _OVERHEAD_BYTES
+        if batch and (is_alone or waiting + size > stride):
+            yield batch
+            batch, waiting = [], 0
+        batch.append(record)
+        waiting += stride if is_alone else size
+    yield batch
 
 
 class PartitionSession:

@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 from streamer.errors import EventsRefused, LogMisconfigured, LogUnavailable
 from streamer.events import Channel, Checkpoint
 from streamer.log.kafka.append.encoder import AppendEncoder, AppendRequest
-from streamer.log.kafka.append.refusals import UnwritableRecords
-from streamer.log.kafka.append.session import PartitionSession
+from streamer.log.kafka.append.session import PartitionSession, UnwritableRecords
 from streamer.log.kafka.cluster.threads import conclude
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.process import Pulse, Pulses

@@ -11,11 +11,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from streamer.backoff import Backoff, Delays
 from streamer.controls import ControlState
 from streamer.errors import LogMisconfigured, LogUnavailable
-from streamer.log.kafka.cluster.bounded_reader import poll_many
+from streamer.log.kafka.cluster.bounded_reader import bounds, poll_many
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.offsets import bounds
 from streamer.log.kafka.cluster.producer import set_aside
 from streamer.log.kafka.records.controls import AppliedControls
 from streamer.observe.process import Pulse, Pulses

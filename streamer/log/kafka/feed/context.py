@@ -9,7 +9,7 @@ from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import RetryPolicy
 from streamer.log.kafka.feed.buffer import FeedBuffer
 from streamer.log.kafka.feed.settled_events import Recorder
-from streamer.log.kafka.parked.restoration import Restorations
+from streamer.log.kafka.parked_restoration import Restorations
 from streamer.log.kafka.progress.assignment import AssignedPartitions
 from streamer.log.kafka.progress.settler import KafkaSettler
 from streamer.log.kafka.topics.admin import KafkaAdmin

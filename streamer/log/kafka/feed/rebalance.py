@@ -12,13 +12,13 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from streamer.clock import Clock
 from streamer.errors import LogUnavailable
 from streamer.events import Partition, SettledOffsets, Start, SubscriberName
+from streamer.log.kafka.cluster.bounded_reader import look_up
 from streamer.log.kafka.cluster.errors import RetryPolicy, kafka_error
-from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.cluster.producer import as_partition
 from streamer.log.kafka.feed.context import ConsumerContext
 from streamer.log.kafka.feed.decoder import ReadPartition
 from streamer.log.kafka.feed.partition_reader import MissingOffset, PartitionReader
-from streamer.log.kafka.parked.restoration import Restored
+from streamer.log.kafka.parked_restoration import Restored
 from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import (
     Commits,

@@ -20,7 +20,7 @@ from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryP
 from streamer.log.kafka.cluster.threads import iterate_in_thread
 from streamer.log.kafka.feed.buffer import FeedBuffer
 from streamer.log.kafka.feed.decoder import EventReader
-from streamer.log.kafka.parked.restoration import Restorations
+from streamer.log.kafka.parked_restoration import Restorations
 from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import CommittedOffsets, OffsetCommitter
 from streamer.log.kafka.progress.settler import KafkaSettler, MemberRefused, NotYet

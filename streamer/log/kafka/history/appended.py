@@ -13,14 +13,13 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from streamer.log.kafka.cluster.bounded_reader import poll_many
+from streamer.log.kafka.cluster.bounded_reader import look_up, poll_many
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.history.event_topics import event_topics, known_topics, logged_event
 from streamer.log.kafka.topics.admin import KafkaAdmin
-from streamer.log.search.chunks import ANY_TYPE
+from streamer.log.search_chunks import ANY_TYPE
 from streamer.ports import AppendedPage
 
 _AT_ONCE = 500

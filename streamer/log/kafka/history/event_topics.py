@@ -10,13 +10,12 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, TIMESTAMP_LOG_APPEND_T
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.errors import UnreadableEvent
 from streamer.events import Entry, Event, Partition, SubscriberName, record_id_of
-from streamer.log.kafka.cluster.bounded_reader import BoundedReader
+from streamer.log.kafka.cluster.bounded_reader import BoundedReader, look_up
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names, partition_of
-from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.cluster.producer import Headers, as_partition
-from streamer.log.kafka.parked.restoration import Restorations
+from streamer.log.kafka.parked_restoration import Restorations
 from streamer.log.kafka.progress.commits import CommittedOffsets
 from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.kafka.records.forwarded import decode_forwarded
@@ -24,7 +23,7 @@ from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.kafka.topics.specs import matching, topic_expressions
 from streamer.log.patterns import wants
-from streamer.log.search.chunks import ANY_TYPE, Chunk, Collector, Room, Span, matcher
+from streamer.log.search_chunks import ANY_TYPE, Chunk, Collector, Room, Span, matcher
 from streamer.ports import EventSearch, LoggedEvent, SubscriberPlace
 
 _AT_ONCE = 500

@@ -22,11 +22,10 @@ from streamer.errors import LogUnavailable, UnreadableEvent
 from streamer.events import Channel, Checkpoint, Event, Partition, SubscriberName
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.append.encoder import checkpoint_of
-from streamer.log.kafka.cluster.bounded_reader import BoundedReader
+from streamer.log.kafka.cluster.bounded_reader import BoundedReader, look_up
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.cluster.threads import iterate_in_thread
 from streamer.log.kafka.history.appended import AppendedReader
 from streamer.log.kafka.history.event_topics import EventTopics, PlaceReader, places_of
@@ -35,7 +34,7 @@ from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.kafka.topics.specs import matching, topic_expressions
 from streamer.log.patterns import change_type_stem
-from streamer.log.search.merge import search
+from streamer.log.search import search
 from streamer.ports import (
     MOST_RECEIPTS,
     AppendedPage,

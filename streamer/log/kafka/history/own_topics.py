@@ -13,11 +13,10 @@ from streamer.errors import ForeignRecord, LogMisconfigured
 from streamer.events import Event, Receipt
 from streamer.log.continuity import LastStates
 from streamer.log.kafka.append.encoder import checkpoint_of
-from streamer.log.kafka.cluster.bounded_reader import BoundedReader
+from streamer.log.kafka.cluster.bounded_reader import BoundedReader, look_up
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names, partition_of
-from streamer.log.kafka.cluster.offsets import look_up
 from streamer.log.kafka.cluster.producer import set_aside
 from streamer.log.kafka.control.controls import apply_message
 from streamer.log.kafka.control.letters import LetterIndex

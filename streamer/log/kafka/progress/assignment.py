@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from streamer.events import DeadLetter, Partition, SettledOffsets
-from streamer.log.kafka.parked.index import ParkedIndex
+from streamer.log.kafka.parked_index import ParkedIndex
 from streamer.log.kafka.records.events import ChunkOffsets
 
 # librdkafka's own format of a group's metadata: this prefix, the generation as a native

@@ -10,10 +10,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streamer.clock import Clock
 from streamer.events import Partition, SettledOffsets, SubscriberName
+from streamer.log.kafka.cluster.bounded_reader import checked
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, RetryPolicy, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.offsets import checked
 from streamer.log.kafka.cluster.producer import as_partition, as_topic_partitions
 from streamer.log.kafka.progress.metadata import decode
 from streamer.log.kafka.topics.admin import KafkaAdmin

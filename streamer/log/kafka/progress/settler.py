@@ -14,7 +14,7 @@ from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone, as_partition
 from streamer.log.kafka.cluster.transactions import TransactionFailed, Transactions, Undecided
-from streamer.log.kafka.parked.index import ParkedChanges
+from streamer.log.kafka.parked_index import ParkedChanges
 from streamer.log.kafka.progress.assignment import AssignedPartition, is_of_member
 from streamer.log.kafka.progress.commits import OffsetCommitter
 from streamer.log.kafka.progress.metadata import CommittableOffset, bears, encode, marked, new_mark

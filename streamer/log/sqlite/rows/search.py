@@ -17,7 +17,7 @@ from streamer.exact_json import exact_value
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.patterns import glob
 from streamer.log.records import decode_receipt, event_from_json
-from streamer.log.search.chunks import ANY_TYPE, text_time
+from streamer.log.search_chunks import ANY_TYPE, text_time
 from streamer.log.sqlite.database.json_pages import BodyQuery, read_bodies
 from streamer.log.sqlite.rows.offsets import PARTITION, bounds, sound
 from streamer.ports import EventSearch, LoggedEvent

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamer.dispatch.delivery.plugin_calls import outcome_of
 from streamer.events import AttemptExchange, Disable, FailedAttempt, FailureClass, Retry, answer_beginning
-from streamer.events.exchange import KEPT_HEADERS, MOST_BYTES
+from streamer.events.outcomes import KEPT_HEADERS, MOST_BYTES
 from streamer.known_secrets import KNOWN
 from streamer.log.records.events import attempt_fields
 

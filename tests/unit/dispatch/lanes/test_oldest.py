@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from streamer.dispatch.chains.forwarding import Upstream
 from streamer.dispatch.delivery.retry_schedule import RetrySchedule
+from streamer.dispatch.forwarding import Upstream
 from streamer.dispatch.lanes.lanes import Lane, Lanes
 from streamer.dispatch.state import Limits
 from streamer.events import Forwarded, JsonObject, Retry, SubscriberName

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from streamer.salesforce.cometd.protocol import Advice, BayeuxError, causes, reaction
-from streamer.salesforce.reactions import Reaction
+from streamer.salesforce.sessions import Reaction
 
 HANDSHAKE, CONNECT, SUBSCRIBE = "/meta/handshake", "/meta/connect", "/meta/subscribe"
 BUSY = "503::Server is too busy.  Please try your request again later."

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from streamer.salesforce.publish.avro import DatumEncoder, FieldRefused
+from streamer.salesforce.publish.avro_encoder import DatumEncoder, FieldRefused
 from streamer.salesforce.pubsub.avro import EventSchema, UnusableSchema
 
 TEXT = ["null", "string"]

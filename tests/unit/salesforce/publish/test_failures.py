@@ -10,7 +10,7 @@ from streamer.errors import (
     RetryLater,
     SalesforceUnavailable,
 )
-from streamer.salesforce.publish.failures import call_failure, refused_event
+from streamer.salesforce.publish.calls import call_failure, refused_event
 from streamer.salesforce.pubsub.errors import CallEnded, reaction
 
 

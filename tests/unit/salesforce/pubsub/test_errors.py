@@ -5,7 +5,7 @@ import pytest
 from grpc import StatusCode
 
 from streamer.salesforce.pubsub.errors import CallEnded, reaction
-from streamer.salesforce.reactions import Reaction
+from streamer.salesforce.sessions import Reaction
 
 _PREFIX = "sfdc.platform.eventbus.grpc."
 

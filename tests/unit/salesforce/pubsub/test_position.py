@@ -7,7 +7,7 @@ import pytest
 
 from streamer.eventbus import ReplayPreset
 from streamer.events import Checkpoint, EventId, NewEventsAfter, ReplayId
-from streamer.salesforce.pubsub.position import Position
+from streamer.salesforce.pubsub.reader import Position
 from tests.messages import CHANGES, change
 
 

@@ -12,7 +12,7 @@ from streamer.clock import TurnedClock
 from streamer.eventbus import ConsumerEvent, FetchRequest, FetchResponse, ProducerEvent
 from streamer.salesforce.pubsub.options import PubSubOptions
 from streamer.salesforce.pubsub.subscription import SubscribeStream, TooManyEvents, check_event_count
-from streamer.salesforce.session_observer import NullObserver
+from streamer.salesforce.sessions import NullObserver
 
 
 def subscription_with(credit: int) -> SubscribeStream:

@@ -1,7 +1,7 @@
 """The partitions that this process owns, as another thread reads them."""
 
 from streamer.events import Partition
-from streamer.log.kafka.parked.index import ParkedIndex
+from streamer.log.kafka.parked_index import ParkedIndex
 from streamer.log.kafka.progress.assignment import AssignedPartition, AssignedPartitions
 
 OURS, OTHER = (Partition(topic="salesforce.cdc.Account", number=number) for number in range(2))

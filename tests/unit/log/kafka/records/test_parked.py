@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from streamer.events import Entry, ParkedLane, Partition, Setback, SettledOffsets
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
-from streamer.log.kafka.parked.index import ParkedChanges, ParkedIndex
-from streamer.log.kafka.parked.restoration import Restoration
+from streamer.log.kafka.parked_index import ParkedChanges, ParkedIndex
+from streamer.log.kafka.parked_restoration import Restoration
 from streamer.log.kafka.records import events
 from streamer.log.kafka.records.parked import ParkedRecordKey, ParkedTopic
 from streamer.log.memory.controls import ParkedEvents

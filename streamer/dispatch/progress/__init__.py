@@ -1,1 +1,0 @@
-"""Delivery progress: settled events, and their records in the log."""

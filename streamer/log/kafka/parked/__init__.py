@@ -1,1 +1,0 @@
-"""Parked lanes: their index, their restoration, and the fetch of their events."""

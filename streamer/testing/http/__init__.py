@@ -1,1 +1,0 @@
-"""Scripted HTTP target, and checks of plugins with this target."""

@@ -1,1 +1,0 @@
-"""Searches are merged, bounded and continued, whatever the log."""

@@ -1,1 +1,0 @@
-"""Records of the org become events."""
