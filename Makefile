@@ -17,7 +17,7 @@ DEMO_READY := $(VENV)/.demo-ready
 PIN    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make requirements"
 
-.PHONY: help check lint test test-slow demo bench fire fuzz chain replica snapshot mutants gauges screenshots docs docs-serve dist image requirements sbom stubs reference format clean
+.PHONY: help check lint test test-slow demo bench fire fuzz chain replica snapshot mutants gauges screenshots docs docs-serve dist image helm requirements sbom stubs reference format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -64,6 +64,10 @@ dist: $(READY) ## build the wheel and the source distribution into dist/, byte b
 
 image: $(READY) ## build the image with Buildah on Debian's Python, where no registry of images can be reached
 	$(BIN)/python -m tools.container_image $(DIST)/streamer.tar
+
+helm: $(READY) ## the tests of the Helm chart with Helm 3, which Go builds in 5 minutes, once; `make test` uses Helm 4
+	@$(BIN)/python -m tools.system_packages
+	$(BIN)/python -m tools.go_programs $(BIN)/pytest tests/integration/deployment/test_helm.py
 
 requirements: $(READY) ## pin with hashes what the image installs, at the versions of constraints.txt
 	$(PIN) --extra otel --constraint constraints.txt --output-file requirements.txt pyproject.toml
