@@ -17,7 +17,7 @@ DEMO_READY := $(VENV)/.demo-ready
 PIN    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make requirements"
 
-.PHONY: help check lint test test-slow demo bench fire fuzz chain replica snapshot mutants gauges screenshots docs docs-serve dist image helm requirements sbom stubs reference format clean
+.PHONY: help check lint test test-slow demo bench fire fuzz chain replica snapshot mutants gauges screenshots docs docs-serve dist deb image helm requirements sbom stubs reference format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -57,10 +57,13 @@ docs-serve: export NO_MKDOCS_2_WARNING = 1
 docs-serve: $(READY) ## serve the documentation at http://127.0.0.1:8000, built again at each change; ARGS="-a HOST:PORT"
 	$(BIN)/mkdocs serve $(ARGS)
 
-# The date of the last commit in both archives makes them the same whenever and wherever they are built.
-dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1580601600)
+# The date of the last commit in all archives makes them the same whenever and wherever they are built.
+dist deb: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1580601600)
 dist: $(READY) ## build the wheel and the source distribution into dist/, byte by byte the same for one commit
 	$(BIN)/python -m build --installer uv --outdir $(DIST)
+
+deb: dist ## build the Debian package into dist/; ARGS="--python 3.13 --architecture arm64"
+	$(BIN)/python -m tools.packaging.debian $(DIST) $(ARGS)
 
 image: $(READY) ## build the image with Buildah on Debian's Python, where no registry of images can be reached
 	$(BIN)/python -m tools.container_image $(DIST)/streamer.tar
