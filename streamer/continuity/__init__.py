@@ -7,7 +7,13 @@ from streamer.continuity.gaps import GapRepair
 from streamer.continuity.letter_redrives import LetterDecoder, LetterRedrives
 from streamer.continuity.progress import reason_of
 from streamer.continuity.readings import Readings
-from streamer.continuity.snapshots import Snapshots, begun_record, has_records_of, snapshot_mistake
+from streamer.continuity.snapshots import (
+    Snapshots,
+    begun_record,
+    has_records_of,
+    snapshot_mistake,
+    where_of,
+)
 
 __all__ = [
     "BULK_FROM",
@@ -25,4 +31,5 @@ __all__ = [
     "has_records_of",
     "reason_of",
     "snapshot_mistake",
+    "where_of",
 ]

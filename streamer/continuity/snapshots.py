@@ -1,5 +1,6 @@
 """Orders for snapshots in one channel, and their records in the log."""
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from streamer.channel_paths import changed_entity
 from streamer.continuity.progress import ReadingProgress, RecordSelection
 from streamer.controls import SnapshotOrder, Wanted, is_ordered_snapshot
 from streamer.events import Channel, ContinuityRecord, HoleCause, Repair
+from streamer.ingest.positions.holes import record_of_gap
 from streamer.normalise.malformed import as_event_time
 from streamer.ports import RecordedHoles, RecordQuery
 
@@ -15,6 +17,8 @@ _LONGEST_DETAIL = 500
 _ORDERED = " ordered a snapshot of "
 _ONLY = ", only "
 _SINCE = " since "
+_WHERE = " where "
+_BY_ID = re.compile(rf"{_WHERE}Id IN \(('\w{{18}}'(?:, '\w{{18}}')*)\)", re.ASCII)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,7 +110,7 @@ def begun_record(channel: Channel, order: SnapshotOrder) -> ContinuityRecord:
     """Return the first continuity record of an ordered snapshot; its detail names what the order selects."""
     part = RecordSelection(entity=order.entity, where=order.where, fields=order.fields, since=order.since)
     chosen = f"{_ONLY}{', '.join(order.fields)}" if order.fields else ""
-    chosen += f" where {order.where}" if order.where else ""
+    chosen += f"{_WHERE}{order.where}" if order.where else ""
     chosen += f"{_SINCE}{as_event_time(datetime.fromtimestamp(order.since, UTC))}" if order.since else ""
     return ContinuityRecord(
         id=order.id,
@@ -120,6 +124,12 @@ def begun_record(channel: Channel, order: SnapshotOrder) -> ContinuityRecord:
     )
 
 
+def where_of(records: Collection[str]) -> str:
+    """Return the condition of a snapshot that selects only the records with these ids (18 characters)."""
+    ids = ", ".join(f"'{each}'" for each in records)
+    return f"Id IN ({ids})"
+
+
 def has_records_of(snapshot: ContinuityRecord, hole: ContinuityRecord) -> bool:
     """Return true if a snapshot of the hole's entity selects every record that the hole can lack.
 
@@ -131,6 +141,8 @@ def has_records_of(snapshot: ContinuityRecord, hole: ContinuityRecord) -> bool:
     chosen = snapshot.detail.partition(f"{_ORDERED}{snapshot.entity}")[2].partition("; ")[0]
     if not chosen:
         return True
+    if by_id := _BY_ID.fullmatch(chosen):
+        return f"'{record_of_gap(hole)}'" in by_id[1].split(", ")
     if not chosen.startswith(_SINCE) or hole.verified_at is None:
         return False
     try:
