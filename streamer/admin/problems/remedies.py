@@ -2,7 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from streamer.admin.problems.groups import OpenProblem, ProblemKind
 from streamer.channel_paths import ChannelKind
@@ -69,9 +70,13 @@ def remedy_of(problem: OpenProblem, configured: Collection[str]) -> str:
     return _OF_KINDS[problem.kind]
 
 
-def command_of(problem: OpenProblem, configured: Collection[str]) -> str:
-    """Return the command that acts on a problem, or shows more about it."""
-    return " ".join(map(_quoted, ["streamer", *_words_of(problem, configured)]))
+def command_of(problem: OpenProblem, configured: Collection[str], sources: Sequence[Path] = ()) -> str:
+    """Return the command that acts on a problem, or shows more about it.
+
+    `sources` are the files of the daemon's configuration.
+    """
+    words = _words_of(problem, configured) or ["doctor", *_file_options(sources)]
+    return " ".join(map(_quoted, ["streamer", *words]))
 
 
 def can_be_redriven(problem: OpenProblem, configured: Collection[str]) -> bool:
@@ -93,7 +98,11 @@ def _words_of(problem: OpenProblem, configured: Collection[str]) -> list[str]:
         return ["snapshot", "start", problem.entity, "--channel", problem.channel or "", *chosen]
     if kind in _LISTED:
         return ["continuity", "list", "--channel", problem.channel or ""]
-    return _SHOWN.get(kind, ["doctor", "-c", "FILE"])
+    return _SHOWN.get(kind, [])
+
+
+def _file_options(sources: Sequence[Path]) -> list[str]:
+    return [part for path in [*map(str, sources)] or ["FILE"] for part in ("-c", path)]
 
 
 def _quoted(word: str) -> str:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -182,6 +183,17 @@ def test_one_unknown_record_needs_the_whole_object() -> None:
     for holes in ([a_gap("001000000000001AAA"), a_gap()], [a_gap(), a_gap("001000000000001AAA")]):
         [group] = grouped(holes)
         assert "--where" not in command_of(group, [])
+
+
+def test_doctor_reads_the_daemon_s_own_files() -> None:
+    """A person pastes the command on the daemon's machine. The demo's daemon has no file."""
+    refused = OpenProblem(kind=ProblemKind.CHANNEL_REFUSED, channel="/data/ChangeEvents")
+    sources = [Path("/etc/streamer/streamer.yaml"), Path("/etc/my targets.yaml")]
+
+    assert command_of(refused, [], sources) == (
+        "streamer doctor -c /etc/streamer/streamer.yaml -c '/etc/my targets.yaml'"
+    )
+    assert command_of(refused, []) == "streamer doctor -c FILE"
 
 
 def test_hole_of_platform_events_asks_for_no_snapshot() -> None:
