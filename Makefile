@@ -17,7 +17,7 @@ DEMO_READY := $(VENV)/.demo-ready
 PIN    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make requirements"
 
-.PHONY: help check lint test test-slow demo bench fire fuzz chain replica snapshot mutants gauges screenshots docs docs-serve dist image requirements sbom stubs reference format clean
+.PHONY: help check lint test test-slow demo bench fire fuzz chain replica snapshot mutants gauges screenshots docs docs-serve dist deb image helm requirements sbom stubs reference format clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -57,13 +57,20 @@ docs-serve: export NO_MKDOCS_2_WARNING = 1
 docs-serve: $(READY) ## serve the documentation at http://127.0.0.1:8000, and build it again after each change; ARGS="-a HOST:PORT"
 	$(BIN)/mkdocs serve $(ARGS)
 
-# Both archives contain the date of the last commit, so that they are the same on every machine and at any time.
-dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1580601600)
+# The archives contain the date of the last commit, so that they are the same on every machine and at any time.
+dist deb: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1580601600)
 dist: $(READY) ## build the wheel and the source distribution into dist/, with the same bytes for the same commit
 	$(BIN)/python -m build --installer uv --outdir $(DIST)
 
+deb: dist ## build the Debian package into dist/; ARGS="--python 3.13 --architecture arm64"
+	$(BIN)/python -m tools.packaging.debian $(DIST) $(ARGS)
+
 image: $(READY) ## build the image with Buildah on Debian's Python, without a registry of images
 	$(BIN)/python -m tools.container_image $(DIST)/streamer.tar
+
+helm: $(READY) ## test the Helm chart with Helm 3, which Go builds once in 5 minutes; `make test` uses Helm 4
+	@$(BIN)/python -m tools.system_packages
+	$(BIN)/python -m tools.go_programs $(BIN)/pytest tests/integration/deployment/test_helm.py
 
 requirements: $(READY) ## write the packages of the image with their hashes, in the versions of constraints.txt
 	$(PIN) --extra otel --constraint constraints.txt --output-file requirements.txt pyproject.toml

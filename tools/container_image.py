@@ -50,12 +50,17 @@ class Buildah:
         """Return what a call prints. Raises `ImageNotBuilt`."""
         return _output(self.command(*arguments))
 
-    def build(self, name: str) -> None:
-        """Build the image `name` from the Dockerfile. Raises `ImageNotBuilt`."""
+    def debian(self) -> str:
+        """Return a new container with Debian's Python. Raises `ImageNotBuilt`."""
         if os.geteuid() != 0:
             raise ImageNotBuilt("only root can build the image on this machine: run the command as root")
         container = self.call("from", "scratch").strip()
         self.call("add", "--quiet", container, _base(), "/")
+        return container
+
+    def build(self, name: str) -> None:
+        """Build the image `name` from the Dockerfile. Raises `ImageNotBuilt`."""
+        container = self.debian()
         # Debian's slim images set no more than this.
         self.call("config", "--env", "PATH=/usr/local/bin:/usr/bin:/bin", container)
         self.call("commit", "--quiet", "--rm", container, _BASE)

@@ -1,8 +1,12 @@
-"""Programs that check shipped files, each built from its Go module into a cache."""
+"""Programs that check shipped files, each built from its Go module into a cache.
+
+`python -m tools.go_programs COMMAND` runs a command with Helm 3 as its `helm`.
+"""
 
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,3 +74,21 @@ COMPOSE_SPEC = GoProgram(
 """Reads files like Docker Compose itself, and prints the whole model."""
 
 PROGRAMS = (KUBE_SCORE, COMPOSE_SPEC)
+"""Programs that `make test` needs."""
+
+HELM_3 = GoProgram(name="helm", package="helm.sh/helm/v3/cmd/helm", version="3.17.4", minutes=5)
+"""Renders the chart as clusters with Helm 3 do; `tools.kubectl` fetches Helm 4."""
+
+
+def main() -> None:
+    """Run the command line's program; it finds Helm 3 before all other Helms."""
+    try:
+        folder = HELM_3.installed().parent
+    except GoProgramMissing as missing:
+        sys.exit(f"missing: {missing}")
+    path = os.pathsep.join([str(folder), os.environ.get("PATH", os.defpath)])
+    sys.exit(subprocess.run(sys.argv[1:], env={**os.environ, "PATH": path}, check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from streamer.admin.events.tail import Tail
@@ -51,6 +52,11 @@ class CurrentPlan(Protocol):
     @property
     def settings(self) -> Settings:
         """Settings in effect."""
+        ...
+
+    @property
+    def sources(self) -> Sequence[Path]:
+        """Absolute paths of the configuration's files, or none without a file."""
         ...
 
     @property

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.app.chains.subscriptions import forwarding_of, selects, subscription, upstream_of
@@ -47,6 +48,11 @@ class Plan:
     org_users: frozenset[SubscriberName] = frozenset()
     enrichments: Mapping[SubscriberName, EnrichmentSource] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> Sequence[Path]:
+        """Absolute paths of the configuration's files."""
+        return self.document.sources
 
     def with_source(self, former: Settings) -> Plan:
         """Return this plan with the org and the channels of `former`; subscribers use that org as well."""

@@ -57,7 +57,8 @@ class Document:
     `indirect` holds the keys whose values came from the environment or another file, as
     secrets do. `files` maps keys to the files with an expression, a template or a
     table; `secret_files` maps keys to all other files. `mistakes` maps keys to messages
-    about unreadable values; in `data`, an empty text replaces such a value.
+    about unreadable values; in `data`, an empty text replaces such a value. `sources`
+    are the absolute paths of the files that were merged.
     """
 
     data: Any
@@ -67,6 +68,7 @@ class Document:
     secret_files: Mapping[Keys, Path] = field(default_factory=dict)
     mistakes: Mapping[Keys, str] = field(default_factory=dict)
     fingerprints: Fingerprints = field(default_factory=dict)
+    sources: tuple[Path, ...] = ()
 
     def at(self, keys: Sequence[int | str]) -> Any:
         """Return the value at `keys`, or `None`."""
@@ -148,6 +150,7 @@ class Document:
             secret_files=secret_files,
             mistakes=mistakes,
             fingerprints=fingerprints,
+            sources=tuple(path for document in documents for path in document.sources),
         )
 
 

@@ -165,6 +165,7 @@ class _Reading:
             secret_files=self._found.secret_files,
             mistakes=self._found.mistakes,
             fingerprints=self._found.fingerprints,
+            sources=(self._path.absolute(),),
         )
 
     def value(self, node: yaml.Node, keys: Keys) -> Any:

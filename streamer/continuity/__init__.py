@@ -13,6 +13,7 @@ from streamer.continuity.snapshots import (
     begun_record,
     has_records_of,
     snapshot_mistake,
+    where_of,
 )
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "has_records_of",
     "reason_of",
     "snapshot_mistake",
+    "where_of",
 ]

@@ -1,5 +1,6 @@
 """Orders for snapshots in one channel, their records in the log, and the forecast of a snapshot's cost."""
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from streamer.continuity.progress import ReadingProgress, RecordSelection, query
 from streamer.controls import SnapshotOrder, Wanted, is_ordered_snapshot
 from streamer.errors import RecordsRefused, UnreadableEvent
 from streamer.events import Channel, ContinuityRecord, HoleCause, Repair, SnapshotSelection
+from streamer.ingest.positions.holes import record_of_gap
 from streamer.normalise.malformed import as_event_time
 from streamer.normalise.record_shape import RecordShape
 from streamer.ports import Describer, RecordedHoles, RecordQueries, RecordQuery
@@ -23,6 +25,7 @@ _SINCE = " since "
 _AROUND = JobCost(requests=2)
 # One request finds the deletions, and one finds deleted records that exist again.
 _DELETIONS = JobCost(requests=2)
+_BY_ID = re.compile(r"Id IN \(('\w{18}'(?:, '\w{18}')*)\)", re.ASCII)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,11 +132,20 @@ def begun_record(channel: Channel, order: SnapshotOrder) -> ContinuityRecord:
     )
 
 
+def where_of(records: Collection[str]) -> str:
+    """Return the condition of a snapshot that selects only the records with these ids (18 characters)."""
+    ids = ", ".join(f"'{each}'" for each in records)
+    return f"Id IN ({ids})"
+
+
 def has_records_of(snapshot: ContinuityRecord, hole: ContinuityRecord) -> bool:
     """Return true if a snapshot of the hole's entity selects every record that the hole can lack."""
     selection = snapshot.selection or _former_selection(snapshot)
-    if selection is None or selection.where or selection.fields:
+    if selection is None or selection.fields:
         return False
+    if selection.where:
+        by_id = _BY_ID.fullmatch(selection.where) if selection.since is None else None
+        return by_id is not None and f"'{record_of_gap(hole)}'" in by_id[1].split(", ")
     if selection.since is None:
         return True
     return hole.verified_at is not None and selection.since <= hole.verified_at

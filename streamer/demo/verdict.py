@@ -9,7 +9,7 @@ from streamer.demo.report import DemoReport, Latency
 from streamer.demo.scenario import TITLES
 
 _LETTERS = 5
-_NEXT = "Next: docs/quickstart.md leads from here to the events of your own org."
+_NEXT = "Next: `streamer sandbox` runs a local Salesforce org, and prints how your configuration can read it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.ingest.channel_supervisor import ChannelState, ChannelStatus
+from streamer.ingest.positions.holes import record_of_gap
 from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
 from streamer.ports import StoredCheckpoint
 
@@ -158,12 +159,14 @@ def lasting_holes(records: Sequence[ContinuityRecord], now: float) -> Iterator[C
 
 def _hole(record: ContinuityRecord, kind: ProblemKind, error: str) -> OpenProblem:
     path = record.channel.path
+    missing = record_of_gap(record)
     return OpenProblem(
         kind=kind,
         reason=record.cause,
         error=error,
         channel=path,
         entity=record.entity or changed_entity(path),
+        records=(missing,) if missing else (),
         since=record.recorded_at,
         latest=record.recorded_at,
     )

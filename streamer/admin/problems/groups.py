@@ -10,6 +10,9 @@ from streamer.events import SubscriberName
 MOST_GROUPS = 200
 """Largest number of groups of one list. Further errors of a part and a reason then share a group."""
 
+MOST_RECORDS = 10
+"""Largest number of records that a problem names."""
+
 
 class ProblemKind(StrEnum):
     """Kind of a problem."""
@@ -42,7 +45,8 @@ class OpenProblem:
     Streamer or a target. `count` is the number of cases, `since` the time of the oldest
     case, and `latest` the time of the newest case, in epoch seconds or `None` if unknown.
     `can_be_repeated` is false for dead letters that no redrive can deliver.
-    `entity` is the object whose records are missing, if it is only one.
+    `entity` is the object whose records are missing, if it is only one, and `records`
+    are the ids of all missing records, or empty if these are unknown or too many.
     """
 
     kind: ProblemKind
@@ -51,6 +55,7 @@ class OpenProblem:
     subscriber: SubscriberName | None = None
     channel: str | None = None
     entity: str | None = None
+    records: tuple[str, ...] = ()
     since: float | None = None
     latest: float | None = None
     count: int = 1
@@ -106,8 +111,10 @@ def _cause(problem: OpenProblem, error: str) -> tuple[object, ...]:
 
 def _joined(one: OpenProblem, other: OpenProblem) -> OpenProblem:
     newest = max(one, other, key=lambda each: each.latest or 0.0)
+    records = {*one.records, *other.records} if one.records and other.records else set[str]()
     return replace(
         newest,
+        records=tuple(sorted(records)) if len(records) <= MOST_RECORDS else (),
         since=min((each.since for each in (one, other) if each.since is not None), default=None),
         count=one.count + other.count,
     )

@@ -1,10 +1,13 @@
 """Remedies of problems: what a person does about each kind, in one sentence, and the command for it."""
 
+import re
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from streamer.admin.problems.groups import OpenProblem, ProblemKind
 from streamer.channel_paths import ChannelKind
+from streamer.continuity import where_of
 
 _OF_LETTERS = {
     "rejected": "Correct the data, the mapping or the target, and then redrive the events.",
@@ -47,6 +50,8 @@ _OF_SUBSCRIBER = {
     ProblemKind.PAUSED: ("subscribers", "resume"),
     ProblemKind.DISABLED: ("subscribers", "resume"),
 }
+# Between double quotes, a shell replaces these.
+_SPECIAL = re.compile(r'["$`\\!]')
 _LISTED = frozenset({ProblemKind.HOLE, ProblemKind.REPAIR_WAITS})
 _SHOWN = {ProblemKind.POSITION_EXPIRES: ["checkpoint", "list"], ProblemKind.LATE: ["subscribers", "list"]}
 
@@ -65,9 +70,13 @@ def remedy_of(problem: OpenProblem, configured: Collection[str]) -> str:
     return _OF_KINDS[problem.kind]
 
 
-def command_of(problem: OpenProblem, configured: Collection[str]) -> str:
-    """Return the command that acts on a problem, or shows more about it."""
-    return shlex.join(["streamer", *_words_of(problem, configured)])
+def command_of(problem: OpenProblem, configured: Collection[str], sources: Sequence[Path] = ()) -> str:
+    """Return the command that acts on a problem, or shows more about it.
+
+    `sources` are the files of the daemon's configuration.
+    """
+    words = _words_of(problem, configured) or ["doctor", *_file_options(sources)]
+    return " ".join(map(_quoted, ["streamer", *words]))
 
 
 def can_be_redriven(problem: OpenProblem, configured: Collection[str]) -> bool:
@@ -85,10 +94,20 @@ def _words_of(problem: OpenProblem, configured: Collection[str]) -> list[str]:
     if words := _OF_SUBSCRIBER.get(kind):
         return [*words, problem.subscriber or ""]
     if kind is ProblemKind.HOLE and has_records(problem) and problem.entity:
-        return ["snapshot", "start", problem.entity, "--channel", problem.channel or ""]
+        chosen = ["--where", where_of(problem.records)] if problem.records else []
+        return ["snapshot", "start", problem.entity, "--channel", problem.channel or "", *chosen]
     if kind in _LISTED:
         return ["continuity", "list", "--channel", problem.channel or ""]
-    return _SHOWN.get(kind, ["doctor", "-c", "FILE"])
+    return _SHOWN.get(kind, [])
+
+
+def _file_options(sources: Sequence[Path]) -> list[str]:
+    return [part for path in [*map(str, sources)] or ["FILE"] for part in ("-c", path)]
+
+
+def _quoted(word: str) -> str:
+    # A person reads "it's" more easily than 'it'"'"'s'.
+    return f'"{word}"' if "'" in word and not _SPECIAL.search(word) else shlex.quote(word)
 
 
 def _letter_options(problem: OpenProblem) -> list[str]:

@@ -82,8 +82,8 @@ class ProblemResource:
 
     def as_json(self, problem: OpenProblem) -> JsonObject:
         """Return a group with its remedy and its command."""
-        settings = self.context.daemon.plan.settings
-        configured = {*settings.subscribers, *settings.paths}
+        plan = self.context.daemon.plan
+        configured = {*plan.settings.subscribers, *plan.settings.paths}
         is_letter = problem.kind is ProblemKind.DEAD_LETTERS
         return {
             "kind": problem.kind,
@@ -98,7 +98,7 @@ class ProblemResource:
             "latest": optional_time(problem.latest),
             "can_be_repeated": not is_letter or can_be_redriven(problem, configured),
             "remedy": remedy_of(problem, configured),
-            "command": command_of(problem, configured),
+            "command": command_of(problem, configured, plan.sources),
         }
 
     async def _list(self, _request: web.Request) -> web.Response:

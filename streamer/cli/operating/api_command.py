@@ -22,10 +22,8 @@ from streamer.configuration import load_document, load_draft
 from streamer.errors import StreamerError
 from streamer.events import JsonObject
 
-NEEDS_FILE = " -c FILE"
-"""End of a suggested command that reads the daemon's configuration."""
-
 _COMPLETION_S = 1.0
+_DOCTOR = "streamer doctor"
 
 
 Url = Annotated[
@@ -74,8 +72,9 @@ class ApiOptions:
     def same_daemon(self, command: str) -> str:
         """Return a suggested command with the options that lead to this daemon, but without a token."""
         files = shlex.join(part for path in self.config or [] for part in ("-c", str(path)))
-        if command.endswith(NEEDS_FILE):
-            return f"{command.removesuffix(NEEDS_FILE)} {files}" if files else command
+        if command.startswith(f"{_DOCTOR} "):
+            # The doctor asks no daemon: it reads files, the given ones or the daemon's own.
+            return f"{_DOCTOR} {files}" if files else command
         url = f"--url {shlex.quote(self.url)}" if self.url and self.url != DEFAULT_URL else ""
         return " ".join(part for part in (command, files, url) if part)
 

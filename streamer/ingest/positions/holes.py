@@ -1,6 +1,7 @@
 """Continuity records for the holes that ingest detects."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -16,6 +17,7 @@ from streamer.events import (
     Repair,
     Start,
     optional_replay_text,
+    record_id_of,
     replay_id_to_text,
 )
 from streamer.ingest.positions.checkpoints import complete_until
@@ -23,6 +25,8 @@ from streamer.ingest.positions.checkpoints import complete_until
 # Salesforce's ids are short. A longer id must not make a record too large for the log.
 _LONGEST_ID = 200
 _LONGEST_DETAIL = 500
+# The detail of a gap event's hole; the record of a GAP_DELETE is gone.
+_OF_RECORD = re.compile(r"GAP_(?:CREATE|UPDATE|UNDELETE) of \w+ ([A-Za-z0-9]+)", re.ASCII)
 
 
 def holes_of(events: Sequence[Event], channel: Channel, read_at: float) -> list[ContinuityRecord]:
@@ -34,6 +38,12 @@ def holes_of(events: Sequence[Event], channel: Channel, read_at: float) -> list[
     event.
     """
     return [_hole_of(event, channel, read_at) for event in events if event.is_gap]
+
+
+def record_of_gap(hole: ContinuityRecord) -> str | None:
+    """Return the id of the only record whose values are missing, or `None` if there can be others."""
+    found = _OF_RECORD.match(hole.detail) if hole.cause is HoleCause.GAP_EVENT else None
+    return record_id_of(found[1]) if found else None
 
 
 def refused_hole(

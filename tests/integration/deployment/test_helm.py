@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable
 from copy import deepcopy
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,49 @@ def test_release_equals_the_folder_of_kustomize(overlay: str) -> None:
 
     assert ("ConfigMap", "streamer-HASH") in release
     assert release == by_name(Manifests(OVERLAYS[overlay]).all)
+
+
+def test_release_without_values_equals_the_base() -> None:
+    """The first release needs no values."""
+    assert by_name(released()) == by_name(Manifests(OVERLAYS["base"]).all)
+
+
+def test_packaged_chart_renders_the_same(tmp_path: Path) -> None:
+    """The archive has every file of the folder that a release needs."""
+    ran = called("package", CHART, "--destination", tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    [archive] = tmp_path.iterdir()
+    rendered = called("template", "streamer", archive, "--set", "overlay=embedded")
+
+    assert archive.name == f"streamer-{version('streamer-salesforce')}.tgz"
+    assert [each for each in yaml.safe_load_all(rendered.stdout) if each] == released(
+        "--set", "overlay=embedded"
+    )
+
+
+# A release without a cluster shows no notes in Helm 3. `tpl` renders them like a template.
+NOTES = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: notes}
+data:
+  text: {{ tpl (.Files.Get "files/NOTES.txt") . | toJson }}
+"""
+
+
+@pytest.mark.parametrize(("configuration", "hints"), [("", 1), ("org: {}", 0)])
+def test_notes_say_what_a_person_does_next(configuration: str, hints: int, tmp_path: Path) -> None:
+    """They give the command for the release's own namespace and Secret."""
+    copy = shutil.copytree(CHART, tmp_path / "chart")
+    (copy / "templates" / "NOTES.txt").rename(copy / "files" / "NOTES.txt")
+    (copy / "templates" / "notes.yaml").write_text(NOTES)
+    values = ["--namespace=bus", "--set=secretName=vault", f"--set-string=configuration={configuration}"]
+    ran = called("template", "streamer", copy, "--show-only", "templates/notes.yaml", *values)
+
+    assert ran.returncode == 0, ran.stderr
+    text = yaml.safe_load(ran.stdout)["data"]["text"]
+    assert "kubectl --namespace bus create secret generic vault --from-file=" in text
+    assert text.count("The pods have an example as their configuration.") == hints
 
 
 def test_helm_finds_nothing_to_improve() -> None:
@@ -168,13 +213,22 @@ def test_volume_and_policy_are_as_the_values_say(tmp_path: Path) -> None:
     assert release["NetworkPolicy", "streamer"] == expected
 
 
-@pytest.mark.parametrize("mistake", ["replica=3", "overlay=embeded", "image.tags=1", "replicas=none"])
-def test_misspelt_value_is_refused(mistake: str) -> None:
-    """Helm would ignore it silently without the chart's schema."""
+@pytest.mark.parametrize(
+    ("mistake", "word"),
+    [
+        ("replica=3", "replica"),
+        ("overlay=embeded", "overlay"),
+        ("image.tags=1", "tags"),
+        ("replicas=none", "replicas"),
+    ],
+)
+def test_misspelt_value_is_refused(mistake: str, word: str) -> None:
+    """Helm would ignore it silently without the chart's schema. The message names the value."""
     ran = called("template", "streamer", CHART, "--set", mistake)
 
     assert ran.returncode != 0
-    assert "values don't meet the specifications" in ran.stderr
+    _, _, reason = ran.stderr.partition("values don't meet the specifications")
+    assert re.search(rf"\b{word}\b", reason)
 
 
 def test_every_value_is_in_the_schema() -> None:

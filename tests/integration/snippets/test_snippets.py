@@ -58,7 +58,7 @@ LANGUAGES = {
 COMMANDS = commands()
 # Programs of others: their options are not ours to check.
 FOREIGN = frozenset(
-    {".", "cd", "chmod", "cp", "docker", "export", "git", "helm", "jq", "kcat", "kubectl", "mkdir"}
+    {".", "apt-get", "cd", "chmod", "cp", "docker", "export", "git", "helm", "jq", "kcat", "kubectl", "mkdir"}
     | {"journalctl", "openssl", "pip", "pytest", "python3", "systemctl"}
 )
 # Keys with which files of others begin: manifests, compose.yaml, rules of Prometheus and its settings.

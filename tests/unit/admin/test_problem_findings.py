@@ -194,6 +194,46 @@ def test_snapshot_of_some_records_leaves_the_hole(*, chosen: dict[str, Any], is_
     assert kinds(hole, ended) == ([] if is_covered else [("hole", "Account")])
 
 
+ADA, EVE = "001000000000001AAA", "001000000000002AAA"
+GAP = replace(HOLE, cause=HoleCause.GAP_EVENT, detail=f"GAP_UPDATE of Account {ADA}: no such column")
+
+
+@pytest.mark.parametrize(
+    ("where", "is_covered"),
+    [
+        (f"Id IN ('{ADA}')", True),
+        (f"Id IN ('{EVE}', '{ADA}')", True),
+        (f"Id IN ('{EVE}')", False),
+        (f"Id IN ('{ADA}') AND Name = 'x'", False),
+    ],
+)
+def test_snapshot_of_the_one_record_covers_its_gap_event(*, where: str, is_covered: bool) -> None:
+    """No other record is missing. A hole of other causes can lack other records."""
+    order = SnapshotOrder(
+        id="snapshot:1", channel=CHANGES.path, entity="Account", by="anna", at=NOW - 50, where=where
+    )
+    ended = replace(begun_record(CHANGES, order), state=Repair.FULL)
+
+    assert kinds(GAP, ended) == ([] if is_covered else [("hole", "Account")])
+    assert kinds(replace(GAP, cause=HoleCause.ENTITY_CHANGE), ended) == [("hole", "Account")]
+
+
+@pytest.mark.parametrize(
+    ("change", "records"),
+    [
+        ({}, (ADA,)),
+        ({"detail": f"GAP_CREATE of Account {ADA[:15]}"}, (ADA,)),
+        ({"detail": f"GAP_DELETE of Account {ADA}"}, ()),
+        ({"cause": HoleCause.OVERFLOW}, ()),
+    ],
+)
+def test_hole_of_one_record_names_the_record(change: dict[str, Any], records: tuple[str, ...]) -> None:
+    """A snapshot can't publish a deleted record, so that a deletion names none."""
+    [problem] = hole_problems([replace(GAP, **change)], NOW)
+
+    assert problem.records == records
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -1,6 +1,8 @@
 """Problems with one cause share a group, and problems with different causes do not."""
 
 import shlex
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,6 +154,46 @@ def test_letters_that_no_redrive_delivers_have_another_remedy() -> None:
     for each in (gone, unread):
         assert "no longer configured" in remedy_of(each, [])
         assert command_of(each, []).startswith("streamer deadletters list")
+
+
+def a_gap(*records: str) -> OpenProblem:
+    """Return a hole of these records."""
+    return OpenProblem(kind=ProblemKind.HOLE, channel="/data/ChangeEvents", entity="Account", records=records)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "more"),
+    [
+        ([1], " --where \"Id IN ('001000000000001AAA')\""),
+        ([2, 1, 1], " --where \"Id IN ('001000000000001AAA', '001000000000002AAA')\""),
+        (range(1, 12), ""),
+    ],
+)
+def test_known_records_have_a_snapshot_of_their_own(numbers: Iterable[int], more: str) -> None:
+    """Reading the whole object costs the org's requests; a long list of ids costs the reader's time."""
+    [group] = grouped(a_gap(f"001{number:012}AAA") for number in numbers)
+    whole = "streamer snapshot start Account --channel /data/ChangeEvents"
+
+    assert command_of(group, []) == whole + more
+    assert remedy_of(group, []) == "Take a snapshot: it publishes the present state of the records."
+
+
+def test_one_unknown_record_needs_the_whole_object() -> None:
+    """In each order of the holes of a group."""
+    for holes in ([a_gap("001000000000001AAA"), a_gap()], [a_gap(), a_gap("001000000000001AAA")]):
+        [group] = grouped(holes)
+        assert "--where" not in command_of(group, [])
+
+
+def test_doctor_reads_the_daemon_s_own_files() -> None:
+    """A person pastes the command on the daemon's machine. The demo's daemon has no file."""
+    refused = OpenProblem(kind=ProblemKind.CHANNEL_REFUSED, channel="/data/ChangeEvents")
+    sources = [Path("/etc/streamer/streamer.yaml"), Path("/etc/my targets.yaml")]
+
+    assert command_of(refused, [], sources) == (
+        "streamer doctor -c /etc/streamer/streamer.yaml -c '/etc/my targets.yaml'"
+    )
+    assert command_of(refused, []) == "streamer doctor -c FILE"
 
 
 def test_hole_of_platform_events_asks_for_no_snapshot() -> None:

@@ -1,9 +1,10 @@
 """The API with a log in memory, and one subscriber whose target answers as a test says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
@@ -49,6 +50,7 @@ class Plan:
     """A configuration whose plugins are the test's own."""
 
     settings: Settings = SETTINGS
+    sources: Sequence[Path] = ()
     subscribers: Mapping[SubscriberName, Callable[[], Subscriber]]
     routes: Mapping[SubscriberName, Route]
 

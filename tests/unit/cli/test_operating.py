@@ -43,8 +43,12 @@ FAILING = {
             "streamer checkpoint list",
             "streamer checkpoint list -c a.yaml -c 'my b.yaml' --url http://localhost:1",
         ),
-        (ApiOptions(config=[Path("a.yaml")]), "streamer doctor -c FILE", "streamer doctor -c a.yaml"),
-        (ApiOptions(url="http://localhost:1"), "streamer doctor -c FILE", "streamer doctor -c FILE"),
+        (ApiOptions(config=[Path("a.yaml")]), "streamer doctor -c /etc/b.yaml", "streamer doctor -c a.yaml"),
+        (
+            ApiOptions(url="http://localhost:1"),
+            "streamer doctor -c /etc/b.yaml",
+            "streamer doctor -c /etc/b.yaml",
+        ),
     ],
 )
 def test_suggested_command_has_the_options_of_the_daemon(

@@ -25,6 +25,14 @@ def test_on_is_a_key_and_no_is_a_country(write: Write) -> None:
     assert document.data == {"on": ["no", "yes", "off", True, False], "since": "2025-01-01"}
 
 
+def test_document_names_its_files_in_their_order(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By absolute paths, which are valid in each folder. Files inside them are not sources."""
+    first, second = write("a: 1"), write("b: {file: streamer.yaml}")
+    monkeypatch.chdir(first.parent)
+
+    assert load_document([Path(second.name), first], {}).sources == (second, first)
+
+
 def test_variables_come_from_the_environment(write: Write) -> None:
     """Anywhere in a text, with defaults."""
     path = write('a: ${A}\nb: "x${A}y${B:-z}"\nc: ${B:-}\ntext: "{{ amount }} ${{ x }} $A"')

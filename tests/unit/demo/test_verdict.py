@@ -1,10 +1,12 @@
 """The verdict of the demo says how it ended in its first sentence."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
+from streamer.cli.lazy import COMMANDS
 from streamer.demo.outage import Outage, OutageCourse
 from streamer.demo.report import DemoReport, Latency, TargetCounts
 from streamer.demo.scenario import INVOICE
@@ -37,6 +39,16 @@ def test_good_demo_lost_nothing() -> None:
     assert good.headline == "Nothing is lost. Every deal took its steps once and in order."
     assert good.details[0] == "Sent 3, in the log 3; ERP 1."
     assert "Lost 0, still due 0, twice in the log 0, too early 0, repeated chains 0." in good.details
+
+
+def test_next_step_is_a_command_that_is_installed() -> None:
+    """An installed wheel has no folder `docs`."""
+    *_, line = verdict(GOOD).details
+    [(words, name)] = re.findall(r"`(streamer (\S+))`", line)
+
+    assert line.startswith(f"Next: `{words}` ")
+    assert name in COMMANDS
+    assert "docs/" not in line
 
 
 @pytest.mark.parametrize(

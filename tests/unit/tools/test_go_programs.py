@@ -1,10 +1,13 @@
 """Programs that check shipped files are built once, into a cache."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tools.go_programs import COMPOSE_SPEC, KUBE_SCORE, GoProgramMissing
+from tests.waiting import LIMIT_S
+from tools.go_programs import COMPOSE_SPEC, HELM_3, KUBE_SCORE, GoProgramMissing
 
 BUILDS = """
     echo "$*" >> "$LOG"
@@ -40,6 +43,23 @@ def test_failed_build_leaves_nothing_and_says_why(tmp_path: Path, monkeypatch: p
 
     go(tmp_path, monkeypatch, BUILDS)
     assert KUBE_SCORE.installed().is_file()
+
+
+def test_command_finds_helm_3_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's own Helm would test another version. The command's exit status is kept."""
+    go(tmp_path, monkeypatch, 'cp "$0" "$GOBIN/helm"')
+    (tmp_path / "helm").symlink_to(tmp_path / "go")
+    script = "import shutil; print(shutil.which('helm')); raise SystemExit(3)"
+    ran = subprocess.run(
+        [sys.executable, "-m", "tools.go_programs", sys.executable, "-c", script],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+
+    assert ran.stdout.splitlines()[-1] == str(HELM_3.path)
+    assert ran.returncode == 3
 
 
 def test_another_version_is_another_file() -> None:
