@@ -35,12 +35,15 @@ _SHOWN_CALLS = 5
 
 
 SUBSCRIBER: ContextVar[str] = ContextVar("subscriber", default="")
-"""Subscriber that the running code delivers for; tasks that its plugin starts inherit the value."""
+"""Name of the subscriber for which the running code delivers.
+
+Tasks that the plugin starts inherit this value.
+"""
 
 
 @contextmanager
 def calling(name: SubscriberName) -> Iterator[None]:
-    """Let the code inside the context, and the tasks that it starts, deliver for the subscriber `name`."""
+    """Mark the code inside the context, and the tasks that it starts, as code of the subscriber `name`."""
     token = SUBSCRIBER.set(name)
     try:
         yield
@@ -168,10 +171,9 @@ class ThreadedSubscriber:
 class ThreadedBatchSubscriber(ThreadedSubscriber):
     """Makes the calls of a blocking plugin that accepts several events in one call.
 
-    While a call that exceeded its time-out continues, further events of the call's
-    keys are left out of other calls and count as failed. After the call has ended,
-    the next delivery of an event in the call gets the call's outcome for this
-    event.
+    While a call that exceeded its time-out continues, further events of the call's keys
+    are left out of other calls and count as failed. After the late call has ended, its
+    outcome for an event is returned when this event is delivered next.
     """
 
     def __init__(
@@ -191,7 +193,7 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
         return getattr(self._subscriber, "batch_wait_s", BATCH_WAIT_S)
 
     async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
-        """Return the outcomes of the plugin's `deliver_many`, and outcomes of late calls."""
+        """Return an outcome for each delivery: from a new call of the plugin, or from an ended late call."""
         known = [self._known(delivery) for delivery in deliveries]
         # If a late call ends during this call, only the next call returns its outcomes.
         ended = [member for delivery in deliveries for member in self._ended(delivery)]
@@ -230,7 +232,7 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
         return Retry(reason=reason, failure=FailureClass.TIMEOUT)
 
     def _ended(self, delivery: Delivery) -> list[_LateMember]:
-        """Return the members of ended calls whose outcome nobody requests after `delivery`."""
+        """Return the members of ended calls whose outcomes no delivery after `delivery` will need."""
         members = self._late_members.get(delivery.event.key, {})
         own = members.get(delivery.event.id)
         # Another event of a key arrives only after the earlier ones are settled, unless `order` is `none`.

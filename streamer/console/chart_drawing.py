@@ -133,9 +133,9 @@ class Chart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BarChart:
-    """Chart of a rare thing: `counts` in equal parts of the `span_s` seconds before `until`.
+    """Chart of something rare: `counts` in equal parts of the `span_s` seconds before `until`.
 
-    A rate would show 6 per minute for a single thing in 10 seconds. If all counts are 0,
+    A chart of rates would show 6 per minute for a single occurrence in 10 seconds. If all counts are 0,
     the chart shows `reason`.
     """
 
@@ -152,7 +152,7 @@ class BarChart:
 
     @property
     def lines(self) -> Sequence[Line]:
-        """Nothing, because the title names the only value."""
+        """No lines: the chart needs no legend, because the title names its only value."""
         return ()
 
     @property

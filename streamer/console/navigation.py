@@ -1,4 +1,4 @@
-"""Navigation of the console: five doors, with pages behind each door."""
+"""Navigation of the console: five sections, each with its pages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ ROOT = "/console"
 
 @dataclass(frozen=True, slots=True)
 class NavigationPage:
-    """Page behind a door: `path` below /console, `name`, and the `word` of the glossary in the name."""
+    """Page of a section: `path` below /console, `name`, and the `word` of the glossary in the name."""
 
     path: str
     name: str
@@ -26,7 +26,7 @@ class NavigationPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class NavigationSection:
     """Entry of the navigation, which opens the first of its `pages`."""
 
     name: str
@@ -38,8 +38,8 @@ class Door:
         return self.pages[0].address
 
 
-DOORS = (
-    Door(
+SECTIONS = (
+    NavigationSection(
         "Flow",
         (
             NavigationPage("", "Map"),
@@ -48,8 +48,8 @@ DOORS = (
             NavigationPage("/subscribers", "Subscribers"),
         ),
     ),
-    Door("Events", (NavigationPage("/events", "Search"), NavigationPage("/tail", "Live tail"))),
-    Door(
+    NavigationSection("Events", (NavigationPage("/events", "Search"), NavigationPage("/tail", "Live tail"))),
+    NavigationSection(
         "Problems",
         (
             NavigationPage("/problems", "All"),
@@ -58,7 +58,7 @@ DOORS = (
             NavigationPage("/continuity", "Continuity", "continuity record"),
         ),
     ),
-    Door(
+    NavigationSection(
         "Operate",
         (
             NavigationPage("/redrives", "Redrives"),
@@ -66,24 +66,24 @@ DOORS = (
             NavigationPage("/audit", "Audit"),
         ),
     ),
-    Door("Settings", (NavigationPage("/configuration", "Configuration"),)),
+    NavigationSection("Settings", (NavigationPage("/configuration", "Configuration"),)),
 )
-"""Doors in order. A new page needs an entry behind its door and a route."""
+"""Sections in their order. A new page needs an entry in its section, and a route."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Navigation:
-    """Doors, with the current `page` and its `door`; both are `None` for a page that is behind no door."""
+    """Sections, with the current `page` and its `section`; both are `None` for a page of no section."""
 
-    doors: Sequence[Door]
-    door: Door | None = None
+    sections: Sequence[NavigationSection]
+    section: NavigationSection | None = None
     page: NavigationPage | None = None
 
     @classmethod
     def at(cls, path: str) -> Self:
         """Return the navigation of the page at the request's `path`."""
-        for door in DOORS:
-            for page in door.pages:
+        for section in SECTIONS:
+            for page in section.pages:
                 if page.covers(path):
-                    return cls(doors=DOORS, door=door, page=page)
-        return cls(doors=DOORS)
+                    return cls(sections=SECTIONS, section=section, page=page)
+        return cls(sections=SECTIONS)

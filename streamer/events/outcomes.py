@@ -23,7 +23,7 @@ _LARGEST_STATUS = 999
 
 _DIGEST = re.compile(r"[0-9a-f]{16}")
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
-# Of an address, the user, the password and the values of the query can be secrets.
+# The user, the password and the query's values in an address can be secrets.
 _USER = re.compile(r"(?<=://)[^/?#\s]*@")
 _VALUE = re.compile(r"(?<==)[^&#\s]+|(?<=[?&])[^=&#\s]+(?=[&#\s]|\Z)")
 
@@ -82,7 +82,7 @@ def answer_beginning(answer: str) -> str:
 
 def beginning(text: str, most: int) -> str:
     """Return the beginning of `text` that takes at most `most` bytes as JSON, on one line."""
-    # Of a longer text, more characters than bytes are never needed.
+    # A character takes at least one byte, so more than `most` characters never fit.
     text = _CONTROL.sub(" ", text[: 2 * most]).strip().encode("utf-8", "replace").decode()
     cut = text[:most]
     while (excess := len(orjson.dumps(cut)) - 2 - (most if cut == text else most - 3)) > 0:

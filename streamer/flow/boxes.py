@@ -121,12 +121,12 @@ class MapBox:
 
     @property
     def middle(self) -> float:
-        """Height of the edges."""
+        """Vertical position at which edges meet the box."""
         return self.top + self.height / 2
 
     @property
     def hint(self) -> str:
-        """Beginnings of the full texts of those texts of the box that are shortened."""
+        """Full versions of the box's shortened texts, as far as there is room."""
         cut = [each.whole for each in (self.title, *self.lines) if each.text != each.whole]
         whole = "; ".join(cut)
         return whole if len(whole) <= _LONGEST_HINT else f"{whole[:_LONGEST_HINT]}…"

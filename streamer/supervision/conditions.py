@@ -268,7 +268,7 @@ class SubscribersCondition:
         self._blocked_plugins[name] = reason
 
     def unblocked(self, name: SubscriberName) -> None:
-        """Report that `name` no longer waits because of its plugin."""
+        """Report that the plugin of `name` is open, so that `name` no longer waits for it."""
         self._blocked_plugins.pop(name, None)
 
     def ended(self, name: SubscriberName) -> None:

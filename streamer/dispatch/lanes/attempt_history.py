@@ -1,4 +1,4 @@
-"""Failed attempts of one event in few bytes, because a hundred thousand parked lanes can have some."""
+"""Compact form of one event's failed attempts, because a hundred thousand parked lanes can have them."""
 
 import math
 from collections.abc import Sequence

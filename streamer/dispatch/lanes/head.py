@@ -11,7 +11,8 @@ from streamer.events import Entry, EventId, FailedAttempt, Setback
 class RetryState:
     """Attempts at the head of a lane, and when the next attempt is due; times are in epoch seconds.
 
-    `history` also has attempts that were given back, because they were made.
+    `attempts` does not count attempts that failed because of an outage; `history` also
+    has these.
     """
 
     attempts: int = 0
@@ -25,11 +26,11 @@ class RetryState:
 
     @property
     def failed_attempts(self) -> tuple[FailedAttempt, ...]:
-        """The attempts, as far as they are kept."""
+        """The failed attempts that are kept: the first and the last ones."""
         return self.history.attempts
 
     def failed(self, attempt: FailedAttempt, reason: str, texts: TextPool) -> None:
-        """Count one failed attempt with its duration and the whole `reason`."""
+        """Count a failed attempt and its duration, and keep the whole `reason`."""
         reason = texts.shared(reason)
         self.noted(attempt, texts)
         self.attempts += 1

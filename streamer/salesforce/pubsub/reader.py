@@ -37,14 +37,14 @@ _LONGEST_APPEND_S = 0.25
 
 @dataclass(slots=True, kw_only=True)
 class Position(StreamPosition):
-    """Position of one channel: a replay id, or the start of the wanted events.
+    """Position of one channel: a replay id, or the place at which the wanted events start.
 
-    `dropped` is the replay id of the last dropped message, and `passed` is the
-    replay id before `dropped`. The next stream resumes after `passed`, because
-    split events share a replay id, and some events of `dropped` can still follow. A
-    stream uses the `selection` that was current at its start, so later settlements
-    do not change which messages it drops. A call of `subscribed` takes effect at
-    the next stream: the current stream has begun, and brings only new messages.
+    `dropped` is the replay id of the last dropped message, and `passed` is the replay
+    id before `dropped`. The next stream resumes after `passed`, because split events
+    share a replay id, and some events of `dropped` can still follow. A stream uses the
+    `selection` that was current at its start, so later settlements do not change which
+    messages it drops. A call of `subscribed` takes effect at the next stream: the
+    current stream has begun, and brings only new messages.
     """
 
     over_cometd: ClassVar = False
@@ -106,11 +106,14 @@ class Position(StreamPosition):
             self.selection.read_to_end()
 
     def told_lost(self) -> bool:
-        """At the first call, return true if Salesforce no longer retains the last event in the log."""
+        """Return true if Salesforce no longer retains the last event in the log.
+
+        Only the first call returns true.
+        """
         return self.selection is not None and self.selection.told_lost()
 
     def told_unmarked(self) -> float | None:
-        """At the first call, return the stream's start time if only time marks the position; else `None`."""
+        """Return the stream's start time if only time marks the position; later calls return `None`."""
         return None if self.selection is None else self.selection.told_unmarked()
 
     def begin_again(self, *, by_time: bool) -> None:

@@ -142,10 +142,10 @@ async def test_map_works_without_a_script(browser: Browser, monkeypatch: pytest.
 async def test_navigation_is_one_row_on_a_phone(
     browser: Browser, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    """The doors stand beside each other and fit, and so do the pages behind the open one."""
+    """The sections stand beside each other and fit, and so do the pages of the open one."""
     async with shown(browser, MAPS["calm"], monkeypatch, size=PHONE) as tab:
         await tab.go(path)
-        for row in ("nav.doors", "nav.pages"):
+        for row in ("nav.sections", "nav.pages"):
             boxes = [await each.bounding_box() for each in await tab.page.locator(f"{row} a").all()]
             found = [each for each in boxes if each is not None]
             assert len({round(each["y"]) for each in found}) == 1

@@ -91,7 +91,7 @@ async def behind(operator: Operator) -> None:
 
 async def to_do(operator: Operator) -> None:
     """Is there something that a person must do now?"""
-    await operator.click("nav.doors a:text('Problems')")
+    await operator.click("nav.sections a:text('Problems')")
     panels = await operator.tab.page.locator("article").all_inner_texts()
     assert any(re.search(r"slack: [^\n]*\n.*What to do: ", each, re.DOTALL) for each in panels), panels
     assert any(re.search(r"shipment: 1 dead letter.*What to do: ", each, re.DOTALL) for each in panels), (

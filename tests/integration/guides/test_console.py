@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from streamer.console.navigation import DOORS
+from streamer.console.navigation import SECTIONS
 from streamer.console.samples import Series
 from streamer.settings import AdminSettings
 from tests.integration.guides.pages import page
@@ -22,11 +22,11 @@ def test_settings_are_valid(block: str) -> None:
 
 
 def test_every_page_is_in_the_guide() -> None:
-    """Behind its door, in the order of the navigation."""
+    """In its section, and in the order of the navigation."""
     table = GUIDE.partition("## The pages")[2].partition("## The charts")[0]
     named = re.findall(r"^\| ([A-Z][a-z]+) \| ([A-Z][a-z ]+) \|", table, flags=re.MULTILINE)
 
-    assert named == [(door.name, each.name) for door in DOORS for each in door.pages]
+    assert named == [(section.name, each.name) for section in SECTIONS for each in section.pages]
 
 
 def test_charts_name_their_metrics() -> None:

@@ -1,10 +1,10 @@
-"""The console has five doors, and its header names the org."""
+"""The console has five sections, and its header names the org."""
 
 import re
 
 import pytest
 
-from streamer.console.navigation import DOORS
+from streamer.console.navigation import SECTIONS
 from streamer.flow.org_label import OrgLabel
 from tests.unit.console.test_pages import PAGES
 from tests.unit.console.world import Browser, World
@@ -35,7 +35,7 @@ BEHIND = {
 
 def test_console_has_five_doors() -> None:
     """A visitor chooses between five words."""
-    assert [each.name for each in DOORS] == ["Flow", "Events", "Problems", "Operate", "Settings"]
+    assert [each.name for each in SECTIONS] == ["Flow", "Events", "Problems", "Operate", "Settings"]
 
 
 @pytest.mark.parametrize(("path", "behind"), BEHIND.items())
@@ -53,7 +53,7 @@ async def test_page_shows_its_door_and_its_place_behind_it(
 
 
 async def test_page_outside_of_the_doors_marks_none(browser: Browser) -> None:
-    """The page to sign in is behind no door."""
+    """The page to sign in is behind no section."""
     answer = await browser.get("/sign-in")
 
     assert LINK.findall(answer.text) == []
@@ -61,7 +61,7 @@ async def test_page_outside_of_the_doors_marks_none(browser: Browser) -> None:
 
 
 def test_every_page_of_the_tests_is_behind_a_door() -> None:
-    """A new page needs a door; the search field and a link to the glossary are on every page."""
+    """A new page needs a section; the search field and a link to the glossary are on every page."""
     assert set(PAGES) - set(BEHIND) == {"/sign-in", "/search", "/glossary"}
 
 

@@ -61,7 +61,7 @@ def refusal_of(failure: TransactionFailed, apart: Collection[Content]) -> Unwrit
 def batches(
     records: Sequence[ProducerRecord | Tombstone], stride: int, apart: Collection[Content]
 ) -> Iterator[Sequence[ProducerRecord | Tombstone]]:
-    """Yield `records` in batches of at most `stride` bytes, and each record in `apart` alone.
+    """Yield `records` in batches of at most `stride` bytes; each record in `apart` is a separate batch.
 
     From a larger batch, the client makes several batches of `BATCH_BYTES` on its own.
     """
