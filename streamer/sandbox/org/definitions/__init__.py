@@ -1,4 +1,4 @@
-"""Definitions of types and events: read from a file, enforced on writing, and converted to Avro schemas."""
+"""Definitions of types and events: read from a file, enforced on writing, and converted to Avro."""
 
 from streamer.sandbox.org.definitions.declaration import DeclaredSchema
 from streamer.sandbox.org.definitions.mistakes import DeclarationError
