@@ -29,7 +29,7 @@ _SNAPSHOT = (
 )
 _POSITION = "id", "channel", "place", "replay_id", "since", "repeat", "by", "at", "effect", "outcome"
 
-_SUBSCRIBER = "name", "uses", "on", "after", "state", "switch", "by", "reason", "since", "here"
+_SUBSCRIBER = "name", "uses", "on", "after", "state", "switch", "by", "reason", "since", "here", "total"
 JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
     "check": ("good", "mistakes", "warnings", "channels", "log", "subscribers"),
     "explain": ("events",),

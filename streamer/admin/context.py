@@ -9,6 +9,7 @@ from typing import Protocol
 from streamer.admin.events.tail import Tail
 from streamer.admin.gate import WrongTokens
 from streamer.admin.problems.findings import ProcessCondition
+from streamer.admin.processes.reports import OwnReports, ProcessReports
 from streamer.admin.schemas import ApiError
 from streamer.clock import Clock
 from streamer.continuity import SnapshotForecaster
@@ -149,13 +150,14 @@ def _at_once(_board: ControlState) -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class ProcessViews:
-    """Functions by which a running daemon shows its own state.
+    """Functions by which a running daemon shows its own state, and the reports of the other processes.
 
     `diagnose` returns the state for a support bundle, and `flow` the map of the flow as
     JSON. Both are `None` before the daemon serves them. `condition` returns the
     condition of this process.
     """
 
+    reports: ProcessReports
     diagnose: Callable[[], Awaitable[JsonObject]] | None = None
     flow: Callable[[], Awaitable[JsonObject]] | None = None
     condition: Callable[[], ProcessCondition] = ProcessCondition
@@ -166,11 +168,12 @@ class AdminContext:
     """Subscribers of this process, the log while it is open, and the forecaster while Salesforce is read.
 
     `wrong_tokens` counts the wrong tokens at the API and at the console together.
+
     """
 
     daemon: DaemonState
     clock: Clock
-    views: ProcessViews = field(default_factory=ProcessViews, init=False)
+    views: ProcessViews = field(init=False)
     _log: AdminLog | None = field(default=None, init=False)
     _tail: Tail | None = field(default=None, init=False)
     _forecaster: SnapshotForecaster | None = field(default=None, init=False)
@@ -179,6 +182,8 @@ class AdminContext:
 
     def __post_init__(self) -> None:
         self.wrong_tokens = WrongTokens(clock=self.clock)
+        own = OwnReports(clock=self.clock, records=lambda: self.log.processes)
+        self.views = ProcessViews(reports=ProcessReports(own=own))
 
     @contextmanager
     def with_log(self, log: AdminLog) -> Iterator[None]:
@@ -215,6 +220,11 @@ class AdminContext:
             self._searches -= 1
 
     @property
+    def reports(self) -> ProcessReports:
+        """Reports of the processes that share the log."""
+        return self.views.reports
+
+    @property
     def forecaster(self) -> SnapshotForecaster | None:
         """Forecaster of snapshots, or `None` while this process does not read Salesforce."""
         return self._forecaster
@@ -232,6 +242,17 @@ class AdminContext:
         if self._tail is None:
             raise LogUnavailable(_NOT_OPEN)
         return self._tail
+
+    @property
+    def blocked_plugins(self) -> Mapping[SubscriberName, str]:
+        """Reasons why plugins can't be opened, here or in another process."""
+        elsewhere = {
+            name: found.blocked
+            for _, state in self.reports.answering
+            for name, found in state.subscribers.items()
+            if found.blocked
+        }
+        return {**elsewhere, **self.views.condition().blocked_plugins}
 
     def subscriber_settings(self, name: str) -> SubscriberSettings:
         """Return the settings of the subscriber `name`. Raises `ApiError` for an unknown subscriber."""

@@ -15,6 +15,7 @@ from streamer.admin.events.resource import EventResource
 from streamer.admin.gate import Gate
 from streamer.admin.json_views import audit_json
 from streamer.admin.middleware import authentication, errors_as_json, json_response
+from streamer.admin.parked import ParkedResource
 from streamer.admin.problems.resource import ProblemResource
 from streamer.admin.redrives import RedriveResource
 from streamer.admin.schemas import ApiError, Audited, query_of
@@ -112,6 +113,7 @@ def application(context: AdminContext, gate: Gate) -> web.Application:
     for resource in (
         ProblemResource(context=context),
         SubscriberResource(context=context),
+        ParkedResource(context=context),
         RedriveResource(context=context),
         LetterResource(context=context),
         AuditResource(context=context),

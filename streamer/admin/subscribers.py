@@ -1,9 +1,8 @@
-"""Resource that lists, pauses, resumes, probes and tests subscribers, and lists parked keys."""
+"""Resource that lists, pauses, resumes, probes and tests subscribers."""
 
-import heapq
 import uuid
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -13,16 +12,21 @@ import structlog
 from aiohttp import web
 
 from streamer.admin.context import AdminContext, DaemonState
-from streamer.admin.json_views import optional_time, parked_json, rfc3339
+from streamer.admin.json_views import optional_time, rfc3339
 from streamer.admin.middleware import json_response
+from streamer.admin.processes.state import (
+    ReportedStatus,
+    ReportedSubscriber,
+    status_of,
+    sum_of,
+    worst_state,
+)
 from streamer.admin.schemas import (
     ApiError,
     ChangeRequest,
-    Parked,
     PauseRequest,
     TestEventRequest,
     body_of,
-    query_of,
 )
 from streamer.blocking import calling
 from streamer.clock import Clock
@@ -119,7 +123,7 @@ def _outcome_json(outcome: Outcome) -> JsonObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriberResource:
-    """`/subscribers` and `/parked`."""
+    """`/subscribers`."""
 
     context: AdminContext
 
@@ -131,14 +135,27 @@ class SubscriberResource:
             web.post("/subscribers/{name}/resume", self._resume),
             web.post("/subscribers/{name}/probe", self._probe),
             web.post("/subscribers/{name}/test", self._test),
-            web.get("/parked", self._parked),
         ]
 
     async def subscribers(self) -> JsonObject:
         """Return all subscribers with their states. Raises `LogUnavailable`."""
+        await self.context.reports.refresh()
         board = await self.context.control_state()
         names, blocked = self.context.daemon.plan.settings.subscribers, self._blocked
         return {"subscribers": [self._as_json(name, board, blocked) for name in names]}
+
+    def reported(self, board: ControlState) -> Mapping[SubscriberName, ReportedSubscriber]:
+        """Return this process's share of each subscriber, for the other processes."""
+        blocked = self.context.views.condition().blocked_plugins
+        return {
+            name: ReportedSubscriber(
+                state=here["state"],
+                blocked=blocked.get(name, ""),
+                here=here["here"] and status_of(here["here"]),
+            )
+            for name in self.context.daemon.plan.settings.subscribers
+            if (here := self._here(name, board, blocked))["here"] or name in blocked
+        }
 
     async def pause(self, asked_name: str, asked: PauseRequest) -> JsonObject:
         """Pause a subscriber. Raises `ApiError` and `LogUnavailable`."""
@@ -202,26 +219,6 @@ class SubscriberResource:
         _log.info("subscriber.tested", subscriber=name, by=asked.by, outcome=result["outcome"])
         return {"subscriber": name, "event": event.id, **result}
 
-    async def parked(self, asked: Parked) -> JsonObject:
-        """Return the parked keys of this process. Raises `ApiError` for an unknown subscriber."""
-        if asked.subscriber is not None:
-            self.context.subscriber_settings(asked.subscriber)
-        daemon = self.context.daemon
-        names = [asked.subscriber] if asked.subscriber else list(daemon.plan.settings.subscribers)
-        found = {
-            name: dispatcher.parked(asked.first, key=asked.key)
-            for name in names
-            if (dispatcher := daemon.dispatchers.get(name)) is not None
-        }
-        every = ((name, key) for name, parked in found.items() for key in parked.keys)
-        first = heapq.nsmallest(asked.first, every, key=lambda each: each[1].due_at)
-        return {
-            "total": sum(parked.total for parked in found.values()),
-            "by_subscriber": {name: parked.total for name, parked in found.items()},
-            "not_here": [name for name in names if name not in found],
-            "parked": [parked_json(name, key) for name, key in first],
-        }
-
     async def _list(self, _request: web.Request) -> web.Response:
         return json_response(await self.subscribers())
 
@@ -240,9 +237,6 @@ class SubscriberResource:
     async def _test(self, request: web.Request) -> web.Response:
         name = self._named(request.match_info["name"])
         return json_response(await self.test(name, await body_of(request, TestEventRequest)))
-
-    async def _parked(self, request: web.Request) -> web.Response:
-        return json_response(await self.parked(query_of(request, Parked)))
 
     async def _switched(self, name: SubscriberName, to: Switch, *, by: str, reason: str = "") -> JsonObject:
         now = self.context.clock.now()
@@ -270,21 +264,47 @@ class SubscriberResource:
         self, name: SubscriberName, board: ControlState, blocked: Collection[SubscriberName]
     ) -> JsonObject:
         settings = self.context.subscriber_settings(name)
-        dispatcher = self.context.daemon.dispatchers.get(name)
-        status = None if dispatcher is None else dispatcher.status
+        here = self._here(name, board, blocked)
+        shares = [
+            found for _, state in self.context.reports.answering if (found := state.subscribers.get(name))
+        ]
         return {
             "name": name,
             "uses": settings.uses,
             "on": settings.on,
             "after": settings.after,
-            "state": delivery_state(
-                status,
-                is_paused=board.pauses(name),
-                is_blocked=name in blocked,
-            ),
+            "state": _state_of(here["state"], shares),
             **_control_json(board.controls.get(name)),
+            "here": here["here"],
+            "total": _total(here["here"], [each.here for each in shares if each.here]),
+        }
+
+    def _here(
+        self, name: SubscriberName, board: ControlState, blocked: Collection[SubscriberName]
+    ) -> JsonObject:
+        """Return the state and the status of a subscriber in this process alone."""
+        dispatcher = self.context.daemon.dispatchers.get(name)
+        status = None if dispatcher is None else dispatcher.status
+        return {
+            "state": delivery_state(status, is_paused=board.pauses(name), is_blocked=name in blocked),
             "here": None if status is None else _status_json(status),
         }
+
+
+def _state_of(here: DeliveryState, shares: Sequence[ReportedSubscriber]) -> DeliveryState:
+    """Return the worst state of a subscriber in all processes; a pause is the same for all of them."""
+    if here is DeliveryState.PAUSED or not shares:
+        return here
+    elsewhere = (each.state for each in shares if each.state != DeliveryState.PAUSED)
+    return DeliveryState(worst_state([here, *elsewhere], DeliveryState.NOT_HERE))
+
+
+def _total(here: JsonObject | None, elsewhere: Sequence[ReportedStatus]) -> JsonObject | None:
+    """Return the status of a subscriber in all processes together, with the keys of `here`."""
+    if not elsewhere:
+        return here
+    total = sum_of([*([status_of(here)] if here else []), *elsewhere])
+    return None if total is None else total.model_dump(mode="json", by_alias=True)
 
 
 def delivery_state(

@@ -115,6 +115,7 @@ class App:
             if log := await self._open_log(stack, stopping):
                 with self.supervising.admin.with_log(log):
                     await self._serve(log, stopping)
+                    await self.supervising.admin.reports.own.leave()
         _log.info("daemon.stopped")
 
     async def _serve(self, log: Log, stopping: asyncio.Event) -> None:

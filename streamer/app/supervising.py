@@ -14,6 +14,7 @@ from streamer.app.plan import effective
 from streamer.app.reloading import PlanInEffect, Reloading
 from streamer.configuration import Document
 from streamer.console import ConsoleContext, Sampler, console_application
+from streamer.flow.process_reporter import ProcessReporter
 from streamer.flow.report import FlowReport
 from streamer.settings import AdminSettings
 from streamer.supervision.endpoint import Exposition, default_host, serving
@@ -96,6 +97,11 @@ class Supervising:
             sampler = Sampler(registry=metrics.registry, clock=clock)
             console = self._console(settings.admin, health, flow, sampler)
             side_tasks["samples"] = sampler.run
+            side_tasks["process reports"] = ProcessReporter(
+                flow=flow,
+                counts=lambda: sampler.samples().numbers(),
+                sample=lambda: sampler.newest().as_json(),
+            ).run
         if self.reloading is not None:
             side_tasks["configuration"] = self.reloading.run
         async with (

@@ -110,12 +110,24 @@ def _span_s(samples: Samples) -> float:
     return next((span for span in _SPANS_S if span >= samples.span_s), HOUR_S)
 
 
-def sparkline(samples: Samples, subscriber: str, until: float) -> Markup:
-    """Return a small picture of a subscriber's deliveries in the last hour, and their number beside it."""
+def sparkline(shares: Sequence[Samples], subscriber: str, until: float) -> Markup:
+    """Return a small picture of a subscriber's deliveries in the last hour, and their number beside it.
+
+    It adds up the `shares`, which are the samples of each process.
+    """
     every = round(HOUR_S / _SPARKS / EVERY_S)
-    counts = samples.of(subscriber, every=every).counts(
-        Series.DELIVERED, until=until, span_s=HOUR_S, parts=_SPARKS
-    )
+    # Other processes report a sample only each minute.
+    own, *others = (share.of(subscriber, every=2 if number else every) for number, share in enumerate(shares))
+    counts = [
+        sum(parts)
+        for parts in zip(
+            *(
+                each.counts(Series.DELIVERED, until=until, span_s=HOUR_S, parts=_SPARKS)
+                for each in (own, *others)
+            ),
+            strict=True,
+        )
+    ]
     top, step, low = max(counts), _SPARK_WIDTH / _SPARKS, _SPARK_HEIGHT - 3
     total = readable(sum(counts))
     points = " ".join(

@@ -11,16 +11,16 @@ from streamer.admin.dead_letters import LetterResource
 from streamer.admin.events.resource import EventResource
 from streamer.admin.problems.groups import OpenProblem
 from streamer.admin.problems.resource import ProblemResource
+from streamer.admin.recent_records import RecentRecords
 from streamer.admin.redrives import RedriveResource
 from streamer.admin.server import AuditResource, gate_of
 from streamer.admin.subscribers import SubscriberResource
 from streamer.clock import Clock
 from streamer.console.access import Access, ConsoleSessions
 from streamer.console.rendering import Renderer
-from streamer.console.samples import Sampler
+from streamer.console.samples import Sampler, Samples
 from streamer.events import JsonObject
 from streamer.flow.org_label import OrgLabel
-from streamer.flow.recent_records import RecentRecords
 from streamer.flow.report import FlowReport
 from streamer.settings import AdminSettings, Settings
 from streamer.supervision.health import Health
@@ -54,6 +54,12 @@ class ConsoleContext:
     def configured(self) -> Settings:
         """Current settings."""
         return self.admin.daemon.plan.settings
+
+    async def samples(self) -> Sequence[Samples]:
+        """Return the samples of the last hour of this process, and then of each other process."""
+        await self.admin.reports.refresh()
+        found = await self.admin.reports.samples()
+        return [self.sampler.samples(), *map(Samples.of_records, found.values())]
 
     @property
     def org(self) -> OrgLabel:

@@ -1,4 +1,4 @@
-"""Samples of this process's metrics in the last hour.
+"""Samples of the processes' metrics in the last hour.
 
 A sample sums up each metric over all channels and subscribers, and a few metrics for
 each subscriber. With 60 subscribers, an hour of samples takes less than 2 MB.
@@ -7,7 +7,7 @@ each subscriber. With 60 subscribers, an hour of samples takes less than 2 MB.
 import math
 from array import array
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, pairwise
@@ -15,12 +15,15 @@ from itertools import chain, pairwise
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from streamer.clock import Clock
+from streamer.events import JsonObject
+from streamer.ports import ProcessRecord
 
 EVERY_S = 10.0
 """Time between two samples."""
 
 HOUR_S = 3600.0
 """Time span of the samples."""
+_MINUTE_S = 60.0
 
 NOTHING = "\N{EN DASH}"
 """Text for a missing value."""
@@ -44,6 +47,9 @@ class Series(StrEnum):
     ATTEMPT_COUNT = "streamer_delivery_seconds_count"
     MEMORY = "process_resident_memory_bytes"
 
+
+_LEVELS = frozenset({Series.LAG, Series.PARKED, Series.MEMORY})
+"""Series whose values can fall; all others count."""
 
 _ONLY = {Series.DELIVERED: {"outcome": "delivered"}}
 
@@ -92,6 +98,28 @@ class Sample:
     values: Values
     subscribers: SubscriberValues = field(default_factory=SubscriberValues)
 
+    def as_json(self) -> JsonObject:
+        """Return the sample without its time, for other processes."""
+        return {
+            "values": {series.value: value for series, value in self.values.items()},
+            "subscribers": list(self.subscribers.names),
+            "numbers": self.subscribers.numbers.tolist(),
+        }
+
+    @classmethod
+    def of_record(cls, record: ProcessRecord) -> "Sample | None":
+        """Return the sample that another process has reported, or `None` if it can't be read."""
+        try:
+            body = record.body or {}
+            values = {series: float(body["values"].get(series.value, 0.0)) for series in Series}
+            names, numbers = tuple(map(str, body["subscribers"])), array("d", body["numbers"])
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return None
+        if len(numbers) != len(names) * len(_OF_SUBSCRIBER):
+            # Another version of Streamer samples other series of a subscriber.
+            names, numbers = (), array("d")
+        return cls(at=record.at, values=values, subscribers=SubscriberValues(names, numbers))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
@@ -110,6 +138,24 @@ class Samples:
     def add(self, sample: Sample) -> None:
         """Keep a sample, and drop samples that are older than an hour."""
         self._kept.append(sample)
+
+    @classmethod
+    def of_records(cls, records: Iterable[ProcessRecord]) -> "Samples":
+        """Return the samples that another process has reported, without those that can't be read."""
+        found = cls()
+        for each in sorted(filter(None, map(Sample.of_record, records)), key=lambda each: each.at):
+            found.add(each)
+        return found
+
+    @property
+    def oldest_at(self) -> float:
+        """Time of the oldest sample, or 0 without samples."""
+        return self._kept[0].at if self._kept else 0.0
+
+    @property
+    def newest_at(self) -> float:
+        """Time of the newest sample, or 0 without samples."""
+        return self._kept[-1].at if self._kept else 0.0
 
     def with_one(self, sample: Sample) -> "Samples":
         """Return a copy of these samples with one more sample."""
@@ -177,6 +223,32 @@ class Samples:
                 counts[min(part, parts - 1)] += _growth(before, after, series)
         return counts
 
+    def numbers(self) -> Mapping[str, float]:
+        """Return the growth of a few counters in the last minute; of dead letters, in the last hour."""
+        return {
+            "events": self.growth(Series.EVENTS, _MINUTE_S),
+            "delivered": self.growth(Series.DELIVERED, _MINUTE_S),
+            "failed": self.growth(Series.FAILED, _MINUTE_S),
+            "dead_letters": self.growth(Series.DEAD_LETTERS, HOUR_S),
+        }
+
+    def minutes(self, steps: Sequence[float]) -> Iterator[Values]:
+        """Yield, for each of the rising times `steps`, the last levels, and counts since the first sample."""
+        kept = deque(self._kept)
+        counted: dict[Series, float] = {}
+        last: Sample | None = None
+        for at in steps:
+            while kept and kept[0].at <= at:
+                sample = kept.popleft()
+                for series in sample.values.keys() - _LEVELS:
+                    grown = 0.0 if last is None else _growth(last, sample, series)
+                    counted[series] = counted.get(series, 0.0) + grown
+                last = sample
+            # A process that has gone keeps its counts, and has no levels any more.
+            is_there = last is not None and last.at > at - 2 * _MINUTE_S
+            levels = {key: value for key, value in last.values.items() if key in _LEVELS} if last else {}
+            yield {**counted, **(levels if is_there else {})}
+
     def _pairs(self) -> Sequence[tuple[Sample, Sample]]:
         # After the clock is set back, two samples can have no time between them.
         return [(before, after) for before, after in pairwise(self._kept) if after.at > before.at]
@@ -202,6 +274,10 @@ class Sampler:
         """Return the samples of the last hour, with a new sample of this moment."""
         return self._kept.with_one(self._taken())
 
+    def newest(self) -> Sample:
+        """Return a sample of this moment."""
+        return self._taken()
+
     def _taken(self) -> Sample:
         """Return a sample: the sum of each series over all labels, and the sum for each subscriber."""
         sums = dict.fromkeys(Series, 0.0)
@@ -224,3 +300,28 @@ class Sampler:
 def _growth(before: Sample, after: Sample, series: Series) -> float:
     # Removing a subscriber also removes its counts, so a sum can fall.
     return max(0.0, after.values[series] - before.values[series])
+
+
+_SILENT_S = 3 * _MINUTE_S
+
+
+def summed(shares: Sequence[Samples], now: float) -> Samples:
+    """Return the sum of several processes' samples, one for each minute of the last hour.
+
+    The first of `shares` belongs to this process. Others report once a minute, so the
+    sum ends at the last minute that every process which still reports has told. Counters
+    begin at zero, because a sum of counts would jump when a process comes or goes.
+    """
+    told = [each for each in shares if each.newest_at]
+    if len(told) <= 1:
+        return next(iter(told), Samples())
+    end = min(each.newest_at for each in told if each.newest_at > now - _SILENT_S or each is shares[0])
+    steps = [end - _MINUTE_S * number for number in range(int(HOUR_S / _MINUTE_S), -1, -1)]
+    begin = min(each.oldest_at for each in told)
+    total = Samples()
+    for at, *values in zip(steps, *(each.minutes(steps) for each in told), strict=True):
+        if at >= begin:
+            series = dict.fromkeys(key for each in values for key in each)
+            sums = {key: sum(each.get(key, 0.0) for each in values) for key in series}
+            total.add(Sample(at=at, values=sums))
+    return total

@@ -27,7 +27,7 @@ class Level(StrEnum):
     """Events wait, and Streamer or an operator already knows why."""
     GOOD = "good"
     QUIET = "quiet"
-    """Unknown in this process, such as a part that another process owns."""
+    """Unknown, such as a part whose process does not report it."""
 
 
 _ORDER = tuple(Level)
@@ -228,11 +228,11 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowMap:
-    """Map of what one process knows, `at` a time in epoch seconds.
+    """Map of the flow through all processes that answer, `at` a time in epoch seconds.
 
     Subscribers are in the order of the configuration. `problem` is the reason why
-    numbers from the log are missing, or empty. Rates, waiting events and parked keys
-    of other processes than `process` are missing.
+    numbers from the log are missing, or empty. `process` names the processes whose
+    rates, waiting events and parked keys are in the map.
     """
 
     org: OrgLabel

@@ -1,4 +1,4 @@
-"""Report of the flow: gathers the map of this process from the daemon's parts and from the log."""
+"""Report of the flow: gathers the map from this process, from the others' reports and from the log."""
 
 import asyncio
 from collections import Counter
@@ -12,18 +12,28 @@ from prometheus_client import CollectorRegistry
 from streamer.admin import AdminContext
 from streamer.admin.dead_letters import LetterResource
 from streamer.admin.json_views import continuity_json
+from streamer.admin.parked import ParkedResource
 from streamer.admin.problems.findings import lasting_holes
-from streamer.admin.schemas import MOST_LETTERS, Listing
+from streamer.admin.problems.resource import ProblemResource
+from streamer.admin.processes.state import MOST_PARKED, ProcessState, ReportedKey
+from streamer.admin.recent_records import RecentRecords
+from streamer.admin.schemas import MOST_LETTERS, Listing, Parked
 from streamer.admin.subscribers import SubscriberResource
-from streamer.controls import ContinuityFilter
+from streamer.controls import ContinuityFilter, ControlState
 from streamer.errors import LogUnavailable
 from streamer.events import HoleCause, JsonObject, Repair
 from streamer.flow.flow_map import MAP_JSON, ChannelNode, FlowMap, Level, LogNode, NodeState, SubscriberNode
 from streamer.flow.org_label import OrgLabel
-from streamer.flow.process_label import ProcessLabel
+from streamer.flow.process_label import ProcessLabel, process_name
 from streamer.flow.rates import FlowRates, FlowRateSampler
-from streamer.flow.recent_records import RecentRecords
-from streamer.flow.states import ChannelRow, channel_rows, log_state, state_of
+from streamer.flow.states import (
+    ChannelRow,
+    channel_rows,
+    log_state,
+    reported_channel,
+    row_of,
+    state_of,
+)
 from streamer.settings import Settings
 from streamer.supervision.status import Status
 
@@ -37,7 +47,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowFacts:
-    """Map of this process, with the lists from the log that it was made from.
+    """Map of the flow, with the lists from the log that it was made from.
 
     `holes` are the continuity records that are not about snapshots, the oldest first.
     `is_lasting` marks recent holes that no repair fills. `letters` are the latest dead
@@ -51,7 +61,7 @@ class FlowFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowReport:
-    """Gathers the map of this process, from the daemon's `status` and through the API's resources.
+    """Gathers the map, from the daemon's `status`, the API's resources, and the other processes' reports.
 
     The log is read for continuity records at most every 30 s, and for dead letters once
     a minute, however many pages and commands ask.
@@ -67,6 +77,7 @@ class FlowReport:
     def of(cls, admin: AdminContext, status: Status, registry: CollectorRegistry) -> Self:
         """Return the report of one daemon."""
         clock = admin.clock
+        admin.reports.own.name = process_name()
         return cls(
             admin=admin,
             status=status,
@@ -91,8 +102,8 @@ class FlowReport:
 
     @property
     def process(self) -> ProcessLabel:
-        """Label of this process."""
-        return ProcessLabel.of(self._settings)
+        """Label of the processes in the map, as their reports were last read."""
+        return ProcessLabel.of(self._settings, self.admin.reports)
 
     @property
     def org_url(self) -> str:
@@ -127,6 +138,37 @@ class FlowReport:
         latest = letters["letters"][::-1] if letters else ()
         return FlowFacts(map=found, holes=holes or (), letters=latest)
 
+    async def own_state(self, counts: Mapping[str, float], former: ProcessState | None) -> ProcessState:
+        """Return the state of this process alone, for the others. Raises `LogUnavailable`.
+
+        The lists come from the `former` state, if there is one.
+        """
+        board, rates = await self.admin.control_state(), self.sampler.rates()
+        subscribers = SubscriberResource(context=self.admin).reported(board)
+        return ProcessState(
+            channels={
+                row.path: reported_channel(row, rates.events.get(row.path, 0.0) if rates.is_known else None)
+                for row in self._own_rows()
+                if row.is_owned
+            },
+            subscribers={
+                name: each.model_copy(
+                    update={"per_second": rates.deliveries.get(name, 0.0) if rates.is_known else None}
+                )
+                for name, each in subscribers.items()
+            },
+            counts=counts,
+            **(self._own_lists(board) if former is None else _lists_of(former)),
+        )
+
+    def _own_lists(self, board: ControlState) -> dict[str, Any]:
+        parked, keys = ParkedResource(context=self.admin).here(Parked(first=MOST_PARKED))
+        return {
+            "parked_keys": parked,
+            "parked": [ReportedKey.model_validate(each) for each in keys],
+            "problems": ProblemResource(context=self.admin).reported(board),
+        }
+
     @property
     def _settings(self) -> Settings:
         return self.admin.daemon.plan.settings
@@ -141,10 +183,36 @@ class FlowReport:
         now = self.admin.clock.now()
         opened = Counter(each["channel"] for each in holes if each["state"] == Repair.OPEN)
         lasting = Counter(each["channel"] for each in holes if each["is_lasting"])
+        reported = {
+            path: each.per_second
+            for _, state in self.admin.reports.answering
+            for path, each in state.channels.items()
+        }
+        here = rates.events if rates.is_known else {}
         return [
-            _channel(row, rates, now, open_holes=opened[row.path], lasting_holes=lasting[row.path])
-            for row in channel_rows(self.status.reading, self._settings.paths, now)
+            _channel(
+                row,
+                here.get(row.path, 0.0 if rates.is_known else None)
+                if row.is_owned
+                else reported.get(row.path),
+                now,
+                open_holes=opened[row.path],
+                lasting_holes=lasting[row.path],
+            )
+            for row in self.channel_rows()
         ]
+
+    def channel_rows(self) -> list[ChannelRow]:
+        """Return a row for each channel, as its owner knows it, and as other processes were last read."""
+        elsewhere = {
+            path: row_of(path, each, owner)
+            for owner, state in self.admin.reports.answering
+            for path, each in state.channels.items()
+        }
+        return [row if row.is_owned else elsewhere.get(row.path, row) for row in self._own_rows()]
+
+    def _own_rows(self) -> Sequence[ChannelRow]:
+        return channel_rows(self.status.reading, self._settings.paths, self.admin.clock.now())
 
     def _log(self, problem: str, unreadable: int) -> LogNode:
         kind = "Kafka" if self._settings.log.kafka else "SQLite"
@@ -159,17 +227,31 @@ class FlowReport:
                 SubscriberNode(name=name, uses=each.uses, after=tuple(each.after), state=_UNKNOWN)
                 for name, each in settings.items()
             ]
-        blocked, now = self.admin.views.condition().blocked_plugins, self.admin.clock.now()
+        blocked, now = self.admin.blocked_plugins, self.admin.clock.now()
         return [
-            _subscriber(each, state_of(each, now, blocked.get(each["name"], "")), rates, letters)
+            _subscriber(
+                each, state_of(each, now, blocked.get(each["name"], "")), self._rate(each, rates), letters
+            )
             for each in listed
         ]
 
+    def _rate(self, listed: Mapping[str, Any], rates: FlowRates) -> float | None:
+        """Return the deliveries per second to a subscriber, by all processes whose rates are known."""
+        name = listed["name"]
+        shares = [state.subscribers.get(name) for _, state in self.admin.reports.answering]
+        known = [each.per_second for each in shares if each and each.per_second is not None]
+        if rates.is_known and listed["here"] is not None:
+            known.append(rates.deliveries.get(name, 0.0))
+        return sum(known) if known else None
+
+
+def _lists_of(state: ProcessState) -> dict[str, Any]:
+    return {"parked_keys": state.parked_keys, "parked": state.parked, "problems": state.problems}
+
 
 def _channel(
-    row: ChannelRow, rates: FlowRates, now: float, *, open_holes: int, lasting_holes: int
+    row: ChannelRow, per_second: float | None, now: float, *, open_holes: int, lasting_holes: int
 ) -> ChannelNode:
-    is_read = rates.is_known and row.owner == "this process"
     # Until this moment, Streamer knew that the channel worked.
     since = row.verified_at if row.level is Level.BAD else None
     return ChannelNode(
@@ -181,7 +263,7 @@ def _channel(
             since=since,
             lasts_s=0.0 if since is None else max(0.0, now - since),
         ),
-        per_second=rates.events.get(row.path, 0.0) if is_read else None,
+        per_second=per_second,
         expires_in_s=row.expires_at - now if row.expires_soon and row.expires_at is not None else None,
         open_holes=open_holes,
         lasting_holes=lasting_holes,
@@ -189,9 +271,9 @@ def _channel(
 
 
 def _subscriber(
-    listed: Mapping[str, Any], state: NodeState, rates: FlowRates, letters: Mapping[str, int]
+    listed: Mapping[str, Any], state: NodeState, per_second: float | None, letters: Mapping[str, int]
 ) -> SubscriberNode:
-    name, here = listed["name"], listed["here"]
+    name, total = listed["name"], listed["total"]
     unknown = SubscriberNode(
         name=name,
         uses=listed["uses"],
@@ -199,15 +281,15 @@ def _subscriber(
         after=tuple(listed["after"]),
         dead_letters=letters.get(name, 0),
     )
-    if here is None:
+    if total is None:
         return unknown
     return replace(
         unknown,
-        per_second=rates.deliveries.get(name, 0.0) if rates.is_known else None,
-        lag=here["lag"],
-        oldest_s=here["oldest_waits_s"],
-        parked=here["parked"],
-        has_open_circuit=here["breaker"] == "open",
+        per_second=per_second,
+        lag=total["lag"],
+        oldest_s=total["oldest_waits_s"],
+        parked=total["parked"],
+        has_open_circuit=total["breaker"] == "open",
     )
 
 

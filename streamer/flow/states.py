@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from streamer.admin.processes.state import ReportedChannel
 from streamer.admin.subscribers import DeliveryState
 from streamer.channel_paths import ChannelKind
 from streamer.events import Channel
@@ -51,10 +52,10 @@ class FlowVerdict:
 
 
 def verdict_of(flow: FlowMap) -> FlowVerdict:
-    """Return the verdict on what one process knows."""
+    """Return the verdict on all processes that answer."""
     broken = [each for each in flow.troubles if each.level is Level.BAD]
     waiting = [each for each in flow.troubles if each.level is not Level.BAD]
-    here = " in this process" if flow.process.is_shared else ""
+    here = " in the processes that answer" if flow.process.missing else ""
     if broken:
         said = f"{len(broken)} {'part needs' if len(broken) == 1 else 'parts need'} attention"
         level = Level.BAD
@@ -63,6 +64,9 @@ def verdict_of(flow: FlowMap) -> FlowVerdict:
     else:
         said, level = f"Everything flows{here}", Level.GOOD
     return FlowVerdict(level=level, sentence=said, all_broken=broken, all_waiting=waiting)
+
+
+_HERE = "this process"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,11 @@ class ChannelRow:
     verified_at: float | None = None
     expires_at: float | None = None
     expires_soon: bool = False
+
+    @property
+    def is_owned(self) -> bool:
+        """True if this process owns the channel."""
+        return self.owner == _HERE
 
 
 def channel_rows(reading: ReadingCondition, paths: Sequence[str], now: float) -> Sequence[ChannelRow]:
@@ -110,10 +119,37 @@ def _channel_row(reading: ReadingCondition, path: str, channel: Channel | None, 
         word=word,
         level=level,
         reason=found.reason,
-        owner="this process",
+        owner=_HERE,
         verified_at=verified_at,
         expires_at=None if retained_from is None else channel.expires_at(retained_from),
         expires_soon=retained_from is not None and channel.expires_soon(retained_from, now),
+    )
+
+
+def reported_channel(row: ChannelRow, per_second: float | None) -> ReportedChannel:
+    """Return a channel of this process for the other processes."""
+    return ReportedChannel(
+        word=row.word,
+        level=row.level.value,
+        reason=row.reason,
+        per_second=per_second,
+        verified_at=row.verified_at,
+        expires_at=row.expires_at,
+        expires_soon=row.expires_soon,
+    )
+
+
+def row_of(path: str, reported: ReportedChannel, owner: str) -> ChannelRow:
+    """Return the row of a channel that the process `owner` reports."""
+    return ChannelRow(
+        path=path,
+        word=reported.word,
+        level=Level(reported.level),
+        reason=reported.reason,
+        owner=owner,
+        verified_at=reported.verified_at,
+        expires_at=reported.expires_at,
+        expires_soon=reported.expires_soon,
     )
 
 
@@ -139,7 +175,7 @@ _LEVELS = {
 def state_of(subscriber: Mapping[str, Any], now: float, blocked: str = "") -> NodeState:
     """Return a subscriber's state from the API's answer.
 
-    `blocked` is the reason why this process can't open the plugin, or empty.
+    `blocked` is the reason why a process can't open the plugin, or empty.
     """
     state = DeliveryState(subscriber["state"])
     reason, since = _reason(state, subscriber, blocked), _since(state, subscriber)
@@ -148,11 +184,11 @@ def state_of(subscriber: Mapping[str, Any], now: float, blocked: str = "") -> No
 
 
 def _since(state: DeliveryState, subscriber: Mapping[str, Any]) -> float | None:
-    here = subscriber["here"] or {"failing": None, "down_since": None}
-    failing = here["failing"]["since"] if here["failing"] else None
+    total = subscriber["total"] or {"failing": None, "down_since": None}
+    failing = total["failing"]["since"] if total["failing"] else None
     times: Mapping[DeliveryState, str | None] = {
         DeliveryState.PAUSED: subscriber["since"],
-        DeliveryState.TARGET_DOWN: here["down_since"] or failing,
+        DeliveryState.TARGET_DOWN: total["down_since"] or failing,
         DeliveryState.FAILING: failing,
         DeliveryState.HELD: failing,
     }
@@ -161,14 +197,14 @@ def _since(state: DeliveryState, subscriber: Mapping[str, Any]) -> float | None:
 
 
 def _reason(state: DeliveryState, subscriber: Mapping[str, Any], blocked: str) -> str:
-    here = subscriber["here"] or {"failing": None, "late": "", "held": ""}
-    error: str = here["failing"]["error"] if here["failing"] else here["held"]
+    total = subscriber["total"] or {"failing": None, "late": "", "held": ""}
+    error: str = total["failing"]["error"] if total["failing"] else total["held"]
     reasons: Mapping[DeliveryState, str] = {
         DeliveryState.PAUSED: subscriber["reason"],
         DeliveryState.CANT_START: blocked,
         DeliveryState.TARGET_DOWN: error,
         DeliveryState.FAILING: error,
-        DeliveryState.LATE: here["late"],
-        DeliveryState.HELD: here["held"],
+        DeliveryState.LATE: total["late"],
+        DeliveryState.HELD: total["held"],
     }
     return reasons.get(state, "")

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from streamer.later import names_later
 
 if TYPE_CHECKING:
-    from streamer.ports.controls import ControlledLog, Controls, LetterCursor, LogRoom
+    from streamer.ports.controls import (
+        ControlledLog,
+        Controls,
+        LetterCursor,
+        LogRoom,
+        ProcessRecord,
+        ProcessRecordKind,
+        ProcessRecords,
+    )
     from streamer.ports.dispatch import (
         Assigned,
         Feed,
@@ -99,7 +107,9 @@ else:
     __getattr__ = names_later(
         __name__,
         {
-            "controls": "ControlledLog Controls LetterCursor LogRoom",
+            "controls": (
+                "ControlledLog Controls LetterCursor LogRoom ProcessRecord ProcessRecordKind ProcessRecords"
+            ),
             "dispatch": (
                 "Assigned Feed LaneChange LogReader Page Recorded Revoked Settlement Subscription Wants"
             ),
@@ -178,6 +188,9 @@ __all__ = [
     "PluginContext",
     "Preview",
     "Previewing",
+    "ProcessRecord",
+    "ProcessRecordKind",
+    "ProcessRecords",
     "PublishResult",
     "PublishTransport",
     "Published",

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from streamer.controls import (
     Redrive,
     SnapshotOrder,
 )
-from streamer.events import ContinuityRecord, DeadLetter, LetterHead
+from streamer.events import ContinuityRecord, DeadLetter, JsonObject, LetterHead
 from streamer.ports.dispatch import LogReader
 from streamer.ports.history import EventHistory
 
@@ -126,6 +127,52 @@ class Controls(Protocol):
         ...
 
 
+class ProcessRecordKind(StrEnum):
+    """Kind of a process's record: its state, or one sample for the charts of the last hour."""
+
+    STATE = "state"
+    SAMPLE = "sample"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessRecord:
+    """Record that a process writes about itself, `at` epoch seconds of its clock.
+
+    `process` is the name for people. `instance` is unique for each start of a process.
+    A `body` of `None` says that the process has ended.
+    """
+
+    process: str
+    instance: str
+    kind: ProcessRecordKind
+    at: float
+    body: JsonObject | None
+
+
+class ProcessRecords(Protocol):
+    """Records by which the processes of one log show their states to each other's consoles.
+
+    The log keeps the records for about an hour. Losing them loses no event. Each method
+    raises `LogUnavailable`, or `LogMisconfigured` if the log can't keep such records.
+    """
+
+    async def report(self, record: ProcessRecord, /) -> None:
+        """Write a record; return within a few seconds."""
+        ...
+
+    async def newest(self, *, since: float) -> Sequence[ProcessRecord]:
+        """Return the newest state of each process that has reported since `since` and has not ended.
+
+        Foreign records are logged and left out. The number of records that are read is
+        limited, so a state of a process that is silent can be missing.
+        """
+        ...
+
+    async def samples(self, *, since: float) -> Sequence[ProcessRecord]:
+        """Return the samples since `since`, the oldest first; their number is limited."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRoom:
     """Storage of the embedded log at `path`: the bytes in use, and their limit."""
@@ -141,6 +188,11 @@ class ControlledLog(LogReader, Protocol):
     @property
     def controls(self) -> Controls:
         """Switches, redrives, dead letters and audit of this log."""
+        ...
+
+    @property
+    def processes(self) -> ProcessRecords | None:
+        """Records of the processes that share this log; `None` if only one process can use it."""
         ...
 
     @property

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -28,6 +28,7 @@ from streamer.admin.problems.groups import (
     in_order,
 )
 from streamer.admin.problems.remedies import can_be_redriven, command_of, remedy_of
+from streamer.admin.processes.state import MOST_PARKED, MOST_PROBLEMS, shown
 from streamer.admin.schemas import MOST_LETTERS
 from streamer.controls import LONGEST_ERROR, ContinuityFilter, ControlState
 from streamer.errors import LogUnavailable
@@ -55,14 +56,31 @@ class ProblemResource:
         ago. Without this argument, the log is read now. A log that can't be read is a
         problem of its own.
         """
-        found = list[OpenProblem]()
+        found, here = list[OpenProblem](), list[OpenProblem]()
+        await self.context.reports.refresh()
         try:
             found += await (in_log or self.in_log)()
-            found += grouped(self._of_subscribers(await self.context.control_state()))
+            here += self._of_subscribers(await self.context.control_state())
         except LogUnavailable as error:
             found.append(OpenProblem(kind=ProblemKind.PROCESS_WAITS, error=str(error)))
-        found += grouped(process_problems(self.context.views.condition()))
+        here += process_problems(self.context.views.condition())
+        found += grouped([*here, *self._elsewhere()])
         return {"problems": [self.as_json(each) for each in in_order(found)[:MOST_GROUPS]]}
+
+    def reported(self, board: ControlState) -> list[OpenProblem]:
+        """Return the groups of problems of this process alone, for the other processes."""
+        condition = self.context.views.condition()
+        found = grouped([*self._of_subscribers(board, MOST_PARKED), *process_problems(condition)])
+        # A pause is in the log, where every process finds it.
+        lasting = [each for each in found if each.kind not in {ProblemKind.PAUSED, ProblemKind.DISABLED}]
+        return [replace(each, error=str(shown(each.error))) for each in lasting[:MOST_PROBLEMS]]
+
+    def _elsewhere(self) -> Iterator[OpenProblem]:
+        """Yield the problems that other processes report; a process that waits is named."""
+        for process, state in self.context.reports.answering:
+            for each in state.problems:
+                is_of_process = each.kind is ProblemKind.PROCESS_WAITS
+                yield replace(each, error=f"{process}: {each.error}") if is_of_process else each
 
     async def in_log(self) -> list[OpenProblem]:
         """Return the groups that only the log knows: dead letters, holes and positions.
@@ -118,7 +136,7 @@ class ProblemResource:
                     await asyncio.sleep(0)
         return groups.in_order()
 
-    def _of_subscribers(self, board: ControlState) -> Iterator[OpenProblem]:
+    def _of_subscribers(self, board: ControlState, most: int = MOST_LETTERS) -> Iterator[OpenProblem]:
         daemon = self.context.daemon
         for name in daemon.plan.settings.subscribers:
             dispatcher = daemon.dispatchers.get(name)
@@ -126,4 +144,4 @@ class ProblemResource:
             if problem := subscriber_problem(name, board.controls.get(name), status):
                 yield problem
             if dispatcher is not None:
-                yield from parked_problems(name, dispatcher.parked(MOST_LETTERS))
+                yield from parked_problems(name, dispatcher.parked(most))

@@ -82,8 +82,8 @@ def _heading(flow: FlowMap, problem: str) -> Iterator[Text]:
     at = datetime.fromtimestamp(flow.at, UTC)
     yield plain(f"{flow.org.host} ({flow.org.kind}), {at:%Y-%m-%d %H:%M:%S} UTC")
     if flow.process.is_shared:
-        yield _styled(f"Only the process {flow.process.name}; others can share the log", Level.QUIET)
-    for sentence in filter(None, (problem, flow.problem)):
+        yield _styled(flow.process.names, Level.QUIET)
+    for sentence in filter(None, (problem, flow.problem, *flow.process.missing)):
         yield _styled(sentence, Level.BAD)
     verdict = verdict_of(flow)
     waiting = _named(verdict.waiting, verdict.further_waiting)

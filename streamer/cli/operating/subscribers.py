@@ -185,19 +185,19 @@ def _read(path: Path | None) -> JsonObject | None:
 
 
 def _line(subscriber: JsonObject) -> JsonObject:
-    here = subscriber["here"] or {}
+    total = subscriber["total"] or {}
     return {
         "SUBSCRIBER": subscriber["name"],
         "USES": subscriber["uses"],
         "STATE": subscriber["state"],
-        "LAG": here.get("lag"),
-        "OLDEST": duration(here["oldest_waits_s"]) if here.get("lag") else None,
-        "IN FLIGHT": here.get("in_flight"),
-        "WAITING": here.get("waiting"),
-        "PARKED": here.get("parked"),
+        "LAG": total.get("lag"),
+        "OLDEST": duration(total["oldest_waits_s"]) if total.get("lag") else None,
+        "IN FLIGHT": total.get("in_flight"),
+        "WAITING": total.get("waiting"),
+        "PARKED": total.get("parked"),
         "SINCE": at(subscriber["since"]),
         "BY": subscriber["by"],
-        "WHY": subscriber["reason"] if subscriber["switch"] == "paused" else _why(here),
+        "WHY": subscriber["reason"] if subscriber["switch"] == "paused" else _why(total),
     }
 
 
@@ -254,7 +254,9 @@ async def list_parked(
         console().print(shown, plain(by_name), sep="")
     if answer["not_here"]:
         console().print(
-            "Subscribers that this process does not run: ", plain(", ".join(answer["not_here"])), sep=""
+            "Subscribers to which no process that answers delivers: ",
+            plain(", ".join(answer["not_here"])),
+            sep="",
         )
 
 

@@ -24,7 +24,6 @@ from streamer.console.forms import filled, first, unset
 from streamer.controls import ChannelPosition
 from streamer.errors import LogUnavailable
 from streamer.events import HoleCause, JsonObject, Repair
-from streamer.flow.states import channel_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +44,12 @@ class ChannelPages:
         except LogUnavailable as error:
             log_problem = str(error)
         daemon = self.context.daemon
+        await daemon.admin.reports.refresh()
         return self.context.renderer.page(
             request,
             "channels.html",
             title="Channels",
-            channels=channel_rows(daemon.status.reading, daemon.configured.paths, daemon.clock.now()),
+            channels=daemon.flow.channel_rows(),
             positions=positions,
             log_problem=log_problem,
             open_holes=Counter(each["channel"] for each in holes if each["state"] == Repair.OPEN),

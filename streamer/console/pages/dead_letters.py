@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
+from streamer.admin.parked import ParkedResource
 from streamer.admin.schemas import ChangeRequest, Chosen, Listing, Parked, RedriveRequest
 from streamer.console.access import fields_of, operator_of, redirect
 from streamer.console.context import PageContext
@@ -120,7 +121,7 @@ class ParkedPages:
             request,
             "parked.html",
             title="Parked keys",
-            found=await self.context.resources.subscribers.parked(asked),
+            found=await ParkedResource(context=self.context.daemon.admin).parked(asked),
             asked=asked,
             names=list(self.context.daemon.configured.subscribers),
         )

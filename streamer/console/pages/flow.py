@@ -6,14 +6,14 @@ from aiohttp import web
 
 from streamer.console.charts import charts
 from streamer.console.context import PageContext
-from streamer.console.samples import HOUR_S, Samples, Series
+from streamer.console.samples import summed
 from streamer.events import JsonObject, Repair
+from streamer.flow.flow_map import FlowMap
 from streamer.flow.layout import narrow, wide
 from streamer.flow.report import FlowFacts
 from streamer.flow.states import verdict_of
 from streamer.supervision.health import ProbeKind
 
-_MINUTE_S = 60.0
 _SHOWN_HOLES = 5
 
 
@@ -39,25 +39,28 @@ class FlowPages:
             flow=facts.map,
             drawings={"wide": wide(facts.map), "narrow": narrow(facts.map)},
             verdict=verdict_of(facts.map),
-            numbers=self._numbers(daemon.sampler.samples()),
+            numbers=self._numbers(facts.map),
             failures=facts.letters,
             **_lost(facts),
         )
 
     async def _charts(self, request: web.Request) -> web.Response:
         daemon = self.context.daemon
-        drawn = charts(daemon.sampler.samples(), daemon.clock.now())
+        now = daemon.clock.now()
+        drawn = charts(summed(await daemon.samples(), now), now)
         return self.context.renderer.page(request, "charts.html", title="The last hour", charts=drawn)
 
-    def _numbers(self, samples: Samples) -> JsonObject:
-        statuses = [each.status for each in self.context.daemon.status.subscribers.dispatchers.values()]
+    def _numbers(self, flow: FlowMap) -> JsonObject:
+        """Return the numbers of all processes together."""
+        daemon = self.context.daemon
+        elsewhere = [state.counts for _, state in daemon.admin.reports.answering]
         return {
-            "events": samples.growth(Series.EVENTS, _MINUTE_S),
-            "delivered": samples.growth(Series.DELIVERED, _MINUTE_S),
-            "failed": samples.growth(Series.FAILED, _MINUTE_S),
-            "dead_letters": samples.growth(Series.DEAD_LETTERS, HOUR_S),
-            "lag": sum(each.lag for each in statuses),
-            "parked": sum(each.parked for each in statuses),
+            **{
+                name: here + sum(each.get(name, 0.0) for each in elsewhere)
+                for name, here in daemon.sampler.samples().numbers().items()
+            },
+            "lag": sum(each.lag or 0 for each in flow.subscribers),
+            "parked": sum(each.parked for each in flow.subscribers),
         }
 
 

@@ -11,6 +11,7 @@ from streamer.console.access import fields_of, operator_of, redirect
 from streamer.console.charts import sparkline, subscriber_charts
 from streamer.console.context import PageContext
 from streamer.console.forms import filled, first, object_of
+from streamer.console.samples import summed
 from streamer.events import JsonObject, SubscriberName
 from streamer.flow.flow_map import NodeState
 from streamer.flow.states import state_of
@@ -41,19 +42,19 @@ class SubscriberPages:
             "subscribers.html",
             title="Subscribers",
             subscribers=[{**each, "state": self._state(each)} for each in found],
-            sparks=self._sparks([each["name"] for each in found if each["here"]]),
+            sparks=await self._sparks([each["name"] for each in found if each["total"]]),
         )
 
     def _state(self, subscriber: JsonObject) -> NodeState:
         daemon = self.context.daemon
-        blocked = daemon.admin.views.condition().blocked_plugins
+        blocked = daemon.admin.blocked_plugins
         return state_of(subscriber, daemon.clock.now(), blocked.get(subscriber["name"], ""))
 
-    def _sparks(self, names: Sequence[str]) -> Mapping[str, Markup]:
+    async def _sparks(self, names: Sequence[str]) -> Mapping[str, Markup]:
         """Return a small picture of the deliveries to each subscriber."""
         daemon = self.context.daemon
-        samples, now = daemon.sampler.samples(), daemon.clock.now()
-        return {name: sparkline(samples, name, now) for name in names}
+        shares, now = await daemon.samples(), daemon.clock.now()
+        return {name: sparkline(shares, name, now) for name in names}
 
     async def _show(self, request: web.Request) -> web.Response:
         return await self._page(request)
@@ -89,7 +90,8 @@ class SubscriberPages:
             raise ApiError(404, "No configured subscriber has this name.")
         daemon = self.context.daemon
         every = daemon.configured.subscribers
-        samples = daemon.sampler.samples().of(name)
+        now = daemon.clock.now()
+        samples = summed([each.of(name) for each in await daemon.samples()], now)
         return self.context.renderer.page(
             request,
             "subscriber.html",
@@ -98,7 +100,7 @@ class SubscriberPages:
             settings=every[SubscriberName(name)],
             when=daemon.admin.daemon.plan.shown_when(SubscriberName(name)),
             then=[other for other, settings in every.items() if name in settings.after],
-            charts=subscriber_charts(samples, daemon.clock.now()) if subscriber["here"] else (),
+            charts=subscriber_charts(samples, now) if subscriber["total"] else (),
             result=result,
             data=data,
         )

@@ -18,6 +18,7 @@ from streamer.log.kafka.cluster.clients import Clients, Connectivity
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.control.controls import KafkaControls, read_continuity
+from streamer.log.kafka.control.processes import KafkaProcessRecords
 from streamer.log.kafka.feed.context import LogContext
 from streamer.log.kafka.feed.feed import follow
 from streamer.log.kafka.feed.settled_events import settled_events
@@ -52,6 +53,7 @@ class KafkaLog:
         self._checkpoints = Checkpoints(clients)
         self._encoder = AppendEncoder(clients, self._checkpoints, traceparent)
         self.controls = KafkaControls(clients, topics.admin, pulses)
+        self.processes = KafkaProcessRecords(clients, topics)
         self.history = KafkaHistory(clients)
         self._writers: dict[int, PartitionWriter] = {}
         self._membership: Membership | None = None
@@ -198,7 +200,7 @@ class KafkaLog:
     async def close(self) -> None:
         """Finish pending requests, close every producer, and leave the group."""
         await self._let_go(self._writers.keys())
-        await self.controls.close()
+        await asyncio.gather(self.controls.close(), self.processes.close())
         self.history.close()
         if self._membership is not None:
             await self._membership.close()

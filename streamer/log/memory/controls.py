@@ -1,4 +1,4 @@
-"""Controls, dead letters and parked lanes of the in-memory log."""
+"""Controls, dead letters, processes and parked lanes of the in-memory log."""
 
 import asyncio
 from collections import defaultdict
@@ -17,7 +17,8 @@ from streamer.controls import (
 )
 from streamer.events import ContinuityRecord, DeadLetter, Entry, LetterHead, ParkedLane, Partition, Setback
 from streamer.log.continuity import last_states
-from streamer.ports import LaneChange
+from streamer.log.records import decode_process_record, encode_process_record
+from streamer.ports import LaneChange, ProcessRecord, ProcessRecordKind
 
 
 class MemoryLetterCursor:
@@ -61,6 +62,7 @@ class MemoryControls:
         self._version = 0
         self._changed = asyncio.Condition()
         self._audit: list[AuditRecord] = []
+        self.processes = MemoryProcessRecords(check_up)
 
     async def switched(self) -> AsyncGenerator[ControlState, None]:
         """Yield the control state, and again after each change."""
@@ -146,6 +148,34 @@ class MemoryControls:
             self._board = board
             self._version += 1
             self._changed.notify_all()
+
+
+class MemoryProcessRecords:
+    """Records of the processes that share one log in memory; a test can add records of other processes."""
+
+    def __init__(self, check_up: Callable[[], None]) -> None:
+        """Begin without records; `check_up` raises `LogUnavailable` while the log is down."""
+        self.records: list[ProcessRecord] = []
+        self._check_up = check_up
+
+    async def report(self, record: ProcessRecord, /) -> None:
+        """Add a record."""
+        await asyncio.sleep(0)
+        self._check_up()
+        self.records.append(decode_process_record(encode_process_record(record)))
+
+    async def newest(self, *, since: float) -> Sequence[ProcessRecord]:
+        """Return the newest state of each process that has not ended."""
+        states = {each.instance: each for each in self._since(ProcessRecordKind.STATE, since)}
+        return [each for each in states.values() if each.body is not None]
+
+    async def samples(self, *, since: float) -> Sequence[ProcessRecord]:
+        """Return the samples since `since`."""
+        return self._since(ProcessRecordKind.SAMPLE, since)
+
+    def _since(self, kind: ProcessRecordKind, since: float) -> Sequence[ProcessRecord]:
+        self._check_up()
+        return [each for each in self.records if each.kind is kind and each.at >= since]
 
 
 class ParkedEvents:

@@ -22,7 +22,7 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.log.continuity import by_id, has_id_in, is_open_in, last_states
-from streamer.log.memory.controls import MemoryControls, ParkedEvents
+from streamer.log.memory.controls import MemoryControls, MemoryProcessRecords, ParkedEvents
 from streamer.log.memory.feed import (
     MemoryFaults,
     MemoryFeed,
@@ -126,6 +126,11 @@ class MemoryLog:
     def history(self) -> MemoryHistory:
         """Events for operators, and for processes that own no part of the log."""
         return MemoryHistory(self)
+
+    @property
+    def processes(self) -> MemoryProcessRecords:
+        """Records of the processes that share this log."""
+        return self.controls.processes
 
     @property
     def events(self) -> list[Event]:

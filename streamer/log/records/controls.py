@@ -17,6 +17,7 @@ from streamer.controls import (
 )
 from streamer.events import JsonObject, SubscriberName, optional_replay_id, optional_replay_text
 from streamer.log.records.events import VERSION, decode, encode, optional_float, optional_printable, printable
+from streamer.ports import ProcessRecord, ProcessRecordKind
 
 _WITH_IDS = 2
 _OF_CHANNEL = 3
@@ -231,6 +232,39 @@ def encode_audit(record: AuditRecord) -> bytes:
 def decode_audit(raw: bytes | str) -> AuditRecord:
     """Return the record that `encode_audit` wrote; raises `LogMisconfigured`."""
     return decode(raw, "an audit record", _audit)
+
+
+def encode_process_record(record: ProcessRecord) -> bytes:
+    """Return `record` as JSON; raises `TypeError` when JSON can't hold its body."""
+    return encode(
+        {
+            "process": printable(record.process),
+            "instance": record.instance,
+            "kind": record.kind,
+            "at": record.at,
+            "body": record.body,
+        }
+    )
+
+
+def decode_process_record(raw: bytes | str) -> ProcessRecord:
+    """Return the record that `encode_process_record` wrote; raises `LogMisconfigured`."""
+    return decode(raw, "a record of a process", _process_record)
+
+
+def _process_record(fields: JsonObject) -> ProcessRecord:
+    record = ProcessRecord(
+        process=fields["process"],
+        instance=fields["instance"],
+        kind=ProcessRecordKind(fields["kind"]),
+        at=float(fields["at"]),
+        body=fields["body"],
+    )
+    if not all(type(each) is str for each in (record.process, record.instance)):
+        raise ValueError("a value that must be a text has another type")
+    if not (record.body is None or isinstance(record.body, dict)):
+        raise ValueError("the body must be an object")
+    return record
 
 
 def _audit_fields(record: AuditRecord) -> JsonObject:

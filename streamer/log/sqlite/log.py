@@ -192,6 +192,11 @@ class SqliteLog:
         await written
 
     @property
+    def processes(self) -> None:
+        """`None`: only one process can use this log."""
+        return
+
+    @property
     def storage(self) -> LogRoom:
         """Used size and maximum size of the file."""
         return self._room.present

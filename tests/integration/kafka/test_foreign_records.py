@@ -23,10 +23,12 @@ from streamer.log.kafka.log import KafkaLog
 from streamer.log.kafka.records.parked import ParkedRecordKey
 from streamer.log.kafka.topics.admin import TopicState
 from streamer.log.kafka.topics.checks import TopicInspector
+from streamer.ports import ProcessRecordKind
 from streamer.settings import KafkaLogSettings
 from tests.contracts.follower import following
 from tests.contracts.parking import KEY, ONCE, park
 from tests.contracts.test_controls import PAUSED, TARGET, done
+from tests.contracts.test_process_records import NOW, a_record
 from tests.contracts.values import (
     CHANGES,
     a_checkpoint,
@@ -171,6 +173,20 @@ async def test_receipts_are_read_beside_a_foreign_record(settings: KafkaLogSetti
 
     assert [each.receipts for each in found] == [[], []]
     assert len(told(lines, topic)) == 2
+
+
+async def test_reports_of_processes_are_read_beside_a_foreign_record(settings: KafkaLogSettings) -> None:
+    """Both kinds of record; the foreign one is reported once, and no page fails."""
+    topic = Names.of(settings).processes
+    async with opened(settings) as log:
+        for kind in ProcessRecordKind:
+            await log.processes.report(replace(a_record("one"), kind=kind))
+        for partition in (0, 1):
+            write(settings, topic, b"x", None, partition=partition)
+        found = [await log.processes.newest(since=NOW - 60), await log.processes.samples(since=NOW - 60)]
+        assert log.foreign_records[topic] == 4
+
+    assert [[each.instance for each in records] for records in found] == [["one"], ["one"]]
 
 
 async def test_doctor_names_foreign_records(settings: KafkaLogSettings, tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ async def test_log_that_is_not_open_yet_is_told(world: World) -> None:
 async def test_log_that_does_not_tell_what_is_switched_is_not_waited_for(world: World, ask: Asking) -> None:
     """Whoever asks is answered within seconds."""
     silent = Silent()
-    world.context._log = SimpleNamespace(controls=silent)
+    world.context._log = SimpleNamespace(controls=silent, processes=None)
     asked = asyncio.create_task(ask.get("/subscribers"))
     await awaited(silent.asked.wait())
     await world.clock.turn(6)
@@ -160,7 +160,7 @@ async def test_log_that_does_not_tell_what_is_switched_is_not_waited_for(world: 
 async def test_mistake_of_our_own_is_logged_and_not_shown(world: World, ask: Asking) -> None:
     """Its text could hold a secret."""
     broken = Broken()
-    world.context._log = SimpleNamespace(controls=broken)
+    world.context._log = SimpleNamespace(controls=broken, processes=None)
     with capture_logs() as logs:
         status, body = await ask.get("/audit")
 

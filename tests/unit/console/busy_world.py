@@ -1,4 +1,4 @@
-"""A daemon with sixty subscribers that all have something to show on every page."""
+"""A daemon with sixty subscribers that all have something to show on every page, and four other processes."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -14,6 +14,7 @@ from streamer.dispatch.delivery.route import Route
 from streamer.events import Event, Repair, Stage
 from streamer.settings import Settings
 from tests.contracts.values import a_dead_letter, an_append, an_event, append_to
+from tests.unit.admin.processes.others import tell
 from tests.unit.admin.test_problem_findings import HOLE
 from tests.unit.admin.world import SETTINGS, Plan
 from tests.unit.admin.world import World as Api
@@ -22,6 +23,7 @@ from tests.unit.dispatch.world import TARGET
 from tests.unit.dispatch.world import World as Dispatch
 
 SUBSCRIBERS = 60
+OTHER_PROCESSES = 4
 RECORD = "8015g00000AbC45AAD"
 _ERROR = "answered 422: the field Amount__c of the order must have a value between 1 and 1,000,000. " * 3
 _MANY = 200
@@ -32,9 +34,15 @@ def _settings() -> Settings:
     own = {"uses": "webhook", "on": "salesforce.cdc.*", "settings": {"url": "https://erp.example/api/orders"}}
     org = SETTINGS.org.model_dump(mode="json", include={"login_url"})
     auth = {"flow": "client_credentials", "client_id": "app", "client_secret": "canary"}
+    log = {"kafka": {"bootstrap_servers": "kafka:9092"}}
     channels = ["/data/ChangeEvents", *(f"/event/Order_Placed_{number}__e" for number in range(11))]
     return Settings.model_validate(
-        {"org": {**org, "auth": auth}, "channels": channels, "subscribers": dict.fromkeys(names, own)}
+        {
+            "org": {**org, "auth": auth},
+            "log": log,
+            "channels": channels,
+            "subscribers": dict.fromkeys(names, own),
+        }
     )
 
 
@@ -68,12 +76,23 @@ class BusyWorld:
             await api.dispatch.quiet()
             await api.clock.turn(720)
             _sample_an_hour(browser, api.clock.now(), settings.subscribers)
+            await _share(browser, api)
             yield cls(browser=browser, letter=letters[0], event=_order(0).id)
 
 
 def _dispatch() -> Dispatch:
     schedule = RetrySchedule(first_delay_s=60.0, max_delay_s=60.0, give_up_after_s=1e9, fast_tries=0)
     return Dispatch(schedule=schedule, breaker=BreakerLimits(), receipts=True)
+
+
+async def _share(browser: Browser, api: Api) -> None:
+    """Let other processes have reported as much as this one, and a sample each minute."""
+    state = (await browser.context.flow.own_state({}, None)).as_body()
+    sample = browser.context.sampler._kept._kept[-1].as_json()
+    for number in range(OTHER_PROCESSES):
+        tell(api, f"streamer-{number}", state)
+        for minute in range(60):
+            tell(api, f"streamer-{number}", sample, age_s=60.0 * minute, kind="sample")
 
 
 def _order(number: int) -> Event:

@@ -199,11 +199,11 @@ async def test_small_picture_counts_the_deliveries_of_the_hour() -> None:
         sampler._kept.add(sampler._taken())
         delivered.inc(2)
         await clock.turn(EVERY_S)
-    drawn = sparkline(sampler.samples(), "erp", clock.now())
+    drawn = sparkline([sampler.samples()], "erp", clock.now())
 
     assert "<title>100 deliveries in the last hour</title>" in drawn
     assert drawn.endswith("</svg> 100")
-    assert "0 deliveries" in sparkline(sampler.samples(), "other", clock.now())
+    assert "0 deliveries" in sparkline([sampler.samples()], "other", clock.now())
 
 
 def shown(chart: AnyChart) -> str:

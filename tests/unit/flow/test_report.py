@@ -120,13 +120,14 @@ async def test_daemon_that_does_not_serve_the_map_yet_says_so(ask: Asking) -> No
 
 
 async def test_map_names_its_process(world: World, report: FlowReport) -> None:
-    """A log in SQLite has one process, and a log in Kafka can have more, whose parts are missing here."""
+    """A log in SQLite has one process, and a log in Kafka can have more, with consoles of their own."""
     alone = (await report.facts()).map.process
     kafka = {**SETTINGS.model_dump(mode="python"), "log": {"kafka": {"bootstrap_servers": "kafka:9092"}}}
     kafka["admin"] = {"console": {"others": ["https://streamer-1.example.com/console"]}}
     world.daemon.plan.settings = Settings.model_validate(kafka)
     shared = (await report.facts()).map.process
 
-    assert alone.name == f"{gethostname()}, process {getpid()}"
+    assert alone.name == f"{gethostname()} pid {getpid()}"
+    assert alone.names == f"1 process: {alone.name} (this one)"
     assert (alone.is_shared, shared.is_shared) == (False, True)
-    assert shared.others == ("https://streamer-1.example.com/console",)
+    assert shared.consoles == ("https://streamer-1.example.com/console",)

@@ -26,7 +26,7 @@ PATH = CHANGES.path
 def listed(state: str, **here: Any) -> dict[str, Any]:
     """Return a subscriber as the API lists it."""
     calm = {"held": "", "breaker": "closed", "down_since": None, "lag": 0, "late": "", "failing": None}
-    return {"state": state, "reason": "", "since": None, "here": calm | here}
+    return {"state": state, "reason": "", "since": None, "total": calm | here}
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_state_that_needs_attention_tells_since_when(subscriber: dict[str, Any],
 
 def test_subscriber_that_does_not_deliver_says_why() -> None:
     """A pause comes first, because the operator knows of it."""
-    paused = {"state": "paused", "reason": "ERP is upgraded", "since": None, "here": None}
-    blocked = {"state": "can't start", "reason": "", "since": None, "here": None}
+    paused = {"state": "paused", "reason": "ERP is upgraded", "since": None, "total": None}
+    blocked = {"state": "can't start", "reason": "", "since": None, "total": None}
     found = state_of(blocked, NOW, "no file")
 
     assert state_of(paused, NOW, "no file").reason == "ERP is upgraded"

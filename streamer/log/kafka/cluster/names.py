@@ -56,6 +56,11 @@ class Names:
         """Topic of the receipts."""
         return f"{self.prefix}.receipts"
 
+    @property
+    def processes(self) -> str:
+        """Topic of the processes' records about themselves, which exists once a process has a console."""
+        return f"{self.prefix}.processes"
+
     def parked(self, subscriber: SubscriberName) -> str:
         """Return the topic of a subscriber's parked lanes."""
         return f"{self.prefix}.{_PARKED}.{subscriber}"
@@ -125,7 +130,7 @@ class Names:
 
         The template can never produce the name of such a topic.
         """
-        return topic in self.internal or topic.startswith(self._families)
+        return topic in {*self.internal, self.processes} or topic.startswith(self._families)
 
     def is_used(self, topic: str) -> bool:
         """Return whether `topic` is one of Streamer's own topics or an event topic."""
@@ -144,7 +149,7 @@ class Names:
     @property
     def internal_expressions(self) -> str:
         """Regular expressions that match all of Streamer's own topics, in librdkafka's list format."""
-        alone = [f"^{_escaped(name)}$" for name in sorted(self.internal)]
+        alone = [f"^{_escaped(name)}$" for name in sorted({*self.internal, self.processes})]
         return ",".join([*alone, *(f"^{_escaped(name)}" for name in self._families)])
 
     @property

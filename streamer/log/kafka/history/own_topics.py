@@ -24,7 +24,13 @@ from streamer.log.kafka.history.event_topics import known_topics
 from streamer.log.kafka.records.controls import AppliedControls
 from streamer.log.kafka.records.parked import ParkedRecordKey
 from streamer.log.kafka.topics.admin import KafkaAdmin, TopicState
-from streamer.log.records import RECORD_START, decode_audit, decode_receipt, decode_setback
+from streamer.log.records import (
+    RECORD_START,
+    decode_audit,
+    decode_process_record,
+    decode_receipt,
+    decode_setback,
+)
 from streamer.ports import FoundReceipts
 
 _AT_ONCE = 500
@@ -69,6 +75,7 @@ class OwnTopics:
             names.control: lambda message: controls.apply(message.key(), message.value()),
             names.audit: lambda message: decode_audit(message.value() or b""),
             names.receipts: lambda message: decode_receipt(message.value() or b""),
+            names.processes: lambda message: decode_process_record(message.value() or b""),
         }
         return _look_at_parked if names.is_parked(topic) else readers.get(topic)
 

@@ -160,6 +160,23 @@ class KafkaAdmin:
                 for place, end in ends.items()
             }
 
+    def range_since(
+        self, place: TopicPartition, at: float, timeout_s: float = CALL_TIMEOUT_S
+    ) -> tuple[int, int]:
+        """Return the offset of the first record since `at` (epoch seconds), and the partition's end.
+
+        Raises `KafkaException`.
+        """
+        at_ms = max(0, round(at * 1000))
+        since = OffsetSpec.for_timestamp(at_ms)
+        begins = self._offsets([place], since, timeout_s)
+        ends = self._offsets([place], _LATEST, timeout_s)
+        with self._looking_for_leaders([place.topic], timeout_s):
+            [begin] = (_answer(each, timeout_s).offset for each in begins.values())
+            [end] = (_answer(each, timeout_s).offset for each in ends.values())
+        # Without such a record, the answer's offset is negative.
+        return (begin if begin >= 0 else end), end
+
     def beginnings(
         self, places: Collection[TopicPartition], timeout_s: float = CALL_TIMEOUT_S
     ) -> list[TopicPartition]:

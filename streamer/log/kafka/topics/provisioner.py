@@ -133,6 +133,19 @@ class TopicProvisioner:
         if errors := list(self._checks.refusals(list(states.values()))):
             raise LogMisconfigured("; ".join(errors))
 
+    def ensure_processes(self) -> None:
+        """Create the topic of the processes' records if it is missing.
+
+        Raises `LogMisconfigured` and `LogUnavailable`.
+        """
+        topic = self._specs.processes()
+        if topic.topic in self._known:
+            return
+        if not self._admin.states([topic.topic]):
+            self._create({topic.topic: topic})
+            self._await_known([topic.topic], self._clock.monotonic() + _PREPARE_S)
+        self._known.add(topic.topic)
+
     def forget(self, topics: Collection[str]) -> None:
         """Check these topics again before the next write, because they can have been removed; never waits."""
         # This is one step of the interpreter, so it needs no lock.

@@ -9,6 +9,7 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # publi
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.clients import MAX_MESSAGE_BYTES
 from streamer.log.kafka.cluster.names import Names
+from streamer.ports import ProcessRecordKind
 from streamer.settings import KafkaLogSettings
 
 _HOUR_MS = 3_600_000
@@ -22,6 +23,8 @@ _QUICKLY_READ = {
     "min.cleanable.dirty.ratio": "0.1",
 }
 _BY_AGE = {"cleanup.policy": "delete"}
+# The broker deletes only whole segments, so a segment must be short beside the retention.
+_FOR_AN_HOUR = {"cleanup.policy": "delete", "retention.ms": str(_HOUR_MS), "segment.ms": str(_HOUR_MS // 4)}
 _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1"}
 
 
@@ -51,6 +54,10 @@ class TopicSpecs:
             self._topic(self._names.receipts, self.settings.partitions, _BY_AGE | self._retention()),
         )
         return {topic.topic: topic for topic in topics}
+
+    def processes(self) -> NewTopic:
+        """Return the topic of the processes' records about themselves."""
+        return self._topic(self._names.processes, len(ProcessRecordKind), _FOR_AN_HOUR)
 
     def parked(self, subscriber: SubscriberName) -> NewTopic:
         """Return the topic of a subscriber's parked lanes."""

@@ -8,8 +8,6 @@ from typing import Generic, TypeVar
 from streamer.clock import Clock
 from streamer.errors import LogUnavailable
 
-_TIMEOUT_S = 5.0
-
 Found = TypeVar("Found")
 
 
@@ -25,13 +23,14 @@ class RecentRecords(Generic[Found]):
     read: Callable[[], Awaitable[Found]]
     clock: Clock
     every_s: float = 30.0
+    timeout_s: float = 5.0
     _kept: tuple[float, Found] | None = field(default=None, init=False)
     _reading: asyncio.Task[Found] | None = field(default=None, init=False)
 
     async def records(self) -> Found:
         """Return the result of `read`.
 
-        Raises `LogUnavailable` if the log can't be read within 5 s.
+        Raises `LogUnavailable` if the log can't be read within `timeout_s`.
         """
         if self._reading is None:
             if self._kept is not None and self.clock.monotonic() - self._kept[0] < self.every_s:
@@ -39,13 +38,19 @@ class RecentRecords(Generic[Found]):
             self._reading = asyncio.create_task(self._read(), name=f"read {self.name}")
             self._reading.add_done_callback(self._finished)
         try:
-            async with self.clock.timeout(_TIMEOUT_S):
+            async with self.clock.timeout(self.timeout_s):
                 # Other pages wait for the same reading, and its thread can't be interrupted.
                 return await asyncio.shield(self._reading)
         except TimeoutError:
             raise LogUnavailable(
-                f"Reading the {self.name} from the log took longer than {_TIMEOUT_S:g} s."
+                f"Reading the {self.name} from the log took longer than {self.timeout_s:g} s."
             ) from None
+
+    def latest(self, within_s: float) -> Found | None:
+        """Return the result of the last reading that ended within `within_s` seconds, or `None`."""
+        if self._kept is None or self.clock.monotonic() - self._kept[0] > within_s:
+            return None
+        return self._kept[1]
 
     def forget(self) -> None:
         """Let the next page read the log again, because an operator has just changed something."""

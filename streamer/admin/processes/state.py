@@ -1,0 +1,193 @@
+"""State that a process reports to the other processes of its log, and the sums of several states."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from streamer.admin.problems.groups import OpenProblem
+from streamer.events import JsonObject, SubscriberName
+from streamer.observe.redaction import masked
+
+MOST_PARKED = 50
+"""Largest number of parked keys in a report: those that are due first."""
+MOST_PROBLEMS = 50
+"""Largest number of problems in a report: the newest."""
+LONGEST_TEXT = 300
+"""Largest number of characters of a text in a report."""
+
+
+def _moment(text: str) -> str:
+    """Return a time in RFC 3339 unchanged. Raises `ValueError` for any other text."""
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("a time needs its zone")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
+
+
+def shown(text: object) -> object:
+    """Return a text for a report: short, with masked secrets, and in characters that UTF-8 can hold."""
+    readable = _readable(text)
+    return masked(readable, limit=LONGEST_TEXT) if isinstance(readable, str) else readable
+
+
+def _readable(text: object) -> object:
+    return text.encode("utf-8", "backslashreplace").decode() if isinstance(text, str) else text
+
+
+Text = Annotated[str, BeforeValidator(shown)]
+Key = Annotated[str, BeforeValidator(_readable)]
+
+
+class _Reported(BaseModel):
+    """Part of a report. A report of a newer Streamer can have further keys."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class ReportedFailure(_Reported):
+    """Failures in a row, as in the API."""
+
+    error: Text
+    failure_class: str = Field(alias="class")
+    since: Moment
+    at: Moment
+    count: int
+
+
+class ReportedStatus(_Reported):
+    """Deliveries of one process to a subscriber, with the keys of `here` in the API."""
+
+    held: Text
+    breaker: str
+    down_since: Moment | None
+    lag: int
+    oldest_waits_s: float
+    late: Text
+    waiting: int
+    parked: int
+    in_flight: int
+    limit: int
+    failing: ReportedFailure | None
+    next_try: Moment | None
+
+
+class ReportedSubscriber(_Reported):
+    """Subscriber in one process; `blocked` is the reason why its plugin can't be opened, or empty."""
+
+    state: str
+    blocked: Text = ""
+    per_second: float | None = None
+    here: ReportedStatus | None = None
+
+
+class ReportedChannel(_Reported):
+    """Channel that a process owns, with the columns of its row in the console. Times are epoch seconds."""
+
+    word: str
+    level: Literal["bad", "waits", "good", "quiet"]
+    reason: Text = ""
+    per_second: float | None = None
+    verified_at: float | None = None
+    expires_at: float | None = None
+    expires_soon: bool = False
+
+
+class ReportedKey(_Reported):
+    """Parked key, as in the API."""
+
+    subscriber: SubscriberName
+    key: Key
+    state: str
+    events: int
+    attempts: int
+    due_at: Moment
+    error: Text
+    first_failed_at: Moment | None
+    first_error: Text
+    topic: str
+    partition: int
+    offset: int
+
+
+class ProcessState(_Reported):
+    """All that a process reports: its channels, its share of each subscriber, its keys, problems and counts.
+
+    `parked_keys` counts all parked keys of each subscriber; `parked` lists those that are
+    due first. `counts` are the numbers of the last minute, and of the last hour.
+    """
+
+    channels: Mapping[str, ReportedChannel] = Field(default_factory=dict)
+    subscribers: Mapping[SubscriberName, ReportedSubscriber] = Field(default_factory=dict)
+    parked_keys: Mapping[SubscriberName, int] = Field(default_factory=dict)
+    parked: Sequence[ReportedKey] = Field(default=(), max_length=MOST_PARKED)
+    problems: Sequence[OpenProblem] = Field(default=(), max_length=MOST_PROBLEMS)
+    counts: Mapping[str, float] = Field(default_factory=dict)
+
+    def as_body(self) -> JsonObject:
+        """Return the state as the body of a record."""
+        body: JsonObject = self.model_dump(mode="json", by_alias=True)
+        return body
+
+
+# From the worst to the best. A pause comes from the log, and so from no single process.
+_WORST_FIRST = ("can't start", "target down", "failing", "late", "paused", "held", "delivering")
+
+
+def worst_state(states: Iterable[str], nowhere: str) -> str:
+    """Return the worst of subscribers' states in words; `nowhere` if no process delivers."""
+    found = {*states}
+    return next((word for word in _WORST_FIRST if word in found), nowhere)
+
+
+def sum_of(statuses: Sequence[ReportedStatus]) -> ReportedStatus | None:
+    """Return the status of a subscriber in several processes; the first one is this process.
+
+    Events are added up; the oldest event, the earliest failure and the next attempt count.
+    """
+    if len(statuses) <= 1:
+        return next(iter(statuses), None)
+    latest_first = sorted(statuses, key=lambda each: -each.oldest_waits_s)
+    return ReportedStatus(
+        held=next((each.held for each in statuses if each.held), ""),
+        breaker="open" if any(each.breaker == "open" for each in statuses) else "closed",
+        down_since=_earliest(each.down_since for each in statuses),
+        lag=sum(each.lag for each in statuses),
+        oldest_waits_s=latest_first[0].oldest_waits_s,
+        late=next((each.late for each in latest_first if each.late), ""),
+        waiting=sum(each.waiting for each in statuses),
+        parked=sum(each.parked for each in statuses),
+        in_flight=sum(each.in_flight for each in statuses),
+        limit=sum(each.limit for each in statuses),
+        failing=_failures([each.failing for each in statuses if each.failing]),
+        next_try=_earliest(each.next_try for each in statuses),
+    )
+
+
+def _failures(failures: Sequence[ReportedFailure]) -> ReportedFailure | None:
+    if not failures:
+        return None
+    latest = max(failures, key=lambda each: _epoch(each.at))
+    since = _earliest(each.since for each in failures)
+    return latest.model_copy(update={"since": since, "count": sum(each.count for each in failures)})
+
+
+def _earliest(moments: Iterable[str | None]) -> str | None:
+    return min((each for each in moments if each), key=_epoch, default=None)
+
+
+def _epoch(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
+
+
+def status_of(here: Mapping[str, Any]) -> ReportedStatus:
+    """Return the status of a subscriber in this process from the API's `here`."""
+    return ReportedStatus.model_validate(here)
+
+
+def in_order_of_due(keys: Iterable[JsonObject]) -> list[JsonObject]:
+    """Return parked keys of the API, the one whose next attempt comes first at the beginning."""
+    return sorted(keys, key=lambda each: _epoch(each["due_at"]))
