@@ -1,7 +1,7 @@
 """Records by which processes show their states to each other, in a topic that is kept for an hour."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from confluent_kafka import Message, TopicPartition
 
@@ -57,35 +57,36 @@ class KafkaProcessRecords:
 
     async def newest(self, *, since: float) -> Sequence[ProcessRecord]:
         """Return the newest state of each process that has not ended."""
-        messages = await asyncio.to_thread(self._read, ProcessRecordKind.STATE, since)
-        # Only the last record of each process costs a decoding.
-        newest = {message.key(): message for message in messages}
-        return [each for each in self._decoded(newest.values(), since) if each.body is not None]
+        newest = await asyncio.to_thread(self._newest_by_process, since)
+        return [each for each in self._decoded(newest, since) if each.body is not None]
 
     async def samples(self, *, since: float) -> Sequence[ProcessRecord]:
         """Return the samples since `since`."""
-        messages = await asyncio.to_thread(self._read, ProcessRecordKind.SAMPLE, since)
+        messages = await asyncio.to_thread(lambda: [*self._read(ProcessRecordKind.SAMPLE, since)])
         return [*self._decoded(messages, since)]
 
     async def close(self) -> None:
         """Finish the pending write."""
         await self._writer.close()
 
-    def _read(self, kind: ProcessRecordKind, since: float) -> list[Message]:
+    def _newest_by_process(self, since: float) -> Collection[Message]:
+        # Only the last record of each process costs memory and a decoding.
+        return {message.key(): message for message in self._read(ProcessRecordKind.STATE, since)}.values()
+
+    def _read(self, kind: ProcessRecordKind, since: float) -> Iterator[Message]:
         self._topics.ensure_processes()
-        errors, found = KafkaErrors(self._clients.settings), list[Message]()
+        errors = KafkaErrors(self._clients.settings)
         place = TopicPartition(self._topic, _PARTITIONS[kind])
         with errors.explained(doing="reading", subject=f"topic {self._topic}"):
             begin, end = self._topics.admin.range_since(place, since)
             ranges = {place.partition: (max(begin, end - _MOST_RECORDS), end)}
             if begin == end:
-                return []
+                return
             with BoundedReader(
                 self._clients, errors, self._topic, ranges, over_holes=True, idle_limit_s=_IDLE_S
             ) as reader:
                 while not reader.is_over:
-                    found += reader.read(_AT_ONCE, _POLL_S)
-        return found
+                    yield from reader.read(_AT_ONCE, _POLL_S)
 
     def _decoded(self, messages: Iterable[Message], since: float) -> Iterator[ProcessRecord]:
         for message in messages:
