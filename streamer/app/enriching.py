@@ -46,7 +46,7 @@ class _Observers:
         self.told()
 
     def told(self) -> None:
-        """Report the total size of all caches, and whether any look-ups wait."""
+        """Report the total size of all caches, and whether look-ups are waiting."""
         held = self.held.values()
         self.whole.held(
             entries=sum(each.entries for each in held),

@@ -57,8 +57,8 @@ def chain_mistakes(draft: Draft, document: Document) -> Iterator[str]:
                 yield document.mistake(place, f"{before} is named twice: remove one of the two")
             elif nearer := _nearer(name, before, subscribers):
                 told = (
-                    f"{nearer} already comes after {before}: remove {before}; expressions can still read "
-                    f"the receipt of {before}"
+                    f"{nearer} already comes after {before}, so remove {before}; expressions can read "
+                    f"the receipt of {before} without it"
                 )
                 yield document.mistake(place, told)
     yield from _cycles(subscribers, document)

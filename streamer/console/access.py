@@ -24,7 +24,7 @@ from streamer.console.forms import Fields, first, form_of
 from streamer.settings import ConsoleSettings
 
 MOST_SESSIONS = 64
-"""Largest number of sessions. A further session ends the least recently used session."""
+"""Largest number of sessions. At the limit, a new session ends the session that was used least recently."""
 
 _SESSION_ID_BYTES = 32
 

@@ -61,8 +61,8 @@ class PartProgress:
     the last job was lost. The current job has added `rows` records to the log;
     `most_rows` is the largest number of any job of the part.
 
-    In a part of deletions, the deletions before `anchor`, and the deletions up to
-    the time and record in `after`, are published.
+    If the part consists of deletions, two kinds of them are already published: all
+    deletions before `anchor`, and the deletions up to the time and record in `after`.
     """
 
     job: str | None = None

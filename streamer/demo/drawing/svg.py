@@ -75,7 +75,7 @@ def _frame(picture: DemoPicture) -> str:
 
 
 def _texts(line: Text, row: int) -> Iterator[str]:
-    """Yield one element for each part of a line that has one style, at its column."""
+    """Split a line into parts of equal style, and yield an element for each, placed where the part begins."""
     column = 0
     for segment in _CANVAS.render(line):
         # Some viewers ignore blanks at the ends of a text.

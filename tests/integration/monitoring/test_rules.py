@@ -17,7 +17,7 @@ from tools.monitoring.prometheus import promtool
 
 UNITS = Path(__file__).with_name("alerts.test.yaml")
 OUTAGES = UNITS.with_name("outages.test.yaml")
-PARTS = ("Means.", "What users see.", "Confirm.", "Mend.", "Over when")
+PARTS = ("Means.", "What users see.", "Confirm.", "Fix.", "Over when")
 GROUPS = yaml.safe_load(RULES.read_text())["groups"]
 ALERTS: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"] if "alert" in rule]
 NAMES = [rule["alert"] for rule in ALERTS]

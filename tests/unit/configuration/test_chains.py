@@ -65,8 +65,8 @@ def test_subscriber_needs_event_types_or_another_before_it(tmp_path: Path) -> No
         (
             {"b": "after: a", "c": "after: [a, b]"},
             (
-                "subscribers.c.after.0: b already comes after a: remove a; "
-                "expressions can still read the receipt of a"
+                "subscribers.c.after.0: b already comes after a, so remove a; "
+                "expressions can read the receipt of a without it"
             ),
         ),
         (

@@ -101,7 +101,7 @@ class Names:
     def event_type_stem(self, topic: str) -> str | None:
         """Return the prefix of the event types in an event topic; `None` for any other topic.
 
-        The prefix contains `*` for the kind if the template does not contain the kind.
+        If the template has no place for the kind, the prefix has `*` instead of the kind.
         The template can also match the name of a foreign topic.
         """
         if self.is_internal(topic):
