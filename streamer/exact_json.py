@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 MOST_DIGITS = 50
-"""Most digits of a number that is read as a `Decimal`; a longer number becomes the nearest double."""
+"""Largest number of digits in a value read as a `Decimal`; longer ones become the nearest double."""
 
 _LARGEST_EXPONENT = 60
 _EXACT_CHARACTERS = 17

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 LONGEST_SCHEMA_ID = 100
-"""Most characters of an id that is accepted; Salesforce's own ids have 22 characters."""
+"""Largest number of characters of an id that is accepted; Salesforce's own ids have 22 characters."""
 
 _ID = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST_SCHEMA_ID}}}")
 # Inside a JSON text, a quotation mark follows a backslash, so no such text matches.

@@ -84,7 +84,7 @@ def reloadable(old: Settings, new: Settings) -> Settings:
 
 @dataclass(slots=True, kw_only=True)
 class PlanInEffect:
-    """Plan that the daemon follows, and the protection by the plan's rules.
+    """Plan that the daemon follows, and the protection of fields that the plan's rules demand.
 
     `replaced` is set by each new plan. `source_replaced` is set if the new plan changes
     the org, the channels or the settings for reading them. After the first new plan,

@@ -27,7 +27,7 @@ from streamer.quota import Governor, JobAllowance, JobCost
 _log = structlog.get_logger()
 
 PAGE_ROWS = 2_000
-"""Most records of one step; one call can read as many records by id (REST API guide, sObject Collections)."""
+"""Largest number of records in one step, and in one call by ids (REST API guide, sObject Collections)."""
 BULK_FROM = 10_000
 """From this number of records on, a query job is cheaper than queries over REST."""
 _READY_S = 2.0

@@ -34,7 +34,7 @@ _SUFFIXES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _NO_RECORD = "000000000000000AAA"
 
 LONGEST_REPLAY_ID = 256
-"""Most bytes of a replay id that is accepted; Salesforce's own replay ids have ten bytes."""
+"""Largest number of bytes of a replay id that is accepted; Salesforce's own replay ids have ten bytes."""
 
 _BASE64 = "base64:"
 

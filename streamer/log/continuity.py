@@ -6,7 +6,7 @@ from dataclasses import replace
 from streamer.events import Channel, ContinuityRecord, Repair
 
 MOST_RECORDS = 50_000
-"""Most records that a listing holds, to bound the memory: the records that changed last."""
+"""Largest number of records that a listing holds, to bound the memory: the records that changed last."""
 
 
 class LastStates:

@@ -56,7 +56,7 @@ def epoch_s(event: Event) -> float:
 
 
 MOST_BYTES = 8 * 1024 * 1024
-"""Most bytes of events in one chunk and in one answer; a single larger event is allowed."""
+"""Largest number of bytes of events in one chunk and in one answer; a single larger event is allowed."""
 _LEAST_EVENTS = 100
 _LEAST_BYTES = 64 * 1024
 
@@ -163,7 +163,7 @@ class Collector:
 
 
 LONGEST_CURSOR = 6_000
-"""Most characters of a cursor; a longer cursor would not fit into the URL of a request."""
+"""Largest number of characters of a cursor; a longer cursor would not fit into the URL of a request."""
 _MOST_CURSOR_BYTES = 1024 * 1024
 _FOREIGN_CURSOR = "the cursor belongs to a search with other options: search again without a cursor"
 

@@ -1,8 +1,8 @@
 """Conversion of Change Data Capture messages, in the form of CometD, to events.
 
-The form is described in the Change Data Capture Developer Guide: the
-ChangeEventHeader; on an update, a body with only the changed fields; null as the
-value of a cleared field.
+The Change Data Capture Developer Guide describes the form. An event has a
+ChangeEventHeader. The body of an update has only the changed fields, and a cleared
+field has the value null.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from streamer.exact_json import raw_json
 from streamer.normalise.malformed import from_epoch_ms, replay_id_of, unreadable
 
 LONGEST_TEXT = 262_144
-"""Most characters of a text or diff to process; twice as long as Salesforce's longest text area."""
+"""Largest length of a processed text or diff in characters; twice Salesforce's longest text area."""
 
 _HASH = re.compile(r"\+\+\+ ([0-9a-fA-F]{64})\s*", re.ASCII)
 _HUNK = re.compile(r"@@ -(\d{1,9})(,\d{1,9})? \+\d{1,9}(,\d{1,9})? @@.*", re.ASCII)

@@ -18,7 +18,7 @@ from streamer.events import (
 )
 
 MOST_FOUND = 1_000
-"""Most events in the answer to one search."""
+"""Largest number of events in the answer to one search."""
 
 MOST_SCANNED = 2_000_000
 """Most log positions that one search examines."""
@@ -111,7 +111,7 @@ class FoundEvents:
 
 
 MOST_RECEIPTS = 500_000
-"""Most receipts that one search examines."""
+"""Largest number of receipts that one search examines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

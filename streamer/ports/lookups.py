@@ -54,7 +54,7 @@ class LookupService(LookupReader, Protocol):
 
     @property
     def batch(self) -> int:
-        """Most records that one call reads."""
+        """Largest number of records that one call reads."""
         ...
 
     @property

@@ -124,7 +124,7 @@ class BatchSubscriber(Subscriber, Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Most deliveries in one call, from 1 to `LARGEST_BATCH`; read once before the plugin is opened."""
+        """Largest number of deliveries in one call, from 1 to `LARGEST_BATCH`; read before `open`."""
         ...
 
     @property
@@ -154,7 +154,7 @@ class BlockingBatchSubscriber(BlockingSubscriber, Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Most deliveries in one call."""
+        """Largest number of deliveries in one call."""
         ...
 
     @property

@@ -35,7 +35,7 @@ from streamer.salesforce.rest import RequestRefused, Rest
 from streamer.salesforce.rest_requests import RestRequest, in_requests
 
 MOST_RECORDS = 200
-"""Most records in one call."""
+"""Largest number of records in one call."""
 
 # Sending a larger body would block the event loop.
 _MOST_BYTES = 900_000

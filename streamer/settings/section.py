@@ -15,7 +15,7 @@ class Section(BaseModel):
 
 
 def _as_seconds(value: object) -> object:
-    """Return the seconds of a text such as `10m`. The type checks every other value."""
+    """Return the number of seconds that a text such as `10m` means. The type checks every other value."""
     if not isinstance(value, str):
         return value
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smhd]?)", value.strip())

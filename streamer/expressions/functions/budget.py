@@ -12,13 +12,13 @@ from typing import Any
 from jinja2.utils import Namespace
 
 STEPS = 200_000
-"""Most steps of one evaluation."""
+"""Largest number of steps of one evaluation."""
 
 LONGEST_TEXT = 1_000_000
-"""Most characters of a text that a function or a template creates."""
+"""Largest number of characters of a text that a function or a template creates."""
 
 LONGEST_LIST = 100_000
-"""Most items of a list that a template creates; Jinja2's sandbox has the same limit for `range`."""
+"""Largest number of items in a template's list; Jinja2's sandbox has the same limit for `range`."""
 
 CHARACTERS_A_STEP = 50
 ITEMS_A_STEP = 4

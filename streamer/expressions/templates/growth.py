@@ -15,7 +15,7 @@ It raises `LimitExceeded` if the budget is used up or the value is too large.
 """
 
 LONGEST_NUMBER = 2_000
-"""Most bits that an integer computed by a template can have."""
+"""Largest number of bits that an integer computed by a template can have."""
 
 WIDEST = 10_000
 """Greatest width to which a template pads a text."""

@@ -16,7 +16,7 @@ from streamer.events import JsonObject
 from streamer.xml.tree import SCHEMA_INSTANCE, Element, MalformedXml, parse_xml
 
 MOST_NOTIFICATIONS = 100
-"""Most notifications of one envelope (SOAP API guide)."""
+"""Largest number of notifications of one envelope (SOAP API guide)."""
 
 
 class MalformedEnvelope(Exception):

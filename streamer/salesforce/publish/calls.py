@@ -30,10 +30,10 @@ _Request = TypeVar("_Request", bound=Message)
 _Response = TypeVar("_Response", bound=Message)
 
 MOST_BYTES = 2_800_000
-"""Most bytes of a request: Salesforce advises 3 MB, and ends a call whose request exceeds 4 MB."""
+"""Largest size of a request in bytes: Salesforce advises 3 MB, and ends a call whose request exceeds 4 MB."""
 
 MOST_EVENTS = 200
-"""Most events of a request, as Salesforce advises."""
+"""Largest number of events of a request, as Salesforce advises."""
 
 
 def call_failure(topic: str, ended: CallEnded) -> StreamerError:
@@ -105,7 +105,7 @@ class Calls:
 
 
 LARGEST_EVENT = 1024 * 1024
-"""Most bytes of an event; Salesforce refuses more than 1 MB (Pub/Sub API guide, allocations)."""
+"""Largest number of bytes of an event; Salesforce refuses more than 1 MB (Pub/Sub API guide, allocations)."""
 
 
 def too_large(size: int) -> Unpublished | None:

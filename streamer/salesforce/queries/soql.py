@@ -63,7 +63,7 @@ def _source(query: RecordQuery, beyond: str = "") -> Iterator[str]:
 
 
 PAGE_BYTES = 8 * 1024 * 1024
-"""Most bytes of the answer with one page."""
+"""Largest number of bytes of the answer with one page."""
 # In memory, each cell takes about a hundred bytes, however short its text is.
 _PAGE_CELLS = 200_000
 _QUERIES = 256

@@ -23,7 +23,7 @@ from streamer.log.sqlite.rows.offsets import PARTITION, bounds, sound
 from streamer.ports import EventSearch, LoggedEvent
 
 ROWS_AT_ONCE = 10_000
-"""Most rows that one query examines, so that other readers need not wait long."""
+"""Largest number of rows that one query examines, so that other readers need not wait long."""
 
 _PAGE_ROWS = 500
 _PAGE_BYTES = 4 * 1024 * 1024

@@ -277,7 +277,7 @@ class EventSchema:
 
     @property
     def largest_datum(self) -> int:
-        """Most bytes of a payload."""
+        """Largest number of bytes of a payload."""
         return self._largest
 
     def decode(self, payload: bytes) -> JsonObject:
