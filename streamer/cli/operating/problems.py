@@ -12,8 +12,8 @@ from streamer.events import JsonObject
 async def problems(where: ApiOptions, *, as_json: AsJson = False) -> None:
     """Show what needs a person now, the newest first: one entry for each cause, with its remedy.
 
-    Dead letters, holes, positions and pauses are the same in every process. The
-    process that you ask knows only its own parked keys, targets and channels.
+    The answer covers all processes that share the log, and names each process that does
+    not answer.
 
     Exits 0 when nothing needs a person; 1 when something does, or when the daemon
     refuses or can't be reached; 2 for a mistake in the arguments.
