@@ -102,7 +102,8 @@ def _of_letters(problem: JsonObject) -> Sequence[ProblemAction]:
     letters = _link("Show the dead letters", "/dead-letters", **chosen)
     if not (problem["can_be_repeated"] and problem["error_filter"]):
         return (letters,)
-    return (_link("Preview a redrive", "/dead-letters/redrive", **chosen), letters)
+    # The person must find and fix the cause first.
+    return (letters, _link("Preview a redrive", "/dead-letters/redrive", **chosen))
 
 
 def _of_hole(problem: JsonObject) -> Sequence[ProblemAction]:
