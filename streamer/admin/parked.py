@@ -41,6 +41,7 @@ class ParkedResource:
             "by_subscriber": dict(counts),
             "not_here": [name for name in self._names(asked) if name not in counts],
             "parked": in_order_of_due(keys)[: asked.first],
+            "missing": [*self.context.reports.missing],
         }
 
     def here(self, asked: Parked) -> tuple[Counter[SubscriberName], list[JsonObject]]:

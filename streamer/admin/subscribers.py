@@ -142,7 +142,10 @@ class SubscriberResource:
         await self.context.reports.refresh()
         board = await self.context.control_state()
         names, blocked = self.context.daemon.plan.settings.subscribers, self._blocked
-        return {"subscribers": [self._as_json(name, board, blocked) for name in names]}
+        return {
+            "subscribers": [self._as_json(name, board, blocked) for name in names],
+            "missing": [*self.context.reports.missing],
+        }
 
     def reported(self, board: ControlState) -> Mapping[SubscriberName, ReportedSubscriber]:
         """Return this process's share of each subscriber, for the other processes."""

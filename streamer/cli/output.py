@@ -116,6 +116,12 @@ def print_table(rows: Iterable[Mapping[str, object]], *, empty: str, whole: str 
         shown.print(rich.padding.Padding(plain("  ".join(rest)), (0, 0, 0, 2)))
 
 
+def print_missing(answer: JsonObject) -> None:
+    """Print the answer's sentences about processes whose share is missing; an older daemon sends none."""
+    for sentence in answer.get("missing", ()):
+        console().print(plain(sentence), style="red", soft_wrap=True)
+
+
 def _table(lines: Sequence[Mapping[str, object]]) -> rich.table.Table:
     table = rich.table.Table(box=None, pad_edge=False, header_style="bold")
     for heading in lines[0]:

@@ -65,7 +65,10 @@ class ProblemResource:
             found.append(OpenProblem(kind=ProblemKind.PROCESS_WAITS, error=str(error)))
         here += process_problems(self.context.views.condition())
         found += grouped([*here, *self._elsewhere()])
-        return {"problems": [self.as_json(each) for each in in_order(found)[:MOST_GROUPS]]}
+        return {
+            "problems": [self.as_json(each) for each in in_order(found)[:MOST_GROUPS]],
+            "missing": [*self.context.reports.missing],
+        }
 
     def reported(self, board: ControlState) -> list[OpenProblem]:
         """Return the groups of problems of this process alone, for the other processes."""

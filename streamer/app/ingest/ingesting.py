@@ -150,7 +150,10 @@ class Ingesting:
             yield
             return
         # Only a daemon with outbound messages needs a parser of XML.
-        from streamer.salesforce.outbound.endpoint import Endpoint, serving_outbound  # noqa: PLC0415
+        from streamer.salesforce.outbound.endpoint import (  # noqa: PLC0415 - see above
+            Endpoint,
+            serving_outbound,
+        )
 
         endpoint = Endpoint(
             settings=settings, source=source, clock=self.clock, observer=self.observers.metrics.outbound

@@ -4,7 +4,7 @@ import typer
 from rich.text import Text
 
 from streamer.cli.operating.api_command import ApiOptions, api_command
-from streamer.cli.output import REFUSED, AsJson, at, console, counted, plain, print_json
+from streamer.cli.output import REFUSED, AsJson, at, console, counted, plain, print_json, print_missing
 from streamer.events import JsonObject
 
 
@@ -23,13 +23,13 @@ async def problems(where: ApiOptions, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json(answer)
     else:
-        _print(found, where)
+        _print(answer, where)
     if found:
         raise typer.Exit(REFUSED)
 
 
-def _print(found: list[JsonObject], where: ApiOptions) -> None:
-    shown = console()
+def _print(answer: JsonObject, where: ApiOptions) -> None:
+    shown, found = console(), answer["problems"]
     for each in found:
         shown.print(_heading(each), soft_wrap=True)
         for line in (each["error"], f"→ {each['remedy']}", f"$ {where.same_daemon(each['command'])}"):
@@ -38,7 +38,9 @@ def _print(found: list[JsonObject], where: ApiOptions) -> None:
     if found:
         shown.print(f"{counted(len(found), 'problem')}.")
     else:
-        shown.print("Nothing needs a person.")
+        here = " in the processes that answer" if answer.get("missing") else ""
+        shown.print(f"Nothing needs a person{here}.")
+    print_missing(answer)
 
 
 def _heading(problem: JsonObject) -> Text:

@@ -14,7 +14,7 @@ from streamer.cli.operating.api_command import (
     api_command,
     subscriber_names,
 )
-from streamer.cli.output import AsJson, at, console, plain, print_json, print_table
+from streamer.cli.output import AsJson, at, console, plain, print_json, print_missing, print_table
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
 from streamer.observe.durations import duration
@@ -68,6 +68,7 @@ async def list_(where: ApiOptions, *, as_json: AsJson = False) -> None:
         print_json(answer)
     else:
         print_table(map(_line, answer["subscribers"]), empty="No subscribers are configured.")
+        print_missing(answer)
 
 
 @subscribers.command(cls=HelpfulCommand)
@@ -258,6 +259,7 @@ async def list_parked(
             plain(", ".join(answer["not_here"])),
             sep="",
         )
+    print_missing(answer)
 
 
 def _parked_line(parked_key: JsonObject) -> JsonObject:

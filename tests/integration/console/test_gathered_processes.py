@@ -100,6 +100,9 @@ async def test_each_process_shows_the_work_of_both(pair: Pair) -> None:
     page = await until(one_is_missing, every_s=2.0)
     assert f"pid {pair.daemons[1].pid} has gone or does not answer" in page
     assert "1 process:" in page
+    for command in (("subscribers", "list"), ("parked", "list"), ("problems",)):
+        told = await pair.operators[0].call(*command)
+        assert f"pid {pair.daemons[1].pid} has gone or does not answer" in " ".join(told.output.split())
 
 
 async def _with_all(pair: Pair, number: int) -> Any:

@@ -17,7 +17,7 @@ async def test_nothing_needs_a_person(ask: Asking) -> None:
     status, body = await ask.get("/problems")
     said = await ask.command("problems")
 
-    assert (status, body) == (200, {"problems": []})
+    assert (status, body) == (200, {"problems": [], "missing": []})
     assert (said.exit_code, said.stdout) == (0, "Nothing needs a person.\n")
 
 
@@ -93,7 +93,7 @@ async def test_dead_letter_that_a_redrive_covers_needs_nobody(world: World, ask:
     """Until the redrive ends without it."""
     await world.fail(1)
     _, order = await ask.post("/dead-letters/redrive", by="anna")
-    assert (await ask.get("/problems"))[1] == {"problems": []}
+    assert (await ask.get("/problems"))[1] == {"problems": [], "missing": []}
     await ask.post(f"/redrives/{order['redrives'][0]}/cancel")
 
     assert [each["kind"] for each in (await ask.get("/problems"))[1]["problems"]] == ["dead_letters"]
@@ -107,7 +107,7 @@ async def test_paused_subscriber_is_a_problem_until_it_is_resumed(ask: Asking) -
 
     assert (found["kind"], found["reason"], found["error"]) == ("paused", "anna", "the ERP is upgraded")
     assert found["command"] == f"streamer subscribers resume {TARGET}"
-    assert (await ask.get("/problems"))[1] == {"problems": []}
+    assert (await ask.get("/problems"))[1] == {"problems": [], "missing": []}
 
 
 async def test_target_that_is_down_is_a_problem_since_its_first_failure(world: World, ask: Asking) -> None:

@@ -63,7 +63,7 @@ def many(count: int) -> list[SubscriberNode]:
     for number, facts in troubled.items():
         if number < count:
             # The values have the types of their fields, which mypy can't see.
-            found[number] = replace(found[number], **facts)  # type: ignore[arg-type]
+            found[number] = replace(found[number], **facts)  # type: ignore[arg-type] # see above
     return found
 
 

@@ -116,9 +116,10 @@ async def test_silent_process_is_missing_and_not_counted(world: World, ask: Aski
     found = await subscriber(ask)
 
     assert found["total"]["lag"] == 4
-    assert world.context.reports.missing == [
-        "streamer-1 has gone or does not answer: its last report is 2 min old."
-    ]
+    missing = ["streamer-1 has gone or does not answer: its last report is 2 min old."]
+    assert world.context.reports.missing == missing
+    for path in ("/subscribers", "/parked", "/problems"):
+        assert (await ask.get(path))[1]["missing"] == missing
 
 
 async def test_process_that_started_again_is_not_missing(world: World, ask: Asking) -> None:
