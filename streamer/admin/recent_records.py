@@ -1,6 +1,7 @@
 """Cache of recent records in the log, for quick pages."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -46,8 +47,8 @@ class RecentRecords(Generic[Found]):
                 f"Reading the {self.name} from the log took longer than {self.timeout_s:g} s."
             ) from None
 
-    def latest(self, within_s: float) -> Found | None:
-        """Return the result of the last reading that ended within `within_s` seconds, or `None`."""
+    def latest(self, within_s: float = math.inf) -> Found | None:
+        """Return the result of the last reading, or `None` if it ended more than `within_s` seconds ago."""
         if self._kept is None or self.clock.monotonic() - self._kept[0] > within_s:
             return None
         return self._kept[1]

@@ -16,8 +16,6 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 8, 14, 34
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _PARTS = 4
 _MINUTE_S = 60.0
-# A longer gap between samples interrupts the line.
-_GAP_S = 45.0
 # Each column of a chart says its values when the mouse rests on it.
 _COLUMNS = 30
 
@@ -52,7 +50,8 @@ class Line:
 class Chart:
     """Chart of the `span_s` seconds before `until`, in epoch seconds; all values have one `unit`.
 
-    Without a value, the chart shows `reason`.
+    More than `gap_s` seconds between two points interrupt a line. Without a value, the
+    chart shows `reason`.
     """
 
     title: str
@@ -60,6 +59,7 @@ class Chart:
     lines: Sequence[Line]
     until: float
     span_s: float
+    gap_s: float = 45.0
     reason: str = ""
 
     @property
@@ -104,7 +104,7 @@ class Chart:
             said = [
                 f"{line.name} {readable(value)}"
                 for line in self.lines
-                if (value := line.near(at, max(column_s, _GAP_S) / 2)) is not None
+                if (value := line.near(at, max(column_s, self.gap_s) / 2)) is not None
             ]
             if said:
                 title = f"{_clock(at)}, {self.unit}: {', '.join(said)}"
@@ -119,7 +119,7 @@ class Chart:
             if point.value is None or point.at < self.until - self.span_s:
                 before = None
                 continue
-            if before is None or point.at - before.at > _GAP_S:
+            if before is None or point.at - before.at > self.gap_s:
                 paths.append([])
             paths[-1].append(f"{self._x(point.at):.1f} {_y(point.value, top):.1f}")
             before = point

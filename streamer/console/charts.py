@@ -1,6 +1,7 @@
-"""Charts of a process and of one subscriber in the last hour, and small pictures for tables."""
+"""Charts of the processes and of one subscriber in the last hour, and small pictures for tables."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from markupsafe import Markup
 
@@ -28,18 +29,14 @@ def charts(samples: Samples, until: float) -> Sequence[AnyChart]:
         Line("At the target", samples.means(Series.TO_TARGET_SUM, Series.TO_TARGET_COUNT)),
     ]
     memory = [Line("Memory", samples.levels(Series.MEMORY, scale=_MEGABYTE))]
-    span_s = _span_s(samples)
-
-    def chart(title: str, unit: str, lines: Sequence[Line], nothing: str = "No sample") -> Chart:
-        return _chart(samples, title, unit, lines, nothing=nothing, until=until)
-
+    chart = partial(_chart, samples, until)
     return [
         chart("Events into the log", *_rates(samples, {"Events": Series.EVENTS})),
         chart("Deliveries", *_deliveries(samples)),
         chart("Waiting events", "events", _waiting(samples)),
         chart("Age of events", "mean, in seconds", age, "No new event"),
-        _dead_letters(samples, until, span_s),
-        chart("Memory of the process", "MB", memory),
+        _dead_letters(samples, until),
+        chart("Memory", "MB", memory),
     ]
 
 
@@ -49,26 +46,29 @@ def subscriber_charts(samples: Samples, until: float) -> Sequence[AnyChart]:
         Line("One attempt", samples.means(Series.ATTEMPT_SUM, Series.ATTEMPT_COUNT)),
         Line("From the commit to the target", samples.means(Series.TO_TARGET_SUM, Series.TO_TARGET_COUNT)),
     ]
-    span_s = _span_s(samples)
-
-    def chart(title: str, unit: str, lines: Sequence[Line], nothing: str = "No sample") -> Chart:
-        return _chart(samples, title, unit, lines, nothing=nothing, until=until)
-
+    chart = partial(_chart, samples, until)
     return [
         chart("Deliveries", *_deliveries(samples)),
         chart("Latency", "mean, in seconds", latency, "No delivery was tried"),
         chart("Waiting events", "events", _waiting(samples)),
-        _dead_letters(samples, until, span_s),
+        _dead_letters(samples, until),
     ]
 
 
 def _chart(
-    samples: Samples, title: str, unit: str, lines: Sequence[Line], *, nothing: str, until: float
+    samples: Samples, until: float, title: str, unit: str, lines: Sequence[Line], nothing: str = "No sample"
 ) -> Chart:
     """Return a chart, without the dots of a process that is too young for lines."""
     shown = [Line(each.name, ()) for each in lines] if samples.span_s < _YOUNG_S else lines
-    span_s, reason = _span_s(samples), _reason(samples, nothing)
-    return Chart(title=title, unit=unit, lines=shown, until=until, span_s=span_s, reason=reason)
+    return Chart(
+        title=title,
+        unit=unit,
+        lines=shown,
+        until=until,
+        span_s=_span_s(samples),
+        gap_s=max(4.5 * EVERY_S, 1.5 * samples.every_s),
+        reason=_reason(samples, nothing),
+    )
 
 
 def _reason(samples: Samples, nothing: str) -> str:
@@ -99,7 +99,8 @@ def _waiting(samples: Samples) -> Sequence[Line]:
     ]
 
 
-def _dead_letters(samples: Samples, until: float, span_s: float) -> BarChart:
+def _dead_letters(samples: Samples, until: float) -> BarChart:
+    span_s = _span_s(samples)
     parts = round(span_s / _SPANS_S[span_s])
     counts = samples.counts(Series.DEAD_LETTERS, until=until, span_s=span_s, parts=parts)
     reason = _reason(samples, "No dead letter")

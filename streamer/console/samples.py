@@ -131,8 +131,9 @@ class Point:
 
 @dataclass(slots=True)
 class Samples:
-    """Samples of the last hour, the newest last."""
+    """Samples of the last hour, the newest last, usually one each `every_s` seconds."""
 
+    every_s: float = EVERY_S
     _kept: deque[Sample] = field(default_factory=lambda: deque(maxlen=int(HOUR_S / EVERY_S) + 1), init=False)
 
     def add(self, sample: Sample) -> None:
@@ -189,8 +190,9 @@ class Samples:
         return self._kept[-1].at - self._kept[0].at if self._kept else 0.0
 
     def levels(self, series: Series, *, scale: float = 1.0) -> Sequence[Point]:
-        """Return the values of a gauge, divided by `scale`."""
-        return [Point(at=each.at, value=each.values[series] / scale) for each in self._kept]
+        """Return the values of a gauge, divided by `scale`; `None` where no process has reported."""
+        found = [(each.at, each.values.get(series)) for each in self._kept]
+        return [Point(at=at, value=None if value is None else value / scale) for at, value in found]
 
     def rates(self, series: Series, *, per_s: float = 1.0) -> Sequence[Point]:
         """Return a counter's growth per `per_s` seconds, between consecutive samples."""
@@ -267,19 +269,15 @@ class Sampler:
     async def run(self) -> None:
         """Take samples until cancelled."""
         while True:
-            self._kept.add(self._taken())
+            self._kept.add(self.newest())
             await self.clock.sleep(EVERY_S)
 
     def samples(self) -> Samples:
         """Return the samples of the last hour, with a new sample of this moment."""
-        return self._kept.with_one(self._taken())
+        return self._kept.with_one(self.newest())
 
     def newest(self) -> Sample:
-        """Return a sample of this moment."""
-        return self._taken()
-
-    def _taken(self) -> Sample:
-        """Return a sample: the sum of each series over all labels, and the sum for each subscriber."""
+        """Return a sample of this moment: the sum of each series over all labels, and for each subscriber."""
         sums = dict.fromkeys(Series, 0.0)
         of_each: dict[str, dict[Series, float]] = {}
         names = {series.value: series for series in Series}
@@ -318,7 +316,7 @@ def summed(shares: Sequence[Samples], now: float) -> Samples:
     end = min(each.newest_at for each in told if each.newest_at > now - _SILENT_S or each is shares[0])
     steps = [end - _MINUTE_S * number for number in range(int(HOUR_S / _MINUTE_S), -1, -1)]
     begin = min(each.oldest_at for each in told)
-    total = Samples()
+    total = Samples(every_s=_MINUTE_S)
     for at, *values in zip(steps, *(each.minutes(steps) for each in told), strict=True):
         if at >= begin:
             series = dict.fromkeys(key for each in values for key in each)

@@ -63,8 +63,8 @@ class ProcessReporter:
             if not self._has_failed:
                 self._has_failed = True
                 _log.exception("process.not_reported")
-            return _MISCONFIGURED_S
-        self._error = ""
+            return _EVERY_S
+        self._error, self._has_failed = "", False
         return _EVERY_S
 
     async def _state(self) -> JsonObject:

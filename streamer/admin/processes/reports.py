@@ -23,7 +23,6 @@ _NAMED_FOR_S = 600.0
 _STATES_EVERY_S = 5.0
 _SAMPLES_EVERY_S = 30.0
 _SAMPLES_SPAN_S = 3_660.0
-_OLD_SAMPLES_S = 120.0
 # A page shows this process alone rather than wait longer.
 _PAGE_WAITS_S = 1.0
 _LEAVING_S = 2.0
@@ -99,13 +98,12 @@ class ProcessReports:
     """Reports of the other processes that share the log.
 
     Pages never fail because of the reports: without an answer in time, the reports of
-    the last answer count, and if they are old, `problem` says why.
+    the last answer count. If they are old, they say nothing about the processes any
+    more, and `problem` says why.
     """
 
     own: OwnReports
     problem: str = field(default="", init=False)
-    _known: Sequence[ProcessReport] = field(default=(), init=False)
-    _known_samples: Sequence[ProcessRecord] = field(default=(), init=False)
     _states: RecentRecords[Sequence[ProcessReport]] = field(init=False)
     _samples: RecentRecords[Sequence[ProcessRecord]] = field(init=False)
 
@@ -117,24 +115,21 @@ class ProcessReports:
         """Read the others' reports, at most every 5 s, and wait for them at most 1 s. Never raises."""
         if self.own.is_alone:
             return
+        self.problem = ""
         try:
-            self._known = await self._states.records()
+            await self._states.records()
         except (LogUnavailable, LogMisconfigured) as error:
             # A slow reading continues, and the next page has its result.
-            late = self._states.latest(_SLOW_S)
-            self._known, self.problem = (self._known, str(error)) if late is None else (late, "")
-        else:
-            self.problem = ""
+            if self._states.latest(_SLOW_S) is None:
+                self.problem = str(error)
 
     async def samples(self) -> Mapping[str, Sequence[ProcessRecord]]:
         """Return the others' samples of the last hour, by instance, the oldest first. Never raises."""
         if not self.own.is_alone:
-            try:
-                self._known_samples = await self._samples.records()
-            except (LogUnavailable, LogMisconfigured):
-                self._known_samples = self._samples.latest(_OLD_SAMPLES_S) or self._known_samples
+            with suppress(LogUnavailable, LogMisconfigured):
+                await self._samples.records()
         found: dict[str, list[ProcessRecord]] = {}
-        for each in self._known_samples:
+        for each in self._samples.latest() or ():
             found.setdefault(each.instance, []).append(each)
         return found
 
@@ -146,7 +141,11 @@ class ProcessReports:
     @property
     def missing(self) -> Sequence[str]:
         """Sentences about the processes whose share is missing, and about reports that can't be read."""
-        return [*self._silent(), *([self.problem] if self.problem else [])]
+        return [self.problem] if self.problem else [*self._silent()]
+
+    @property
+    def _known(self) -> Sequence[ProcessReport]:
+        return self._states.latest() or ()
 
     @property
     def _fresh(self) -> Sequence[ProcessReport]:

@@ -175,9 +175,9 @@ def test_first_attempts_of_a_subscriber_are_counted() -> None:
     """Its series begins with its first attempt; before, the count was 0."""
     metrics = Metrics(clock=TurnedClock())
     sampler = Sampler(registry=metrics.registry, clock=TurnedClock())
-    sampler._kept.add(sampler._taken())
+    sampler._kept.add(sampler.newest())
     metrics.subscriber(SubscriberName("erp")).attempts.outcomes[Delivered].inc(6)
-    first = sampler._taken()
+    first = sampler.newest()
     sampler._kept.add(Sample(at=first.at + 10, values=first.values, subscribers=first.subscribers))
 
     assert sampler._kept.of("erp").growth(Series.DELIVERED, 60) == 6
@@ -196,14 +196,14 @@ async def test_small_picture_counts_the_deliveries_of_the_hour() -> None:
     delivered = metrics.subscriber(SubscriberName("erp")).attempts.outcomes[Delivered]
     sampler = Sampler(registry=metrics.registry, clock=clock)
     for _ in range(50):
-        sampler._kept.add(sampler._taken())
+        sampler._kept.add(sampler.newest())
         delivered.inc(2)
         await clock.turn(EVERY_S)
     drawn = sparkline([sampler.samples()], "erp", clock.now())
 
     assert "<title>100 deliveries in the last hour</title>" in drawn
     assert drawn.endswith("</svg> 100")
-    assert "0 deliveries" in sparkline([sampler.samples()], "other", clock.now())
+    assert "<title>0 deliveries in the last hour</title>" in sparkline([sampler.samples()], "other", clock.now())
 
 
 def shown(chart: AnyChart) -> str:
@@ -221,7 +221,7 @@ def test_chart_without_data_says_why() -> None:
         "Events into the log": "",
         "Deliveries": "",
         "Waiting events": "",
-        "Memory of the process": "",
+        "Memory": "",
         "Age of events": "No new event in the last hour",
         "Latency": "No delivery was tried in the last hour",
         "Dead letters": "No dead letter in the last hour",

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from streamer.admin.problems.findings import ProcessCondition
+from streamer.console.charts import charts
 from streamer.console.samples import EVERY_S, Sampler, Samples, Series, summed
 from streamer.events import Delivered, SubscriberName
 from streamer.flow.flow_map import Level
@@ -149,6 +150,25 @@ async def test_charts_of_several_processes_are_sums(world: World) -> None:
     assert max(point.value or 0.0 for point in total.rates(Series.DELIVERED)) == pytest.approx(0.2)
 
 
+async def test_charts_of_several_processes_are_lines_with_gaps(world: World) -> None:
+    """The sum has a point each minute, and nothing where no process has reported, as after a restart."""
+    clock = world.api.clock
+    sampler = Sampler(registry=Metrics(clock=clock).registry, clock=clock)
+    former, own = Samples(), Samples()
+    for _ in range(6):
+        former.add(sampler.newest())
+        await clock.turn(60.0)
+    await clock.turn(300.0)
+    for _ in range(31):
+        own.add(sampler.newest())
+        await clock.turn(EVERY_S)
+    memory = charts(summed([own, former], clock.now()), clock.now())[-1].svg
+
+    lines = re.findall('class="line line-0( dot)?" d="([^"]*)"', memory)
+    assert [dot for dot, _ in lines] == ["", ""]
+    assert all(drawn.count("L") >= 3 for _, drawn in lines)
+
+
 async def test_one_process_keeps_its_fine_samples(world: World) -> None:
     """Nothing changes without others."""
     own = Sampler(registry=Metrics(clock=world.api.clock).registry, clock=world.api.clock).samples()
@@ -200,7 +220,7 @@ async def test_report_that_can_not_be_made_ends_nothing(world: World, browser: B
     reporter = ProcessReporter(
         flow=browser.context.flow, counts=lambda: {"events": float("nan")}, sample=lambda: {"x": object()}
     )
-    assert await reporter._report() == 60.0
+    assert await reporter._report() == 10.0
 
 
 @pytest.mark.parametrize("address", ["javascript:alert(1)", "//evil.example", "https://a b", 'https://a"x'])

@@ -187,6 +187,20 @@ async def test_slow_reading_is_on_the_next_page(world: World) -> None:
     assert reports.missing == []
 
 
+async def test_quiet_console_accuses_nobody(world: World) -> None:
+    """Nobody looked for a minute, and the log is slow now: that says nothing about the others."""
+    records = Stuck(world)
+    reports = ProcessReports(own=OwnReports(clock=world.clock, records=lambda: records))
+    tell(world, "streamer-1", {"subscribers": a_share(lag=4)})
+    for pause_s in (8.0, 60.0, 1.5):
+        refreshing = asyncio.create_task(reports.refresh())
+        await world.clock.turn(pause_s)
+        await refreshing
+
+    assert reports.answering == []
+    assert reports.missing == ["Reading the reports of the processes from the log took longer than 1 s."]
+
+
 async def test_process_that_leaves_is_not_missed(world: World, ask: Asking) -> None:
     """A rollout must not look like an outage; nothing follows the farewell."""
     reports = OwnReports(clock=world.clock, records=lambda: world.log.processes, name="streamer-1")
