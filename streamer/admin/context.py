@@ -150,14 +150,13 @@ def _at_once(_board: ControlState) -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class ProcessViews:
-    """Functions by which a running daemon shows its own state, and the reports of the other processes.
+    """Functions by which a running daemon shows its own state.
 
     `diagnose` returns the state for a support bundle, and `flow` the map of the flow as
     JSON. Both are `None` before the daemon serves them. `condition` returns the
     condition of this process.
     """
 
-    reports: ProcessReports
     diagnose: Callable[[], Awaitable[JsonObject]] | None = None
     flow: Callable[[], Awaitable[JsonObject]] | None = None
     condition: Callable[[], ProcessCondition] = ProcessCondition
@@ -167,13 +166,14 @@ class ProcessViews:
 class AdminContext:
     """Subscribers of this process, the log while it is open, and the forecaster while Salesforce is read.
 
-    `wrong_tokens` counts the wrong tokens at the API and at the console together.
-
+    `reports` has the reports of the other processes that share the log. `wrong_tokens`
+    counts the wrong tokens at the API and at the console together.
     """
 
     daemon: DaemonState
     clock: Clock
-    views: ProcessViews = field(init=False)
+    views: ProcessViews = field(default_factory=ProcessViews, init=False)
+    reports: ProcessReports = field(init=False)
     _log: AdminLog | None = field(default=None, init=False)
     _tail: Tail | None = field(default=None, init=False)
     _forecaster: SnapshotForecaster | None = field(default=None, init=False)
@@ -183,7 +183,7 @@ class AdminContext:
     def __post_init__(self) -> None:
         self.wrong_tokens = WrongTokens(clock=self.clock)
         own = OwnReports(clock=self.clock, records=lambda: self.log.processes)
-        self.views = ProcessViews(reports=ProcessReports(own=own))
+        self.reports = ProcessReports(own=own)
 
     @contextmanager
     def with_log(self, log: AdminLog) -> Iterator[None]:
@@ -218,11 +218,6 @@ class AdminContext:
             yield
         finally:
             self._searches -= 1
-
-    @property
-    def reports(self) -> ProcessReports:
-        """Reports of the processes that share the log."""
-        return self.views.reports
 
     @property
     def forecaster(self) -> SnapshotForecaster | None:

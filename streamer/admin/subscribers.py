@@ -17,9 +17,7 @@ from streamer.admin.middleware import json_response
 from streamer.admin.processes.state import (
     ReportedStatus,
     ReportedSubscriber,
-    status_of,
     sum_of,
-    worst_state,
 )
 from streamer.admin.schemas import (
     ApiError,
@@ -55,8 +53,18 @@ class DeliveryState(StrEnum):
     """The subscriber's plugin can't be opened."""
     PAUSED = "paused"
     NOT_HERE = "not here"
-    """This process does not deliver to the subscriber."""
+    """No process that answers delivers to the subscriber."""
 
+
+# A pause is not in this list, because it comes from the log and not from a process.
+_WORST_FIRST = (
+    DeliveryState.CANT_START,
+    DeliveryState.TARGET_DOWN,
+    DeliveryState.FAILING,
+    DeliveryState.LATE,
+    DeliveryState.HELD,
+    DeliveryState.DELIVERING,
+)
 
 TEST_TYPE = "streamer.test"
 """Type of a test event, which no Salesforce event has."""
@@ -154,7 +162,7 @@ class SubscriberResource:
             name: ReportedSubscriber(
                 state=here["state"],
                 blocked=blocked.get(name, ""),
-                here=here["here"] and status_of(here["here"]),
+                here=here["here"] and ReportedStatus.model_validate(here["here"]),
             )
             for name in self.context.daemon.plan.settings.subscribers
             if (here := self._here(name, board, blocked))["here"] or name in blocked
@@ -296,18 +304,19 @@ class SubscriberResource:
 
 def _state_of(here: DeliveryState, shares: Sequence[ReportedSubscriber]) -> DeliveryState:
     """Return the worst state of a subscriber in all processes; a pause is the same for all of them."""
-    if here is DeliveryState.PAUSED or not shares:
+    if here is DeliveryState.PAUSED:
         return here
-    elsewhere = (each.state for each in shares if each.state != DeliveryState.PAUSED)
-    return DeliveryState(worst_state([here, *elsewhere], DeliveryState.NOT_HERE))
+    found = {here, *(each.state for each in shares)}
+    return next((each for each in _WORST_FIRST if each in found), here)
 
 
 def _total(here: JsonObject | None, elsewhere: Sequence[ReportedStatus]) -> JsonObject | None:
     """Return the status of a subscriber in all processes together, with the keys of `here`."""
     if not elsewhere:
         return here
-    total = sum_of([*([status_of(here)] if here else []), *elsewhere])
-    return None if total is None else total.model_dump(mode="json", by_alias=True)
+    own = [ReportedStatus.model_validate(here)] if here else []
+    total: JsonObject = sum_of([*own, *elsewhere]).model_dump(mode="json", by_alias=True)
+    return total
 
 
 def delivery_state(

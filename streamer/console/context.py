@@ -9,6 +9,7 @@ from streamer.admin.checkpoints import CheckpointResource
 from streamer.admin.continuity import ContinuityResource, SnapshotResource
 from streamer.admin.dead_letters import LetterResource
 from streamer.admin.events.resource import EventResource
+from streamer.admin.parked import ParkedResource
 from streamer.admin.problems.groups import OpenProblem
 from streamer.admin.problems.resource import ProblemResource
 from streamer.admin.recent_records import RecentRecords
@@ -20,7 +21,7 @@ from streamer.console.access import Access, ConsoleSessions
 from streamer.console.rendering import Renderer
 from streamer.console.samples import Sampler, Samples
 from streamer.events import JsonObject
-from streamer.flow.org_label import OrgLabel
+from streamer.flow.labels import OrgLabel
 from streamer.flow.report import FlowReport
 from streamer.settings import AdminSettings, Settings
 from streamer.supervision.health import Health
@@ -89,6 +90,7 @@ class PageResources:
     snapshots: SnapshotResource
     audit: AuditResource
     problems: ProblemResource
+    parked: ParkedResource
 
     @classmethod
     def of(cls, admin: AdminContext) -> Self:
@@ -99,6 +101,7 @@ class PageResources:
             letters=LetterResource(context=admin),
             redrives=RedriveResource(context=admin),
             continuity=ContinuityResource(context=admin),
+            parked=ParkedResource(context=admin),
             checkpoints=CheckpointResource(context=admin),
             snapshots=SnapshotResource(context=admin),
             audit=AuditResource(context=admin),

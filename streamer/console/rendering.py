@@ -22,8 +22,7 @@ from streamer.console.search_terms import UNDERSTOOD, TermKind
 from streamer.console.stories import story_address
 from streamer.exact_json import exact_default
 from streamer.flow.glossary import EXPLANATIONS
-from streamer.flow.org_label import OrgLabel, record_address
-from streamer.flow.process_label import ProcessLabel
+from streamer.flow.labels import OrgLabel, ProcessLabel, record_address
 from streamer.observe.durations import duration
 from streamer.observe.exchanges import exchange_lines
 from streamer.observe.redaction import masked

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from streamer.flow.flow_map import Badge, FlowNode, Level, LogNode, level_of, rate
-from streamer.flow.text_width import fitted, text_width
 
 MARGIN = 8.0
 """Space around the drawing."""
@@ -24,6 +23,11 @@ _DENSE_LINE = 30.0
 _BOTTOM_PAD = 6.0
 # A page has a hint for each of 60 subscribers; the subscriber's own page has the whole reason.
 _LONGEST_HINT = 120
+# Widths of characters as shares of the font size, for the widest of the usual sans-serif fonts.
+_NARROW = frozenset("ijltfrI.,:;'|!()[]/ -")
+_WIDE = frozenset("mwMW@%\N{EM DASH}")
+_NARROW_EM, _USUAL_EM, _WIDE_EM = 0.38, 0.62, 0.95
+_BOLD = 1.08
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,3 +288,19 @@ def _tag(badge: Badge, left: float, top: float) -> MapTag:
 
 def _tag_width(text: str) -> float:
     return round(text_width(text, TAG_SIZE, bold=True) + 2 * _TAG_PAD)
+
+
+def text_width(text: str, size: float, *, bold: bool = False) -> float:
+    """Return the estimated width of `text` at a font `size`; few fonts of browsers are wider."""
+    ems = sum(_NARROW_EM if each in _NARROW else _WIDE_EM if each in _WIDE else _USUAL_EM for each in text)
+    return ems * size * (_BOLD if bold else 1.0)
+
+
+def fitted(text: str, room: float, size: float, *, bold: bool = False) -> str:
+    """Return `text`, shortened with an ellipsis to fit into `room`; empty if not even the ellipsis fits."""
+    if text_width(text, size, bold=bold) <= room:
+        return text
+    shown, room = text, room - text_width("…", size, bold=bold)
+    while shown and text_width(shown, size, bold=bold) > room:
+        shown = shown[:-1]
+    return f"{shown.rstrip()}…" if room >= 0 else ""

@@ -3,9 +3,8 @@
 import math
 from dataclasses import dataclass, replace
 
-from streamer.flow.boxes import MapBox
+from streamer.flow.boxes import MapBox, text_width
 from streamer.flow.flow_map import ChannelNode, Level, SubscriberNode, rate
-from streamer.flow.text_width import text_width
 
 LABEL_SIZE = 14.0
 TO_THE_RIGHT, TO_THE_LEFT, DOWN = "m-7-4 7 4-7 4", "m7-4-7 4 7 4", "m-4-7 4 7 4-7"

@@ -9,8 +9,7 @@ from pydantic import TypeAdapter
 
 from streamer.admin.subscribers import DeliveryState
 from streamer.flow.glossary import HOLE, PARKED
-from streamer.flow.org_label import OrgLabel
-from streamer.flow.process_label import ProcessLabel
+from streamer.flow.labels import OrgLabel, ProcessLabel
 from streamer.observe.durations import duration, since
 
 _MINUTE_S = 60.0

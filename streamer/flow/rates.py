@@ -28,6 +28,14 @@ class FlowRates:
     deliveries: Mapping[str, float]
     is_known: bool = True
 
+    def events_of(self, path: str) -> float | None:
+        """Return the rate of a channel's events, or `None` while the rates are not known."""
+        return self.events.get(path, 0.0) if self.is_known else None
+
+    def deliveries_to(self, subscriber: str) -> float | None:
+        """Return the rate of the deliveries to a subscriber, or `None` while the rates are not known."""
+        return self.deliveries.get(subscriber, 0.0) if self.is_known else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowCounts:

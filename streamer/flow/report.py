@@ -23,8 +23,7 @@ from streamer.controls import ContinuityFilter, ControlState
 from streamer.errors import LogUnavailable
 from streamer.events import HoleCause, JsonObject, Repair
 from streamer.flow.flow_map import MAP_JSON, ChannelNode, FlowMap, Level, LogNode, NodeState, SubscriberNode
-from streamer.flow.org_label import OrgLabel
-from streamer.flow.process_label import ProcessLabel, process_name
+from streamer.flow.labels import OrgLabel, ProcessLabel
 from streamer.flow.rates import FlowRates, FlowRateSampler
 from streamer.flow.states import (
     ChannelRow,
@@ -77,7 +76,6 @@ class FlowReport:
     def of(cls, admin: AdminContext, status: Status, registry: CollectorRegistry) -> Self:
         """Return the report of one daemon."""
         clock = admin.clock
-        admin.reports.own.name = process_name()
         return cls(
             admin=admin,
             status=status,
@@ -145,29 +143,28 @@ class FlowReport:
         """
         board, rates = await self.admin.control_state(), self.sampler.rates()
         subscribers = SubscriberResource(context=self.admin).reported(board)
-        return ProcessState(
-            channels={
-                row.path: reported_channel(row, rates.events.get(row.path, 0.0) if rates.is_known else None)
+        changes = {
+            "counts": counts,
+            "channels": {
+                row.path: reported_channel(row, rates.events_of(row.path))
                 for row in self._own_rows()
                 if row.is_owned
             },
-            subscribers={
-                name: each.model_copy(
-                    update={"per_second": rates.deliveries.get(name, 0.0) if rates.is_known else None}
-                )
+            "subscribers": {
+                name: each.model_copy(update={"per_second": rates.deliveries_to(name)})
                 for name, each in subscribers.items()
             },
-            counts=counts,
-            **(self._own_lists(board) if former is None else _lists_of(former)),
-        )
-
-    def _own_lists(self, board: ControlState) -> dict[str, Any]:
-        parked, keys = ParkedResource(context=self.admin).here(Parked(first=MOST_PARKED))
-        return {
-            "parked_keys": parked,
-            "parked": [ReportedKey.model_validate(each) for each in keys],
-            "problems": ProblemResource(context=self.admin).reported(board),
         }
+        return (former or self._lists(board)).model_copy(update=changes)
+
+    def _lists(self, board: ControlState) -> ProcessState:
+        """Return a state that has only the lists of parked keys and problems."""
+        parked, keys = ParkedResource(context=self.admin).here(Parked(first=MOST_PARKED))
+        return ProcessState(
+            parked_keys=parked,
+            parked=[ReportedKey.model_validate(each) for each in keys],
+            problems=ProblemResource(context=self.admin).reported(board),
+        )
 
     @property
     def _settings(self) -> Settings:
@@ -188,13 +185,10 @@ class FlowReport:
             for _, state in self.admin.reports.answering
             for path, each in state.channels.items()
         }
-        here = rates.events if rates.is_known else {}
         return [
             _channel(
                 row,
-                here.get(row.path, 0.0 if rates.is_known else None)
-                if row.is_owned
-                else reported.get(row.path),
+                rates.events_of(row.path) if row.is_owned else reported.get(row.path),
                 now,
                 open_holes=opened[row.path],
                 lasting_holes=lasting[row.path],
@@ -239,14 +233,11 @@ class FlowReport:
         """Return the deliveries per second to a subscriber, by all processes whose rates are known."""
         name = listed["name"]
         shares = [state.subscribers.get(name) for _, state in self.admin.reports.answering]
-        known = [each.per_second for each in shares if each and each.per_second is not None]
-        if rates.is_known and listed["here"] is not None:
-            known.append(rates.deliveries.get(name, 0.0))
+        found = [each.per_second for each in shares if each]
+        if listed["here"] is not None:
+            found.append(rates.deliveries_to(name))
+        known = [each for each in found if each is not None]
         return sum(known) if known else None
-
-
-def _lists_of(state: ProcessState) -> dict[str, Any]:
-    return {"parked_keys": state.parked_keys, "parked": state.parked, "problems": state.problems}
 
 
 def _channel(

@@ -1,5 +1,7 @@
 """Reports of processes: this process writes its own, and reads those of the others for its pages."""
 
+import os
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,6 +32,12 @@ _LEAVING_S = 2.0
 _SLOW_S = 15.0
 
 
+def process_name() -> str:
+    """Return the host of this process, with its number unless it is the only process of a container."""
+    host, number = socket.gethostname(), os.getpid()
+    return host if number == 1 else f"{host} pid {number}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessReport:
     """Newest report of another process, `at` epoch seconds of that process's clock.
@@ -53,7 +61,7 @@ class OwnReports:
     clock: Clock
     records: Callable[[], ProcessRecords | None]
     instance: str = field(default_factory=lambda: uuid4().hex)
-    name: str = "this process"
+    name: str = field(default_factory=process_name)
     _has_reported: bool = field(default=False, init=False)
     _has_left: bool = field(default=False, init=False)
 

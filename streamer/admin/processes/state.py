@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -133,23 +133,11 @@ class ProcessState(_Reported):
         return body
 
 
-# From the worst to the best. A pause comes from the log, and so from no single process.
-_WORST_FIRST = ("can't start", "target down", "failing", "late", "paused", "held", "delivering")
-
-
-def worst_state(states: Iterable[str], nowhere: str) -> str:
-    """Return the worst of subscribers' states in words; `nowhere` if no process delivers."""
-    found = {*states}
-    return next((word for word in _WORST_FIRST if word in found), nowhere)
-
-
-def sum_of(statuses: Sequence[ReportedStatus]) -> ReportedStatus | None:
-    """Return the status of a subscriber in several processes; the first one is this process.
+def sum_of(statuses: Sequence[ReportedStatus]) -> ReportedStatus:
+    """Return the status of a subscriber in one or more processes together; the first one is this process.
 
     Events are added up; the oldest event, the earliest failure and the next attempt count.
     """
-    if len(statuses) <= 1:
-        return next(iter(statuses), None)
     latest_first = sorted(statuses, key=lambda each: -each.oldest_waits_s)
     return ReportedStatus(
         held=next((each.held for each in statuses if each.held), ""),
@@ -181,11 +169,6 @@ def _earliest(moments: Iterable[str | None]) -> str | None:
 
 def _epoch(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
-
-
-def status_of(here: Mapping[str, Any]) -> ReportedStatus:
-    """Return the status of a subscriber in this process from the API's `here`."""
-    return ReportedStatus.model_validate(here)
 
 
 def in_order_of_due(keys: Iterable[JsonObject]) -> list[JsonObject]:

@@ -1,9 +1,11 @@
-"""Output of the demo: a live picture on a terminal, plain lines in a pipe, and the verdict."""
+"""Output of the demo: a live picture on a terminal, plain lines in a pipe, the verdict, and a browser."""
 
 import asyncio
 import os
+import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -19,6 +21,13 @@ from streamer.demo.verdict import DemoVerdict
 
 FRAME_S = 0.25
 _LINE_S = 1.0
+
+# Variables that show that no person sees a browser: services for builds and tests set them, and remote
+# shells.
+_NO_PERSON = ("CI", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY")
+_UNSET = ("", "0", "false")
+_DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
+_ALWAYS_DISPLAYED = ("darwin", "win32")
 
 
 def _glyphs() -> Glyphs:
@@ -105,3 +114,25 @@ class DemoOutput:
                 due = max(due + _LINE_S, clock.monotonic())
                 self.say(plain_line(screen.picture))
             await clock.sleep(FRAME_S)
+
+
+def has_desktop(environ: Mapping[str, str], *, is_terminal: bool, platform: str = sys.platform) -> bool:
+    """Return true if a person at this machine can see a browser."""
+    if not is_terminal or any(environ.get(name, "") not in _UNSET for name in _NO_PERSON):
+        return False
+    return platform in _ALWAYS_DISPLAYED or any(environ.get(name) for name in _DISPLAYS)
+
+
+def open_browser(url: str) -> "subprocess.Popen[bytes]":
+    """Open `url` in the preferred browser, and return the process that does so.
+
+    The process has no terminal. So messages of a browser do not disturb the picture,
+    and a browser for terminals does not take over the terminal.
+    """
+    return subprocess.Popen(  # noqa: S603 - our own program and our own address
+        [sys.executable, "-m", "webbrowser", url],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

@@ -12,9 +12,8 @@ from pathlib import Path
 import orjson
 import typer
 
-from streamer.cli.demo.browser import has_desktop, open_browser
 from streamer.cli.demo.command import DemoArguments
-from streamer.cli.demo.display import FRAME_S, DemoOutput
+from streamer.cli.demo.display import FRAME_S, DemoOutput, has_desktop, open_browser
 from streamer.cli.output import failures_reported
 from streamer.cli.signals import until_signalled
 from streamer.clock import Clock, SystemClock

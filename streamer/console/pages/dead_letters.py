@@ -7,7 +7,6 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
-from streamer.admin.parked import ParkedResource
 from streamer.admin.schemas import ChangeRequest, Chosen, Listing, Parked, RedriveRequest
 from streamer.console.access import fields_of, operator_of, redirect
 from streamer.console.context import PageContext
@@ -121,7 +120,7 @@ class ParkedPages:
             request,
             "parked.html",
             title="Parked keys",
-            found=await ParkedResource(context=self.context.daemon.admin).parked(asked),
+            found=await self.context.resources.parked.parked(asked),
             asked=asked,
             names=list(self.context.daemon.configured.subscribers),
         )

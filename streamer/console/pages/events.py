@@ -14,7 +14,6 @@ from streamer.admin.events.resource import write_lines
 from streamer.admin.events.schemas import Searching, Showing, Tailing
 from streamer.admin.events.tail import TailClient
 from streamer.admin.middleware import STREAM_HEADERS
-from streamer.admin.parked import ParkedResource
 from streamer.admin.schemas import MOST_LETTERS, ApiError, Parked
 from streamer.console.access import redirect, security_headers
 from streamer.console.context import PageContext
@@ -103,7 +102,7 @@ class EventPages:
         """Redirect to the story of a parked key's first event, if that event is still the first."""
         query = list(request.query.items())
         asked = filled(Parked, query, first=MOST_LETTERS)
-        found = await ParkedResource(context=self.context.daemon.admin).parked(asked)
+        found = await self.context.resources.parked.parked(asked)
         wanted = [request.query.get(name) for name in ("topic", "partition", "offset")]
         places = ((each["topic"], each["partition"], each["offset"]) for each in found["parked"])
         place = next((each for each in places if list(map(str, each)) == wanted), None)

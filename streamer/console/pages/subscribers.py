@@ -37,18 +37,17 @@ class SubscriberPages:
 
     async def _list(self, request: web.Request) -> web.Response:
         found = (await self.context.resources.subscribers.subscribers())["subscribers"]
+        blocked = self.context.daemon.admin.blocked_plugins
         return self.context.renderer.page(
             request,
             "subscribers.html",
             title="Subscribers",
-            subscribers=[{**each, "state": self._state(each)} for each in found],
+            subscribers=[{**each, "state": self._state(each, blocked)} for each in found],
             sparks=await self._sparks([each["name"] for each in found if each["total"]]),
         )
 
-    def _state(self, subscriber: JsonObject) -> NodeState:
-        daemon = self.context.daemon
-        blocked = daemon.admin.blocked_plugins
-        return state_of(subscriber, daemon.clock.now(), blocked.get(subscriber["name"], ""))
+    def _state(self, subscriber: JsonObject, blocked: Mapping[SubscriberName, str]) -> NodeState:
+        return state_of(subscriber, self.context.daemon.clock.now(), blocked.get(subscriber["name"], ""))
 
     async def _sparks(self, names: Sequence[str]) -> Mapping[str, Markup]:
         """Return a small picture of the deliveries to each subscriber."""
@@ -96,7 +95,7 @@ class SubscriberPages:
             request,
             "subscriber.html",
             title=name,
-            subscriber={**subscriber, "state": self._state(subscriber)},
+            subscriber={**subscriber, "state": self._state(subscriber, daemon.admin.blocked_plugins)},
             settings=every[SubscriberName(name)],
             when=daemon.admin.daemon.plan.shown_when(SubscriberName(name)),
             then=[other for other, settings in every.items() if name in settings.after],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamer.cli.demo.browser import has_desktop
+from streamer.cli.demo.display import has_desktop
 
 DESKTOP = {"DISPLAY": ":0"}
 

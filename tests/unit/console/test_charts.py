@@ -203,7 +203,9 @@ async def test_small_picture_counts_the_deliveries_of_the_hour() -> None:
 
     assert "<title>100 deliveries in the last hour</title>" in drawn
     assert drawn.endswith("</svg> 100")
-    assert "<title>0 deliveries in the last hour</title>" in sparkline([sampler.samples()], "other", clock.now())
+    assert "<title>0 deliveries in the last hour</title>" in sparkline(
+        [sampler.samples()], "other", clock.now()
+    )
 
 
 def shown(chart: AnyChart) -> str:

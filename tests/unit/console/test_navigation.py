@@ -5,7 +5,7 @@ import re
 import pytest
 
 from streamer.console.navigation import SECTIONS
-from streamer.flow.org_label import OrgLabel
+from streamer.flow.labels import OrgLabel
 from tests.unit.console.test_pages import PAGES
 from tests.unit.console.world import Browser, World
 from tests.unit.dispatch.world import TARGET

@@ -10,7 +10,7 @@ from streamer.clock import TurnedClock
 from streamer.console.access import security_headers
 from streamer.console.rendering import Renderer, breakable, sentence
 from streamer.events import SubscriberName
-from streamer.flow.org_label import OrgLabel
+from streamer.flow.labels import OrgLabel
 from streamer.observe.durations import duration
 from streamer.settings import AdminSettings
 from tests.unit.console.world import Browser, World

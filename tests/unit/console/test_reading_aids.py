@@ -6,7 +6,7 @@ from html import unescape
 import pytest
 
 from streamer.console.pages.configuration import highlighted
-from streamer.flow.org_label import record_address
+from streamer.flow.labels import record_address
 from tests.unit.console.world import Browser, World
 from tests.unit.dispatch.world import TARGET
 

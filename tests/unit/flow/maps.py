@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from streamer.flow.flow_map import ChannelNode, FlowMap, Level, LogNode, NodeState, SubscriberNode
-from streamer.flow.org_label import OrgLabel
+from streamer.flow.labels import OrgLabel
 
 AT = 1_735_732_800.0
 DELIVERING = NodeState(word="delivering", level=Level.GOOD)

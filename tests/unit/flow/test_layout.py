@@ -8,11 +8,20 @@ from typing import Any
 
 import pytest
 
-from streamer.flow.boxes import MARGIN, TAG_HEIGHT, TAG_SIZE, TEXT_SIZE, TITLE_SIZE, MapBox, MapTag
+from streamer.flow.boxes import (
+    MARGIN,
+    TAG_HEIGHT,
+    TAG_SIZE,
+    TEXT_SIZE,
+    TITLE_SIZE,
+    MapBox,
+    MapTag,
+    fitted,
+    text_width,
+)
 from streamer.flow.edges import LABEL_SIZE, MapEdge
 from streamer.flow.flow_map import FlowMap, Level
 from streamer.flow.layout import MapDrawing, chain_rows, narrow, wide
-from streamer.flow.text_width import fitted, text_width
 from tests.unit.flow.maps import DOWN, channel, flow_map, many, subscriber, troubled_map
 
 Layout = Callable[[FlowMap], MapDrawing]

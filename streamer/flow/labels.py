@@ -1,4 +1,4 @@
-"""Label of the org that a daemon reads: the org's host, and production or sandbox in words."""
+"""Labels of the org (host, and production or sandbox in words) and of the processes on the pages."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from ipaddress import ip_address
 from typing import Self
 from urllib.parse import urlsplit
 
+from streamer.admin.processes.reports import ProcessReports
 from streamer.events import record_id_of
+from streamer.settings import Settings
 
 _SALESFORCE = re.compile(r"(?:^|\.)(?:salesforce\.(?:com|mil)|force\.com|sfcrmproducts\.cn)$")
 # https://help.salesforce.com: "My Domain URL formats", with and without enhanced domains.
@@ -71,3 +73,36 @@ def record_address(org_url: str, key: object) -> str:
     if url.scheme not in {"http", "https"} or not url.hostname or url.hostname in _LOGIN_HOSTS:
         return ""
     return f"{url.scheme}://{url.netloc.rpartition('@')[2]}/{record}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessLabel:
+    """Name of this process, and names of the `others` whose shares are in the numbers.
+
+    `is_shared` is true if the log can have further processes. `missing` are sentences
+    about processes whose shares are not in the numbers. `consoles` are the addresses of
+    other consoles, as far as they are configured.
+    """
+
+    name: str = ""
+    is_shared: bool = False
+    others: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    consoles: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, settings: Settings, reports: ProcessReports) -> Self:
+        """Return the label of this process. A log in SQLite has only one process."""
+        return cls(
+            name=reports.own.name,
+            is_shared=settings.log.kafka is not None,
+            others=tuple(name for name, _ in reports.answering),
+            missing=tuple(reports.missing),
+            consoles=settings.admin.console.others if settings.admin else (),
+        )
+
+    @property
+    def names(self) -> str:
+        """Number of the processes, and their names."""
+        every = [f"{self.name} (this one)", *self.others]
+        return f"{len(every)} {'process' if len(every) == 1 else 'processes'}: {', '.join(every)}"
