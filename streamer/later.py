@@ -7,7 +7,7 @@ rich, takes longer than the import of all of Streamer.
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -27,7 +27,10 @@ class Later:
 
     def __getattr__(self, attribute: str) -> Any:
         module = import_module(self._name)
-        value = getattr(module, attribute, None) or import_module(f"{self._name}.{attribute}")
+        try:
+            value = getattr(module, attribute)
+        except AttributeError:
+            value = import_module(f"{self._name}.{attribute}")
         # A later read finds the value without this method: some reads belong to each delivery.
         setattr(self, attribute, value)
         return value
@@ -55,7 +58,8 @@ class LaterLogger:
     """Logger of structlog that is created when it first logs."""
 
     def __getattr__(self, method: str) -> Any:
-        with without_extras():
+        # Later imports must not hide the extras from other threads for a moment.
+        with nullcontext() if "structlog" in sys.modules else without_extras():
             import structlog  # noqa: PLC0415 - see the module's docstring
 
         return getattr(structlog.get_logger(), method)
@@ -66,7 +70,8 @@ def without_extras() -> Iterator[None]:
     """Let the imports inside the context find that none of `_EXTRAS` is installed.
 
     structlog imports each of them, if it can, for tracebacks, consoles and threads that Streamer
-    does not use. A daemon would keep their 90 modules, with 4 MB of memory.
+    does not use. A daemon would keep their 90 modules, with 4 MB of memory. Only for the start of a
+    process, before there are other threads: these would not find the extras either.
     """
     absent = [name for name in _EXTRAS if name not in sys.modules]
     # Python's documentation of `sys.modules`: an import of a name with `None` fails.
@@ -75,4 +80,4 @@ def without_extras() -> Iterator[None]:
         yield
     finally:
         for name in absent:
-            del sys.modules[name]
+            sys.modules.pop(name, None)

@@ -5,7 +5,7 @@ can raise `SystemExit`, and a library's time-out can be a `BaseException`.
 """
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, distributions, entry_points
 from pathlib import Path
@@ -44,18 +44,31 @@ _LOOKUPS = "streamer.lookups"
 
 
 def installed() -> Mapping[str, EntryPoint]:
-    """Return the installed plugins' entry points, by the names for `uses`."""
-    return {point.name: point for point in entry_points(group=GROUP)}
+    """Return the installed plugins' entry points, by the names for `uses`.
+
+    Another package can't replace a plugin of Streamer.
+    """
+    return {point.name: point for point in (*_of_every_package(GROUP), *_own(GROUP))}
 
 
-def _named(name: str) -> EntryPoint | None:
-    """Return the plugin `name`; another package can't replace a plugin of Streamer."""
+def _named(group: str, name: str) -> EntryPoint | None:
+    """Return the entry point `name` of a group; another package can't replace one of Streamer."""
     # Streamer's package is asked first: reading the entry points of every installed package
     # takes several milliseconds for each subscriber.
+    for found in (_own, _of_every_package):
+        for point in found(group):
+            if point.name == name:
+                return point
+    return None
+
+
+def _own(group: str) -> Iterator[EntryPoint]:
     for streamer in distributions(name=DISTRIBUTION):
-        for own in streamer.entry_points.select(group=GROUP, name=name):
-            return own
-    return installed().get(name)
+        yield from streamer.entry_points.select(group=group)
+
+
+def _of_every_package(group: str) -> Iterable[EntryPoint]:
+    return entry_points(group=group)
 
 
 def settings_models() -> Mapping[str, type[BaseModel]]:
@@ -117,17 +130,17 @@ def service_settings(lookup: LookupSettings, document: Document, keys: Keys) -> 
 
 
 def _lookup_plugin() -> LookupPlugin:
-    found = entry_points(group=_LOOKUPS, name=HTTP_LOOKUPS)
-    if not found:
+    found = _named(_LOOKUPS, HTTP_LOOKUPS)
+    if found is None:
         raise ConfigurationError(
             f"the plugin for look-ups with {HTTP_LOOKUPS} is not installed: install Streamer again"
         )
-    return cast("LookupPlugin", found[HTTP_LOOKUPS].load())
+    return cast("LookupPlugin", found.load())
 
 
 def uses_org(uses: str) -> bool:
     """Return true when the plugin uses the daemon's org; false if the plugin can't be loaded."""
-    point = _named(uses)
+    point = _named(GROUP, uses)
     try:
         return point is not None and bool(getattr(point.load(), "uses_org", False))
     except KeyboardInterrupt:
@@ -211,7 +224,7 @@ def _validated(model: type[BaseModel], settings: JsonObject, document: Document,
 
 
 def _plugin(uses: str, document: Document, keys: Keys) -> Plugin:
-    point = _named(uses)
+    point = _named(GROUP, uses)
     if point is None:
         names = ", ".join(sorted(installed()))
         raise ConfigurationError(

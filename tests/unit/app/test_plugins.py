@@ -69,6 +69,18 @@ def test_own_plugin_is_found_in_the_own_package_alone(
     assert not plugins.uses_org("erp")
 
 
+def test_no_package_replaces_a_plugin_of_streamer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The schema describes what runs."""
+
+    def others(group: str) -> list[EntryPoint]:
+        return [EntryPoint(name=name, value=f"{__name__}:Careless", group=group) for name in ("erp", "http")]
+
+    own = settings_models()["erp"], lookup_models()["http"]
+    monkeypatch.setattr(plugins, "entry_points", others)
+
+    assert (settings_models()["erp"], lookup_models()["http"]) == own
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
@@ -270,5 +282,6 @@ def test_lookup_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -
         return []
 
     monkeypatch.setattr(plugins, "entry_points", none)
+    monkeypatch.setattr(plugins, "distributions", none)
     with pytest.raises(ConfigurationError, match="install Streamer again"):
         lookup_models()
