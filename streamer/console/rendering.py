@@ -17,6 +17,7 @@ from markupsafe import Markup
 from streamer.clock import Clock
 from streamer.console.access import visitor_of
 from streamer.console.navigation import Navigation
+from streamer.console.outcome_chips import words_of
 from streamer.console.samples import NOTHING
 from streamer.console.search_terms import UNDERSTOOD, TermKind
 from streamer.console.stories import story_address
@@ -81,6 +82,7 @@ class Renderer:
         )
         environment.filters.update({"moment": moment, "compact": compact, "px": pixels})
         environment.filters.update({"breakable": breakable, "exchange_lines": exchange_lines})
+        environment.filters["outcome_words"] = words_of
         environment.filters.update({"sentence": sentence, "story": story_address})
         environment.filters["in_salesforce"] = lambda key: record_address(self.org_url(), key)
         environment.globals["glossary"] = EXPLANATIONS
@@ -140,7 +142,7 @@ def moment(at: object) -> Markup | str:
         return NOTHING
     found = datetime.fromtimestamp(_epoch(at), UTC)
     return Markup('<time datetime="{}">{}</time>').format(
-        found.isoformat(timespec="seconds"), f"{found:%Y-%m-%d %H:%M:%S}"
+        found.isoformat(timespec="seconds"), f"{found:%Y-%m-%d %H:%M:%S} UTC"
     )
 
 
