@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 import orjson
 from aiohttp import web
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from streamer.clock import Clock
 from streamer.console.access import visitor_of
@@ -179,13 +179,18 @@ def breakable(text: str) -> Markup:
     return Markup("<wbr>").join(_PIECES.findall(str(_masked(text))))
 
 
-def sentence(text: str) -> Markup:
-    """Return a sentence as HTML, with commands in backticks as code, and masked secrets."""
+def sentence(text: str, *, breaks: bool = False) -> Markup:
+    """Return a sentence as HTML, with commands in backticks as code, and masked secrets.
+
+    If it `breaks`, long words outside of commands break as in `breakable`.
+    """
+    plain = breakable if breaks else escape
     parts = str(_masked(text)).split("`")
     if len(parts) % 2 == 0:
-        return Markup("{}").format("`".join(parts))
+        return plain("`".join(parts))
     return Markup("").join(
-        Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(parts)
+        Markup("<code>{}</code>").format(part) if number % 2 else plain(part)
+        for number, part in enumerate(parts)
     )
 
 
