@@ -241,7 +241,7 @@ def hover_column(
 
 def _clock(at: float) -> str:
     try:
-        return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}"
+        return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S} UTC"
     except (OverflowError, ValueError, OSError):
         return NOTHING
 

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from streamer.console.chart_drawing import hover_column, tick
-from streamer.console.outcome_chips import LEVELS, worst_of
+from streamer.console.outcome_chips import LEVELS, words_of, worst_of
 from streamer.events import EventOutcome
 from streamer.observe.durations import difference
 
@@ -59,7 +59,9 @@ class Histogram:
         """Outcomes with their numbers, the worst first."""
         total: Counter[str] = sum(self.bars, Counter())
         return [
-            HistogramKey(word=word, level=_level(word), count=total[word]) for word in _WORDS if total[word]
+            HistogramKey(word=words_of(word, total[word]), level=_level(word), count=total[word])
+            for word in _WORDS
+            if total[word]
         ]
 
     @property
@@ -100,7 +102,9 @@ class Histogram:
             drawn += [made.format(_level(word), x + 1, foot - height, width - 2, height)] if height else []
             foot -= height
         part_s = (self.end - self.begin) / _BARS
-        said = ", ".join(f"{counts[word]:,} {word}" for word in _WORDS if counts[word])
+        said = ", ".join(
+            f"{counts[word]:,} {words_of(word, counts[word])}" for word in _WORDS if counts[word]
+        )
         span = f"{self._moment(self.begin + number * part_s)}, {difference(part_s).removeprefix('+')}"
         hover = hover_column(x, width, f"{span}: {said}", y=_TOP, height=base - _TOP)
         return Markup("").join([*drawn, hover])
@@ -112,7 +116,7 @@ class Histogram:
         except (OverflowError, ValueError, OSError):
             return "an unknown time"
         is_long = self.end - self.begin >= _DAY_S
-        return f"{found:%Y-%m-%d %H:%M}" if is_long else f"{found:%Y-%m-%d %H:%M:%S}"
+        return f"{found:%Y-%m-%d %H:%M} UTC" if is_long else f"{found:%Y-%m-%d %H:%M:%S} UTC"
 
 
 _WORDS = (*(each.value for each in EventOutcome), _NO_SUBSCRIBER)

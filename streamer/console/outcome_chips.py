@@ -18,6 +18,13 @@ LEVELS = {
 """Colours of the outcomes."""
 
 
+def words_of(outcome: str, count: int = 1) -> str:
+    """Return an outcome as the pages write it. The API's `dead` is a dead letter on every page."""
+    if outcome != EventOutcome.DEAD:
+        return outcome
+    return "dead letter" if count == 1 else "dead letters"
+
+
 @dataclass(frozen=True, slots=True)
 class OutcomeChip:
     """Outcome of an event at one or more subscribers, whose names are in `who`."""
@@ -38,7 +45,9 @@ def chips_of(outcomes: Mapping[str, EventOutcome]) -> list[OutcomeChip]:
         return [OutcomeChip(EventOutcome.SKIPPED.value, "quiet", "no subscriber selects the event")]
     return [
         OutcomeChip(
-            text=outcome.value if len(shown) == 1 else f"{counts[outcome]} {outcome}",
+            text=words_of(outcome)
+            if len(shown) == 1
+            else f"{counts[outcome]} {words_of(outcome, counts[outcome])}",
             level=LEVELS[outcome],
             who=", ".join(name for name, each in shown.items() if each is outcome),
         )

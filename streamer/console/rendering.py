@@ -12,11 +12,12 @@ from typing import Any
 import jinja2
 import orjson
 from aiohttp import web
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from streamer.clock import Clock
 from streamer.console.access import visitor_of
 from streamer.console.navigation import Navigation
+from streamer.console.outcome_chips import words_of
 from streamer.console.samples import NOTHING
 from streamer.console.search_terms import UNDERSTOOD, TermKind
 from streamer.console.stories import story_address
@@ -81,6 +82,7 @@ class Renderer:
         )
         environment.filters.update({"moment": moment, "compact": compact, "px": pixels})
         environment.filters.update({"breakable": breakable, "exchange_lines": exchange_lines})
+        environment.filters["outcome_words"] = words_of
         environment.filters.update({"sentence": sentence, "story": story_address})
         environment.filters["in_salesforce"] = lambda key: record_address(self.org_url(), key)
         environment.globals["glossary"] = EXPLANATIONS
@@ -140,7 +142,7 @@ def moment(at: object) -> Markup | str:
         return NOTHING
     found = datetime.fromtimestamp(_epoch(at), UTC)
     return Markup('<time datetime="{}">{}</time>').format(
-        found.isoformat(timespec="seconds"), f"{found:%Y-%m-%d %H:%M:%S}"
+        found.isoformat(timespec="seconds"), f"{found:%Y-%m-%d %H:%M:%S} UTC"
     )
 
 
@@ -177,13 +179,18 @@ def breakable(text: str) -> Markup:
     return Markup("<wbr>").join(_PIECES.findall(str(_masked(text))))
 
 
-def sentence(text: str) -> Markup:
-    """Return a sentence as HTML, with commands in backticks as code, and masked secrets."""
+def sentence(text: str, *, breaks: bool = False) -> Markup:
+    """Return a sentence as HTML, with commands in backticks as code, and masked secrets.
+
+    If it `breaks`, long words outside of commands break as in `breakable`.
+    """
+    plain = breakable if breaks else escape
     parts = str(_masked(text)).split("`")
     if len(parts) % 2 == 0:
-        return Markup("{}").format("`".join(parts))
+        return plain("`".join(parts))
     return Markup("").join(
-        Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(parts)
+        Markup("<code>{}</code>").format(part) if number % 2 else plain(part)
+        for number, part in enumerate(parts)
     )
 
 

@@ -157,7 +157,8 @@ class LogNode:
         """Facts about the log that need attention."""
         if not self.unreadable:
             return ()
-        return [Badge(text=f"{self.unreadable:,} set aside", level=Level.BAD, page="/dead-letters")]
+        text = _counted(self.unreadable, "dead letter")
+        return [Badge(text=text, level=Level.BAD, page="/dead-letters")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,7 +88,9 @@ class DebianPackage:
     @property
     def version(self) -> str:
         """Version in Debian's form; a preview is older than its release."""
-        release = re.sub(r"(?<=\d)(?=a|b|rc)|\.(?=dev)", "~", str(Version(self.release)))
+        release = re.sub(r"(?<=\d)(?=a|b|rc)", "~", str(Version(self.release)))
+        # dpkg sorts letters after `~`, so a second one puts 1.0.dev1 before 1.0a1.
+        release = release.replace(".dev", "~~dev")
         # Another Python makes other modules, so it is another package.
         return release if self.python == PYTHON else f"{release}+python{self.python}"
 

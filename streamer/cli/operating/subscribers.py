@@ -30,8 +30,8 @@ subscribers = typer.Typer(
     rich_markup_mode="markdown",
     help="""List, pause, resume, probe and test the subscribers of a running daemon.
 
-    The log holds the pauses, so you can send the command to any process. The counts
-    of events describe only the process that answers.
+    The log holds the pauses, so you can send the command to any process. The list
+    adds up all processes that share a log in Kafka and whose console is on.
 
     Exits 0 on success, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.
@@ -43,7 +43,8 @@ parked = typer.Typer(
     rich_markup_mode="markdown",
     help="""List parked keys: keys whose events wait in the log because the first event keeps failing.
 
-    The process that answers knows only the keys of its own partitions.
+    The list has all keys of the process that answers. Of each other process that
+    shares the log in Kafka, the list has the 50 keys that are due first.
 
     Exits 0 on success, 1 when the daemon refuses or can't be reached, 2
     for a mistake in the arguments.
@@ -57,8 +58,8 @@ async def list_(where: ApiOptions, *, as_json: AsJson = False) -> None:
     """Show each subscriber's state, the operator and the reason of a pause, and the counts of its events.
 
     STATE is delivering, failing (attempts fail, and events wait), late, held, target
-    down, paused, can't start (its plugin can't be opened), or not here (this process
-    does not deliver to the subscriber).
+    down, paused, can't start (its plugin can't be opened), or not here (no process
+    that answers delivers to the subscriber).
 
     LAG counts the events in the log that are not settled yet. WAITING counts the
     unsettled events that are in memory.

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,9 +22,10 @@ _PER_SECOND = 250.0
 _STILL_S = 180.0
 _LOOK_S = 0.25
 _LOG, _RECEIPTS = "the log", "the receipts"
-_READ_AGAIN = {_LOG, _RECEIPTS}
 # Prefix of the ids of accounts.
 _ACCOUNTS = "001"
+
+_Holds = Callable[[], Awaitable[bool]]
 
 
 async def trial(seed: int, kafka: Kafka, directory: Path) -> Findings:
@@ -37,7 +38,7 @@ async def trial(seed: int, kafka: Kafka, directory: Path) -> Findings:
             group.create_task(org.send(round(profile.seconds * _PER_SECOND), per_second=_PER_SECOND))
             for fault in schedule(seed):
                 group.create_task(_at_its_time(parts, fault), name=str(fault))
-        findings = await _findings(parts)
+        findings = await judge(parts)
         if not findings.ok:
             await asyncio.to_thread(_keep, parts, directory)
         watching.cancel()
@@ -57,11 +58,11 @@ async def _at_its_time(parts: World, fault: Fault) -> None:
     await parts.strike(fault)
 
 
-async def _findings(parts: World) -> Findings:
+async def judge(parts: World, *, still_s: float = _STILL_S) -> Findings:
+    """Stop the daemons once everything is complete or nothing has moved for `still_s`; return the verdict."""
     sent = sent_by(parts.sandbox)
     findings = Findings()
-    async with parts.kept.reading():
-        late = await _late(parts, sent)
+    late = await _late(parts, sent, still_s)
     await parts.fleet.stop()
     async with parts.kept.read_whole() as kept:
         findings.look_at_log(sent, await kept.events(), _users(parts))
@@ -83,17 +84,26 @@ def _users(parts: World) -> list[str]:
     return [user["Id"] for user in org.records.all(org.schema.entity("User"))]
 
 
-async def _late(parts: World, sent: list[Seen]) -> list[str]:
-    """Wait until all is where it belongs and all daemons are ready, or until nothing moves any more.
+async def _late(parts: World, sent: list[Seen], still_s: float) -> list[str]:
+    """Wait until everything is complete and all daemons are ready, or until nothing moves any more.
 
-    Return what is not complete then. A new consumer will tell about the log and the
-    receipts, because the one that has read along can stand still.
+    Return a sentence about each thing that is not complete then.
     """
-    waiting = {
-        _LOG: lambda: parts.kept.reached(len(sent)),
+    async with parts.kept.reading():
+        waiting = await _waiting(parts, sent, still_s)
+    # The consumer that reads along can stand still, so a new consumer looks again. It must look before
+    # the daemons stop: a daemon that stops records deliveries that it has not recorded before.
+    if waiting & {_LOG, _RECEIPTS}:
+        async with parts.kept.read_whole() as kept:
+            waiting -= {what for what, holds in _in_log(parts, sent, kept).items() if await holds()}
+    return [f"not complete when nothing had moved for {still_s:g} s: {what}" for what in sorted(waiting)]
+
+
+async def _waiting(parts: World, sent: list[Seen], still_s: float) -> set[str]:
+    waiting: dict[str, _Holds] = {
         "the targets": lambda: _delivered(parts, sent),
-        _RECEIPTS: lambda: _receipted(parts, sent),
         "the daemons": parts.fleet.is_ready,
+        **_in_log(parts, sent, parts.kept),
     }
 
     async def settled() -> bool:
@@ -103,12 +113,17 @@ async def _late(parts: World, sent: list[Seen]) -> list[str]:
 
     with suppress(AssertionError):
         await until(
-            settled, every_s=_LOOK_S, progress=lambda: _progress(parts, len(waiting)), limit_s=_STILL_S
+            settled, every_s=_LOOK_S, progress=lambda: _progress(parts, len(waiting)), limit_s=still_s
         )
-    return [
-        f"{what} were not complete when nothing had moved for {_STILL_S:.0f} s"
-        for what in waiting.keys() - _READ_AGAIN
-    ]
+    return set(waiting)
+
+
+def _in_log(parts: World, sent: list[Seen], kept: KeptInKafka) -> dict[str, _Holds]:
+    """Return the conditions that `kept` can answer."""
+    return {
+        _LOG: lambda: kept.reached(len(sent)),
+        _RECEIPTS: lambda: _receipted(parts, sent, kept),
+    }
 
 
 def _progress(parts: World, waiting: int) -> object:
@@ -129,11 +144,11 @@ async def _delivered(parts: World, sent: Sequence[Seen]) -> bool:
     )
 
 
-async def _receipted(parts: World, sent: Sequence[Seen]) -> bool:
+async def _receipted(parts: World, sent: Sequence[Seen], kept: KeptInKafka) -> bool:
     # Deliveries whose answer was lost, or whose process was killed, are repeated.
     if not await _delivered(parts, sent):
         return False
-    receipts = await _receipts(parts, parts.kept)
+    receipts = await _receipts(parts, kept)
     return all(
         Deliveries.of(target.journal).accepted <= {receipt["event_id"] for receipt in receipts[name]}
         for name, target in parts.targets.items()

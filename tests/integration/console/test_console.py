@@ -387,8 +387,8 @@ async def test_events_of_one_outcome_are_shown(tab: Tab) -> None:
     await tab.page.click("main button:text('Search')")
     rows = await tab.page.locator("tbody tr").all_inner_texts()
     assert rows
-    assert all("1 dead" in row for row in rows)
-    assert f"{len(rows)} dead" in await tab.page.inner_text(".over-time figcaption")
+    assert all("1 dead letter" in row for row in rows)
+    assert f"{len(rows)} dead letter" in await tab.page.inner_text(".over-time figcaption")
     assert await tab.violations() == []
 
 

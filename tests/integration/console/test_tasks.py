@@ -77,7 +77,7 @@ async def not_shipped(operator: Operator) -> None:
     await operator.search(operator.world.stuck)
     await operator.click("tbody a[href*='/events/']")
     said = await operator.read("article:has(h3:has-text('shipment'))")
-    assert re.search(r"shipment dead .*answered 422", said), said
+    assert re.search(r"shipment dead letter .*answered 422", said), said
 
 
 async def behind(operator: Operator) -> None:

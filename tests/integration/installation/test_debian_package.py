@@ -28,6 +28,14 @@ LIBRARY = "/usr/lib/streamer-salesforce"
 CONFIGURATION = sandbox_configuration("http://localhost:1", log={"sqlite": {}})
 BUILT_AT = "1764547200"
 NOTES = re.compile(r"/(var/lib/dpkg|var/log|var/cache|proc|sys|dev|run|tmp)(/|$)")
+ENABLED = "etc/systemd/system/multi-user.target.wants/streamer.service"
+RELOAD = "--system daemon-reload"
+SYSTEMCTL = f"""\
+#!/bin/sh
+echo "$*" >> /var/log/systemctl
+if [ "$2" = is-enabled ] && [ -L /{ENABLED} ]; then echo enabled; fi
+"""
+"""Stands for systemd: writes down each request, and starts nothing."""
 
 
 def made(sources: Path, folder: Path, **environ: str) -> Path:
@@ -134,20 +142,28 @@ def test_systemd_finds_no_mistake_in_the_unit(unpacked: Path, tmp_path: Path) ->
         "an installation in /opt/streamer", "the Debian package"
     )
     assert "\nConditionPathExists=/etc/streamer/streamer.yaml\n" in text
+    assert "\nExecStart=/usr/bin/streamer run -c /etc/streamer/streamer.yaml\n" in text
+    assert "/opt/" not in text
     ran = analyzed(["verify", "--man=no", "--recursive-errors=no", unit])
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
 class Machine:
-    """A container with Debian's Python and nothing that a build needs."""
+    """A container with Debian's Python, a stub for systemd, and nothing that a build needs."""
 
     def __init__(self, made: Buildah) -> None:
         self._made = made
         self._container = made.debian()
         self.root = Path(made.call("mount", self._container).strip())
+        stub = self.root / "usr/local/bin/systemctl"
+        stub.write_text(SYSTEMCTL)
+        stub.chmod(0o755)
+        # Scripts of packages ask systemd only where this folder is.
+        (self.root / "run/systemd/system").mkdir(parents=True)
         # The first call makes /etc/hosts.
         self.run("true")
         self.before = self.files()
+        self.asked_at_installation: list[str] = []
 
     def run(self, *command: str, **environ: str) -> str:
         """Return what a program prints in the container."""
@@ -155,10 +171,24 @@ class Machine:
         options = ["--isolation=chroot", "--network=host", *variables]
         return self._made.call("run", *options, self._container, "--", *command)
 
-    def install(self, package: Path) -> None:
-        """Install or upgrade with dpkg, which refuses a package whose dependencies are missing."""
+    def install(self, package: Path) -> list[str]:
+        """Install or upgrade with dpkg, which refuses a package whose dependencies are missing.
+
+        Return the requests to systemd.
+        """
         shutil.copy(package, self.root / "tmp" / package.name)
-        self.run("dpkg", "--install", f"/tmp/{package.name}")
+        return self.asked("dpkg", "--install", f"/tmp/{package.name}")
+
+    def asked(self, *command: str) -> list[str]:
+        """Run a program in the container, and return its requests to systemd."""
+        requests = self.root / "var/log/systemctl"
+        requests.unlink(missing_ok=True)
+        self.run(*command)
+        return requests.read_text().splitlines() if requests.exists() else []
+
+    def compiled(self) -> list[Path]:
+        """Return the files with bytecode."""
+        return list((self.root / LIBRARY[1:]).rglob("streamer/cli/__pycache__/*.pyc"))
 
     def files(self) -> set[str]:
         """Return the paths of all files and folders but those in which Debian itself takes notes."""
@@ -175,8 +205,13 @@ def machine(package: Path) -> Iterator[Machine]:
     """A container with the package, which the last test removes."""
     with buildah() as made:
         bare = Machine(made)
-        bare.install(package)
+        bare.asked_at_installation = bare.install(package)
         yield bare
+
+
+def test_installation_starts_nothing(machine: Machine) -> None:
+    """An administrator starts the service after writing the configuration."""
+    assert machine.asked_at_installation == [RELOAD]
 
 
 def test_command_runs_after_the_installation(machine: Machine) -> None:
@@ -185,7 +220,7 @@ def test_command_runs_after_the_installation(machine: Machine) -> None:
 
     assert machine.run("streamer", "--version") == f"streamer {PRESENT}\n"
     assert "4 subscribers" in machine.run("streamer", "check", "-c", example, **ENVIRONMENT)
-    assert list((machine.root / LIBRARY[1:]).rglob("streamer/cli/__pycache__/*.pyc"))
+    assert machine.compiled()
 
 
 def test_modules_find_the_libraries_of_the_system(machine: Machine) -> None:
@@ -222,6 +257,46 @@ def test_plugin_is_found_in_the_folder_of_the_administrator(machine: Machine) ->
     assert "1 subscriber" in checked
 
 
+@pytest.mark.parametrize(
+    ("prepare", "repair", "requests"),
+    [
+        (["upgrade", "2"], ["abort-upgrade", "2"], [RELOAD, "try-restart streamer.service"]),
+        (
+            ["deconfigure", "in-favour", "other", "1"],
+            ["abort-deconfigure", "in-favour", "other", "1"],
+            [RELOAD, "try-restart streamer.service"],
+        ),
+        (
+            ["remove"],
+            ["abort-remove"],
+            [
+                RELOAD,
+                "--system is-enabled -- streamer.service",
+                "--system --quiet is-active -- streamer.service",
+                "--quiet --system start streamer.service",
+            ],
+        ),
+    ],
+    ids=["upgrade", "deconfiguration", "removal"],
+)
+def test_aborted_change_leaves_the_package_ready(
+    machine: Machine, prepare: list[str], repair: list[str], requests: list[str]
+) -> None:
+    """The bytecode is there again, and an enabled daemon that a removal has stopped runs again."""
+    scripts = "/var/lib/dpkg/info/streamer-salesforce"
+    machine.run(f"{scripts}.prerm", *prepare)
+    assert not machine.compiled()
+    enabled = machine.root / ENABLED
+    enabled.parent.mkdir(parents=True, exist_ok=True)
+    enabled.symlink_to("/usr/lib/systemd/system/streamer.service")
+
+    asked = machine.asked(f"{scripts}.postinst", *repair)
+    enabled.unlink()
+
+    assert asked == requests
+    assert machine.compiled()
+
+
 def next_version(unpacked: Path, folder: Path) -> Path:
     """Return a package with a higher version, and otherwise the same content."""
     shutil.copytree(unpacked, folder / "next", symlinks=True)
@@ -236,20 +311,20 @@ def next_version(unpacked: Path, folder: Path) -> Path:
 def test_upgrade_and_removal_keep_the_data_and_a_purge_leaves_nothing(
     unpacked: Path, machine: Machine, tmp_path: Path
 ) -> None:
-    """The configuration and the events that wait are the administrator's until a purge."""
+    """An upgrade restarts only a running daemon; configuration and waiting events remain until a purge."""
     config = machine.root / "etc/streamer/streamer.yaml"
     config.write_text(json.dumps(CONFIGURATION))
     (machine.root / "etc/streamer/secrets/key").write_text("secret")
     events = machine.root / "var/lib/private/streamer/data/streamer.db"
     events.parent.mkdir(parents=True)
     events.write_text("events")
-    enabled = machine.root / "etc/systemd/system/multi-user.target.wants/streamer.service"
+    enabled = machine.root / ENABLED
     enabled.parent.mkdir(parents=True, exist_ok=True)
     enabled.symlink_to("/usr/lib/systemd/system/streamer.service")
 
-    machine.install(next_version(unpacked, tmp_path))
+    assert machine.install(next_version(unpacked, tmp_path)) == [RELOAD, "try-restart streamer.service"]
     assert "channels" in machine.run("streamer", "check", "-c", "/etc/streamer/streamer.yaml")
-    machine.run("dpkg", "--remove", "streamer-salesforce")
+    assert machine.asked("dpkg", "--remove", "streamer-salesforce") == ["stop streamer.service", RELOAD]
     assert (config.exists(), events.read_text()) == (True, "events")
     assert not (machine.root / LIBRARY[1:]).exists()
 

@@ -137,7 +137,7 @@ def test_chart_says_its_values_where_the_mouse_rests() -> None:
     titles = re.findall("<title>([^<]+)</title>", drawn)
 
     assert len(titles) == 30
-    assert titles[0] == "00:01:00, per second: Delivered 6"
+    assert titles[0] == "00:01:00 UTC, per second: Delivered 6"
     empty = Chart(title="x", unit="y", lines=[Line("z", [])], until=3_600, span_s=3_600)
     assert "<title>" not in empty.svg
 

@@ -106,7 +106,7 @@ async def test_story_has_its_steps_in_the_order_of_their_times(world: World, bro
         "Became a dead letter (rejected).",
     ]
     assert "answered 503" in story.text
-    assert 'class="badge bad" title="target">dead<' in story.text
+    assert 'class="badge bad" title="target">dead letter<' in story.text
 
 
 async def test_events_are_listed_and_filtered_by_their_outcome(world: World, browser: Browser) -> None:
@@ -116,10 +116,11 @@ async def test_events_are_listed_and_filtered_by_their_outcome(world: World, bro
     world.api.log.receipts.append(replace(a_receipt("good"), subscriber=TARGET))
     every, dead = await browser.get("/events"), await browser.get("/events?outcome=dead")
 
-    assert 'title="target">dead</span>' in every.text
+    assert 'title="target">dead letter</span>' in every.text
     assert 'title="target">delivered</span>' in every.text
-    assert "1 dead, 1 delivered." in every.text
+    assert "1 dead letter, 1 delivered." in every.text
     assert {each.partition("?")[0] for each in links(dead, "/events/")} == {"/events/bad"}
+    assert '<option value="dead" selected>dead letter</option>' in dead.text
     assert "compared the outcomes of 2 events" in dead.text
 
 

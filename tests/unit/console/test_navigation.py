@@ -11,7 +11,8 @@ from tests.unit.console.world import Browser, World
 from tests.unit.dispatch.world import TARGET
 
 LINK = re.compile(r'<a href="([^"]+)"(?: title="[^"]+")? aria-current="(true|page)">([^<]+)</a>')
-BEHIND = {
+# Section and page that the navigation marks as current.
+PLACES = {
     "": ("Flow", "Map"),
     "/": ("Flow", "Map"),
     "/charts": ("Flow", "Charts"),
@@ -33,36 +34,36 @@ BEHIND = {
 }
 
 
-def test_console_has_five_doors() -> None:
-    """A visitor chooses between five words."""
+def test_console_has_five_sections() -> None:
+    """A visitor chooses between five sections."""
     assert [each.name for each in SECTIONS] == ["Flow", "Events", "Problems", "Operate", "Settings"]
 
 
-@pytest.mark.parametrize(("path", "behind"), BEHIND.items())
-async def test_page_shows_its_door_and_its_place_behind_it(
-    browser: Browser, path: str, behind: tuple[str, str]
+@pytest.mark.parametrize(("path", "place"), PLACES.items())
+async def test_page_marks_its_section_and_itself_in_the_navigation(
+    browser: Browser, path: str, place: tuple[str, str]
 ) -> None:
     """Screen readers announce both; bookmarks of former addresses lead to the same pages."""
     answer = await browser.get(path)
 
     assert answer.status == 200
     assert [(kind, name) for _, kind, name in LINK.findall(answer.text)] == [
-        ("true", behind[0]),
-        ("page", behind[1]),
+        ("true", place[0]),
+        ("page", place[1]),
     ]
 
 
-async def test_page_outside_of_the_doors_marks_none(browser: Browser) -> None:
-    """The page to sign in is behind no section."""
+async def test_page_outside_of_the_sections_marks_no_section(browser: Browser) -> None:
+    """The page to sign in belongs to no section."""
     answer = await browser.get("/sign-in")
 
     assert LINK.findall(answer.text) == []
     assert answer.text.count("<nav") == 1
 
 
-def test_every_page_of_the_tests_is_behind_a_door() -> None:
+def test_every_page_belongs_to_a_section() -> None:
     """A new page needs a section; the search field and a link to the glossary are on every page."""
-    assert set(PAGES) - set(BEHIND) == {"/sign-in", "/search", "/glossary"}
+    assert set(PAGES) - set(PLACES) == {"/sign-in", "/search", "/glossary"}
 
 
 @pytest.mark.parametrize(

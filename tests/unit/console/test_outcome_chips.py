@@ -19,7 +19,8 @@ DEAD, DELIVERED, SKIPPED = EventOutcome.DEAD, EventOutcome.DELIVERED, EventOutco
         ({"a": DELIVERED}, ["delivered"]),
         ({"a": DELIVERED, "b": SKIPPED}, ["delivered"]),
         ({"a": SKIPPED, "b": SKIPPED}, ["skipped"]),
-        ({"a": DELIVERED, "b": DEAD, "c": DELIVERED}, ["1 dead", "2 delivered"]),
+        ({"a": DELIVERED, "b": DEAD, "c": DELIVERED}, ["1 dead letter", "2 delivered"]),
+        ({"a": DEAD, "b": DEAD}, ["2 dead letters"]),
     ],
 )
 def test_chips_count_the_subscribers_that_select_the_event(
@@ -64,15 +65,15 @@ def test_histogram_covers_the_time_of_the_listed_events() -> None:
         (47, {"dead": 1, "delivered": 1}),
     ]
     assert [(each.word, each.level, each.count) for each in found.legend] == [
-        ("dead", "bad", 1),
+        ("dead letter", "bad", 1),
         ("delivered", "good", 2),
     ]
     assert found.description == (
-        "Listed events from 2025-01-01 00:00:00 to 2025-01-01 00:08:00: 1 dead, 2 delivered."
+        "Listed events from 2025-01-01 00:00:00 UTC to 2025-01-01 00:08:00 UTC: 1 dead letter, 2 delivered."
     )
     drawn = ET.fromstring(found.svg)  # noqa: S314 - our own
     assert drawn.attrib["aria-label"] == found.description
-    assert "<title>2025-01-01 00:07:50, 10.0 s: 1 dead, 1 delivered</title>" in found.svg
+    assert "<title>2025-01-01 00:07:50 UTC, 10.0 s: 1 dead letter, 1 delivered</title>" in found.svg
 
 
 def test_histogram_bears_events_of_one_moment_and_none() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.console.access import security_headers
-from streamer.console.rendering import Renderer, breakable, sentence
+from streamer.console.rendering import Renderer, breakable, moment, sentence
+from streamer.console.samples import NOTHING
 from streamer.events import SubscriberName
 from streamer.flow.labels import OrgLabel
 from streamer.observe.durations import duration
@@ -300,6 +301,10 @@ def test_moments_and_durations_are_readable() -> None:
     assert [duration(each) for each in (0, 119, 120, 7_199, 7_200, 172_800)] == [
         *("0 s", "119 s", "2 min", "120 min", "2 h", "2 d"),
     ]
+    assert moment("2025-01-01T01:02:03+01:00") == (
+        '<time datetime="2025-01-01T00:02:03+00:00">2025-01-01 00:02:03 UTC</time>'
+    )
+    assert moment(None) == NOTHING
     assert renderer._ago("2024-12-31T23:59:00Z") == "60 s ago"
     assert renderer._ahead(1_735_689_600.0 + 7_200) == "in 2 h"
 

@@ -1,12 +1,15 @@
 """Help for reading: times, ids, links to Salesforce, and a coloured configuration."""
 
 import re
+from dataclasses import replace
 from html import unescape
 
 import pytest
 
 from streamer.console.pages.configuration import highlighted
+from streamer.events import Repair
 from streamer.flow.labels import record_address
+from tests.unit.admin.test_problem_findings import HOLE
 from tests.unit.console.world import Browser, World
 from tests.unit.dispatch.world import TARGET
 
@@ -21,6 +24,21 @@ text: |-
   Dear <b>{{ name }}</b>,
   key: no key
 """
+
+
+async def test_commands_in_errors_and_details_are_code(world: World, browser: Browser) -> None:
+    """No page shows a backtick around a command of Streamer."""
+    told = "The rules were mistaken: run `streamer deadletters list`."
+    await world.api.fail(1, reason=told)
+    world.api.log.continuity.append(replace(HOLE, detail=told, state=Repair.NONE))
+    pages = ("", "/dead-letters", "/dead-letters/letter?id=1:target", "/problems", "/continuity")
+    texts = [unescape((await browser.get(path)).text) for path in pages]
+    # Forms, links and commands have the error as it is.
+    shown = [re.sub(r"<[^>]+value=[^>]*>|href=\"[^\"]*\"|As a command: .*", "", text) for text in texts]
+
+    assert [path for path, text in zip(pages, shown, strict=True) if "`" in text] == []
+    told_as_code = "<code>streamer deadletters list</code>."
+    assert [path for path, text in zip(pages, shown, strict=True) if told_as_code not in text] == []
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ async def test_channel_is_shown_as_its_owner_knows_it(world: World, browser: Bro
     tell(world.api, "streamer-1", STATE)
     page = words((await browser.get("/channels")).text)
 
-    assert "/data/ChangeEvents reading streamer-1 1970-01-01 00:00:01" in page
+    assert "/data/ChangeEvents reading streamer-1 1970-01-01 00:00:01 UTC" in page
 
 
 async def test_parked_keys_of_other_processes_are_on_the_page(world: World, browser: Browser) -> None:
