@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -32,14 +32,15 @@ class ParkedResource:
         """
         await self.context.reports.refresh()
         counts, keys = self.here(asked)
+        names = self._names(asked)
         for process, state in self.context.reports.answering:
-            found = [each for each in _keys(process, state) if _is_asked(each, asked)]
+            found = [each for each in _keys(process, state, names) if asked.key in {None, each["key"]}]
             keys += found
-            counts.update(_counts(state, found, asked))
+            counts.update(_counts(state, names, found, asked))
         return {
             "total": counts.total(),
             "by_subscriber": dict(counts),
-            "not_here": [name for name in self._names(asked) if name not in counts],
+            "not_here": [name for name in names if name not in counts],
             "parked": in_order_of_due(keys)[: asked.first],
             "missing": [*self.context.reports.missing],
         }
@@ -67,18 +68,20 @@ class ParkedResource:
         return json_response(await self.parked(query_of(request, Parked)))
 
 
-def _keys(process: str, state: ProcessState) -> Iterator[JsonObject]:
+def _keys(process: str, state: ProcessState, names: Collection[SubscriberName]) -> Iterator[JsonObject]:
     for each in state.parked:
-        yield {**each.model_dump(mode="json"), "process": process}
+        if each.subscriber in names:
+            yield {**each.model_dump(mode="json"), "process": process}
 
 
-def _is_asked(key: JsonObject, asked: Parked) -> bool:
-    return asked.subscriber in {None, key["subscriber"]} and asked.key in {None, key["key"]}
+def _counts(
+    state: ProcessState, names: Iterable[SubscriberName], found: list[JsonObject], asked: Parked
+) -> Counter[SubscriberName]:
+    """Return how many asked keys another process has parked.
 
-
-def _counts(state: ProcessState, found: list[JsonObject], asked: Parked) -> Counter[SubscriberName]:
-    """Return how many asked keys another process has parked, with 0 for a subscriber that it delivers to."""
-    asked_names = {asked.subscriber} if asked.subscriber else {*state.parked_keys}
+    The count is 0 for a subscriber to which the process delivers. The process can have
+    subscribers that are not in `names`, because its configuration differs.
+    """
     listed = Counter(each["subscriber"] for each in found)
     every = listed if asked.key is not None else state.parked_keys
-    return Counter({name: every.get(name, 0) for name in state.parked_keys if name in asked_names})
+    return Counter({name: every.get(name, 0) for name in names if name in state.parked_keys})

@@ -206,19 +206,33 @@ class GapRepair:
             if read is None:
                 return
             current = {*read.current}
-            for gap in part:
-                if gap.event.data["record_id"] not in current:
-                    continue
-                try:
-                    events.append(_recovered(gap.event, read))
-                except Exception as error:  # noqa: BLE001 - a bad row must not affect the other rows
-                    reason = str(error) if isinstance(error, UnreadableEvent) else type(error).__name__
-                    ended[gap.hole.id] = self._ended(gap.hole, Repair.NONE, f"{gap.hole.detail}: {reason}")
-                else:
-                    whole = self._ended(gap.hole, Repair.FULL, gap.hole.detail)
-                    found = (read.rows or {}).get(gap.event.data["record_id"]) is not None
-                    ended[gap.hole.id] = replace(whole, found=int(found), published=1)
-            _log.info("gaps.repaired", channel=str(self.channel), entity=entity, records=len(part))
+            read_now = [gap for gap in part if gap.event.data["record_id"] in current]
+            before = len(events)
+            for gap in read_now:
+                event, ended[gap.hole.id] = self._ended_by(read, gap)
+                events += [] if event is None else [event]
+            records = len(events) - before
+            failed = len(read_now) - records
+            _log.info(
+                "gaps.repaired", channel=str(self.channel), entity=entity, records=records, failed=failed
+            )
+
+    def _ended_by(self, read: _Read, gap: _Gap) -> tuple[Event | None, ContinuityRecord]:
+        """Return the recovered event of a gap event, or `None` for a bad row, and the hole's final state."""
+        hole = gap.hole
+        try:
+            event = _recovered(gap.event, read)
+        except UnreadableEvent as error:
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001 - a bad row must not affect the other rows
+            _log.exception("gap.not_repaired", channel=str(self.channel), entity=hole.entity, hole=hole.id)
+            # The sentence of an unknown error can quote a value of the record.
+            reason = type(error).__name__
+        else:
+            found = (read.rows or {}).get(gap.event.data["record_id"]) is not None
+            whole = self._ended(hole, Repair.FULL, hole.detail)
+            return event, replace(whole, found=int(found), published=1)
+        return None, self._ended(hole, Repair.NONE, f"{hole.detail}: {reason}")
 
     async def _answered(self, entity: str, ids: Sequence[str], shape: RecordShape) -> _Read | None:
         """Return a late answer about any of the `ids`, or else a new answer, or `None` without an answer."""

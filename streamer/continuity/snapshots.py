@@ -114,11 +114,12 @@ class Snapshots:
 
 
 def begun_record(channel: Channel, order: SnapshotOrder) -> ContinuityRecord:
-    """Return the first continuity record of an ordered snapshot; with what the order selects."""
+    """Return the first continuity record of an ordered snapshot, which says what the order selects."""
     part = RecordSelection(entity=order.entity, where=order.where, fields=order.fields, since=order.since)
     chosen = f"{_ONLY}{', '.join(order.fields)}" if order.fields else ""
     chosen += f" where {order.where}" if order.where else ""
-    chosen += f"{_SINCE}{as_event_time(datetime.fromtimestamp(order.since, UTC))}" if order.since else ""
+    if order.since is not None:
+        chosen += f"{_SINCE}{as_event_time(datetime.fromtimestamp(order.since, UTC))}"
     return ContinuityRecord(
         id=order.id,
         channel=channel,
@@ -145,7 +146,8 @@ def has_records_of(snapshot: ContinuityRecord, hole: ContinuityRecord) -> bool:
         return False
     if selection.where:
         by_id = _BY_ID.fullmatch(selection.where) if selection.since is None else None
-        return by_id is not None and f"'{record_of_gap(hole)}'" in by_id[1].split(", ")
+        missing = record_of_gap(hole)
+        return by_id is not None and missing is not None and f"'{missing}'" in by_id[1].split(", ")
     if selection.since is None:
         return True
     return hole.verified_at is not None and selection.since <= hole.verified_at

@@ -173,9 +173,7 @@ class Dispatcher:
         return last if last is None else replace(last, since=min(last.since, self._outage_before(last.since)))
 
     def _outage_before(self, since: float) -> float:
-        """Return the beginning of an outage that began in an earlier process, if it still lasts.
-
-        Else `since`.
+        """Return the beginning of an outage that began in an earlier process and still lasts, or `since`.
 
         The outage is over when the target has answered in this process, or when no
         event from the time of the outage still waits.
@@ -207,10 +205,7 @@ class Dispatcher:
         return listing.keys(most, key=key)
 
     def standing(self, entry: Entry) -> Standing | None:
-        """Return whether an event waits, is retried or is settled.
-
-        `None` if another process owns its partition.
-        """
+        """Return the standing of an event, or `None` if another process owns its partition."""
         return self.state.standing(entry)
 
     @property

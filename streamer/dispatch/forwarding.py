@@ -51,9 +51,10 @@ class Forwarding:
     def settled(
         self, event: Event, proof: Receipt | dead_letters.DeadLetter | None, at: float
     ) -> Sequence[Forwarded]:
-        """Return `event` for each subscriber that gets its outcome.
+        """Return a copy of `event` for each downstream subscriber that gets the event's outcome.
 
-        Without a `proof`, the event was skipped.
+        `proof` is the receipt, or the dead letter of a rejected event. A `proof` of `None`
+        means that the event was skipped.
         """
         names = [each.name for each in self.downstream if _hears(each, proof)]
         if not names:
@@ -69,7 +70,7 @@ class Forwarding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """The upstream subscribers of one subscriber.
+    """Upstream subscribers of one subscriber.
 
     With `runs_rejected`, the subscriber also gets the events that an upstream
     subscriber has rejected. If there are several upstream subscribers, each of them
@@ -118,10 +119,7 @@ class Upstream:
         return max((_at(event, name) for name in self.names), default=0.0)
 
     def exclusion(self, event: Event) -> str:
-        """Return the reason why `event` (or a half) is not for the subscriber.
-
-        Empty if it is for the subscriber.
-        """
+        """Return the reason why the subscriber does not get `event` (or a half), or an empty text."""
         if not self.takes(event.type):
             return "not every upstream subscriber takes events of this type"
         if self.joins and self.missing(event):
@@ -133,10 +131,7 @@ class Upstream:
         return ""
 
     def repeats(self, event: Event) -> bool:
-        """Return true for a late half that an upstream subscriber has again skipped or rejected.
-
-        Such a half changes nothing.
-        """
+        """Return true for a late half that changes nothing: it was again skipped or rejected upstream."""
         outcomes = {_receipt_of(event, name).get("outcome") for name in self.names}
         return self.is_late(event) and not outcomes.isdisjoint((SKIPPED, REJECTED))
 
@@ -160,7 +155,8 @@ class Upstream:
     def told(self, delivery: Delivery, more: JsonObject) -> Delivery:
         """Return `delivery` with the receipts in `more`.
 
-        After a rejection, it has another idempotency key.
+        If an upstream subscriber has rejected the event, the delivery gets an idempotency
+        key of its own.
         """
         if not self.names:
             return delivery

@@ -302,10 +302,7 @@ class DispatchState:
         return leaving
 
     def standing(self, entry: Entry) -> Standing | None:
-        """Return whether an event waits, is retried or is settled.
-
-        `None` if another process owns its partition.
-        """
+        """Return the standing of an event, or `None` if another process owns its partition."""
         is_settled, lane = self.ledger.is_settled(entry), self.lanes.lane_of(entry)
         if is_settled is None:
             return None

@@ -75,8 +75,9 @@ class ContinuityRecord:
     `published`. If jobs were lost, `published` counts the rows of the job that
     returned most rows. Times are epoch seconds; `updated_at` is the time of the
     last change of the state, or `None` for the first state. An unrepaired hole
-    needs no attention once it is `acknowledged`. `selection` is what an ordered
-    snapshot reads; records of older versions have none.
+    needs no attention once it is `acknowledged`. `record` is the id of the only record
+    whose values are missing, or `None` if there can be others. `selection` is what an
+    ordered snapshot reads. Records of older versions have neither of the two.
     """
 
     id: str
@@ -94,6 +95,7 @@ class ContinuityRecord:
     published: int = 0
     updated_at: float | None = None
     acknowledged: HoleAcknowledgement | None = None
+    record: str | None = None
     selection: SnapshotSelection | None = None
 
     @property

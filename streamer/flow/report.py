@@ -180,15 +180,11 @@ class FlowReport:
         now = self.admin.clock.now()
         opened = Counter(each["channel"] for each in holes if each["state"] == Repair.OPEN)
         lasting = Counter(each["channel"] for each in holes if each["is_lasting"])
-        reported = {
-            path: each.per_second
-            for _, state in self.admin.reports.answering
-            for path, each in state.channels.items()
-        }
+        elsewhere = self._rows_elsewhere()
         return [
             _channel(
                 row,
-                rates.events_of(row.path) if row.is_owned else reported.get(row.path),
+                rates.events_of(row.path) if row.is_owned else elsewhere.get(row.path, (row, None))[1],
                 now,
                 open_holes=opened[row.path],
                 lasting_holes=lasting[row.path],
@@ -198,12 +194,21 @@ class FlowReport:
 
     def channel_rows(self) -> list[ChannelRow]:
         """Return a row for each channel, as its owner knows it, and as other processes were last read."""
-        elsewhere = {
-            path: row_of(path, each, owner)
+        elsewhere = self._rows_elsewhere()
+        return [row if row.is_owned else elsewhere.get(row.path, (row, None))[0] for row in self._own_rows()]
+
+    def _rows_elsewhere(self) -> Mapping[str, tuple[ChannelRow, float | None]]:
+        """Return the row and the rate of each channel of another process.
+
+        While a channel moves, two processes report it. The one that verified it last is
+        its owner.
+        """
+        found = [
+            (row_of(path, each, owner), each.per_second)
             for owner, state in self.admin.reports.answering
             for path, each in state.channels.items()
-        }
-        return [row if row.is_owned else elsewhere.get(row.path, row) for row in self._own_rows()]
+        ]
+        return {row.path: (row, rate) for row, rate in sorted(found, key=_verified_at)}
 
     def _own_rows(self) -> Sequence[ChannelRow]:
         return channel_rows(self.status.reading, self._settings.paths, self.admin.clock.now())
@@ -238,6 +243,10 @@ class FlowReport:
             found.append(rates.deliveries_to(name))
         known = [each for each in found if each is not None]
         return sum(known) if known else None
+
+
+def _verified_at(found: tuple[ChannelRow, float | None]) -> float:
+    return found[0].verified_at or 0.0
 
 
 def _channel(

@@ -134,7 +134,7 @@ async def served() -> AsyncIterator[tuple[str, Mapping[str, str]]]:
     world = World()
     await world.fail(7)
     lost = replace(RECORD, id="lost", cause=HoleCause.OVERFLOW, state=Repair.NONE)
-    world.log.continuity += [replace(RECORD, id="snapshot:0", state=Repair.FULL), RECORD, lost]
+    world.log.continuity.extend([replace(RECORD, id="snapshot:0", state=Repair.FULL), RECORD, lost])
     await put(world, ORDER)
     async with world.dispatch.running() as dispatcher:
         world.daemon.dispatchers[TARGET] = dispatcher

@@ -166,7 +166,7 @@ def _hole(record: ContinuityRecord, kind: ProblemKind, error: str) -> OpenProble
         error=error,
         channel=path,
         entity=record.entity or changed_entity(path),
-        records=(missing,) if missing else (),
+        records=() if missing is None else (missing,),
         since=record.recorded_at,
         latest=record.recorded_at,
     )

@@ -1,7 +1,7 @@
 """Resource of the problems: reads the log and this process's state, and groups what needs a person."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -28,7 +28,7 @@ from streamer.admin.problems.groups import (
     in_order,
 )
 from streamer.admin.problems.remedies import can_be_redriven, command_of, remedy_of
-from streamer.admin.processes.state import MOST_PARKED, MOST_PROBLEMS, shown
+from streamer.admin.processes.state import MOST_PARKED, MOST_PROBLEMS, ReportedProblem
 from streamer.admin.schemas import MOST_LETTERS
 from streamer.controls import LONGEST_ERROR, ContinuityFilter, ControlState
 from streamer.errors import LogUnavailable
@@ -70,20 +70,27 @@ class ProblemResource:
             "missing": [*self.context.reports.missing],
         }
 
-    def reported(self, board: ControlState) -> list[OpenProblem]:
+    def reported(self, board: ControlState) -> list[ReportedProblem]:
         """Return the groups of problems of this process alone, for the other processes."""
         condition = self.context.views.condition()
         found = grouped([*self._of_subscribers(board, MOST_PARKED), *process_problems(condition)])
         # A pause is in the log, where every process finds it.
         lasting = [each for each in found if each.kind not in {ProblemKind.PAUSED, ProblemKind.DISABLED}]
-        return [replace(each, error=str(shown(each.error))) for each in lasting[:MOST_PROBLEMS]]
+        reported = ReportedProblem.model_validate
+        return [reported(each, from_attributes=True) for each in lasting[:MOST_PROBLEMS]]
 
     def _elsewhere(self) -> Iterator[OpenProblem]:
-        """Yield the problems that other processes report; a process that waits is named."""
+        """Yield the problems that other processes report; a process that waits is named.
+
+        The other process can have subscribers and channels that this configuration does
+        not have.
+        """
+        known = {None, *self._configured}
         for process, state in self.context.reports.answering:
-            for each in state.problems:
+            for each in map(ReportedProblem.as_problem, state.problems):
                 is_of_process = each.kind is ProblemKind.PROCESS_WAITS
-                yield replace(each, error=f"{process}: {each.error}") if is_of_process else each
+                if (each.subscriber or each.channel) in known:
+                    yield replace(each, error=f"{process}: {each.error}") if is_of_process else each
 
     async def in_log(self) -> list[OpenProblem]:
         """Return the groups that only the log knows: dead letters, holes and positions.
@@ -103,8 +110,7 @@ class ProblemResource:
 
     def as_json(self, problem: OpenProblem) -> JsonObject:
         """Return a group with its remedy and its command."""
-        plan = self.context.daemon.plan
-        configured = {*plan.settings.subscribers, *plan.settings.paths}
+        configured, sources = self._configured, self.context.daemon.plan.sources
         is_letter = problem.kind is ProblemKind.DEAD_LETTERS
         return {
             "kind": problem.kind,
@@ -119,8 +125,14 @@ class ProblemResource:
             "latest": optional_time(problem.latest),
             "can_be_repeated": not is_letter or can_be_redriven(problem, configured),
             "remedy": remedy_of(problem, configured),
-            "command": command_of(problem, configured, plan.sources),
+            "command": command_of(problem, configured, sources),
         }
+
+    @property
+    def _configured(self) -> Collection[str]:
+        """Names of the subscribers, and paths of the channels."""
+        settings = self.context.daemon.plan.settings
+        return {*settings.subscribers, *settings.paths}
 
     async def _list(self, _request: web.Request) -> web.Response:
         return json_response(await self.problems())

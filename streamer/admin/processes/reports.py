@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from streamer.admin.processes.state import ProcessState
+from streamer.admin.processes.state import ProcessState, shown
 from streamer.admin.recent_records import RecentRecords
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured, LogUnavailable
@@ -22,6 +22,9 @@ SILENT_AFTER_S = 45.0
 """Age of a report after which its process counts as one that has gone, or does not answer."""
 
 _NAMED_FOR_S = 600.0
+# Two live processes of one name both report every ten seconds.
+_REPLACED_AFTER_S = 15.0
+_AHEAD_S = 45.0
 _STATES_EVERY_S = 5.0
 _SAMPLES_EVERY_S = 30.0
 _SAMPLES_SPAN_S = 3_660.0
@@ -157,8 +160,8 @@ class ProcessReports:
 
     @property
     def _fresh(self) -> Sequence[ProcessReport]:
-        oldest = self.own.clock.now() - SILENT_AFTER_S
-        return [each for each in self._known if each.at >= oldest]
+        now = self.own.clock.now()
+        return [each for each in self._known if now - SILENT_AFTER_S <= each.at <= now + _AHEAD_S]
 
     def _silent(self) -> Iterator[str]:
         now, alive = self.own.clock.now(), {each.process for each in self._fresh}
@@ -168,6 +171,12 @@ class ProcessReports:
                 if each.process not in alive and each.process != self.own.name:
                     silent = duration(now - each.at)
                     yield f"{each.process} has gone or does not answer: its last report is {silent} old."
+            elif each.at > now + _AHEAD_S:
+                ahead = duration(each.at - now)
+                yield (
+                    f"{each.process} is not counted, because its clock is {ahead} ahead: synchronise the "
+                    "clocks of the machines."
+                )
             elif each.state is None:
                 yield f"{each.process} reports in a form that this version of Streamer can't read."
 
@@ -181,10 +190,8 @@ class ProcessReports:
         if records is None:
             return ()
         found = await records.newest(since=self.own.clock.now() - _NAMED_FOR_S)
-        return sorted(
-            (_report(each) for each in found if each.instance != self.own.instance),
-            key=lambda each: each.process,
-        )
+        others = [each for each in _at_work(found) if each.instance != self.own.instance]
+        return sorted(map(_report, others), key=lambda each: each.process)
 
     async def _read_samples(self) -> Sequence[ProcessRecord]:
         records = self.own.records()
@@ -194,9 +201,19 @@ class ProcessReports:
         return [each for each in found if each.instance != self.own.instance]
 
 
+def _at_work(records: Sequence[ProcessRecord]) -> Iterator[ProcessRecord]:
+    """Yield the records whose process has not been replaced by a new process of the same name."""
+    newest: dict[str, float] = {}
+    for each in records:
+        newest[each.process] = max(each.at, newest.get(each.process, 0.0))
+    for each in records:
+        if each.at > newest[each.process] - _REPLACED_AFTER_S:
+            yield each
+
+
 def _report(record: ProcessRecord) -> ProcessReport:
     try:
         state = ProcessState.model_validate(record.body)
     except ValidationError:
         state = None
-    return ProcessReport(process=record.process, at=record.at, state=state)
+    return ProcessReport(process=str(shown(record.process)), at=record.at, state=state)

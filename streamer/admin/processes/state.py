@@ -1,12 +1,12 @@
 """State that a process reports to the other processes of its log, and the sums of several states."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
-from streamer.admin.problems.groups import OpenProblem
+from streamer.admin.problems.groups import MOST_RECORDS, OpenProblem, ProblemKind
 from streamer.events import JsonObject, SubscriberName
 from streamer.observe.redaction import masked
 
@@ -17,15 +17,23 @@ MOST_PROBLEMS = 50
 LONGEST_TEXT = 300
 """Largest number of characters of a text in a report."""
 
+# A page adds up the numbers of many processes, and shows each time as a date.
+_LARGEST = 10**15
+_LAST_S = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+
 
 def _moment(text: str) -> str:
     """Return a time in RFC 3339 unchanged. Raises `ValueError` for any other text."""
-    if datetime.fromisoformat(text).tzinfo is None:
-        raise ValueError("a time needs its zone")
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None or not 0 <= found.timestamp() <= _LAST_S:
+        raise ValueError("a time needs its zone, and a year from 1970 to 9998")
     return text
 
 
 Moment = Annotated[str, AfterValidator(_moment)]
+Epoch = Annotated[float, Strict(), Field(ge=0, le=_LAST_S)]
+Number = Annotated[float, Strict(), Field(ge=0, le=_LARGEST)]
+Count = Annotated[int, Strict(), Field(ge=0, le=_LARGEST)]
 
 
 def shown(text: object) -> object:
@@ -38,8 +46,14 @@ def _readable(text: object) -> object:
     return text.encode("utf-8", "backslashreplace").decode() if isinstance(text, str) else text
 
 
+def _short(text: object) -> object:
+    readable = _readable(text)
+    return readable[:LONGEST_TEXT] if isinstance(readable, str) else readable
+
+
 Text = Annotated[str, BeforeValidator(shown)]
-Key = Annotated[str, BeforeValidator(_readable)]
+Name = Annotated[SubscriberName, BeforeValidator(_short)]
+Key = Annotated[str, BeforeValidator(_short)]
 
 
 class _Reported(BaseModel):
@@ -55,22 +69,22 @@ class ReportedFailure(_Reported):
     failure_class: str = Field(alias="class")
     since: Moment
     at: Moment
-    count: int
+    count: Count
 
 
 class ReportedStatus(_Reported):
     """Deliveries of one process to a subscriber, with the keys of `here` in the API."""
 
     held: Text
-    breaker: str
+    breaker: Text
     down_since: Moment | None
-    lag: int
-    oldest_waits_s: float
+    lag: Count
+    oldest_waits_s: Number
     late: Text
-    waiting: int
-    parked: int
-    in_flight: int
-    limit: int
+    waiting: Count
+    parked: Count
+    in_flight: Count
+    limit: Count
     failing: ReportedFailure | None
     next_try: Moment | None
 
@@ -78,39 +92,77 @@ class ReportedStatus(_Reported):
 class ReportedSubscriber(_Reported):
     """Subscriber in one process; `blocked` is the reason why its plugin can't be opened, or empty."""
 
-    state: str
+    state: Text
     blocked: Text = ""
-    per_second: float | None = None
+    per_second: Number | None = None
     here: ReportedStatus | None = None
 
 
 class ReportedChannel(_Reported):
     """Channel that a process owns, with the columns of its row in the console. Times are epoch seconds."""
 
-    word: str
+    word: Text
     level: Literal["bad", "waits", "good", "quiet"]
     reason: Text = ""
-    per_second: float | None = None
-    verified_at: float | None = None
-    expires_at: float | None = None
+    per_second: Number | None = None
+    verified_at: Epoch | None = None
+    expires_at: Epoch | None = None
     expires_soon: bool = False
 
 
 class ReportedKey(_Reported):
     """Parked key, as in the API."""
 
-    subscriber: SubscriberName
+    subscriber: Name
     key: Key
-    state: str
-    events: int
-    attempts: int
+    state: Text
+    events: Count
+    attempts: Count
     due_at: Moment
     error: Text
     first_failed_at: Moment | None
     first_error: Text
-    topic: str
-    partition: int
-    offset: int
+    topic: Text
+    partition: Count
+    offset: Count
+
+
+_OF_PROCESS = frozenset({ProblemKind.CHANNEL_REFUSED, ProblemKind.PROCESS_WAITS})
+_OF_SUBSCRIBER = frozenset(
+    {
+        ProblemKind.PARKED,
+        ProblemKind.TARGET_DOWN,
+        ProblemKind.HELD,
+        ProblemKind.LATE,
+        ProblemKind.PLUGIN_NOT_OPEN,
+    }
+)
+
+
+class ReportedProblem(_Reported):
+    """Problem of a process or its subscribers, with the fields of `OpenProblem`; the log has all others."""
+
+    kind: ProblemKind
+    reason: Text = ""
+    error: Text = ""
+    subscriber: Name | None = None
+    channel: Text | None = None
+    entity: Text | None = None
+    records: tuple[Text, ...] = Field(default=(), max_length=MOST_RECORDS)
+    since: Epoch | None = None
+    latest: Epoch | None = None
+    count: Count = 1
+    can_be_repeated: bool = True
+
+    @model_validator(mode="after")
+    def _has_its_part(self) -> Self:
+        if self.kind not in _OF_PROCESS and not (self.kind in _OF_SUBSCRIBER and self.subscriber):
+            raise ValueError("a process reports its own problems, and those of a subscriber that it names")
+        return self
+
+    def as_problem(self) -> OpenProblem:
+        """Return the problem, to be grouped with the problems of other processes."""
+        return OpenProblem(**dict(self))
 
 
 class ProcessState(_Reported):
@@ -122,10 +174,10 @@ class ProcessState(_Reported):
 
     channels: Mapping[str, ReportedChannel] = Field(default_factory=dict)
     subscribers: Mapping[SubscriberName, ReportedSubscriber] = Field(default_factory=dict)
-    parked_keys: Mapping[SubscriberName, int] = Field(default_factory=dict)
+    parked_keys: Mapping[SubscriberName, Count] = Field(default_factory=dict)
     parked: Sequence[ReportedKey] = Field(default=(), max_length=MOST_PARKED)
-    problems: Sequence[OpenProblem] = Field(default=(), max_length=MOST_PROBLEMS)
-    counts: Mapping[str, float] = Field(default_factory=dict)
+    problems: Sequence[ReportedProblem] = Field(default=(), max_length=MOST_PROBLEMS)
+    counts: Mapping[str, Number] = Field(default_factory=dict)
 
     def as_body(self) -> JsonObject:
         """Return the state as the body of a record."""

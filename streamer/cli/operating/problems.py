@@ -12,8 +12,9 @@ from streamer.events import JsonObject
 async def problems(where: ApiOptions, *, as_json: AsJson = False) -> None:
     """Show what needs a person now, the newest first: one entry for each cause, with its remedy.
 
-    The answer covers all processes that share the log, and names each process that does
-    not answer.
+    The answer covers all processes that share the log and report themselves: those whose
+    console is on. It names each process that does not answer, until the process has been
+    silent for more than ten minutes.
 
     Exits 0 when nothing needs a person; 1 when something does, or when the daemon
     refuses or can't be reached; 2 for a mistake in the arguments.

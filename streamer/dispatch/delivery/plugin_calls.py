@@ -64,9 +64,7 @@ _KINDS = frozenset(get_args(Outcome))
 
 @contextmanager
 def exits_contained(exited: Callable[[SubscriberName], None]) -> Iterator[None]:
-    """Keep `SystemExit` in a plugin's task from ending the event loop inside the context.
-
-    Call `exited` instead.
+    """Call `exited` for a `SystemExit` in a plugin's task inside the context; the event loop goes on.
 
     asyncio lets `SystemExit` pass through the loop, so one plugin's script could end
     all other plugins. The code that awaits such a task gets a `RuntimeError` instead.

@@ -25,7 +25,9 @@ from streamer.ingest.positions.checkpoints import complete_until
 # Salesforce's ids are short. A longer id must not make a record too large for the log.
 _LONGEST_ID = 200
 _LONGEST_DETAIL = 500
-# The detail of a gap event's hole; the record of a GAP_DELETE is gone.
+# The record of a GAP_DELETE is gone.
+_OF_PRESENT_RECORD = frozenset({"GAP_CREATE", "GAP_UPDATE", "GAP_UNDELETE"})
+# The detail of a hole that an earlier version of Streamer recorded.
 _OF_RECORD = re.compile(r"GAP_(?:CREATE|UPDATE|UNDELETE) of \w+ ([A-Za-z0-9]+)", re.ASCII)
 
 
@@ -42,7 +44,9 @@ def holes_of(events: Sequence[Event], channel: Channel, read_at: float) -> list[
 
 def record_of_gap(hole: ContinuityRecord) -> str | None:
     """Return the id of the only record whose values are missing, or `None` if there can be others."""
-    found = _OF_RECORD.match(hole.detail) if hole.cause is HoleCause.GAP_EVENT else None
+    if hole.cause is not HoleCause.GAP_EVENT or hole.record is not None:
+        return hole.record
+    found = _OF_RECORD.match(hole.detail)
     return record_id_of(found[1]) if found else None
 
 
@@ -190,17 +194,19 @@ def first_snapshot(channel: Channel, now: float) -> ContinuityRecord:
 
 
 def _hole_of(event: Event, channel: Channel, read_at: float) -> ContinuityRecord:
-    change, entity = event.data["change"], event.data["entity"]
+    change, entity, cause = event.data["change"], event.data["entity"], _cause(event)
+    is_of_record = cause is HoleCause.GAP_EVENT and change in _OF_PRESENT_RECORD
     return ContinuityRecord(
         id=_bounded(f"gap:{event.id}"),
         channel=channel,
-        cause=_cause(event),
+        cause=cause,
         detail=f"{change} of {entity} {event.subject}"[:_LONGEST_DETAIL],
         recorded_at=read_at,
         state=Repair.NONE,
         entity=entity[:_LONGEST_ID],
         after=event.replay_id,
         until=datetime.fromisoformat(event.time).timestamp(),
+        record=record_id_of(event.subject) if is_of_record else None,
     )
 
 

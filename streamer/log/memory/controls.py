@@ -53,16 +53,15 @@ class MemoryLetterCursor:
 class MemoryControls:
     """Controls, orders, audit records, dead letters and continuity records of one log in memory."""
 
-    def __init__(self, continuity: list[ContinuityRecord], check_up: Callable[[], None]) -> None:
-        """Begin without controls; `check_up` raises while the log with these `continuity` records is down."""
+    def __init__(self, check_up: Callable[[], None]) -> None:
+        """Begin without controls; `check_up` raises `LogUnavailable` while the log is down."""
         self.letters: dict[str, DeadLetter] = {}
-        self._continuity = continuity
+        self.holes: list[ContinuityRecord] = []
         self._check_up = check_up
         self._board = ControlState()
         self._version = 0
         self._changed = asyncio.Condition()
         self._audit: list[AuditRecord] = []
-        self.processes = MemoryProcessRecords(check_up)
 
     async def switched(self) -> AsyncGenerator[ControlState, None]:
         """Yield the control state, and again after each change."""
@@ -127,12 +126,12 @@ class MemoryControls:
     async def continuity(self, chosen: ContinuityFilter, *, last: int) -> Sequence[ContinuityRecord]:
         """Return the `last` newest continuity records that `chosen` admits."""
         self._check_up()
-        return last_states(self._continuity, chosen.admits)[-last:] if last else []
+        return last_states(self.holes, chosen.admits)[-last:] if last else []
 
     async def acknowledge(self, record: ContinuityRecord, audit: AuditRecord, /) -> None:
         """Replace the last state of a continuity record."""
         await self.note(audit)
-        self._continuity.append(record)
+        self.holes.append(record)
 
     async def discard(self, letters: Sequence[str], audit: AuditRecord, /) -> None:
         """Remove dead letters."""

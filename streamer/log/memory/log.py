@@ -112,15 +112,16 @@ class MemoryLog:
 
     faults: MemoryFaults = field(default_factory=MemoryFaults)
     checkpoints: dict[Channel, Checkpoint] = field(default_factory=dict)
-    continuity: list[ContinuityRecord] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     settled: dict[SubscriberName, dict[Partition, SettledOffsets]] = field(default_factory=dict)
     partitions: MemoryPartitions = field(default_factory=MemoryPartitions, init=False)
     consumers: MemoryConsumers = field(default_factory=MemoryConsumers, init=False)
     controls: MemoryControls = field(init=False)
+    processes: MemoryProcessRecords = field(init=False)
 
     def __post_init__(self) -> None:
-        self.controls = MemoryControls(self.continuity, self.faults.check_up)
+        self.controls = MemoryControls(self.faults.check_up)
+        self.processes = MemoryProcessRecords(self.faults.check_up)
 
     @property
     def history(self) -> MemoryHistory:
@@ -128,9 +129,9 @@ class MemoryLog:
         return MemoryHistory(self)
 
     @property
-    def processes(self) -> MemoryProcessRecords:
-        """Records of the processes that share this log."""
-        return self.controls.processes
+    def continuity(self) -> list[ContinuityRecord]:
+        """Every state of each continuity record, in the order of the appends."""
+        return self.controls.holes
 
     @property
     def events(self) -> list[Event]:

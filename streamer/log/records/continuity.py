@@ -40,6 +40,7 @@ def encode_continuity(record: ContinuityRecord) -> bytes:
             "updated_at": record.updated_at,
             # An older version ignores these fields.
             **_acknowledgement_fields(record.acknowledged),
+            **({} if record.record is None else {"record": printable(record.record)}),
             **_selection_fields(record.selection),
         }
     )
@@ -93,6 +94,7 @@ def _continuity(fields: JsonObject, former_id: str) -> ContinuityRecord:
         published=_count(fields.get("published", 0)),
         updated_at=_optional_time(fields.get("updated_at")),
         acknowledged=_acknowledgement(fields.get("acknowledged")),
+        record=None if fields.get("record") is None else _text(fields["record"]),
         selection=_selection(fields.get("selection")),
     )
 

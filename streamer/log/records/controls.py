@@ -1,5 +1,6 @@
 """Controls, orders and audit records as JSON."""
 
+import math
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -262,6 +263,8 @@ def _process_record(fields: JsonObject) -> ProcessRecord:
     )
     if not all(type(each) is str for each in (record.process, record.instance)):
         raise ValueError("a value that must be a text has another type")
+    if not math.isfinite(record.at):
+        raise ValueError("the time must be a number")
     if not (record.body is None or isinstance(record.body, dict)):
         raise ValueError("the body must be an object")
     return record

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import get_ident
 
 import pytest
 from confluent_kafka import Producer
@@ -18,12 +19,14 @@ from streamer.events import ParkedLane
 from streamer.log.kafka.append.encoder import CommittedCheckpoints
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.names import Names, partition_of
+from streamer.log.kafka.control import processes
 from streamer.log.kafka.history.own_topics import OwnTopics
 from streamer.log.kafka.log import KafkaLog
 from streamer.log.kafka.records.parked import ParkedRecordKey
 from streamer.log.kafka.topics.admin import TopicState
 from streamer.log.kafka.topics.checks import TopicInspector
-from streamer.ports import ProcessRecordKind
+from streamer.log.records import decode_process_record
+from streamer.ports import ProcessRecord, ProcessRecordKind
 from streamer.settings import KafkaLogSettings
 from tests.contracts.follower import following
 from tests.contracts.parking import KEY, ONCE, park
@@ -187,6 +190,26 @@ async def test_reports_of_processes_are_read_beside_a_foreign_record(settings: K
         assert log.foreign_records[topic] == 4
 
     assert [[each.instance for each in records] for records in found] == [["one"], ["one"]]
+
+
+async def test_reports_are_decoded_on_a_thread(
+    settings: KafkaLogSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of records take seconds, and the event loop must not wait for them."""
+    threads: set[int] = set()
+
+    def decoded(raw: bytes) -> ProcessRecord:
+        threads.add(get_ident())
+        return decode_process_record(raw)
+
+    monkeypatch.setattr(processes, "decode_process_record", decoded)
+    async with opened(settings) as log:
+        for kind in ProcessRecordKind:
+            await log.processes.report(replace(a_record("one"), kind=kind))
+        found = [await log.processes.newest(since=NOW - 60), await log.processes.samples(since=NOW - 60)]
+
+    assert [len(records) for records in found] == [1, 1]
+    assert get_ident() not in threads
 
 
 async def test_doctor_names_foreign_records(settings: KafkaLogSettings, tmp_path: Path) -> None:

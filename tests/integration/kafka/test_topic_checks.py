@@ -20,6 +20,7 @@ from streamer.log.kafka.log import KafkaLog
 from streamer.log.kafka.topics import coordinators
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.settings import KafkaLogSettings
+from tests.contracts.test_process_records import a_record
 from tests.contracts.values import an_append, an_event, append_to
 from tests.integration.kafka.topics import make_topic, own_settings, wait_until_known, warm_up
 from tests.waiting import LIMIT_S, limited
@@ -131,6 +132,17 @@ async def test_records_of_holes_that_the_broker_would_delete_are_refused(kafka: 
 
     with pytest.raises(LogMisconfigured, match=r"continuity deletes records by age"):
         await opened(settings)
+
+
+async def test_topic_of_processes_with_one_partition_is_refused(kafka: str) -> None:
+    """The sentence has the remedy. The log opens all the same, because no event depends on the topic."""
+    settings = own_settings(kafka)
+    topic = Names.of(settings).processes
+    make_topic(kafka, topic)
+
+    async with KafkaLog.open(settings, SystemClock()) as log:
+        with pytest.raises(LogMisconfigured, match=rf"{topic} has 1 partition.*give the topic 2 partitions"):
+            await log.processes.report(a_record("one"))
 
 
 async def test_event_topic_with_a_short_memory_is_warned_of_once(kafka: str) -> None:

@@ -35,7 +35,7 @@ def holes(world: World) -> list[ContinuityRecord]:
     )
     begun = replace(gap, found=2, published=1, updated_at=now)
     last = replace(gap, id="gap:2", recorded_at=now - HOUR_S)
-    world.log.continuity += [replace(LOST, recorded_at=now - 3 * HOUR_S), gap, begun, last]
+    world.log.continuity.extend([replace(LOST, recorded_at=now - 3 * HOUR_S), gap, begun, last])
     return world.log.continuity
 
 

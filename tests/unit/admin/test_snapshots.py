@@ -151,7 +151,9 @@ async def test_snapshot_of_the_same_records_is_refused_while_one_is_under_way(
 
 async def test_list_joins_orders_and_their_progress(world: World, ask: Asking) -> None:
     """Ended ones have no order any more, and those that wait no record yet."""
-    world.log.continuity += [replace(RECORD, id="snapshot:0", state=Repair.FULL, recorded_at=0.0), RECORD]
+    world.log.continuity.extend(
+        [replace(RECORD, id="snapshot:0", state=Repair.FULL, recorded_at=0.0), RECORD]
+    )
     await put(world, ORDER, WAITING)
     _, body = await ask.get("/snapshots")
 

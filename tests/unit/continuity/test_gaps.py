@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
+
+from structlog.testing import capture_logs
 
 from streamer.clock import TurnedClock
 from streamer.continuity import ChannelRepairs, EntityReader, GapRepair, Readings, Snapshots
@@ -255,6 +257,29 @@ async def test_row_that_is_no_record_ends_the_repair() -> None:
     assert hole.state is Repair.NONE
     assert "LastModifiedDate" in hole.detail
     assert world.count("unrepaired") == 1
+
+
+class RowsOfAnyForm(MemoryRecords):
+    """Records of an org that answers a list for Ada, where each row must be an object."""
+
+    async def read(self, entity: str, ids: Sequence[str], fields: Sequence[str], /) -> dict[str, JsonObject]:
+        """Return the rows of the records."""
+        return {**await super().read(entity, ids, fields), ADA: cast("JsonObject", [])}
+
+
+async def test_defect_of_a_repair_is_logged_with_its_traceback() -> None:
+    """The hole names only the kind of error, because an error can quote a value. Other rows count."""
+    rows = {ADA: ROW, EVE: {**ROW, "Id": EVE}}
+    world = World(records=RowsOfAnyForm({"Contact": rows}, {"Contact": CONTACT}))
+    with capture_logs() as lines:
+        events = await world.read(batch(gap(1, ADA), gap(2, EVE)), batch())
+
+    assert kinds(events)[-1] == ("updated", EVE)
+    assert world.holes["AttributeError"].detail.endswith(f"{ADA}: AttributeError")
+    [defect] = [line for line in lines if line["event"] == "gap.not_repaired"]
+    assert (defect["log_level"], defect["exc_info"], defect["entity"]) == ("error", True, "Contact")
+    [done] = [line for line in lines if line["event"] == "gaps.repaired"]
+    assert (done["records"], done["failed"]) == (1, 1)
 
 
 async def test_progress_that_cannot_be_read_ends_the_repair() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from streamer.events import Channel, Checkpoint, Event, EventId, HoleCause, Repair, ReplayId, Start
-from streamer.ingest.positions.holes import holes_of, refused_hole
+from streamer.ingest.positions.holes import holes_of, record_of_gap, refused_hole
 from streamer.log.records import encode_continuity
 from streamer.normalise import normaliser_for
 from tests.messages import CHANGES, change
@@ -42,6 +42,25 @@ def test_gap_is_recorded_by_its_cause(record: str, kind: str, cause: HoleCause) 
     assert (hole.id, hole.is_new) == (f"gap:{events[1].id}", True)
     assert hole.until is not None
     assert replace(again, recorded_at=NOW) == hole
+
+
+@pytest.mark.parametrize(
+    ("record", "kind", "missing"),
+    [
+        ("001000000000001", "GAP_CREATE", "001000000000001AAA"),
+        ("001000000000001AAA", "GAP_UPDATE", "001000000000001AAA"),
+        ("001000000000001AAA", "GAP_UNDELETE", "001000000000001AAA"),
+        ("001000000000001AAA", "GAP_DELETE", None),
+        ("000000000000000AAA", "GAP_OVERFLOW", None),
+        ("001*", "UPDATE", None),
+    ],
+)
+def test_gap_of_one_record_names_the_record(record: str, kind: str, missing: str | None) -> None:
+    """A snapshot of this record fills the hole, whatever the detail says. A deleted record is gone."""
+    (hole,) = holes_of(read(change(2, record, kind=kind)), CHANGES, NOW)
+
+    assert hole.record == missing
+    assert record_of_gap(replace(hole, detail="a sentence for the operator")) == missing
 
 
 def test_gap_of_endless_names_makes_a_small_record() -> None:

@@ -79,6 +79,7 @@ holes = st.builds(
     verified_at=st.none() | times,
     state=st.sampled_from(Repair),
     entity=st.none() | texts,
+    record=st.none() | texts,
     until=st.none() | times,
     progress=st.dictionaries(texts, json_values),
     found=st.integers(0, 2**53),
@@ -266,6 +267,7 @@ def test_hole_of_the_former_format_is_read(repaired: bool, state: Repair) -> Non
         ("found", 0.5),
         ("published", True),
         ("progress", [1]),
+        ("record", 7),
         ("after", "base64:?"),
     ],
 )

@@ -100,7 +100,7 @@ PUBLISHED = {
     SchemaName.EVENT_HEADERS: "9134a1dbc417f53e",
     SchemaName.RECEIPTS: "5865b91a2cf200c8",
     SchemaName.DEAD_LETTERS: "36be6a6ae7822802",
-    SchemaName.CONTINUITY: "7dc657d89a8f67f4",
+    SchemaName.CONTINUITY: "73e31b35c480f0cb",
     SchemaName.AUDIT: "5fe44035e425ca0a",
 }
 """Beginnings of the SHA-256 of the schemas, as JSON without spaces."""

@@ -130,7 +130,7 @@ class Names:
 
         The template can never produce the name of such a topic.
         """
-        return topic in {*self.internal, self.processes} or topic.startswith(self._families)
+        return topic in self._alone or topic.startswith(self._families)
 
     def is_used(self, topic: str) -> bool:
         """Return whether `topic` is one of Streamer's own topics or an event topic."""
@@ -149,7 +149,7 @@ class Names:
     @property
     def internal_expressions(self) -> str:
         """Regular expressions that match all of Streamer's own topics, in librdkafka's list format."""
-        alone = [f"^{_escaped(name)}$" for name in sorted({*self.internal, self.processes})]
+        alone = [f"^{_escaped(name)}$" for name in sorted(self._alone)]
         return ",".join([*alone, *(f"^{_escaped(name)}" for name in self._families)])
 
     @property
@@ -160,6 +160,11 @@ class Names:
     def forwarded_expression(self, subscriber: SubscriberName) -> str:
         """Return the regular expression that matches only the topic `forwarded(subscriber)`."""
         return f"^{_escaped(self.forwarded(subscriber))}$"
+
+    @property
+    def _alone(self) -> frozenset[str]:
+        """Names of Streamer's own topics that do not exist once per subscriber."""
+        return self.internal | {self.processes}
 
     @property
     def _families(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Records by which processes show their states to each other, in a topic that is kept for an hour."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from confluent_kafka import Message, TopicPartition
 
@@ -57,21 +57,23 @@ class KafkaProcessRecords:
 
     async def newest(self, *, since: float) -> Sequence[ProcessRecord]:
         """Return the newest state of each process that has not ended."""
-        newest = await asyncio.to_thread(self._newest_by_process, since)
-        return [each for each in self._decoded(newest, since) if each.body is not None]
+        return await asyncio.to_thread(self._newest, since)
 
     async def samples(self, *, since: float) -> Sequence[ProcessRecord]:
         """Return the samples since `since`."""
-        messages = await asyncio.to_thread(lambda: [*self._read(ProcessRecordKind.SAMPLE, since)])
-        return [*self._decoded(messages, since)]
+        return await asyncio.to_thread(self._samples, since)
 
     async def close(self) -> None:
         """Finish the pending write."""
         await self._writer.close()
 
-    def _newest_by_process(self, since: float) -> Collection[Message]:
+    def _newest(self, since: float) -> Sequence[ProcessRecord]:
         # Only the last record of each process costs memory and a decoding.
-        return {message.key(): message for message in self._read(ProcessRecordKind.STATE, since)}.values()
+        newest = {message.key(): message for message in self._read(ProcessRecordKind.STATE, since)}
+        return [each for each in self._decoded(newest.values(), since) if each.body is not None]
+
+    def _samples(self, since: float) -> Sequence[ProcessRecord]:
+        return [*self._decoded(self._read(ProcessRecordKind.SAMPLE, since), since)]
 
     def _read(self, kind: ProcessRecordKind, since: float) -> Iterator[Message]:
         self._topics.ensure_processes()

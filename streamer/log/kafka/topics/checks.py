@@ -15,6 +15,7 @@ from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.topics.admin import KafkaAdmin, TopicState
 from streamer.log.kafka.topics.coordinators import Coordinators
 from streamer.log.kafka.topics.specs import TopicSpecs, described
+from streamer.ports import ProcessRecordKind
 from streamer.settings import KafkaLogSettings
 
 MANY_BROKERS = 3
@@ -126,6 +127,9 @@ class TopicChecks:
             setting, wanted, what = "checkpoint_partitions", self._checkpoint_partitions, "channels"
         elif self._names.is_parked(state.name):
             setting, wanted, what = "parked_partitions", self._parked_partitions, "parked events"
+        elif state.name == self._names.processes:
+            yield from self._kinds(state)
+            return
         else:
             return
         if state.partitions != wanted:
@@ -133,6 +137,15 @@ class TopicChecks:
                 f"topic {state.name} has {state.partitions} partitions, but {setting} is {wanted}: set "
                 f"log.kafka.{setting} to {state.partitions}, because {what} are "
                 f"distributed over {state.partitions} partitions"
+            )
+
+    def _kinds(self, state: TopicState) -> Iterator[str]:
+        wanted = len(ProcessRecordKind)
+        if state.partitions < wanted:
+            found = "1 partition" if state.partitions == 1 else f"{state.partitions} partitions"
+            yield (
+                f"topic {state.name} has {found}, but each kind of record that the processes report needs "
+                f"its own: give the topic {wanted} partitions, set with kafka-topics.sh --alter"
             )
 
     def _replicas(self, states: Collection[TopicState], brokers: int) -> Iterator[TopicWarning]:

@@ -112,11 +112,7 @@ class TopicProvisioner:
                 "before, so the subscriber's parked events are lost: restore the topic, or, to "
                 f"accept the loss, create {described(topic)}"
             )
-        if not states:
-            self._create({topic.topic: topic})
-            states = self._await_known([topic.topic], self._clock.monotonic() + _PREPARE_S)
-        if errors := list(self._checks.refusals(list(states.values()))):
-            raise LogMisconfigured("; ".join(errors))
+        self._complete(states, {topic.topic: topic})
 
     def ensure_forwarded(self, subscribers: Collection[SubscriberName]) -> None:
         """Create or check the topics of the events that are forwarded to `subscribers`.
@@ -124,26 +120,18 @@ class TopicProvisioner:
         Raises `LogMisconfigured` and `LogUnavailable`.
         """
         wanted = {topic.topic: topic for topic in map(self._specs.forwarded, subscribers)}
-        if not wanted:
-            return
-        states = self._admin.states(wanted)
-        if missing := {name: topic for name, topic in wanted.items() if name not in states}:
-            self._create(missing)
-            states |= self._await_known(missing, self._clock.monotonic() + _PREPARE_S)
-        if errors := list(self._checks.refusals(list(states.values()))):
-            raise LogMisconfigured("; ".join(errors))
+        if wanted:
+            self._complete(self._admin.states(wanted), wanted)
 
     def ensure_processes(self) -> None:
-        """Create the topic of the processes' records if it is missing.
+        """Create or check the topic of the processes' records; a known topic needs no request.
 
         Raises `LogMisconfigured` and `LogUnavailable`.
         """
         topic = self._specs.processes()
         if topic.topic in self._known:
             return
-        if not self._admin.states([topic.topic]):
-            self._create({topic.topic: topic})
-            self._await_known([topic.topic], self._clock.monotonic() + _PREPARE_S)
+        self._complete(self._admin.states([topic.topic]), {topic.topic: topic})
         self._known.add(topic.topic)
 
     def forget(self, topics: Collection[str]) -> None:
@@ -177,6 +165,14 @@ class TopicProvisioner:
 
     def _own_topics(self, cluster: ClusterMetadata) -> set[str]:
         return set(filter(self._names.is_used, cluster.topics))
+
+    def _complete(self, states: Mapping[str, TopicState], wanted: Mapping[str, NewTopic]) -> None:
+        """Create the `wanted` topics that have no state in `states`, and refuse topics that can't be used."""
+        if missing := {name: topic for name, topic in wanted.items() if name not in states}:
+            self._create(missing)
+            states = {**states, **self._await_known(missing, self._clock.monotonic() + _PREPARE_S)}
+        if errors := list(self._checks.refusals(list(states.values()))):
+            raise LogMisconfigured("; ".join(errors))
 
     def _await_known(self, topics: Collection[str], deadline: float) -> dict[str, TopicState]:
         """Wait until the brokers know topics that were just created."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -125,14 +126,29 @@ async def test_silent_process_is_missing_and_not_counted(world: World, ask: Aski
 async def test_process_that_started_again_is_not_missing(world: World, ask: Asking) -> None:
     """Its name is the former one, as that of a pod is."""
     tell(world, "streamer-1", {"subscribers": a_share(lag=3)}, age_s=120)
-    record = world.log.processes.records[0]
     tell(world, "streamer-1", {"subscribers": a_share(lag=1)})
-    world.log.processes.records[0] = ProcessRecord(
-        process=record.process, instance="former", kind=record.kind, at=record.at, body=record.body
-    )
+    world.log.processes.records[0] = replace(world.log.processes.records[0], instance="former")
 
     assert (await subscriber(ask))["total"]["lag"] == 1
     assert world.context.reports.missing == []
+
+
+async def test_two_live_processes_of_one_name_both_count(world: World, ask: Asking) -> None:
+    """Two pods in the network of one node have its name; neither has replaced the other."""
+    tell(world, "node", {"subscribers": a_share(lag=3)}, age_s=9)
+    tell(world, "node", {"subscribers": a_share(lag=1)})
+    world.log.processes.records[0] = replace(world.log.processes.records[0], instance="another")
+
+    assert (await subscriber(ask))["total"]["lag"] == 4
+
+
+async def test_process_whose_clock_is_ahead_is_named(world: World, ask: Asking) -> None:
+    """Otherwise it would count for an hour after its end."""
+    tell(world, "streamer-1", {"subscribers": a_share(lag=3)}, age_s=-3_600)
+
+    assert (await subscriber(ask))["total"] is None
+    (missing,) = world.context.reports.missing
+    assert missing.startswith("streamer-1 is not counted, because its clock is 60 min ahead: ")
 
 
 @pytest.mark.parametrize(
@@ -142,6 +158,8 @@ async def test_process_that_started_again_is_not_missing(world: World, ask: Aski
         {"subscribers": [1]},
         {"parked": [{}]},
         {"problems": [{"kind": "unheard of"}]},
+        {"problems": [{"kind": "target_down"}]},
+        {"problems": [{"kind": "hole", "subscriber": TARGET}]},
     ],
 )
 async def test_damaged_report_is_named_and_left_out(world: World, ask: Asking, body: Any) -> None:

@@ -13,6 +13,7 @@ from streamer.cli.publishing.sending import EventNumbers, PublishReport, Sending
 from streamer.clock import TurnedClock
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable
 from streamer.ports import OutgoingEvent, Published, PublishResult, Unanswered, Unpublished
+from tests.waiting import turned
 
 AWAY = Unanswered(error=SalesforceUnavailable("away"))
 LIMIT = Unpublished(code="limit_exceeded", reason="too many", is_transient=True)
@@ -59,9 +60,7 @@ class World:
         chunks = iter([b"".join(b'{"N": %d}\n' % number for number in range(events))])
         source = Input(lambda _: next(chunks, b""), name="input")
         task = asyncio.create_task(sending.run(self.publisher, source, self.stopping))
-        while not task.done():
-            await self.clock.turn(0.5)
-            await asyncio.sleep(0.001)
+        await turned(self.clock, task.done, step_s=0.5)
         await task
 
 

@@ -50,6 +50,7 @@ def warnings(*topics: TopicState, brokers: int = 3) -> list[str]:
         a_topic("streamer.parked.erp", cleanup_policy="compact", partitions=7),
         a_topic("streamer.parked.erp", cleanup_policy="compact", max_message_bytes="600000"),
         a_topic("streamer.checkpoints", cleanup_policy="compact", partitions=7),
+        a_topic("streamer.processes", cleanup_policy="delete", partitions=1),
     ],
 )
 def test_topic_that_would_lose_what_it_holds_is_refused(topic: TopicState) -> None:
