@@ -86,6 +86,14 @@ class KafkaLogSettings(Section):
             "value) or structured (one JSON document)"
         ),
     )
+    tombstones: bool = Field(
+        default=False,
+        description=(
+            "true: after the event of a deleted record, Streamer writes a tombstone (a record with the "
+            "same key and without a value), by which a compacted topic and readers of tables forget the "
+            "record; only in topics of change events"
+        ),
+    )
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
         default="lz4",
         description="compression of the records; the library of each consumer must support this compression",

@@ -112,6 +112,17 @@ def test_template_without_a_kind_joins_topics(tmp_path: Path) -> None:
     assert "object" in joined["parameters"]["name"]["description"]
 
 
+def test_tombstones_are_messages_of_change_topics(tmp_path: Path) -> None:
+    """The reader of a change topic learns that records without a value come; other topics have none."""
+    text = EVERYTHING.replace("    prefix: sales\n", "    prefix: sales\n    tombstones: true\n")
+    document = document_of(text, tmp_path)
+
+    having = {name for name, each in document["channels"].items() if "Tombstone" in each.get("messages", {})}
+    assert having == {"sf.cdc.NAME", "sf.cdc.Invoice__c"}
+    assert document["components"]["messages"]["Tombstone"]["payload"] == {"type": "null"}
+    assert "Tombstone" not in str(document_of(EVERYTHING, tmp_path))
+
+
 def test_structured_mode_is_one_document(tmp_path: Path) -> None:
     """The value is the whole CloudEvent, and its media type says so."""
     text = EVERYTHING.replace("    prefix: sales\n", "    prefix: sales\n    content_mode: structured\n")
