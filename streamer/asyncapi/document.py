@@ -208,7 +208,7 @@ def topics(interface: Interface) -> list[TopicChannel]:
     """Return all topics of `interface`: topics of events, topics of records, and Streamer's own topics."""
     names, specs = Names.of(interface.kafka), TopicSpecs(settings=interface.kafka)
     return [
-        *_event_topics(interface.carried, names, specs),
+        *_event_topics(_with_named(interface.carried, names), names, specs),
         *_record_topics(names, specs),
         *_own_topics(interface, names, specs),
     ]
@@ -234,9 +234,19 @@ def _event_topics(carried: Iterable[Carried], names: Names, specs: TopicSpecs) -
         )
 
 
+def _with_named(carried: Iterable[Carried], names: Names) -> Iterator[Carried]:
+    """Yield `carried`, and each entity or event in it whose topic has a name of its own."""
+    parts = (key.partition(".") for key in names.naming.names)
+    named = [Carried(kind=kind, name=name) for kind, _, name in parts]
+    for each in carried:
+        yield each
+        if each.name is None:
+            yield from (one for one in named if one.kind == each.kind)
+
+
 def _address(carried: Carried, names: Names) -> str:
     if carried.name is None:
-        return names.template.format(kind=carried.kind, name=_NAME)
+        return names.naming.family(carried.kind)
     return names.event_topic(f"salesforce.{carried.kind}.{carried.name}")
 
 

@@ -8,6 +8,8 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 
 from streamer.settings.section import Section, optional_section
 
+_UNFIT_IN_A_TOPIC = re.compile(r"[^A-Za-z0-9._-]")
+
 
 def _without_credentials(servers: str) -> str:
     if "@" in servers:
@@ -53,6 +55,38 @@ class KafkaSecurity(Section):
         return self
 
 
+def _is_a_template(template: str) -> str:
+    if _UNFIT_IN_A_TOPIC.search(re.sub(r"\{(kind|name)\}", "", template)):
+        raise ValueError("can contain {kind}, {name}, letters, digits, '.', '_' and '-'")
+    return template
+
+
+TopicTemplate = Annotated[str, Field(min_length=1), AfterValidator(_is_a_template)]
+"""Name of topics, with `{kind}` and `{name}`."""
+
+
+class KafkaTopicsSettings(Section):
+    """Names of the event topics of single kinds, which replace `topic`; a name can be without {name}."""
+
+    cdc: TopicTemplate | None = Field(
+        default=None, examples=["sfdc.{name}ChangeEvent"], description="topics of change events"
+    )
+    event: TopicTemplate | None = Field(default=None, description="topics of platform events")
+    topic: TopicTemplate | None = Field(default=None, description="topics of PushTopic notifications")
+    generic: TopicTemplate | None = Field(default=None, description="topics of generic events")
+    outbound: TopicTemplate | None = Field(default=None, description="topics of outbound messages")
+
+
+_TYPED_NAME = Annotated[
+    str,
+    Field(pattern=r"^(cdc|event|topic|generic|outbound)\.[A-Za-z][A-Za-z0-9_]*$", examples=["cdc.Account"]),
+]
+_TOPIC_NAME = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", max_length=249, examples=["crm-accounts"]),
+]
+
+
 class KafkaLogSettings(Section):
     """Log in Kafka."""
 
@@ -78,6 +112,24 @@ class KafkaLogSettings(Section):
         default="salesforce.{kind}.{name}",
         description="name of an event topic; {kind} stands for cdc, event, topic, generic or outbound, and "
         "{name} for the entity, platform event, PushTopic or generic channel",
+    )
+    topics: KafkaTopicsSettings = optional_section(
+        "names of the event topics of single kinds instead of topic; without {name}, all events of the "
+        "kind share one topic"
+    )
+    topic_names: dict[_TYPED_NAME, _TOPIC_NAME] = Field(
+        default_factory=dict,
+        description=(
+            "names of single event topics, such as cdc.Account: crm-accounts; the key is the kind and the "
+            "name of the events"
+        ),
+    )
+    topic_case: Literal["keep", "lower"] = Field(
+        default="keep",
+        description=(
+            "letters of the names that follow from topic and topics: keep, or lower (as Confluent's "
+            "connectors write them by default)"
+        ),
     )
     content_mode: Literal["binary", "structured"] = Field(
         default="binary",
@@ -159,10 +211,8 @@ class KafkaLogSettings(Section):
 
     @field_validator("topic")
     @classmethod
-    def _is_a_template(cls, template: str) -> str:
-        if "{name}" not in template or re.search(
-            r"[^A-Za-z0-9._-]", re.sub(r"\{(kind|name)\}", "", template)
-        ):
+    def _has_a_name(cls, template: str) -> str:
+        if "{name}" not in template or _UNFIT_IN_A_TOPIC.search(re.sub(r"\{(kind|name)\}", "", template)):
             raise ValueError(
                 "must contain {name}; it can also contain {kind}, letters, digits, '.', '_' and '-'"
             )

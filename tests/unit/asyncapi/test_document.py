@@ -123,6 +123,18 @@ def test_tombstones_are_messages_of_change_topics(tmp_path: Path) -> None:
     assert "Tombstone" not in str(document_of(EVERYTHING, tmp_path))
 
 
+def test_names_of_the_configuration_are_the_documents(tmp_path: Path) -> None:
+    """A topic with a name of its own is there beside the family that it would belong to."""
+    naming = "    topics: {event: SFDC-Events}\n    topic_names: {cdc.Lead: leads}\n    topic_case: lower\n"
+    channels = document_of(
+        EVERYTHING.replace("    prefix: sales\n", f"    prefix: sales\n{naming}"), tmp_path
+    )
+
+    addresses = set(channels["channels"])
+    assert addresses >= {"sf.cdc.NAME", "leads", "sf.cdc.invoice__c", "sfdc-events", "sf.topic.openinvoices"}
+    assert "PlatformEvent" in channels["channels"]["sfdc-events"]["messages"]
+
+
 def test_structured_mode_is_one_document(tmp_path: Path) -> None:
     """The value is the whole CloudEvent, and its media type says so."""
     text = EVERYTHING.replace("    prefix: sales\n", "    prefix: sales\n    content_mode: structured\n")
