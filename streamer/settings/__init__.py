@@ -9,6 +9,7 @@ from streamer.settings.daemon import Settings
 from streamer.settings.log import (
     BootstrapServers,
     KafkaLogSettings,
+    KafkaOAuth,
     KafkaSecurity,
     LogSettings,
     SqliteLogSettings,
@@ -59,6 +60,7 @@ __all__ = [
     "How",
     "JwtAuth",
     "KafkaLogSettings",
+    "KafkaOAuth",
     "KafkaSecurity",
     "LargeText",
     "LogSettings",

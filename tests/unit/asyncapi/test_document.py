@@ -103,6 +103,34 @@ def test_servers_are_the_brokers(tmp_path: Path) -> None:
     assert document["components"]["securitySchemes"]["login"]["type"] == "scramSha512"
 
 
+@pytest.mark.parametrize(
+    ("oauth", "scheme"),
+    [
+        (
+            "{token_url: https://idp.acme.com/t, client_id: app, client_secret: a-secret-x, scope: kafka}",
+            {
+                "type": "oauth2",
+                "flows": {
+                    "clientCredentials": {
+                        "tokenUrl": "https://idp.acme.com/t",
+                        "availableScopes": {"kafka": ""},
+                    }
+                },
+            },
+        ),
+        ("{provider: aws-msk-iam, settings: {region: x}}", {"type": "http", "scheme": "bearer"}),
+    ],
+)
+def test_login_by_tokens_is_described(tmp_path: Path, oauth: str, scheme: dict[str, Any]) -> None:
+    """A reader learns where tokens come from, and no secret."""
+    login = 'mechanism: SCRAM-SHA-512, username: bus, password: "${KAFKA_PASSWORD}"'
+    document = document_of(EVERYTHING.replace(login, f"mechanism: OAUTHBEARER, oauth: {oauth}"), tmp_path)
+
+    found = document["components"]["securitySchemes"]["login"]
+    assert found == {**scheme, "description": "SASL, OAUTHBEARER"}
+    assert "a-secret-x" not in str(document)
+
+
 def test_template_without_a_kind_joins_topics(tmp_path: Path) -> None:
     """An address stands there once, with the messages of all that share it."""
     channels = document_of(EVERYTHING.replace("sf.{kind}.{name}", "sf.{name}"), tmp_path)["channels"]
