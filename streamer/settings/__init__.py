@@ -32,6 +32,7 @@ from streamer.settings.outbound import (
     OutboundTlsSettings,
 )
 from streamer.settings.protection import MASK_TEXT, How, ProtectionSettings, ProtectRule, UnreadableBytes
+from streamer.settings.route_tests import ExpectedDelivery, RouteTestSettings
 from streamer.settings.section import Section
 from streamer.settings.subscribers import (
     BreakerSettings,
@@ -56,6 +57,7 @@ __all__ = [
     "ClientCredentialsAuth",
     "ConsoleSettings",
     "ContentSettings",
+    "ExpectedDelivery",
     "GuardSettings",
     "How",
     "JwtAuth",
@@ -80,6 +82,7 @@ __all__ = [
     "ReconcileSettings",
     "RefreshAuth",
     "RetrySettings",
+    "RouteTestSettings",
     "Section",
     "Settings",
     "SqliteLogSettings",
