@@ -34,6 +34,7 @@ JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
     "check": ("good", "mistakes", "warnings", "channels", "log", "subscribers"),
     "explain": ("events",),
     "render": ("events",),
+    "test": ("tests",),
     "flow": ("arrows", "subscribers"),
     "asyncapi": ("asyncapi", "info", "defaultContentType", "servers", "channels", "operations", "components"),
     "doctor": ("findings", "counts", "configuration_is_sound"),

@@ -30,7 +30,11 @@ _CHECKED_COMPLETELY = frozenset(
         "prefix",
         "replication_factor",
         "retention_h",
+        "tombstones",
         "topic",
+        "topic_case",
+        "topic_names",
+        "topics",
     }
 )
 """Keys of `log.kafka` that Streamer checks completely; only librdkafka can check all other keys."""
@@ -55,6 +59,12 @@ def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
 
 
 def _refused_kafka(kafka: KafkaLogSettings, document: Document) -> Iterator[str]:
+    if kafka.topics.model_fields_set or kafka.topic_names:
+        from streamer.log.kafka.cluster.names import Names  # noqa: PLC0415 - few set these keys
+
+        names = Names.of(kafka)
+        for place, sentence in names.naming.mistakes(names.is_internal):
+            yield document.mistake(("log", "kafka", *place), sentence)
     # librdkafka accepts the defaults of all other keys, and takes long to import.
     if kafka.model_fields_set <= _CHECKED_COMPLETELY:
         return

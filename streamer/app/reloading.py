@@ -24,7 +24,7 @@ from streamer.supervision.monitor import Monitor, StuckLimits
 
 _SOURCE = ("org", "channels", "outbound", "reconcile")
 _PROTECTION = ("protect", "protection")
-_RELOADABLE = ("subscribers", "tables", "hash_keys", "grace_period_s", *_PROTECTION, *_SOURCE)
+_RELOADABLE = ("subscribers", "tables", "tests", "hash_keys", "grace_period_s", *_PROTECTION, *_SOURCE)
 _log = structlog.get_logger()
 
 

@@ -44,6 +44,7 @@ _KEYS = {
     "PushTopicNotification": "the id of the record, or the id of the event if the event names no record",
 }
 _KEY = "the id of the record"
+_TOMBSTONE = "Tombstone"
 _MODES = {
     "binary": (JSON, "EventHeaders", "ce_type"),
     "structured": (STRUCTURED, "StructuredHeaders", "type"),
@@ -60,12 +61,13 @@ aborted transactions.
 Only Streamer reads and writes the topics with the tag internal."""
 
 
-def messages_of(kind: str) -> tuple[str, ...]:
+def messages_of(kind: str, *, tombstones: bool) -> tuple[str, ...]:
     """Return the names of the messages in a topic with events of this kind, such as `cdc`."""
     if kind in _OF_KINDS:
         return _OF_KINDS[kind]
     every = (name for names in data_of_types().values() for name in names)
-    return tuple(dict.fromkeys(name for name in every if name.startswith("Change")))
+    changes = dict.fromkeys(name for name in every if name.startswith("Change"))
+    return (*changes, _TOMBSTONE) if tombstones else tuple(changes)
 
 
 def event_message(name: str, mode: Mode) -> JsonObject:
@@ -97,6 +99,17 @@ def record_message(name: str) -> JsonObject:
         payload=_schema(name),
         key=key,
     )
+
+
+def tombstone_message() -> JsonObject:
+    """Return the message of a record that says that a Salesforce record was deleted."""
+    return {
+        "name": _TOMBSTONE,
+        "title": _TOMBSTONE,
+        "summary": "A record without a value and without headers, after the event of a deletion.",
+        "payload": {"type": "null"},
+        "bindings": {"kafka": {"key": {"type": "string", "description": _KEY}, **BINDING}},
+    }
 
 
 def _schema(name: str) -> JsonObject:
@@ -195,7 +208,7 @@ def topics(interface: Interface) -> list[TopicChannel]:
     """Return all topics of `interface`: topics of events, topics of records, and Streamer's own topics."""
     names, specs = Names.of(interface.kafka), TopicSpecs(settings=interface.kafka)
     return [
-        *_event_topics(interface.carried, names, specs),
+        *_event_topics(_with_named(interface.carried, names), names, specs),
         *_record_topics(names, specs),
         *_own_topics(interface, names, specs),
     ]
@@ -211,15 +224,29 @@ def _event_topics(carried: Iterable[Carried], names: Names, specs: TopicSpecs) -
         yield TopicChannel(
             address=address,
             description=f"Events: {' or '.join(_WHOSE[kind][0] for kind in whose)}.",
-            messages=tuple(message for kind in whose for message in messages_of(kind)),
+            messages=tuple(
+                message
+                for kind in whose
+                for message in messages_of(kind, tombstones=specs.settings.tombstones)
+            ),
             spec=specs.events(address),
             names="; or ".join(_WHOSE[kind][1] for kind in whose) if _NAME in address else "",
         )
 
 
+def _with_named(carried: Iterable[Carried], names: Names) -> Iterator[Carried]:
+    """Yield `carried`, and each entity or event in it whose topic has a name of its own."""
+    parts = (key.partition(".") for key in names.naming.names)
+    named = [Carried(kind=kind, name=name) for kind, _, name in parts]
+    for each in carried:
+        yield each
+        if each.name is None:
+            yield from (one for one in named if one.kind == each.kind)
+
+
 def _address(carried: Carried, names: Names) -> str:
     if carried.name is None:
-        return names.template.format(kind=carried.kind, name=_NAME)
+        return names.naming.family(carried.kind)
     return names.event_topic(f"salesforce.{carried.kind}.{carried.name}")
 
 
@@ -298,6 +325,8 @@ def _messages(found: Iterable[TopicChannel]) -> Iterator[str]:
 
 
 def _message(name: str, interface: Interface) -> JsonObject:
+    if name == _TOMBSTONE:
+        return tombstone_message()
     if name in RECORD_MESSAGES:
         return record_message(name)
     return event_message(name, interface.kafka.content_mode)

@@ -9,7 +9,7 @@ from streamer.configuration.document import Document, Keys
 from streamer.configuration.event_types import ANYTHING, Carried
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject, SubscriberName
-from streamer.settings import KafkaLogSettings
+from streamer.settings import KafkaLogSettings, KafkaSecurity
 
 # The placeholder is long enough for every check of a secret.
 _STAND_IN = "a-secret-that-is-not-there"
@@ -82,6 +82,7 @@ def _put(data: Any, keys: Keys, value: str) -> None:
 _ENCRYPTED = frozenset({"SSL", "SASL_SSL"})
 _LOGIN = "login"
 _CERTIFICATE = "certificate"
+_BEARER = {"type": "http", "scheme": "bearer"}
 _MECHANISMS = {"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512": "scramSha512"}
 
 
@@ -106,8 +107,20 @@ def security_schemes(kafka: KafkaLogSettings) -> JsonObject:
     security = kafka.security
     schemes: JsonObject = {}
     if security.protocol.startswith("SASL") and security.mechanism is not None:
-        kind = _MECHANISMS[security.mechanism]
-        schemes[_LOGIN] = {"type": kind, "description": f"SASL, {security.mechanism}"}
+        schemes[_LOGIN] = {**_login(security), "description": f"SASL, {security.mechanism}"}
     if security.protocol in _ENCRYPTED and security.certificate_file is not None:
         schemes[_CERTIFICATE] = {"type": "X509", "description": "a client certificate"}
     return schemes
+
+
+def _login(security: KafkaSecurity) -> JsonObject:
+    oauth = security.oauth
+    if oauth is None:
+        return {"type": _MECHANISMS[str(security.mechanism)]}
+    if oauth.token_url is None:
+        return dict(_BEARER)
+    scopes = dict.fromkeys((oauth.scope or "").split(), "")
+    return {
+        "type": "oauth2",
+        "flows": {"clientCredentials": {"tokenUrl": oauth.token_url, "availableScopes": scopes}},
+    }

@@ -96,6 +96,10 @@ COMMANDS = {
         "streamer.cli.routing.render:render",
         "Print the request that a subscriber would send for an event, with headers; *** hides secrets.",
     ),
+    "test": Listed(
+        "streamer.cli.routing.route_tests:run_tests",
+        "Run the tests of the configuration: compare the deliveries of events with the expected deliveries.",
+    ),
     "schema": Listed(
         "streamer.cli.schema:schema",
         "Print the JSON Schema of the configuration, or of the records that consumers read.",

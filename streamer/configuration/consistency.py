@@ -1,7 +1,7 @@
 """Mistakes between keys: chains, overlapping channels, ports, and patterns that match no event."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 from streamer.channel_paths import ChannelKind, without_filter
@@ -149,9 +149,32 @@ def inconsistencies(draft: Draft, document: Document) -> Iterator[str]:
     yield from _plaintext(draft, document)
     yield from protection_mistakes(draft, document)
     yield from chain_mistakes(draft, document)
+    yield from _unknown_in_tests(draft, document)
     for name, subscriber in draft.settings.subscribers.items():
         if draft.is_sound("subscribers", name, "on"):
             yield from _unmatched(name, subscriber, draft, document)
+
+
+def _unknown_in_tests(draft: Draft, document: Document) -> Iterator[str]:
+    """Yield a message for each subscriber and each look-up that a test names and that does not exist."""
+    given = document.at(("subscribers",))
+    known = sorted({*draft.settings.subscribers, *(given if isinstance(given, dict) else ())})
+    lookups = sorted({name for each in draft.settings.subscribers.values() for name in each.enrich})
+    for name, test in draft.settings.tests.items():
+        yield from _unknown(document, ("tests", name, "expect"), test.expect, known, "subscriber")
+        yield from _unknown(document, ("tests", name, "receipts"), test.receipts, known, "subscriber")
+        if draft.is_sound("subscribers"):
+            yield from _unknown(document, ("tests", name, "lookups"), test.lookups, lookups, "look-up")
+
+
+def _unknown(
+    document: Document, keys: Keys, named: Iterable[str], known: Sequence[str], kind: str
+) -> Iterator[str]:
+    for each in named:
+        if each not in known:
+            close = difflib.get_close_matches(each, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            yield document.mistake((*keys, each), f"no {kind} has this name{hint}")
 
 
 def _contained_channels(draft: Draft, document: Document) -> Iterator[str]:

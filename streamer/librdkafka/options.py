@@ -3,7 +3,8 @@
 from typing import Any
 
 from streamer.later import LaterLogger
-from streamer.settings import KafkaSecurity
+from streamer.librdkafka.tokens import TokenSource
+from streamer.settings import KafkaOAuth, KafkaSecurity
 from streamer.web.addresses import is_loopback
 
 BROKER_OPTIONS = ("bootstrap.servers", "metadata.broker.list")
@@ -25,13 +26,19 @@ DURABILITY_OPTIONS = (
 CODE_OPTIONS = ("plugin.library.paths",)
 """Options that load code into the process."""
 
+TOKEN_OPTION = "oauth_cb"  # noqa: S105 - the name of an option
+"""Option with the function that returns tokens."""
+
 SECURITY_PREFIXES = ("sasl.", "ssl.", "enable.sasl.", "enable.ssl.", "https.ca.")
 """Prefixes of the options for encryption and authentication, except `security.protocol`."""
 _log = LaterLogger()
 
 
 def security_options(security: KafkaSecurity) -> dict[str, Any]:
-    """Return `security` as options of librdkafka, with secrets in plain text."""
+    """Return `security` as options of librdkafka, with secrets in plain text.
+
+    Tokens of a provider need `token_options` beside these.
+    """
     password = security.password.get_secret_value() if security.password else None
     key_password = security.key_password.get_secret_value() if security.key_password else None
     given = {
@@ -43,8 +50,33 @@ def security_options(security: KafkaSecurity) -> dict[str, Any]:
         "ssl.certificate.location": str(security.certificate_file) if security.certificate_file else None,
         "ssl.key.location": str(security.key_file) if security.key_file else None,
         "ssl.key.password": key_password,
+        **(_oidc_options(security.oauth) if security.oauth and security.oauth.provider is None else {}),
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def token_options(security: KafkaSecurity) -> dict[str, TokenSource]:
+    """Return the option by which a connecting client gets tokens of a provider; empty without a provider.
+
+    Raises `ConfigurationError` for a provider that can't be loaded.
+    """
+    if security.oauth is None or security.oauth.provider is None:
+        return {}
+    return {TOKEN_OPTION: TokenSource(security.oauth)}
+
+
+def _oidc_options(oauth: KafkaOAuth) -> dict[str, Any]:
+    secret = oauth.client_secret
+    extensions = ",".join(f"{name}={value}" for name, value in oauth.extensions.items())
+    return {
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.token.endpoint.url": oauth.token_url,
+        "sasl.oauthbearer.client.id": oauth.client_id,
+        "sasl.oauthbearer.client.secret": secret.get_secret_value() if secret else None,
+        "sasl.oauthbearer.scope": oauth.scope,
+        "sasl.oauthbearer.extensions": extensions or None,
+        "https.ca.location": str(oauth.ca_file) if oauth.ca_file else None,
+    }
 
 
 def plaintext_host(bootstrap_servers: str, security: KafkaSecurity) -> str | None:

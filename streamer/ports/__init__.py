@@ -66,6 +66,8 @@ if TYPE_CHECKING:
         BlockingBatchSubscriber,
         BlockingSubscriber,
         Examinable,
+        KafkaToken,
+        KafkaTokenProvider,
         Plugin,
         PluginContext,
         Previewing,
@@ -124,7 +126,8 @@ else:
             "lookups": "LookupPlugin LookupReader LookupService Org ServiceSource",
             "plugins": (
                 "BATCH_WAIT_S Batching BatchSubscriber BlockingBatchSubscriber BlockingSubscriber "
-                "Examinable Plugin PluginContext Previewing Subscriber TargetReport"
+                "Examinable KafkaToken KafkaTokenProvider Plugin PluginContext Previewing Subscriber "
+                "TargetReport"
             ),
             "queries": "Changed Deletion Deletions RecordPage RecordQueries RecordQuery Replication",
             "tracing": "Span SpanKind Tracer",
@@ -169,6 +172,8 @@ __all__ = [
     "FoundReceipts",
     "HistoryPage",
     "HistoryStart",
+    "KafkaToken",
+    "KafkaTokenProvider",
     "KnownOrgs",
     "LaneChange",
     "LetterCursor",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
@@ -237,4 +237,27 @@ class Plugin(Protocol):
 
     def __call__(self, settings: Any, context: PluginContext, /) -> Subscriber | BlockingSubscriber:
         """Return a subscriber, possibly of a kind that takes batches; no I/O happens yet."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaToken:
+    """Token for a login at Kafka by OAUTHBEARER, valid until `expires_at` (epoch seconds)."""
+
+    value: str
+    expires_at: float
+    principal: str
+    extensions: Mapping[str, str] = field(default_factory=dict)
+
+
+class KafkaTokenProvider(Protocol):
+    """Function behind an entry point of the group `streamer.kafka_tokens`."""
+
+    def __call__(self, settings: Mapping[str, Any], /) -> KafkaToken:
+        """Return a token; `settings` are those in `log.kafka.security.oauth.settings`.
+
+        Each client of librdkafka calls the function on a thread of its own, before its
+        first connection and before a token expires. The call must return within 10 s.
+        Any error is logged, and the function is called again after 10 s.
+        """
         ...

@@ -9,6 +9,7 @@ from streamer.settings.daemon import Settings
 from streamer.settings.log import (
     BootstrapServers,
     KafkaLogSettings,
+    KafkaOAuth,
     KafkaSecurity,
     LogSettings,
     SqliteLogSettings,
@@ -31,6 +32,7 @@ from streamer.settings.outbound import (
     OutboundTlsSettings,
 )
 from streamer.settings.protection import MASK_TEXT, How, ProtectionSettings, ProtectRule, UnreadableBytes
+from streamer.settings.route_tests import ExpectedDelivery, RouteTestSettings
 from streamer.settings.section import Section
 from streamer.settings.subscribers import (
     BreakerSettings,
@@ -55,10 +57,12 @@ __all__ = [
     "ClientCredentialsAuth",
     "ConsoleSettings",
     "ContentSettings",
+    "ExpectedDelivery",
     "GuardSettings",
     "How",
     "JwtAuth",
     "KafkaLogSettings",
+    "KafkaOAuth",
     "KafkaSecurity",
     "LargeText",
     "LogSettings",
@@ -78,6 +82,7 @@ __all__ = [
     "ReconcileSettings",
     "RefreshAuth",
     "RetrySettings",
+    "RouteTestSettings",
     "Section",
     "Settings",
     "SqliteLogSettings",

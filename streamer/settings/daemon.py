@@ -20,6 +20,7 @@ from streamer.settings.operation import AdminSettings, ObserveSettings, Reconcil
 from streamer.settings.org import OrgSettings, RefreshAuth, Transport
 from streamer.settings.outbound import OutboundSettings
 from streamer.settings.protection import ProtectionSettings, ProtectRule
+from streamer.settings.route_tests import RouteTestSettings
 from streamer.settings.section import Section, optional_section
 from streamer.settings.subscribers import LookupsSettings, SubscriberSettings
 from streamer.settings.tracing import TracingSettings
@@ -85,6 +86,10 @@ class Settings(Section):
             "secret keys by name, for the function hmac_sha256() in expressions; each key needs at least "
             "16 characters"
         ),
+    )
+    tests: dict[Annotated[str, Field(pattern=_NAME)], RouteTestSettings] = Field(
+        default_factory=dict,
+        description="tests by name, which streamer test runs: an event, and the expected deliveries",
     )
     lookups: LookupsSettings = optional_section("limits for the look-ups of all subscribers with enrich")
     reconcile: ReconcileSettings | None = Field(

@@ -2,11 +2,17 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from streamer.settings.section import Section, optional_section
+from streamer.web.addresses import is_loopback
+
+_EXTENSION_NAME = Annotated[str, Field(pattern=r"^[A-Za-z]+$", examples=["logicalCluster"])]
+_EXTENSION_VALUE = Annotated[str, Field(pattern=r"^[^\s,=][^,]*$", examples=["lkc-12345"])]
+_UNFIT_IN_A_TOPIC = re.compile(r"[^A-Za-z0-9._-]")
 
 
 def _without_credentials(servers: str) -> str:
@@ -19,6 +25,51 @@ BootstrapServers = Annotated[str, AfterValidator(_without_credentials)]
 """Brokers' addresses without credentials."""
 
 
+class KafkaOAuth(Section):
+    """Tokens of the mechanism OAUTHBEARER, from an address by client credentials or from a provider."""
+
+    token_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^@]+$",
+        examples=["https://idp.acme.com/oauth2/token"],
+        description="address that issues tokens for client credentials (OpenID Connect)",
+    )
+    client_id: str | None = Field(default=None, description="id of the client at token_url")
+    client_secret: SecretStr | None = Field(default=None, description="secret of the client at token_url")
+    scope: str | None = Field(default=None, description="scope of the token")
+    extensions: dict[_EXTENSION_NAME, _EXTENSION_VALUE] = Field(
+        default_factory=dict,
+        description=(
+            "SASL extensions of the login, such as logicalCluster and identityPoolId of Confluent Cloud"
+        ),
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="file with the certificate authorities of token_url, PEM; default: the system's",
+    )
+    provider: str | None = Field(
+        default=None,
+        description="name of a token provider (an entry point streamer.kafka_tokens), such as aws-msk-iam",
+    )
+    settings: dict[str, Any] = Field(default_factory=dict, description="settings of the token provider")
+
+    @model_validator(mode="after")
+    def _is_one_way(self) -> Self:
+        by_credentials = (self.token_url, self.client_id, self.client_secret)
+        if self.provider is not None:
+            if any((*by_credentials, self.scope, self.extensions, self.ca_file)):
+                raise ValueError("must contain either provider and its settings, or token_url, not both")
+            return self
+        if self.settings:
+            raise ValueError("settings are for a token provider: set provider, or remove settings")
+        if not all(by_credentials):
+            raise ValueError("must contain token_url, client_id and client_secret, or provider")
+        address = urlsplit(self.token_url or "")
+        if address.scheme == "http" and not is_loopback(address.hostname or ""):
+            raise ValueError("token_url must begin with https://, because the secret is sent to it")
+        return self
+
+
 class KafkaSecurity(Section):
     """Encryption and authentication between Streamer and the brokers."""
 
@@ -29,11 +80,12 @@ class KafkaSecurity(Section):
             "other machines need SSL or SASL_SSL"
         ),
     )
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = Field(
         default=None, description="mechanism of the SASL login"
     )
     username: str | None = Field(default=None, description="user name of the SASL login")
     password: SecretStr | None = Field(default=None, description="password of the SASL login")
+    oauth: KafkaOAuth | None = Field(default=None, description="tokens of the mechanism OAUTHBEARER")
     ca_file: Path | None = Field(
         default=None,
         description="file with the certificate authorities that Streamer trusts, PEM; default: the system's",
@@ -48,9 +100,48 @@ class KafkaSecurity(Section):
 
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> Self:
-        if self.protocol.startswith("SASL") and not (self.mechanism and self.username and self.password):
+        is_bearer = self.mechanism == "OAUTHBEARER"
+        if self.oauth is not None and not is_bearer:
+            raise ValueError("oauth is only for mechanism OAUTHBEARER: set it, or remove oauth")
+        if not self.protocol.startswith("SASL"):
+            return self
+        if is_bearer and (self.oauth is None or self.username or self.password):
+            raise ValueError("OAUTHBEARER needs oauth, and takes no username and no password")
+        if not is_bearer and not (self.mechanism and self.username and self.password):
             raise ValueError(f"{self.protocol} needs mechanism, username and password")
         return self
+
+
+def _is_a_template(template: str) -> str:
+    if _UNFIT_IN_A_TOPIC.search(re.sub(r"\{(kind|name)\}", "", template)):
+        raise ValueError("can contain {kind}, {name}, letters, digits, '.', '_' and '-'")
+    return template
+
+
+TopicTemplate = Annotated[str, Field(min_length=1), AfterValidator(_is_a_template)]
+"""Name of topics, with `{kind}` and `{name}`."""
+
+
+class KafkaTopicsSettings(Section):
+    """Names of the event topics of single kinds, which replace `topic`; a name can be without {name}."""
+
+    cdc: TopicTemplate | None = Field(
+        default=None, examples=["sfdc.{name}ChangeEvent"], description="topics of change events"
+    )
+    event: TopicTemplate | None = Field(default=None, description="topics of platform events")
+    topic: TopicTemplate | None = Field(default=None, description="topics of PushTopic notifications")
+    generic: TopicTemplate | None = Field(default=None, description="topics of generic events")
+    outbound: TopicTemplate | None = Field(default=None, description="topics of outbound messages")
+
+
+_TYPED_NAME = Annotated[
+    str,
+    Field(pattern=r"^(cdc|event|topic|generic|outbound)\.[A-Za-z][A-Za-z0-9_]*$", examples=["cdc.Account"]),
+]
+_TOPIC_NAME = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", max_length=249, examples=["crm-accounts"]),
+]
 
 
 class KafkaLogSettings(Section):
@@ -79,11 +170,37 @@ class KafkaLogSettings(Section):
         description="name of an event topic; {kind} stands for cdc, event, topic, generic or outbound, and "
         "{name} for the entity, platform event, PushTopic or generic channel",
     )
+    topics: KafkaTopicsSettings = optional_section(
+        "names of the event topics of single kinds instead of topic; without {name}, all events of the "
+        "kind share one topic"
+    )
+    topic_names: dict[_TYPED_NAME, _TOPIC_NAME] = Field(
+        default_factory=dict,
+        description=(
+            "names of single event topics, such as cdc.Account: crm-accounts; the key is the kind and the "
+            "name of the events"
+        ),
+    )
+    topic_case: Literal["keep", "lower"] = Field(
+        default="keep",
+        description=(
+            "letters of the names that follow from topic and topics: keep, or lower (as Confluent's "
+            "connectors write them by default)"
+        ),
+    )
     content_mode: Literal["binary", "structured"] = Field(
         default="binary",
         description=(
             "form of an event's record: binary (CloudEvents attributes in headers, the data in the "
             "value) or structured (one JSON document)"
+        ),
+    )
+    tombstones: bool = Field(
+        default=False,
+        description=(
+            "true: after the event of a deleted record, Streamer writes a tombstone (a record with the "
+            "same key and without a value), by which a compacted topic and readers of tables forget the "
+            "record; only in topics of change events"
         ),
     )
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
@@ -151,10 +268,8 @@ class KafkaLogSettings(Section):
 
     @field_validator("topic")
     @classmethod
-    def _is_a_template(cls, template: str) -> str:
-        if "{name}" not in template or re.search(
-            r"[^A-Za-z0-9._-]", re.sub(r"\{(kind|name)\}", "", template)
-        ):
+    def _has_a_name(cls, template: str) -> str:
+        if "{name}" not in template or _UNFIT_IN_A_TOPIC.search(re.sub(r"\{(kind|name)\}", "", template)):
             raise ValueError(
                 "must contain {name}; it can also contain {kind}, letters, digits, '.', '_' and '-'"
             )

@@ -15,7 +15,10 @@ def examined(configuration: Mapping[str, Any], *, topic: str | None, timeout_s: 
     errors: list[KafkaError] = []
     # An idempotent producer would request its own producer id.
     apart = {**configuration, "enable.idempotence": False, "error_cb": errors.append}
-    client = Producer(apart, logger=LibraryLogger())
+    try:
+        client = Producer(apart, logger=LibraryLogger())
+    except KafkaException as exc:
+        return TargetReport(is_well=False, found=unreached(exc.args[0]).reason)
     try:
         found = client.list_topics(topic, timeout_s) if topic else client.list_topics(timeout=timeout_s)
     except KafkaException as exc:

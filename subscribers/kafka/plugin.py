@@ -6,7 +6,7 @@ from typing import Any, Final, Self
 
 from streamer.errors import ConfigurationError
 from streamer.events import Delivery, Outcome
-from streamer.librdkafka.options import security_options
+from streamer.librdkafka.options import security_options, token_options
 from streamer.ports import PluginContext, Preview, TargetReport
 from subscribers.kafka.examination import examined
 from subscribers.kafka.outcomes import outcome_of
@@ -117,4 +117,5 @@ def _configuration(settings: KafkaSettings, *, client: str) -> dict[str, Any]:
         "message.timeout.ms": timeout_ms,
         "partitioner": "murmur2_random",
         **security_options(settings.security),
+        **token_options(settings.security),
     }

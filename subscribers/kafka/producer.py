@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from streamer.librdkafka.options import LibraryLogger
+from streamer.librdkafka.options import TOKEN_OPTION, LibraryLogger
 from streamer.librdkafka.producer import DisposableProducer, ProducerDiscarded
 from subscribers.kafka.records import Record
 
@@ -143,6 +143,9 @@ class ReportingProducer:
             for index, record in enumerate(records):
                 self._enqueue(producer, record, call, index, give_up_at)
             self._wait(producer, call, give_up_at)
+        except KafkaException as exc:
+            # The producer got no token within the time that librdkafka waits for it.
+            return [DeliveryReport(exc.args[0], is_local=True)] * len(records)
         except ProducerDiscarded:
             # Another call or the end of the plugin has dropped the queue.
             unreported = KafkaError._PURGE_INFLIGHT
@@ -238,7 +241,9 @@ def _is_final(error: KafkaError) -> bool:
 
 def refusal(configuration: Mapping[str, Any]) -> str | None:
     """Return the reason why librdkafka refuses `configuration`, or `None`; nothing connects."""
-    apart = {name: value for name, value in configuration.items() if name != "bootstrap.servers"}
+    # A client that connects nowhere needs no token.
+    left_out = {"bootstrap.servers", TOKEN_OPTION}
+    apart = {name: value for name, value in configuration.items() if name not in left_out}
     try:
         Producer(apart, logger=LibraryLogger())
     except KafkaException as exc:

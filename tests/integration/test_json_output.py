@@ -39,6 +39,7 @@ EVENT = {
     "time": "2026-01-31T09:30:00.000Z",
     "data": {"entity": "Account", "fields": {"Name": "Acme"}, "changed_fields": ["Name"]},
 }
+TESTS = "tests: {one: {event: event.json, expect: {erp: delivered}}}\n"
 OF_API: Mapping[str, Sequence[str]] = {
     "problems": (),
     "subscribers list": (),
@@ -85,6 +86,7 @@ OF_FILES: Mapping[str, Sequence[str]] = {
     "asyncapi": (),
     "explain": ("event.json",),
     "render": ("erp", "event.json"),
+    "test": (),
 }
 FOUND = frozenset({"problems"})
 """It exits with 1, because the served daemon has something of everything, such as dead letters."""
@@ -185,7 +187,7 @@ subscribers:
 @pytest.mark.parametrize("name", OF_FILES)
 async def test_commands_of_files(name: str, tmp_path: Path) -> None:
     """Without any connection."""
-    (tmp_path / "streamer.yaml").write_text(CONFIGURATION)
+    (tmp_path / "streamer.yaml").write_text(CONFIGURATION + TESTS)
     (tmp_path / "event.json").write_text(json.dumps(EVENT))
     words = [str(tmp_path / each) if each.endswith(".json") else each for each in OF_FILES[name]]
     checked(name, await call(name, *words, "-c", str(tmp_path / "streamer.yaml"), "--json"))

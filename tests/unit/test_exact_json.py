@@ -11,6 +11,7 @@ from streamer.dispatch.delivery.route import RouteSource, compile_route
 from streamer.events import Event
 from streamer.exact_json import exact_json, exact_value, raw_json
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.topic_naming import TopicNaming
 from streamer.log.kafka.records.events import EventEncoder, decode
 from streamer.log.records.events import decode_event, encode_event
 from streamer.protection.treatments import canonical_text
@@ -104,7 +105,7 @@ def an_event() -> Event:
 def test_digits_pass_the_logs() -> None:
     """Both of them, and a dead letter."""
     given = an_event()
-    encoder = EventEncoder(Names(prefix="streamer", template="{kind}.{name}"), "binary")
+    encoder = EventEncoder(Names(prefix="streamer", naming=TopicNaming(template="{kind}.{name}")), "binary")
     record = encoder.encode(given, 0)
 
     assert decode(record.key, record.value, record.read_headers).data == given.data

@@ -29,11 +29,14 @@ def sasl_properties(users: Users, keystore: Path) -> dict[str, str]:
     logins = "".join(f' user_{name}="{password}"' for name, password in users.plain.items())
     plain = f"{modules}.plain.PlainLoginModule required{logins};"
     scram = f"{modules}.scram.ScramLoginModule required;"
+    # The broker accepts tokens without a signature, because no other validator is configured.
+    bearer = f'{modules}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";'
     return {
-        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
         "listener.name.sasl_ssl.plain.sasl.jaas.config": plain,
         "listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config": scram,
         "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": scram,
+        "listener.name.sasl_ssl.oauthbearer.sasl.jaas.config": bearer,
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(keystore),
         # Access rules apply to users of this listener. Plaintext clients can do everything.

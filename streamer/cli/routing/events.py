@@ -77,6 +77,14 @@ def events_of(path: Path, event_type: str | None) -> Iterator[GivenEvent]:
         raise ConfigurationError(f"{path}: {error}") from None
 
 
+def event_given(fields: JsonObject, event_type: str | None) -> GivenEvent:
+    """Return the event in `fields`, in any of the forms that `events_of` reads. Raises `ValueError`."""
+    try:
+        return _event(exact_value(exact_json(fields)), event_type)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
 def absence(absent: Sequence[str]) -> str:
     """Return a sentence that lists the names missing in a file, with the remedy."""
     return (

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from streamer.app.chains.route_tests import previewed
 from streamer.app.chains.verdicts import RouteVerdict, Verdicts, given_names, requests_of
 from streamer.app.plan import Plan, plan
 from streamer.cli.output import (
@@ -24,10 +25,9 @@ from streamer.cli.routing.events import EventFile, EventType, GivenEvent, absenc
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.errors import BrokenRoute, ConfigurationError, StreamerError
-from streamer.events import Delivery, JsonObject, Outcome, Reject, Skip, SubscriberName
-from streamer.exact_json import exact_json
+from streamer.events import JsonObject, Outcome, Reject, Skip, SubscriberName
 from streamer.expressions.projection import ABSENT
-from streamer.ports import Preview, Previewing
+from streamer.ports import Preview
 
 
 def configured_subscribers(context: typer.Context, incomplete: str) -> list[str]:
@@ -130,21 +130,11 @@ class _Rendering:
         lookups: Mapping[str, Preview] = {}
         try:
             lookups = requests_of(self._checked, self._name, given.event, given.more, SystemClock())
-            shown = self._preview(verdicts.delivery(self._name))
+            shown = previewed(self._subscriber, verdicts.delivery(self._name))
         except BrokenRoute as error:
             shown = Reject(reason=str(error), sent=False)
         self.has_failed |= isinstance(shown, Reject)
         return shown, lookups
-
-    def _preview(self, delivery: Delivery) -> Preview | Outcome:
-        try:
-            shown = self._subscriber.preview(delivery) if isinstance(self._subscriber, Previewing) else None
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            # A plugin is foreign code, and the text of its errors can contain a secret.
-            raise ConfigurationError(f"the plugin's preview raised {type(error).__name__}") from error
-        return _plain_preview(delivery) if shown is None else shown
 
     def _say(self, sentence: str) -> None:
         self._stderr.print(f"streamer: {sentence}", markup=False)
@@ -153,17 +143,6 @@ class _Rendering:
 def _preview_json(preview: Preview) -> JsonObject:
     content = preview.content.decode(errors="replace")
     return {"request": preview.request, "headers": dict(preview.headers), "content": content}
-
-
-def _plain_preview(delivery: Delivery) -> Preview:
-    """Return the delivery that a plugin without a preview gets."""
-    if delivery.content is not None:
-        headers = {"content-type": delivery.content.type}
-        return Preview(request="content for the plugin", headers=headers, content=delivery.content.data)
-    given = {"key": delivery.key, "body": delivery.body, "text": delivery.text}
-    if delivery.body is None:
-        given["event"] = delivery.event.data
-    return Preview(request="delivery to the plugin, which has no preview", content=exact_json(given))
 
 
 def _reason(outcome: Outcome) -> str:

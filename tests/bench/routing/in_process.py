@@ -19,6 +19,7 @@ from streamer.dispatch.delivery.attempts import Attempts
 from streamer.dispatch.lanes.lanes import Lane
 from streamer.events import Delivery, Entry, Event, Partition
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.topic_naming import TopicNaming
 from streamer.log.kafka.records.events import EventEncoder, decode
 from streamer.log.memory import MemoryLog
 from streamer.log.patterns import wants
@@ -103,7 +104,9 @@ def _subscribers() -> list[_Subscriber]:
 
 def _read(events: Sequence[Event]) -> tuple[list[Event], float]:
     """Return `events` as they are read from Kafka, and the CPU seconds of reading them."""
-    encode = EventEncoder(Names(prefix="streamer", template="{kind}.{name}"), "binary").encode
+    encode = EventEncoder(
+        Names(prefix="streamer", naming=TopicNaming(template="{kind}.{name}")), "binary"
+    ).encode
     records = [encode(event, 0) for event in events]
     given = [(record.key, record.value, record.read_headers) for record in records]
     began = time.thread_time()

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
 from streamer.app.plan import plan
+from streamer.cli import app
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from tests.keys import private_key_pem
@@ -23,3 +27,13 @@ def test_example_is_valid_to_the_last_expression() -> None:
     checked = plan(load_document([EXAMPLE], ENVIRONMENT), SystemClock())
 
     assert set(checked.subscribers) == {"opportunity", "shipment", "won", "sales-channel"}
+
+
+def test_examples_own_tests_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader sees a test that runs."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+    found = CliRunner().invoke(app, ["test", "-c", str(EXAMPLE)])
+
+    assert found.exit_code == 0, found.output

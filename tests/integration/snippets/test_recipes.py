@@ -99,7 +99,7 @@ def test_records_have_the_shape_of_the_former_connector(tmp_path: Path) -> None:
     former = json.loads(shown(ROOT / "docs" / "migration.md", "json")[0].text)
     after = json.loads(shown(ROOT / "docs" / "migration.md", "json")[1].text)
     event = {name.removeprefix("ce_"): value for name, value in after["headers"].items()}
-    configuration = shown(RECIPES / "confluent-topic-names.md", "yaml")[1]
+    configuration = shown(RECIPES / "confluent-topic-names.md", "yaml")[-1]
     sent = rendered(tmp_path, "contacts-as-before", configuration, event | {"data": after["value"]})
 
     header = sent.pop("ChangeEventHeader")

@@ -249,6 +249,27 @@ def test_kafka_option_is_refused_by_name(tmp_path: Path, options: str, told: str
     assert lines_of(tmp_path, text) == [f"streamer.yaml:1: log.kafka.options.{told}"]
 
 
+def test_topic_that_stands_for_two_entities_is_refused_at_its_key(tmp_path: Path) -> None:
+    """Before anything is written to the topic."""
+    names = "topic_names: {cdc.Account: crm, cdc.Contact: crm}, topics: {event: streamer.audit}"
+    lines = lines_of(tmp_path, f"log: {{kafka: {{bootstrap_servers: localhost, {names}}}}}\n{GOOD}")
+
+    assert [line.partition(": is also")[0].partition(": ")[2].partition(":")[0] for line in lines] == [
+        "log.kafka.topics.event",
+        "log.kafka.topic_names.cdc.Contact",
+    ]
+
+
+def test_token_provider_that_is_not_installed_is_refused(tmp_path: Path) -> None:
+    """Before any client asks for a token."""
+    security = "{protocol: SASL_SSL, mechanism: OAUTHBEARER, oauth: {provider: theirs}}"
+    (line,) = lines_of(
+        tmp_path, f"log: {{kafka: {{bootstrap_servers: localhost, security: {security}}}}}\n{GOOD}"
+    )
+
+    assert line.startswith("streamer.yaml:1: log.kafka: no installed package has the token provider theirs")
+
+
 def test_kafka_settings_that_no_client_takes_are_refused(tmp_path: Path) -> None:
     """As a start refuses them."""
     kafka = "log: {kafka: {bootstrap_servers: localhost, session_timeout_s: 5000}}"

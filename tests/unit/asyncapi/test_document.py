@@ -103,6 +103,34 @@ def test_servers_are_the_brokers(tmp_path: Path) -> None:
     assert document["components"]["securitySchemes"]["login"]["type"] == "scramSha512"
 
 
+@pytest.mark.parametrize(
+    ("oauth", "scheme"),
+    [
+        (
+            "{token_url: https://idp.acme.com/t, client_id: app, client_secret: a-secret-x, scope: kafka}",
+            {
+                "type": "oauth2",
+                "flows": {
+                    "clientCredentials": {
+                        "tokenUrl": "https://idp.acme.com/t",
+                        "availableScopes": {"kafka": ""},
+                    }
+                },
+            },
+        ),
+        ("{provider: aws-msk-iam, settings: {region: x}}", {"type": "http", "scheme": "bearer"}),
+    ],
+)
+def test_login_by_tokens_is_described(tmp_path: Path, oauth: str, scheme: dict[str, Any]) -> None:
+    """A reader learns where tokens come from, and no secret."""
+    login = 'mechanism: SCRAM-SHA-512, username: bus, password: "${KAFKA_PASSWORD}"'
+    document = document_of(EVERYTHING.replace(login, f"mechanism: OAUTHBEARER, oauth: {oauth}"), tmp_path)
+
+    found = document["components"]["securitySchemes"]["login"]
+    assert found == {**scheme, "description": "SASL, OAUTHBEARER"}
+    assert "a-secret-x" not in str(document)
+
+
 def test_template_without_a_kind_joins_topics(tmp_path: Path) -> None:
     """An address stands there once, with the messages of all that share it."""
     channels = document_of(EVERYTHING.replace("sf.{kind}.{name}", "sf.{name}"), tmp_path)["channels"]
@@ -110,6 +138,29 @@ def test_template_without_a_kind_joins_topics(tmp_path: Path) -> None:
 
     assert set(joined["messages"]) >= {"ChangeUpdated", "PlatformEvent", "OutboundMessage"}
     assert "object" in joined["parameters"]["name"]["description"]
+
+
+def test_tombstones_are_messages_of_change_topics(tmp_path: Path) -> None:
+    """The reader of a change topic learns that records without a value come; other topics have none."""
+    text = EVERYTHING.replace("    prefix: sales\n", "    prefix: sales\n    tombstones: true\n")
+    document = document_of(text, tmp_path)
+
+    having = {name for name, each in document["channels"].items() if "Tombstone" in each.get("messages", {})}
+    assert having == {"sf.cdc.NAME", "sf.cdc.Invoice__c"}
+    assert document["components"]["messages"]["Tombstone"]["payload"] == {"type": "null"}
+    assert "Tombstone" not in str(document_of(EVERYTHING, tmp_path))
+
+
+def test_names_of_the_configuration_are_the_documents(tmp_path: Path) -> None:
+    """A topic with a name of its own is there beside the family that it would belong to."""
+    naming = "    topics: {event: SFDC-Events}\n    topic_names: {cdc.Lead: leads}\n    topic_case: lower\n"
+    channels = document_of(
+        EVERYTHING.replace("    prefix: sales\n", f"    prefix: sales\n{naming}"), tmp_path
+    )
+
+    addresses = set(channels["channels"])
+    assert addresses >= {"sf.cdc.NAME", "leads", "sf.cdc.invoice__c", "sfdc-events", "sf.topic.openinvoices"}
+    assert "PlatformEvent" in channels["channels"]["sfdc-events"]["messages"]
 
 
 def test_structured_mode_is_one_document(tmp_path: Path) -> None:

@@ -25,7 +25,13 @@ from streamer.log.kafka.cluster.producer import (
     set_aside,
 )
 from streamer.log.kafka.records.dead_letters import dead_letter_records, removed_letters
-from streamer.log.kafka.records.events import EventEncoder, Traceparent, continuity_message, decode
+from streamer.log.kafka.records.events import (
+    EventEncoder,
+    Traceparent,
+    continuity_message,
+    decode,
+    with_tombstones,
+)
 from streamer.log.records import decode_checkpoint, encode_checkpoint
 
 _POLL_S = 0.1
@@ -231,6 +237,7 @@ class AppendEncoder:
         self._checkpoints = checkpoints
         self.event = EventEncoder(self._names, settings.content_mode, traceparent).encode
         self.largest = largest_record(settings) - _OVERHEAD_BYTES
+        self._writes_tombstones = settings.tombstones
 
     def complete(
         self,
@@ -256,7 +263,8 @@ class AppendEncoder:
         """Return the records of all `appends` in order, and one checkpoint for each channel."""
         records: list[ProducerRecord | Tombstone] = []
         for append in appends:
-            records += append.events
+            # Tombstones are added only here: so a refused deletion takes its tombstone with it.
+            records += with_tombstones(append.events) if self._writes_tombstones else append.events
             # The tombstones come first: a redriven event can become a dead letter again with the
             # same id, and a later tombstone would delete this new dead letter.
             records += append.removed

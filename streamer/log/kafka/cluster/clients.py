@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from streamer.clock import Clock, SystemClock
 from streamer.configuration import dotted, unfit_files
-from streamer.errors import LogMisconfigured, LogUnavailable
+from streamer.errors import ConfigurationError, LogMisconfigured, LogUnavailable
 from streamer.librdkafka.options import (
     BROKER_OPTIONS,
     CODE_OPTIONS,
@@ -23,8 +23,10 @@ from streamer.librdkafka.options import (
     SECURITY_PREFIXES,
     LibraryLogger,
     security_options,
+    token_options,
 )
 from streamer.librdkafka.producer import free
+from streamer.librdkafka.tokens import TokenSource
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.broker_check import BrokerCheck, CheckedConsumer
 from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy, kafka_error
@@ -212,6 +214,7 @@ class Clients:
             "group.id": settings.prefix,
             "session.timeout.ms": round(settings.session_timeout_s * 1000),
         }
+        self._tokens()
         apart.admin(errors)
         apart.producer(errors, transactions)
         apart.consumer(errors, group).close()
@@ -228,11 +231,30 @@ class Clients:
             raise LogMisconfigured(f"log.kafka.options must not set {listed}")
         for keys, sentence in unfit_files(self.settings.security, ("log", "kafka", "security")):
             raise LogMisconfigured(f"{dotted(keys)}: {sentence}")
-        merged = {**self._common(), **defaults, **self.settings.options, **configuration}
+        # Without brokers, no client needs a token.
+        tokens = self._tokens() if self.connects else {}
+        merged = {**self._common(), **defaults, **self.settings.options, **configuration, **tokens}
         try:
             return client(merged | {"error_cb": errors.note}, logger=LibraryLogger())
-        except (KafkaException, TypeError, ValueError) as exc:
+        except KafkaException as exc:
+            if kafka_error(exc).code() == KafkaError.SASL_AUTHENTICATION_FAILED:
+                raise self._no_token(tokens) from exc
             raise LogMisconfigured(f"log.kafka: librdkafka refuses the settings: {_reason(exc)}") from exc
+        except (TypeError, ValueError) as exc:
+            raise LogMisconfigured(f"log.kafka: librdkafka refuses the settings: {_reason(exc)}") from exc
+
+    def _tokens(self) -> dict[str, TokenSource]:
+        try:
+            return token_options(self.settings.security)
+        except ConfigurationError as exc:
+            raise LogMisconfigured(f"log.kafka: {exc}") from exc
+
+    def _no_token(self, tokens: Mapping[str, TokenSource]) -> LogUnavailable:
+        oauth, reasons = self.settings.security.oauth, [each.failure for each in tokens.values()]
+        return LogUnavailable(
+            f"the token provider {oauth.provider if oauth else ''} returned no token for Kafka within 10 s "
+            f"({'; '.join(filter(None, reasons)) or 'no answer'}): check log.kafka.security.oauth"
+        )
 
     def _common(self) -> dict[str, Any]:
         brokers = {"bootstrap.servers": self.settings.bootstrap_servers} if self.connects else {}

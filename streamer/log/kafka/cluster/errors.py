@@ -84,8 +84,15 @@ def _is_transient(error: KafkaError) -> bool:
 
 def principal(settings: KafkaLogSettings) -> str:
     """Return the name by which the brokers know this client, for use in a sentence."""
-    name = settings.security.username
-    return f"user {name!r}" if name else "this client"
+    security = settings.security
+    if security.oauth is not None:
+        oauth = security.oauth
+        return f"client {oauth.client_id!r}" if oauth.client_id else f"the token of {oauth.provider}"
+    return f"user {security.username!r}" if security.username else "this client"
+
+
+_NO_TOKEN = "Failed to acquire SASL OAUTHBEARER token"  # noqa: S105 - words of an error
+"""Words of librdkafka about a token that it did not get."""
 
 
 class KafkaErrors:
@@ -117,6 +124,8 @@ class KafkaErrors:
         """Error if the brokers or TLS refused this client, which no retry can overcome; otherwise `None`."""
         if self._last is None:
             return None
+        if _NO_TOKEN in self._last.str():
+            return self._no_token(self._last)
         if self._last.code() in _CREDENTIALS:
             return self._credentials_refused()
         if self._last.code() == KafkaError._SSL:
@@ -130,6 +139,8 @@ class KafkaErrors:
         """Return Streamer's error for Kafka's `error`; `doing` and `subject` describe the failed action."""
         if error.code() in _PERMISSION:
             return self._not_allowed(error, doing, subject)
+        if _NO_TOKEN in error.str():
+            return self._no_token(error)
         if error.code() in _CREDENTIALS:
             return self._credentials_refused()
         if error.code() in _MISCONFIGURED and not _is_transient(error):
@@ -165,10 +176,20 @@ class KafkaErrors:
         return principal(self._settings)
 
     def _credentials_refused(self) -> CredentialsRefused:
-        mechanism = self._settings.security.mechanism or self._settings.security.protocol
+        security = self._settings.security
+        mechanism = security.mechanism or security.protocol
+        keys = "oauth" if security.oauth else "username, password and mechanism"
         return CredentialsRefused(
             f"Kafka at {self._where} refused the login of {self._principal} by {mechanism}: check "
-            "username, password and mechanism in log.kafka.security"
+            f"{keys} in log.kafka.security"
+        )
+
+    def _no_token(self, error: KafkaError) -> LogUnavailable:
+        oauth = self._settings.security.oauth
+        source = (oauth.token_url or f"the provider {oauth.provider}") if oauth else "log.kafka.security"
+        reason = error.str().partition(_NO_TOKEN)[2].lstrip(": ")
+        return LogUnavailable(
+            f"there is no token for Kafka from {source} ({reason}): check log.kafka.security.oauth"
         )
 
 

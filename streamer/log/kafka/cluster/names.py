@@ -1,30 +1,26 @@
 """Names of Streamer's topics, groups and transactional ids in Kafka, and the partition of a key."""
 
-import re
 from dataclasses import dataclass
 
 from streamer.events import SubscriberName
+from streamer.log.kafka.cluster.topic_naming import TopicNaming
 from streamer.settings import KafkaLogSettings
 
-_TYPE_PARTS = 3
 _PARKED = "parked"
 _FORWARDED = "forwarded"
-_MAX_TOPIC_LENGTH = 249
-_NOT_IN_A_TOPIC = re.compile(r"[^A-Za-z0-9._-]")
-_PLACE = re.compile(r"\\{(kind|name)\\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """Names that begin with `prefix`, and the names of event topics, which follow from `template`."""
+    """Names that begin with `prefix`, and the names of event topics, which follow from `naming`."""
 
     prefix: str
-    template: str
+    naming: TopicNaming
 
     @classmethod
     def of(cls, settings: KafkaLogSettings) -> "Names":
         """Return the names that follow from `settings`."""
-        return cls(prefix=settings.prefix, template=settings.topic)
+        return cls(prefix=settings.prefix, naming=TopicNaming.of(settings))
 
     @property
     def checkpoints(self) -> str:
@@ -93,23 +89,14 @@ class Names:
         For example, `salesforce.cdc.Account.updated` has the kind `cdc` and the
         name `Account`.
         """
-        parts = event_type.split(".")
-        kind, name = parts[1:_TYPE_PARTS] if len(parts) >= _TYPE_PARTS else ("other", event_type)
-        topic = self.template.format(kind=kind, name=name)
-        return _NOT_IN_A_TOPIC.sub("_", topic)[:_MAX_TOPIC_LENGTH]
+        return self.naming.topic(event_type)
 
     def event_type_stem(self, topic: str) -> str | None:
         """Return the prefix of the event types in an event topic; `None` for any other topic.
 
-        If the template has no place for the kind, the prefix has `*` instead of the kind.
-        The template can also match the name of a foreign topic.
+        A foreign topic can also have a name that follows from a template.
         """
-        if self.is_internal(topic):
-            return None
-        found = re.fullmatch(self._topic_expression(), topic)
-        if found is None:
-            return None
-        return f"salesforce.{found.groupdict().get('kind', '*')}.{found['name']}"
+        return None if self.is_internal(topic) else self.naming.stem(topic)
 
     @property
     def internal(self) -> frozenset[str]:
@@ -128,7 +115,7 @@ class Names:
     def is_internal(self, topic: str) -> bool:
         """Return whether `topic` is one of Streamer's own topics.
 
-        The template can never produce the name of such a topic.
+        No template can produce the name of such a topic.
         """
         return topic in self._alone or topic.startswith(self._families)
 
@@ -170,18 +157,6 @@ class Names:
     def _families(self) -> tuple[str, ...]:
         """Prefixes of the topics that exist once per subscriber."""
         return f"{self.prefix}.{_PARKED}.", f"{self.prefix}.{_FORWARDED}."
-
-    def _topic_expression(self) -> str:
-        seen: set[str] = set()
-
-        def place(match: re.Match[str]) -> str:
-            name = match[1]
-            if name in seen:
-                return f"(?P={name})"
-            seen.add(name)
-            return f"(?P<{name}>[^.]+)"
-
-        return _PLACE.sub(place, re.escape(self.template))
 
 
 def _escaped(name: str) -> str:

@@ -47,11 +47,12 @@ class ProducerRecord(NamedTuple):
 
 
 class Tombstone(NamedTuple):
-    """Record that deletes its key from a compacted topic."""
+    """Record that deletes its key from a compacted topic; `timestamp_ms` is as in `ProducerRecord`."""
 
     topic: str
     key: bytes
     partition: int
+    timestamp_ms: int = 0
 
 
 def place_of(message: Message) -> str:
@@ -116,7 +117,7 @@ def enqueue(
             if isinstance(record, ProducerRecord):
                 topic, value, key, partition, headers, timestamp_ms = record
             else:
-                (topic, key, partition), value, headers, timestamp_ms = record, None, None, 0
+                (topic, key, partition, timestamp_ms), value, headers = record, None, None
             while True:
                 try:
                     produce(topic, value, key, partition, headers=headers, timestamp=timestamp_ms)

@@ -16,6 +16,7 @@ from streamer.log.kafka.cluster.clients import member_options
 from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy, is_denied
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.threads import conclude
+from streamer.log.kafka.cluster.topic_naming import matching
 from streamer.log.kafka.feed.buffer import FeedBuffer
 from streamer.log.kafka.feed.context import ConsumerContext, LogContext
 from streamer.log.kafka.feed.decoder import RecordDecoder
@@ -28,7 +29,6 @@ from streamer.log.kafka.progress.assignment import AssignedPartitions
 from streamer.log.kafka.progress.commits import Commits, OffsetCommitter
 from streamer.log.kafka.progress.settler import KafkaSettler
 from streamer.log.kafka.records.parked import ParkedTopic
-from streamer.log.kafka.topics.specs import matching, topic_expressions
 from streamer.observe.process import Pulse
 from streamer.observe.service_thread import ServiceThread
 from streamer.ports import Subscription
@@ -315,7 +315,7 @@ def _first_place(log_context: LogContext, subscription: Subscription) -> Initial
         expressions: tuple[str, ...] = (names.forwarded_expression(name),)
         forwarded = [name, *subscription.downstream]
     else:
-        expressions = topic_expressions(subscription.patterns, names.template)
+        expressions = names.naming.expressions(subscription.patterns)
         forwarded = [*subscription.downstream]
     if not expressions:
         raise LogMisconfigured(

@@ -15,6 +15,7 @@ from streamer.events import Partition, SettledOffsets, Start, SubscriberName
 from streamer.log.kafka.cluster.bounded_reader import look_up
 from streamer.log.kafka.cluster.errors import RetryPolicy, kafka_error
 from streamer.log.kafka.cluster.producer import as_partition
+from streamer.log.kafka.cluster.topic_naming import matching
 from streamer.log.kafka.feed.context import ConsumerContext
 from streamer.log.kafka.feed.decoder import ReadPartition
 from streamer.log.kafka.feed.partition_reader import MissingOffset, PartitionReader
@@ -27,7 +28,6 @@ from streamer.log.kafka.progress.commits import (
     committed,
     send_at_once,
 )
-from streamer.log.kafka.topics.specs import matching
 from streamer.ports import Assigned
 
 _CALL_TIMEOUT_S = 5.0

@@ -15,13 +15,13 @@ from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names, partition_of
 from streamer.log.kafka.cluster.producer import Headers, as_partition
+from streamer.log.kafka.cluster.topic_naming import matching
 from streamer.log.kafka.parked_restoration import Restorations
 from streamer.log.kafka.progress.commits import CommittedOffsets
 from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.kafka.records.forwarded import decode_forwarded
 from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.log.kafka.topics.admin import KafkaAdmin
-from streamer.log.kafka.topics.specs import matching, topic_expressions
 from streamer.log.patterns import wants
 from streamer.log.search_chunks import ANY_TYPE, Chunk, Collector, Room, Span, matcher
 from streamer.ports import EventSearch, LoggedEvent, SubscriberPlace
@@ -74,7 +74,7 @@ def event_topics(
         if name in topics:
             yield name, topics[name]
         return
-    for name in matching(topics, topic_expressions(types or ANY_TYPE, names.template)):
+    for name in matching(topics, names.naming.expressions(types or ANY_TYPE)):
         if names.event_type_stem(name) is not None:
             yield name, topics[name]
 

@@ -27,12 +27,12 @@ from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.threads import iterate_in_thread
+from streamer.log.kafka.cluster.topic_naming import matching
 from streamer.log.kafka.history.appended import AppendedReader
 from streamer.log.kafka.history.event_topics import EventTopics, PlaceReader, places_of
 from streamer.log.kafka.history.own_topics import ReceiptReader
 from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.kafka.topics.admin import KafkaAdmin
-from streamer.log.kafka.topics.specs import matching, topic_expressions
 from streamer.log.patterns import change_type_stem
 from streamer.log.search import search
 from streamer.ports import (
@@ -178,7 +178,7 @@ class KafkaHistory:
 
     def _count(self, patterns: Sequence[str], at: float) -> int:
         with self._errors.explained(doing="listing", subject="topics"):
-            expressions = topic_expressions(patterns, self._names.template)
+            expressions = self._names.naming.expressions(patterns)
             topics = [each for each in self._admin.cluster().topics if not self._names.is_internal(each)]
             return sum(self._count_in(topic, at) for topic in matching(topics, expressions))
 

@@ -5,7 +5,7 @@ attributes. In structured mode, the value contains the whole event. The record's
 the event's key, so the changes of a Salesforce record stay in one partition.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache, partial
@@ -19,7 +19,13 @@ from streamer.errors import UnreadableEvent
 from streamer.events import ContinuityRecord, Event, EventId, JsonObject, Receipt, replay_id_from_text
 from streamer.exact_json import exact_default, exact_value
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.producer import ANY_PARTITION, Headers, ProducerRecord, WrittenHeaders
+from streamer.log.kafka.cluster.producer import (
+    ANY_PARTITION,
+    Headers,
+    ProducerRecord,
+    Tombstone,
+    WrittenHeaders,
+)
 from streamer.log.records import decode_continuity, encode_continuity, encode_receipt
 
 _TYPES_REMEMBERED = 4096
@@ -27,6 +33,8 @@ _TYPES_REMEMBERED = 4096
 # any header that begins with ce_. So in structured mode, the header with the type has another
 # name.
 _TYPE_HEADERS = frozenset({"ce_type", "type"})
+_CHANGES = b"salesforce.cdc."
+_DELETED = b".deleted"
 
 
 Encode = Callable[[Event, int], ProducerRecord]
@@ -101,6 +109,24 @@ def _value(data: JsonObject) -> bytes:
     # A record stays in memory until its commit. orjson's own result would keep its buffer of
     # several kilobytes until then, and the fresh memory pages cost more than this copy.
     return bytes(memoryview(orjson.dumps(data, default=exact_default)))
+
+
+def with_tombstones(records: Iterable[ProducerRecord]) -> Iterator[ProducerRecord | Tombstone]:
+    """Yield the `records` of events, each deletion of a Salesforce record with a tombstone after it.
+
+    The tombstone has the time of its event, so that it leaves the order of a topic's
+    times as it is.
+    """
+    for record in records:
+        yield record
+        headers = record.headers
+        if _is_deletion(headers.get("ce_type") or headers.get("type")):
+            yield Tombstone(record.topic, record.key, record.partition, record.timestamp_ms)
+
+
+@lru_cache(maxsize=_TYPES_REMEMBERED)
+def _is_deletion(type_: str | bytes | None) -> bool:
+    return isinstance(type_, bytes) and type_.startswith(_CHANGES) and type_.endswith(_DELETED)
 
 
 def event_type(headers: Headers | None) -> str | None:

@@ -74,6 +74,7 @@ class TopicChecks:
         events = [state for state in states if not self._names.is_internal(state.name)]
         forwarded = [state for state in states if self._names.is_forwarded(state.name)]
         yield from _retention([*events, *forwarded])
+        yield from _compaction(events)
         yield from self._event_permissions(events)
 
     def _permissions(self, states: Collection[TopicState]) -> Iterator[str]:
@@ -228,6 +229,24 @@ def _retention_ms(state: TopicState) -> int:
     if "delete" not in state.settings.get("cleanup.policy", ""):
         return -1
     return int(state.settings.get("retention.ms", -1))
+
+
+def _compaction(events: Collection[TopicState]) -> Iterator[TopicWarning]:
+    limit_ms = _SALESFORCE_KEEPS_H * _HOUR_MS
+    early = [
+        state.name
+        for state in events
+        if "compact" in state.settings.get("cleanup.policy", "")
+        and int(state.settings.get("min.compaction.lag.ms", 0)) < limit_ms
+    ]
+    if early:
+        yield TopicWarning(
+            event="log.compaction_early",
+            topics=tuple(early),
+            sentence=f"{_topics(early)} can be compacted within {_SALESFORCE_KEEPS_H} h, so a subscriber "
+            "that is down for longer misses the earlier changes of a record: set "
+            f"min.compaction.lag.ms to {limit_ms} or more",
+        )
 
 
 def _topics(names: Collection[str]) -> str:

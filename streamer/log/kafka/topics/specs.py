@@ -1,7 +1,6 @@
-"""Specifications of Streamer's topics, and expressions that match the topics of wanted events."""
+"""Specifications of Streamer's topics."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # public, but not marked so
@@ -93,54 +92,3 @@ def described(topic: NewTopic) -> str:
     """Return the description of `topic` for an operator who must create it."""
     settings = " ".join(f"{name}={value}" for name, value in (topic.config or {}).items())
     return f"{topic.topic} ({topic.num_partitions} partitions, {settings})"
-
-
-_STAR = "*"
-_CHARACTERS = "[A-Za-z0-9_]*"
-# A topic whose name begins with an underscore belongs to the broker.
-_ANY_NAME = f"[A-Za-z]{_CHARACTERS}"
-_TYPE_HEAD = "salesforce"
-_KIND = 1
-_NAME = 2
-
-
-def topic_expressions(patterns: Sequence[str], template: str) -> tuple[str, ...]:
-    """Return the regular expressions to subscribe to for event-type `patterns`, anchored for librdkafka.
-
-    `template` is the name of topics with `{kind}` and `{name}`. Every wanted event is
-    in a matching topic, but some matching topics can be without wanted events. A
-    pattern that names its entity also becomes an expression, because librdkafka reports
-    an error for a plain topic that does not exist.
-    """
-    # The dot is the only special character that a template can contain.
-    escaped = template.replace(".", r"\.")
-    found = (
-        "^" + escaped.replace("{kind}", kind).replace("{name}", name) + "$"
-        for kind, name in filter(None, map(_kind_and_name, patterns))
-    )
-    return tuple(dict.fromkeys(found))
-
-
-def matching(topics: Iterable[str], expressions: Sequence[str]) -> Iterator[str]:
-    """Yield the topics in `topics` that match any of `expressions`."""
-    return (topic for topic in topics if any(re.match(expression, topic) for expression in expressions))
-
-
-def _kind_and_name(pattern: str) -> tuple[str, str] | None:
-    """Return expressions for the kinds and the names that `pattern` matches; `None` if there are none."""
-    literal, star, _ = pattern.partition(_STAR)
-    parts = literal.split(".")
-    head_matches = parts[0] == _TYPE_HEAD or (star and len(parts) == 1 and _TYPE_HEAD.startswith(parts[0]))
-    if not head_matches or not (star or len(parts) > _NAME):
-        return None
-    if any(re.fullmatch(_CHARACTERS, part) is None for part in parts[_KIND : _NAME + 1]):
-        return None
-    return _expression(parts, _KIND, bool(star)), _expression(parts, _NAME, bool(star))
-
-
-def _expression(parts: Sequence[str], number: int, star: bool) -> str:  # noqa: FBT001 - read next to its callers
-    if number >= len(parts):
-        return _ANY_NAME
-    # A part that is followed by a dot is complete; the star can continue only the last part.
-    whole = number < len(parts) - 1 or not star
-    return parts[number] if whole else parts[number] + _CHARACTERS

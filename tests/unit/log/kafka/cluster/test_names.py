@@ -6,8 +6,9 @@ import pytest
 
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.topic_naming import TopicNaming
 
-_NAMES = Names(prefix="acme", template="salesforce.{kind}.{name}")
+_NAMES = Names(prefix="acme", naming=TopicNaming(template="salesforce.{kind}.{name}"))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def test_changes_of_an_entity_share_a_topic(event_type: str, topic: str) -> None
 
 def test_topic_follows_the_template() -> None:
     """An operator's own naming scheme is used for every event topic."""
-    names = Names(prefix="acme", template="crm-{name}-v1")
+    names = Names(prefix="acme", naming=TopicNaming(template="crm-{name}-v1"))
 
     assert names.event_topic("salesforce.cdc.Account.created") == "crm-Account-v1"
     assert names.event_type_stem("crm-Account-v1") == "salesforce.*.Account"
@@ -43,7 +44,7 @@ def test_strange_type_gives_a_name_that_kafka_takes() -> None:
 
 def test_event_topics_are_told_from_internal_ones() -> None:
     """A template that matches everything does not turn checkpoints into events."""
-    names = Names(prefix="acme", template="{kind}.{name}")
+    names = Names(prefix="acme", naming=TopicNaming(template="{kind}.{name}"))
 
     assert names.event_type_stem("cdc.Account") == "salesforce.cdc.Account"
     assert names.event_type_stem(names.checkpoints) is None
@@ -67,7 +68,7 @@ def test_everything_begins_with_the_prefix() -> None:
 
 def test_expressions_fit_all_topics_of_our_own_and_no_others() -> None:
     """A consumer that finds event topics by pattern must not read internal ones."""
-    names = Names(prefix="a.b", template="{kind}.{name}")
+    names = Names(prefix="a.b", naming=TopicNaming(template="{kind}.{name}"))
     expressions = names.internal_expressions.split(",")
 
     def fits(topic: str) -> bool:

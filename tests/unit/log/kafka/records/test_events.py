@@ -10,12 +10,13 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 from streamer.errors import UnreadableEvent
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.producer import Headers, ProducerRecord
+from streamer.log.kafka.cluster.topic_naming import TopicNaming
 from streamer.log.kafka.records.events import EventEncoder, decode, event_type
 from tests.contracts.values import an_event
 
 Mode = Literal["binary", "structured"]
 
-_NAMES = Names(prefix="streamer", template="salesforce.{kind}.{name}")
+_NAMES = Names(prefix="streamer", naming=TopicNaming(template="salesforce.{kind}.{name}"))
 _NOW_MS = 2_000_000_000_000
 _MODES: tuple[Mode, ...] = ("binary", "structured")
 

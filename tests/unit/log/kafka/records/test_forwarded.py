@@ -7,12 +7,13 @@ import pytest
 from streamer.errors import UnreadableEvent
 from streamer.events import Event, Forwarded, SubscriberName
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.topic_naming import TopicNaming
 from streamer.log.kafka.records.dead_letters import letter_chunk
 from streamer.log.kafka.records.forwarded import decode_forwarded, forwarded_records
 from streamer.log.records import decode_dead_letter
 from tests.contracts.values import an_event
 
-NAMES = Names(prefix="streamer", template="salesforce.{kind}.{name}")
+NAMES = Names(prefix="streamer", naming=TopicNaming(template="salesforce.{kind}.{name}"))
 RECEIPTS = {"invoice": {"outcome": "delivered", "answer": {"number": "Ü-1"}}}
 SHIPMENT = SubscriberName("shipment")
 

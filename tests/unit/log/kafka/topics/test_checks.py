@@ -117,9 +117,30 @@ def test_event_topic_that_forgets_before_salesforce_does_is_warned_of(
 ) -> None:
     """A consumer of Salesforce can be down for 72 hours."""
     retention_ms = str(retention_h * 3_600_000)
-    topic = a_topic("salesforce.cdc.Account", cleanup_policy=policy, retention_ms=retention_ms)
+    topic = a_topic(
+        "salesforce.cdc.Account",
+        cleanup_policy=policy,
+        retention_ms=retention_ms,
+        min_compaction_lag_ms=str(72 * 3_600_000),
+    )
 
     assert len(warnings(topic)) == warned_of
+
+
+@pytest.mark.parametrize(
+    ("lag_h", "policy", "warned_of"),
+    [(0, "compact", 1), (24, "compact", 1), (72, "compact", 0), (0, "delete", 0), (24, "delete", 0)],
+)
+def test_event_topic_that_is_compacted_early_is_warned_of(lag_h: int, policy: str, warned_of: int) -> None:
+    """Compaction removes the earlier changes of a record, which a subscriber may still have to deliver."""
+    topic = a_topic(
+        "salesforce.cdc.Account", cleanup_policy=policy, min_compaction_lag_ms=str(lag_h * 3_600_000)
+    )
+
+    found = [each for each in _CHECKS.warnings([topic], brokers=1) if each.event == "log.compaction_early"]
+
+    assert len(found) == warned_of
+    assert all("set min.compaction.lag.ms to 259200000 or more" in each.sentence for each in found)
 
 
 def test_many_topics_are_counted_rather_than_listed() -> None:
