@@ -27,7 +27,7 @@ from streamer.configuration import load_document
 from streamer.errors import ConfigurationError, StreamerError
 from streamer.events import JsonObject
 from streamer.settings import RouteTestSettings
-from streamer.xml.elements import NOT_IN_XML
+from streamer.xml import NOT_IN_XML
 
 
 def configured_tests(context: typer.Context, incomplete: str) -> list[str]:

@@ -23,7 +23,7 @@ from streamer.expressions.templates.environment import (
 )
 from streamer.expressions.templates.mistakes import check_constants
 from streamer.expressions.templates.nodes import counted
-from streamer.xml.elements import NOT_IN_XML
+from streamer.xml import NOT_IN_XML
 
 # These filters handle missing values themselves.
 _OF_MISSING = frozenset({"d", "default"})
