@@ -31,6 +31,8 @@ from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.broker_check import BrokerCheck, CheckedConsumer
 from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy, kafka_error
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.schemas.codecs import SchemaReaders
+from streamer.log.kafka.schemas.registry import HttpRegistry, SchemaRegistry
 from streamer.settings import KafkaLogSettings
 
 
@@ -123,6 +125,14 @@ def largest_record(settings: KafkaLogSettings) -> int:
     return int(settings.options.get("message.max.bytes", MAX_MESSAGE_BYTES))
 
 
+def schema_readers(
+    settings: KafkaLogSettings, clock: Clock, registry: SchemaRegistry | None = None
+) -> SchemaReaders:
+    """Return the readers of the settings' registry, or of `registry`; without both, they have no registry."""
+    named = settings.schema_registry
+    return SchemaReaders(registry=registry or (HttpRegistry(named, clock) if named is not None else None))
+
+
 class AbortedTransactions:
     """Thread-safe count of the transactions that did not commit."""
 
@@ -145,7 +155,7 @@ class Clients:
     With `connects` false, the clients get no brokers. Readers report foreign
     records to `foreign`, and `aborted` counts failed transactions. All users of the
     clients take the time from `clock`. `pause` blocks a thread between two
-    attempts.
+    attempts. `schemas` reads events in Avro; by default, it has no registry.
     """
 
     settings: KafkaLogSettings
@@ -154,6 +164,7 @@ class Clients:
     pause: Callable[[float], object] = time.sleep
     foreign: ForeignRecords = field(default_factory=ForeignRecords, compare=False)
     aborted: AbortedTransactions = field(default_factory=AbortedTransactions, compare=False)
+    schemas: SchemaReaders = field(default_factory=SchemaReaders, compare=False)
 
     def admin(self, errors: KafkaErrors) -> AdminClient:
         """Return a client that creates and describes topics."""
