@@ -7,7 +7,8 @@ from streamer.doctor.check import Area, Check, CheckResult, counted, failed, ok,
 from streamer.doctor.org import LOGIN, OrgSession
 from streamer.errors import RecordsRefused
 from streamer.log.kafka.append.encoder import event_schemas
-from streamer.log.kafka.cluster.clients import Clients, schema_readers
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.schemas.codecs import SchemaReaders
 from streamer.log.kafka.schemas.event_schemas import EntitySchemas
 from streamer.salesforce.records import RestRecords
 from streamer.settings import KafkaLogSettings, Settings
@@ -24,7 +25,7 @@ class SchemaChecks:
         self._settings = settings
         self._session = session
         self._clients = Clients(
-            settings=kafka, clock=session.clock, schemas=schema_readers(kafka, session.clock)
+            settings=kafka, clock=session.clock, schemas=SchemaReaders.of(kafka, session.clock)
         )
 
     def checks(self) -> Iterator[Check]:

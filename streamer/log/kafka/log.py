@@ -15,7 +15,7 @@ from streamer.log.kafka.append.growing_append import KafkaAppend, SchemaWaits
 from streamer.log.kafka.append.membership import Membership
 from streamer.log.kafka.append.session import PartitionSession
 from streamer.log.kafka.append.writer import PartitionWriter
-from streamer.log.kafka.cluster.clients import Clients, Connectivity, schema_readers
+from streamer.log.kafka.cluster.clients import Clients, Connectivity
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.control.controls import KafkaControls, read_continuity
@@ -25,6 +25,7 @@ from streamer.log.kafka.feed.feed import follow
 from streamer.log.kafka.feed.settled_events import settled_events
 from streamer.log.kafka.history.history import KafkaHistory
 from streamer.log.kafka.records.events import Traceparent
+from streamer.log.kafka.schemas.codecs import SchemaReaders
 from streamer.log.kafka.schemas.registry import SchemaRegistry
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.process import Pulses
@@ -80,7 +81,7 @@ class KafkaLog:
         Raises `CredentialsRefused`, `LogMisconfigured` or `LogUnavailable` within
         10 s.
         """
-        clients = Clients(settings=settings, clock=clock, schemas=schema_readers(settings, clock, registry))
+        clients = Clients(settings=settings, clock=clock, schemas=SchemaReaders.of(settings, clock, registry))
         topics = TopicProvisioner(clients)
         executor = ThreadPoolExecutor(1, "kafka-topics")
         try:

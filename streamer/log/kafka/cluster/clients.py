@@ -32,7 +32,6 @@ from streamer.log.kafka.cluster.broker_check import BrokerCheck, CheckedConsumer
 from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy, kafka_error
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.schemas.codecs import SchemaReaders
-from streamer.log.kafka.schemas.registry import HttpRegistry, SchemaRegistry
 from streamer.settings import KafkaLogSettings
 
 
@@ -123,14 +122,6 @@ def member_options(
 def largest_record(settings: KafkaLogSettings) -> int:
     """Return the size of the largest record that Streamer's producers send, in bytes."""
     return int(settings.options.get("message.max.bytes", MAX_MESSAGE_BYTES))
-
-
-def schema_readers(
-    settings: KafkaLogSettings, clock: Clock, registry: SchemaRegistry | None = None
-) -> SchemaReaders:
-    """Return the readers of the settings' registry, or of `registry`; without both, they have no registry."""
-    named = settings.schema_registry
-    return SchemaReaders(registry=registry or (HttpRegistry(named, clock) if named is not None else None))
 
 
 class AbortedTransactions:

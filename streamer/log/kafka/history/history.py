@@ -23,7 +23,7 @@ from streamer.events import Channel, Checkpoint, Event, Partition, SubscriberNam
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.append.encoder import checkpoint_of
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader, look_up
-from streamer.log.kafka.cluster.clients import Clients, schema_readers
+from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.threads import iterate_in_thread
@@ -84,7 +84,7 @@ class KafkaHistory:
         """
         clock = SystemClock()
         history = cls(
-            Clients(settings=settings, clock=clock, schemas=schema_readers(settings, clock, registry))
+            Clients(settings=settings, clock=clock, schemas=SchemaReaders.of(settings, clock, registry))
         )
         try:
             yield history

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from streamer.clock import Clock
 from streamer.errors import LogUnavailable, UnreadableEvent
 from streamer.events import JsonObject
 from streamer.exact_json import exact_value
@@ -15,7 +16,8 @@ from streamer.log.kafka.schemas.avro_reader import AvroReader
 from streamer.log.kafka.schemas.avro_schema import avro_schema
 from streamer.log.kafka.schemas.json_schema import JsonWriter, json_schema
 from streamer.log.kafka.schemas.record_types import RecordType
-from streamer.log.kafka.schemas.registry import SchemaFormat, SchemaRegistry, SchemaText
+from streamer.log.kafka.schemas.registry import HttpRegistry, SchemaFormat, SchemaRegistry, SchemaText
+from streamer.settings import KafkaLogSettings
 
 AVRO, JSON = b"application/avro", b"application/json"
 FRAMED = b"; framing=schema-id"
@@ -87,6 +89,14 @@ class SchemaReaders:
     registry: SchemaRegistry | None = None
     health: RegistryHealth = field(default_factory=RegistryHealth)
     _readers: dict[int, AvroReader] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, settings: KafkaLogSettings, clock: Clock, registry: SchemaRegistry | None = None
+    ) -> "SchemaReaders":
+        """Return the readers of `registry`, or else of the settings' registry, if there is one."""
+        named = settings.schema_registry
+        return cls(registry=registry or (HttpRegistry(named, clock) if named is not None else None))
 
     def learn(self, schema_id: int, schema: SchemaText) -> None:
         """Keep the reader of a schema that this process writes."""
