@@ -14,6 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 from streamer.known_secrets import KNOWN
 from tests.integration.kafka.topics import warm_up
 from tools.kafka.broker import STEADY, Broker
+from tools.registry.apicurio import Apicurio
 
 # A killed process's open transaction ends when its time is up, and not up to ten seconds later.
 _PROMPT = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
@@ -79,3 +80,14 @@ def kafka() -> Iterator[str]:
     with Broker(settings=STEADY | _PROMPT) as broker:
         warm_up(broker.bootstrap)
         yield broker.bootstrap
+
+
+@pytest.fixture(scope="session")
+def registry_url() -> Iterator[str]:
+    """The address of a real schema registry: the one that STREAMER_REGISTRY names, or our own."""
+    address = os.environ.get("STREAMER_REGISTRY")
+    if address:
+        yield address
+        return
+    with Apicurio() as registry:
+        yield registry.url

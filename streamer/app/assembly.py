@@ -39,6 +39,7 @@ from streamer.observe.tracers import Exporter, QueuedTracer, TraceMetrics
 from streamer.ports import (
     Batching,
     ControlledLog,
+    DescribedLog,
     EventHistory,
     EventLog,
     KnownOrgs,
@@ -142,7 +143,17 @@ class Assembly:
         return kafka.session_timeout_s if kafka else None
 
 
-class Log(EventLog, RecordedHoles, RecordedPositions, KnownOrgs, Ownership, ControlledLog, LogView, Protocol):
+class Log(
+    EventLog,
+    DescribedLog,
+    RecordedHoles,
+    RecordedPositions,
+    KnownOrgs,
+    Ownership,
+    ControlledLog,
+    LogView,
+    Protocol,
+):
     """Combined interface of all of a log's ports."""
 
 

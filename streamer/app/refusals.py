@@ -23,6 +23,7 @@ _CHECKED_COMPLETELY = frozenset(
         "checkpoint_partitions",
         "content_mode",
         "create_topics",
+        "format",
         "group_commit_bytes",
         "group_commit_events",
         "parked_partitions",
@@ -30,6 +31,7 @@ _CHECKED_COMPLETELY = frozenset(
         "prefix",
         "replication_factor",
         "retention_h",
+        "schema_registry",
         "tombstones",
         "topic",
         "topic_case",
@@ -59,6 +61,18 @@ def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
 
 
 def _refused_kafka(kafka: KafkaLogSettings, document: Document) -> Iterator[str]:
+    registry = kafka.schema_registry
+    shared = [
+        kind for kind in ("cdc", "event") if "{name}" not in (kafka.topics.model_dump()[kind] or "{name}")
+    ]
+    if kafka.format != "json" and registry is not None and registry.subjects == "topic" and shared:
+        yield document.mistake(
+            ("log", "kafka", "topics", shared[0]),
+            "all events of this kind share a topic, so their schemas need subjects of their own: set "
+            "log.kafka.schema_registry.subjects to record or topic-record",
+        )
+    if registry is not None and registry.ca_file is not None and not registry.ca_file.is_file():
+        yield document.mistake(("log", "kafka", "schema_registry", "ca_file"), "this file does not exist")
     if kafka.topics.model_fields_set or kafka.topic_names:
         from streamer.log.kafka.cluster.names import Names  # noqa: PLC0415 - few set these keys
 

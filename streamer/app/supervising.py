@@ -117,7 +117,8 @@ class Supervising:
     def _condition(self) -> ProcessCondition:
         reading = self.status.reading
         return ProcessCondition(
-            waits=self.status.waits,
+            # Without the registry, events with known schemas flow, so the process stays ready.
+            waits=[*self.status.waits, *filter(None, [self.status.log.schema_outage])],
             channels=reading.channels,
             verified_at=reading.supervisor.verified_at if reading.supervisor else {},
             blocked_plugins=self.status.subscribers.blocked_plugins,

@@ -10,19 +10,18 @@ import orjson
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # public, but not marked so
 
 from streamer import DISTRIBUTION
-from streamer.asyncapi.interface import Interface, security_schemes, servers
+from streamer.asyncapi.interface import BINDING, Interface, security_schemes, servers
 from streamer.cloud_events import JSON, STRUCTURED
 from streamer.configuration.event_types import Carried
 from streamer.events import JsonObject
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.schemas.event_schemas import content_type, subject_of
 from streamer.log.kafka.topics.specs import TopicSpecs
 from streamer.log.schemas import DEFINITIONS, data_of_types, definitions, reachable, reference, references
+from streamer.settings import KafkaLogSettings
 
 SCHEMAS = "#/components/schemas/"
 """Prefix of the references to schemas."""
-
-BINDING = {"bindingVersion": "0.5.0"}
-"""Version of the Kafka bindings."""
 
 RECORD_MESSAGES = {
     "Receipt": ("ReceiptHeaders", "the key of the event"),
@@ -137,6 +136,12 @@ def _pattern(name: str) -> str:
 
 
 _NAME = "{name}"
+_WITH_SCHEMAS = ("cdc", "event")
+_LOOKUPS = {
+    "topic": "TopicIdStrategy",
+    "record": "RecordIdStrategy",
+    "topic-record": "TopicRecordIdStrategy",
+}
 _WHOSE = {
     "cdc": ("the changes of one object", "the API name of the object, such as Account"),
     "event": ("one platform event", "the API name of the event, such as Order_Placed__e"),
@@ -208,22 +213,23 @@ def topics(interface: Interface) -> list[TopicChannel]:
     """Return all topics of `interface`: topics of events, topics of records, and Streamer's own topics."""
     names, specs = Names.of(interface.kafka), TopicSpecs(settings=interface.kafka)
     return [
-        *_event_topics(_with_named(interface.carried, names), names, specs),
+        *_event_topics(interface, names, specs),
         *_record_topics(names, specs),
         *_own_topics(interface, names, specs),
     ]
 
 
-def _event_topics(carried: Iterable[Carried], names: Names, specs: TopicSpecs) -> Iterator[TopicChannel]:
+def _event_topics(interface: Interface, names: Names, specs: TopicSpecs) -> Iterator[TopicChannel]:
     """Yield the event topics; with a template without `{kind}`, several kinds share a topic."""
     kinds: dict[str, list[Carried]] = {}
-    for each in carried:
+    for each in _with_named(interface.carried, names):
         kinds.setdefault(_address(each, names), []).append(each)
     for address, found in kinds.items():
         whose = dict.fromkeys(each.kind for each in found)
         yield TopicChannel(
             address=address,
-            description=f"Events: {' or '.join(_WHOSE[kind][0] for kind in whose)}.",
+            description=f"Events: {' or '.join(_WHOSE[kind][0] for kind in whose)}."
+            + "".join(dict.fromkeys(_subject(each, address, interface.kafka) for each in found)),
             messages=tuple(
                 message
                 for kind in whose
@@ -329,7 +335,39 @@ def _message(name: str, interface: Interface) -> JsonObject:
         return tombstone_message()
     if name in RECORD_MESSAGES:
         return record_message(name)
-    return event_message(name, interface.kafka.content_mode)
+    message = event_message(name, interface.kafka.content_mode)
+    has_schema = any(name in messages_of(kind, tombstones=False) for kind in _WITH_SCHEMAS)
+    return _with_schema(message, interface.kafka) if has_schema else message
+
+
+def _with_schema(message: JsonObject, kafka: KafkaLogSettings) -> JsonObject:
+    """Return the message in the format of the settings; the registry has the schemas of values in Avro."""
+    registry = kafka.schema_registry
+    if registry is None or kafka.format == "json":
+        return message
+    is_avro = kafka.format == "avro"
+    binding = {
+        **message["bindings"]["kafka"],
+        "schemaIdLocation": "payload" if registry.id_in == "value" else "header",
+        **({"schemaIdPayloadEncoding": "confluent"} if registry.id_in == "value" else {}),
+        "schemaLookupStrategy": _LOOKUPS[registry.subjects],
+    }
+    about = {
+        **message,
+        "contentType": content_type("AVRO" if is_avro else "JSON", registry).decode(),
+        "bindings": {"kafka": binding},
+    }
+    return {name: value for name, value in about.items() if not (is_avro and name == "payload")}
+
+
+def _subject(carried: Carried, address: str, kafka: KafkaLogSettings) -> str:
+    """Return a sentence about the subject of a topic's schemas; empty without schemas."""
+    registry = kafka.schema_registry
+    if registry is None or kafka.format == "json" or carried.kind not in _WITH_SCHEMAS:
+        return ""
+    stem = f"salesforce.{carried.kind}.{carried.name or _NAME}"
+    form = "Avro" if kafka.format == "avro" else "JSON"
+    return f" The values are {form}; the schemas are in the subject {subject_of(registry, address, stem)}."
 
 
 def _schemas(messages: JsonObject) -> JsonObject:

@@ -13,7 +13,7 @@ from streamer.settings import KafkaLogSettings, KafkaSecurity
 
 # The placeholder is long enough for every check of a secret.
 _STAND_IN = "a-secret-that-is-not-there"
-_SECRETS = (("log", "kafka", "security"), ("outbound", "messages"))
+_SECRETS = (("log", "kafka", "security"), ("log", "kafka", "schema_registry"), ("outbound", "messages"))
 _NEEDED = ("log", "channels", "outbound")
 _NOWHERE = "localhost:9092"
 
@@ -79,6 +79,9 @@ def _put(data: Any, keys: Keys, value: str) -> None:
     data[keys[-1]] = value
 
 
+BINDING = {"bindingVersion": "0.5.0"}
+"""Version of the Kafka bindings."""
+
 _ENCRYPTED = frozenset({"SSL", "SASL_SSL"})
 _LOGIN = "login"
 _CERTIFICATE = "certificate"
@@ -90,6 +93,8 @@ def servers(kafka: KafkaLogSettings) -> JsonObject:
     """Return the brokers of `bootstrap_servers` as numbered servers."""
     protocol = "kafka-secure" if kafka.security.protocol in _ENCRYPTED else "kafka"
     schemes = [{"$ref": f"#/components/securitySchemes/{name}"} for name in security_schemes(kafka)]
+    named = kafka.schema_registry if kafka.format != "json" else None
+    registry = {"schemaRegistryUrl": named.url, **BINDING} if named else None
     addresses = [each.strip() for each in kafka.bootstrap_servers.split(",")]
     return {
         f"kafka-{number}": {
@@ -97,6 +102,7 @@ def servers(kafka: KafkaLogSettings) -> JsonObject:
             "protocol": protocol,
             "description": f"A bootstrap server of the Kafka cluster (protocol {kafka.security.protocol}).",
             **({"security": schemes} if schemes else {}),
+            **({"bindings": {"kafka": registry}} if registry else {}),
         }
         for number, address in enumerate(filter(None, addresses), 1)
     }

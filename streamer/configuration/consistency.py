@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
+from urllib.parse import urlsplit
 
 from streamer.channel_paths import ChannelKind, without_filter
 from streamer.configuration.document import Document, Keys
@@ -250,6 +251,14 @@ def _plaintext(draft: Draft, document: Document) -> Iterator[str]:
             f"is {protocol}, and anyone on the network to {host} can read the events: use "
             f"{protocol.replace('PLAINTEXT', 'SSL')}, or set log.kafka.allow_plaintext if you trust that "
             "network",
+        )
+    registry = kafka.schema_registry
+    url = urlsplit(registry.url) if registry else None
+    if url is not None and url.scheme == "http" and not is_loopback(url.hostname or ""):
+        yield document.mistake(
+            ("log", "kafka", "schema_registry", "url"),
+            f"anyone on the network to {url.hostname} can read the credentials and change the schemas: use "
+            "https, or set log.kafka.allow_plaintext if you trust that network",
         )
 
 

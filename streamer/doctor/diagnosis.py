@@ -1,6 +1,6 @@
 """Diagnosis: collects and runs the checks of a configuration."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from streamer.doctor.check import (
     warning,
 )
 from streamer.doctor.configuration import field_checks, file_checks, secret_files
-from streamer.doctor.org import clock_checks, limit_checks, opened, org_checks
+from streamer.doctor.org import OrgSession, clock_checks, limit_checks, opened, org_checks
 from streamer.doctor.sqlite import sqlite_checks
 from streamer.doctor.targets import service_checks, target_checks
 from streamer.errors import ConfigurationError
@@ -107,7 +107,7 @@ class Doctor:
             )
             channels = ChannelChecks.of(settings, session, timeout_s=timeout_s)
             stack.push_async_callback(channels.end)
-            log, checkpoints = self._log(settings, stack)
+            log, checkpoints = self._log(settings, session, stack)
             yield [
                 Check(area=Area.CONFIGURATION, name="configuration", run=_configured(checked)),
                 *file_checks(secret_files(document), _named(checked, document), self.clock),
@@ -122,16 +122,19 @@ class Doctor:
             ]
 
     def _log(
-        self, settings: Settings, stack: AsyncExitStack
+        self, settings: Settings, session: OrgSession, stack: AsyncExitStack
     ) -> tuple[Sequence[Check], Once[Sequence[Checkpoint]]]:
         """Return the checks of the log, and the shared call that reads the log's checkpoints."""
         clock, timeout_s = self.clock, self.timeout_s
         if settings.log.kafka is not None:
             from streamer.doctor.kafka import KafkaChecks  # noqa: PLC0415 - costs a fifth of a second
+            from streamer.doctor.schemas import SchemaChecks  # noqa: PLC0415 - as above
 
             kafka = KafkaChecks(settings.log.kafka, settings, clock, timeout_s=timeout_s)
             stack.push_async_callback(kafka.end)
-            checks, ready = kafka.checks(), kafka.cluster
+            schemas = SchemaChecks(settings.log.kafka, settings, session)
+            checks: Iterable[Check] = [*kafka.checks(), *schemas.checks()]
+            ready = kafka.cluster
         else:
             ready = None
             checks = sqlite_checks(settings.log.sqlite or SqliteLogSettings(), clock)

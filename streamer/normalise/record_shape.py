@@ -39,7 +39,7 @@ _BOOLEAN = value_of("boolean")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
+class FieldPlace:
     """Place of a selected field in an event: `part` of the compound field `within`, or a field of its own.
 
     With `listed`, `within` is a list of the parts that are true. `of_person` is
@@ -72,7 +72,7 @@ class RecordShape:
 
     entity: str
     select: tuple[str, ...]
-    _places: Sequence[_Place]
+    places: Sequence[FieldPlace]
     _tells_persons: bool
 
     @classmethod
@@ -95,7 +95,7 @@ class RecordShape:
             if name not in wholes and name not in _NEVER_IN_EVENTS
         ]
         own = (_RECORD_ID, *(name for name in _OWN_USE if name in fields))
-        return cls(entity=entity, select=_selected(own, places), _places=places, _tells_persons=tells_persons)
+        return cls(entity=entity, select=_selected(own, places), places=places, _tells_persons=tells_persons)
 
     def record(self, row: Mapping[str, Any]) -> OrgRecord:
         """Return a row of a query's answer as a record; values are JSON or texts of a CSV, by column.
@@ -124,19 +124,19 @@ class RecordShape:
         with the unknown names.
         """
         wanted = set(names)
-        kept = [place for place in self._places if place.names & wanted]
+        kept = [place for place in self.places if place.names & wanted]
         unknown = wanted - {_RECORD_ID, *_OWN_USE}.union(*(place.names for place in kept))
         if unknown:
             raise ValueError(f"{self.entity} has no field {', '.join(sorted(unknown))} that can be selected")
         if self._tells_persons:
             # Without this field, the two forms of an account's name can't be distinguished.
-            kept += [each for each in self._places if each.name == _IS_PERSON and each not in kept]
-        return replace(self, select=_selected(self.select, kept), _places=kept)
+            kept += [each for each in self.places if each.name == _IS_PERSON and each not in kept]
+        return replace(self, select=_selected(self.select, kept), places=kept)
 
     def _fields(self, row: Mapping[str, Any], where: str) -> JsonObject:
         fields: JsonObject = {}
         of_person = self._tells_persons and bool(_read(_BOOLEAN, row, _IS_PERSON, where))
-        for place in self._places:
+        for place in self.places:
             if place.name not in row or (place.of_person is not None and place.of_person != of_person):
                 continue
             value = _read(place.value, row, place.name, where)
@@ -149,7 +149,7 @@ class RecordShape:
         return fields
 
 
-def _selected(own: Iterable[str], places: Iterable[_Place]) -> tuple[str, ...]:
+def _selected(own: Iterable[str], places: Iterable[FieldPlace]) -> tuple[str, ...]:
     always = (name for name in own if name in {_RECORD_ID, *_OWN_USE})
     return tuple(dict.fromkeys((*always, *(place.name for place in places))))
 
@@ -177,19 +177,23 @@ def _compound_of(name: str, field: JsonObject) -> str | None:
     return compound if isinstance(compound, str) and compound != name else None
 
 
-def _place(entity: str, name: str, field: JsonObject, compound: str | None, *, tells_persons: bool) -> _Place:
+def _place(
+    entity: str, name: str, field: JsonObject, compound: str | None, *, tells_persons: bool
+) -> FieldPlace:
     data_type = _type(field)
     value = value_of(data_type)
     if compound is not None:
         of_person = True if tells_persons and compound == _PERSON_NAME else None
-        return _Place(
+        return FieldPlace(
             name=name, value=value, within=compound, part=_part(compound, name), of_person=of_person
         )
     for prefix in _LISTS.get(entity, ()):
         part = name.removeprefix(prefix)
         if data_type == "boolean" and part not in {"", name}:
-            return _Place(name=name, value=value, within=prefix, part=part, listed=True)
-    return _Place(name=name, value=value, of_person=False if tells_persons and name == _PERSON_NAME else None)
+            return FieldPlace(name=name, value=value, within=prefix, part=part, listed=True)
+    return FieldPlace(
+        name=name, value=value, of_person=False if tells_persons and name == _PERSON_NAME else None
+    )
 
 
 def _part(compound: str, name: str) -> str:

@@ -32,6 +32,12 @@ class LogMetrics:
             registry=registry,
         )
         self._aborted_before = 0
+        self._schema_failures = Counter(
+            "streamer_schema_registry_failures",
+            "Requests that the schema registry did not answer.",
+            registry=registry,
+        )
+        self._schema_failures_before = 0
         self._used = gauge("log_used_bytes", "Used bytes of the SQLite log.", "path")
         self._bound = gauge("log_max_bytes", "Maximum size of the SQLite log: log.sqlite.max_bytes.", "path")
         self._free = gauge("log_disk_free_bytes", "Free bytes on the disk of the SQLite log.", "path")
@@ -58,6 +64,11 @@ class LogMetrics:
         """Record the number of transactions that this process has aborted since its start."""
         self._aborted.inc(number - self._aborted_before)
         self._aborted_before = number
+
+    def set_schema_failures(self, number: int) -> None:
+        """Record the number of requests since the start that the schema registry did not answer."""
+        self._schema_failures.inc(number - self._schema_failures_before)
+        self._schema_failures_before = number
 
     def set_room(self, path: str, *, used: int, bound: int, free: int) -> None:
         """Record the used, maximum and free bytes of the SQLite log at `path`."""

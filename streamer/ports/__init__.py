@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from streamer.ports.ingest import (
         Append,
         Appended,
+        DescribedLog,
         Describer,
         EventLog,
         KnownOrgs,
@@ -120,8 +121,8 @@ else:
                 "FoundReceipts HistoryPage HistoryStart LoggedEvent SubscriberPlace"
             ),
             "ingest": (
-                "Append Appended Describer EventLog KnownOrgs Ownership PayloadReader RecordedHoles "
-                "RecordedPositions RecordReader Source StoredCheckpoint"
+                "Append Appended DescribedLog Describer EventLog KnownOrgs Ownership PayloadReader "
+                "RecordedHoles RecordedPositions RecordReader Source StoredCheckpoint"
             ),
             "lookups": "LookupPlugin LookupReader LookupService Org ServiceSource",
             "plugins": (
@@ -161,6 +162,7 @@ __all__ = [
     "Controls",
     "Deletion",
     "Deletions",
+    "DescribedLog",
     "Describer",
     "EventHistory",
     "EventLog",

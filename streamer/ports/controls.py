@@ -206,6 +206,11 @@ class ControlledLog(LogReader, Protocol):
         ...
 
     @property
+    def schema_failures(self) -> int:
+        """Number of this process's requests that the schema registry did not answer, since the start."""
+        ...
+
+    @property
     def aborted_transactions(self) -> int:
         """Number of this process's transactions that were not committed."""
         ...

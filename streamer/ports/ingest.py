@@ -1,6 +1,7 @@
 """Contracts of ingest: a channel's source, the org's records, and the log to which events are appended."""
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -194,6 +195,18 @@ class RecordedHoles(Protocol):
         For the owner of a channel, the channel's records are certain once
         `EventLog.checkpoint` has answered. Unreadable records are logged and left
         out. Raises `LogUnavailable`; the caller tries again.
+        """
+        ...
+
+
+class DescribedLog(Protocol):
+    """Log whose events can have schemas, which are made of the org's descriptions."""
+
+    def described_by(self, describer: Describer, /) -> AbstractContextManager[None]:
+        """Read descriptions of entities with `describer` inside the context.
+
+        Outside of it, `Append.commit` raises `LogUnavailable` for an event whose schema
+        is not known yet.
         """
         ...
 

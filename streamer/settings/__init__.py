@@ -33,6 +33,7 @@ from streamer.settings.outbound import (
 )
 from streamer.settings.protection import MASK_TEXT, How, ProtectionSettings, ProtectRule, UnreadableBytes
 from streamer.settings.route_tests import ExpectedDelivery, RouteTestSettings
+from streamer.settings.schema_registry import RegistryAuth, SchemaRegistrySettings
 from streamer.settings.section import Section
 from streamer.settings.subscribers import (
     BreakerSettings,
@@ -81,8 +82,10 @@ __all__ = [
     "RateSettings",
     "ReconcileSettings",
     "RefreshAuth",
+    "RegistryAuth",
     "RetrySettings",
     "RouteTestSettings",
+    "SchemaRegistrySettings",
     "Section",
     "Settings",
     "SqliteLogSettings",

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
+from streamer.settings.schema_registry import SchemaRegistrySettings
 from streamer.settings.section import Section, optional_section
 from streamer.web.addresses import is_loopback
 
@@ -203,6 +204,16 @@ class KafkaLogSettings(Section):
             "record; only in topics of change events"
         ),
     )
+    format: Literal["json", "avro", "json-schema"] = Field(
+        default="json",
+        description=(
+            "format of change events and platform events: json, or avro or json-schema with schemas in "
+            "schema_registry; other events are always JSON"
+        ),
+    )
+    schema_registry: SchemaRegistrySettings | None = Field(
+        default=None, description="registry that stores the schemas of events in Avro or JSON Schema"
+    )
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
         default="lz4",
         description="compression of the records; the library of each consumer must support this compression",
@@ -265,6 +276,19 @@ class KafkaLogSettings(Section):
             "which log.kafka has a key"
         ),
     )
+
+    @model_validator(mode="after")
+    def _has_a_registry(self) -> Self:
+        if self.format == "json":
+            return self
+        if self.schema_registry is None:
+            raise ValueError(f"format: {self.format} needs schema_registry")
+        if self.content_mode == "structured":
+            raise ValueError(
+                f"format: {self.format} needs content_mode: binary, because a structured event is one JSON "
+                "document"
+            )
+        return self
 
     @field_validator("topic")
     @classmethod

@@ -32,6 +32,11 @@ class LogView(Protocol):
         """True while this process is a member of the group of processes that share the channels."""
         ...
 
+    @property
+    def schema_outage(self) -> str:
+        """Reason why new schemas of events can't be read or registered now; empty while they can."""
+        ...
+
 
 @dataclass(slots=True)
 class LogCondition:
@@ -58,6 +63,11 @@ class LogCondition:
     def outage(self) -> str:
         """Reason why the open log can't be written or read now; empty while it works, or is not open."""
         return self._log.outage if self._log else ""
+
+    @property
+    def schema_outage(self) -> str:
+        """Reason why new schemas can't be read or registered now; empty while they can."""
+        return self._log.schema_outage if self._log else ""
 
     @property
     def is_usable(self) -> bool:

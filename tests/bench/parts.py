@@ -9,6 +9,7 @@ from rich.progress import Progress
 
 from tests.bench.deliveries.measuring import DeliveryBench
 from tests.bench.deliveries.measuring import Stream as Trickle
+from tests.bench.formats import formats_of
 from tests.bench.ingest.measuring import IngestBench
 from tests.bench.ingest.org import sandbox_process
 from tests.bench.ingest.pubsub_measuring import PubSubBench
@@ -22,7 +23,7 @@ from tests.bench.starting.measuring import idle_of, starts_of
 PARTS = (
     *("drain", "latency", "pubsub", "pubsub-latency", "takeovers", "rolling"),
     *("deliveries", "routing", "trickle", "failing-key", "busy-target", "memory"),
-    *("start", "idle"),
+    *("start", "idle", "formats"),
 )
 """Their names: of ingest, of processes that go away, of deliveries, and of processes that do nothing."""
 
@@ -39,7 +40,8 @@ class Size:
     `deliveries` are events by the number of their keys, and `routing` are events
     that are routed; if `routing_compared`, they are delivered as they are, too.
     With `behind` events of `behind_keys` waiting, memory is watched for
-    `looked_s`, and an idle daemon for `idle_s`.
+    `looked_s`, and an idle daemon for `idle_s`. `formats` events are appended in
+    each format.
     """
 
     rounds: int
@@ -60,6 +62,7 @@ class Size:
     behind: int
     looked_s: float
     idle_s: float
+    formats: int
 
 
 FULL = Size(
@@ -81,6 +84,7 @@ FULL = Size(
     behind=1_000_000,
     looked_s=20.0,
     idle_s=60.0,
+    formats=20_000,
 )
 QUICK = Size(
     rounds=1,
@@ -101,6 +105,7 @@ QUICK = Size(
     behind=2_000,
     looked_s=1.0,
     idle_s=1.0,
+    formats=2_000,
 )
 
 
@@ -127,6 +132,9 @@ async def parts_of(only: Collection[str], size: Size, kafka: str, progress: Prog
         )
     if _DELIVERIES & set(only):
         parts |= await _deliveries(only, size, kafka, progress)
+    if "formats" in only:
+        task = progress.add_task("formats", total=2 * size.rounds * size.formats)
+        parts["formats"] = await formats_of(kafka, size.rounds, size.formats, partial(progress.advance, task))
     return parts | await _doing_nothing(only, size, progress)
 
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 VERSION = "4.3.0"
@@ -17,11 +18,44 @@ class KafkaMissing(Exception):
 
 def jars() -> Path:
     """Return the folder of the jars, and fill it on first use. Several processes can call at once."""
+    return cached(f"kafka-{VERSION}", _fetch)
+
+
+def cached(name: str, fetch: Callable[[Path], Path]) -> Path:
+    """Return the folder `name` of the cache, which `fetch` fills on first use.
+
+    `fetch` gets an empty folder, and returns the folder within it that becomes the
+    cache's. Several processes can call at once.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "streamer" / f"kafka-{VERSION}"
-    if not folder.is_dir():
-        _fetch(folder)
+    folder = cache / "streamer" / name
+    if folder.is_dir():
+        return folder
+    print(f"fetching {name} into {folder}", file=sys.stderr, flush=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetching-") as scratch:
+        fetched = fetch(Path(scratch))
+        try:
+            # A rename makes the complete folder appear at once.
+            fetched.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
     return folder
+
+
+def run_maven(*arguments: str) -> None:
+    """Run Maven; raises `KafkaMissing` if it is missing or fails."""
+    fetched = subprocess.run(
+        [_program("mvn", "maven"), "-q", "-B", *arguments],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+    )
+    if fetched.returncode != 0:
+        raise KafkaMissing(f"Maven failed ({' '.join(arguments)}):\n{fetched.stdout[-2000:]}")
 
 
 def java() -> str:
@@ -29,32 +63,9 @@ def java() -> str:
     return _program("java", "openjdk-17-jre-headless")
 
 
-def _fetch(folder: Path) -> None:
-    maven = _program("mvn", "maven")
-    print(f"fetching Apache Kafka {VERSION} into {folder}", file=sys.stderr, flush=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetching-") as scratch:
-        command = [maven, "-q", "-B", "-f", str(_POM), "dependency:copy-dependencies"]
-        fetched = subprocess.run(
-            [*command, f"-DoutputDirectory={scratch}/jars"],
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=600,
-        )
-        if fetched.returncode != 0:
-            raise KafkaMissing(f"Maven could not fetch Apache Kafka {VERSION}:\n{fetched.stdout[-2000:]}")
-        _move(Path(scratch) / "jars", folder)
-
-
-def _move(fetched: Path, folder: Path) -> None:
-    try:
-        # A rename makes the complete folder appear at once.
-        fetched.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
+def _fetch(scratch: Path) -> Path:
+    run_maven("-f", str(_POM), "dependency:copy-dependencies", f"-DoutputDirectory={scratch}/jars")
+    return scratch / "jars"
 
 
 def _program(name: str, package: str) -> str:

@@ -40,7 +40,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._watchdog = None if detached else _watch(self.pid, folder)
+        self._watchdog = None if detached else watch(self.pid, folder)
 
     @property
     def pid(self) -> int:
@@ -87,7 +87,8 @@ def format_storage(properties: Path, cluster: str, more: list[str]) -> None:
         raise BrokerFailed(f"formatting Kafka's storage failed:\n{formatted.stdout}{formatted.stderr}")
 
 
-def _watch(pid: int, folder: Path) -> subprocess.Popen[bytes]:
+def watch(pid: int, folder: Path) -> subprocess.Popen[bytes]:
+    """Return a process that kills the process `pid` and removes its folder once this process ends."""
     return subprocess.Popen(
         ["sh", "-c", _WATCHDOG, "watchdog", str(pid), str(folder)],
         stdin=subprocess.PIPE,

@@ -99,7 +99,7 @@ class Ingesting:
                 )
                 self.status.reading.channels_opened(supervisor, source)
                 compared = self._comparisons(org, rest, log, limits, supervisor)
-                with self.forecasting(repairing.forecaster):
+                with self.forecasting(repairing.forecaster), log.described_by(repairing.org.describer):
                     await self._keep(supervisor, repairing.orders, compared)
 
     async def _keep(

@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Self
 
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured
 from streamer.events import Channel, Checkpoint, ContinuityRecord, Entry, OrgId, Partition, SubscriberName
 from streamer.log.continuity import by_id, has_id_in, is_open_in
-from streamer.log.kafka.append.encoder import AppendEncoder, Checkpoints, KafkaAppend
+from streamer.log.kafka.append.encoder import AppendEncoder, Checkpoints
+from streamer.log.kafka.append.growing_append import KafkaAppend, SchemaWaits
 from streamer.log.kafka.append.membership import Membership
 from streamer.log.kafka.append.session import PartitionSession
 from streamer.log.kafka.append.writer import PartitionWriter
@@ -24,9 +25,11 @@ from streamer.log.kafka.feed.feed import follow
 from streamer.log.kafka.feed.settled_events import settled_events
 from streamer.log.kafka.history.history import KafkaHistory
 from streamer.log.kafka.records.events import Traceparent
+from streamer.log.kafka.schemas.codecs import SchemaReaders
+from streamer.log.kafka.schemas.registry import SchemaRegistry
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.process import Pulses
-from streamer.ports import Feed, StoredCheckpoint, Subscription
+from streamer.ports import Describer, Feed, StoredCheckpoint, Subscription
 from streamer.settings import KafkaLogSettings
 
 
@@ -52,6 +55,7 @@ class KafkaLog:
         self._connectivity = Connectivity(clients)
         self._checkpoints = Checkpoints(clients)
         self._encoder = AppendEncoder(clients, self._checkpoints, traceparent)
+        self._schema_waits = SchemaWaits()
         self.controls = KafkaControls(clients, topics.admin, pulses)
         self.processes = KafkaProcessRecords(clients, topics)
         self.history = KafkaHistory(clients)
@@ -68,14 +72,16 @@ class KafkaLog:
         pulses: Pulses | None = None,
         *,
         traceparent: Traceparent | None = None,
+        registry: SchemaRegistry | None = None,
     ) -> AsyncIterator[Self]:
         """Connect, create or check the topics, yield the log, and close every client at the end.
 
-        `traceparent` returns the header `traceparent` of an event that is appended.
+        `traceparent` returns the header `traceparent` of an event that is appended. The
+        settings name the schema registry, unless `registry` replaces it.
         Raises `CredentialsRefused`, `LogMisconfigured` or `LogUnavailable` within
         10 s.
         """
-        clients = Clients(settings=settings, clock=clock)
+        clients = Clients(settings=settings, clock=clock, schemas=SchemaReaders.of(settings, clock, registry))
         topics = TopicProvisioner(clients)
         executor = ThreadPoolExecutor(1, "kafka-topics")
         try:
@@ -105,6 +111,21 @@ class KafkaLog:
     def storage(self) -> None:
         """`None`: the brokers watch their own disks."""
         return
+
+    @property
+    def schema_outage(self) -> str:
+        """Reason why the schema registry does not answer; empty while it answers or is not needed."""
+        return self._clients.schemas.health.outage
+
+    @property
+    def schema_failures(self) -> int:
+        """Number of this process's requests that the schema registry did not answer."""
+        return self._clients.schemas.health.failures
+
+    def described_by(self, describer: Describer) -> AbstractContextManager[None]:
+        """Take the descriptions of entities, which schemas are made of, from `describer` in the context."""
+        schemas = self._encoder.schemas
+        return nullcontext() if schemas is None else schemas.described_by(describer)
 
     @property
     def foreign_records(self) -> Mapping[str, int]:
@@ -152,7 +173,9 @@ class KafkaLog:
     def begin(self, channel: Channel) -> KafkaAppend:
         """Return a new append to `channel`; one transaction commits it."""
         partition = self._checkpoints.partition_of(channel)
-        return KafkaAppend(self._encoder, lambda append: self._writer(partition).append(append))
+        return KafkaAppend(
+            self._encoder, lambda append: self._writer(partition).append(append), self._schema_waits
+        )
 
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
         """Share `channels` with the other processes of this prefix.

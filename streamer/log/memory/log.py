@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from streamer.errors import EventsRefused
@@ -36,7 +36,7 @@ from streamer.log.memory.feed import (
 from streamer.log.memory.history import MemoryHistory
 from streamer.log.patterns import wants
 from streamer.log.records import bounded, encode_event
-from streamer.ports import Recorded, Settlement, StoredCheckpoint, Subscription
+from streamer.ports import Describer, Recorded, Settlement, StoredCheckpoint, Subscription
 
 
 @dataclass(slots=True, kw_only=True)
@@ -262,6 +262,20 @@ class MemoryLog:
     def foreign_records(self) -> Mapping[str, int]:
         """Empty: no other program writes to this log."""
         return {}
+
+    @property
+    def schema_outage(self) -> str:
+        """Always empty: the log in memory needs no schema registry."""
+        return ""
+
+    @property
+    def schema_failures(self) -> int:
+        """Zero: as above."""
+        return 0
+
+    def described_by(self, _describer: Describer, /) -> AbstractContextManager[None]:
+        """Return a context that does nothing: events in this log have no schemas."""
+        return nullcontext()
 
     @property
     def aborted_transactions(self) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from sqlite3 import Connection
@@ -50,7 +50,7 @@ from streamer.log.sqlite.rows.offsets import count_appended
 from streamer.log.sqlite.rows.parked import count_parked, letter_key
 from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
 from streamer.observe.process import Pulses
-from streamer.ports import LogRoom, StoredCheckpoint, Subscription
+from streamer.ports import Describer, LogRoom, StoredCheckpoint, Subscription
 from streamer.settings import SqliteLogSettings
 
 Write = Callable[[AppendRows], Awaitable[None]]
@@ -205,6 +205,20 @@ class SqliteLog:
     def foreign_records(self) -> Mapping[str, int]:
         """Number of foreign rows, by table."""
         return self.controls.foreign.counts
+
+    @property
+    def schema_outage(self) -> str:
+        """Always empty: SQLite's log needs no schema registry."""
+        return ""
+
+    @property
+    def schema_failures(self) -> int:
+        """Zero: as above."""
+        return 0
+
+    def described_by(self, _describer: Describer, /) -> AbstractContextManager[None]:
+        """Return a context that does nothing: events in this log have no schemas."""
+        return nullcontext()
 
     @property
     def aborted_transactions(self) -> int:

@@ -23,6 +23,12 @@ class AbortingLog(MemoryLog):
     """A log some of whose transactions were aborted, as those in Kafka can be."""
 
     aborted = 0
+    unanswered = 0
+
+    @property
+    def schema_failures(self) -> int:
+        """Number of requests that the registry did not answer."""
+        return self.unanswered
 
     @property
     def aborted_transactions(self) -> int:
@@ -104,6 +110,20 @@ async def test_room_of_the_file_is_shown(tmp_path: Path) -> None:
     assert 1_300_000 < used < 2_000_000
     assert shown(registry, "log_max_bytes") == {(str(settings.path),): 5_000_000}
     assert min(shown(registry, "log_disk_free_bytes").values()) > 0
+
+
+async def test_failures_of_the_registry_are_counted_from_the_start_of_the_process() -> None:
+    """An alert can tell an outage that lasts from one lost request."""
+    registry, log = CollectorRegistry(), AbortingLog()
+    reporter = LogReporter(
+        log=log,  # type: ignore[arg-type] # has what a reporter reads of a log
+        metrics=LogMetrics(registry, LabelValues()),
+        clock=TurnedClock(),
+    )
+    for log.unanswered in (0, 2, 2, 5):
+        await reporter.report()
+
+    assert shown(registry, "schema_registry_failures_total") == {(): 5}
 
 
 async def test_aborted_transactions_are_counted_from_the_start_of_the_process() -> None:

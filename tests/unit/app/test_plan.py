@@ -260,6 +260,23 @@ def test_topic_that_stands_for_two_entities_is_refused_at_its_key(tmp_path: Path
     ]
 
 
+def test_topic_that_all_objects_share_needs_subjects_of_records(tmp_path: Path) -> None:
+    """The objects' schemas can't follow each other in the topic's one subject."""
+
+    def told(subjects: str, ca_file: str = "") -> list[str]:
+        registry = f"{{url: 'http://localhost:8081', subjects: {subjects}{ca_file}}}"
+        kafka = (
+            f"bootstrap_servers: localhost, format: avro, topics: {{cdc: crm}}, schema_registry: {registry}"
+        )
+        return lines_of(tmp_path, f"log: {{kafka: {{{kafka}}}}}\n{GOOD}")
+
+    (line,) = told("topic")
+    assert line.startswith("streamer.yaml:1: log.kafka.topics.cdc: all events of this kind share a topic")
+    assert told("topic-record") == told("record") == []
+    (line,) = told("record", f", ca_file: {tmp_path / 'missing.pem'}")
+    assert "log.kafka.schema_registry.ca_file" in line
+
+
 def test_token_provider_that_is_not_installed_is_refused(tmp_path: Path) -> None:
     """Before any client asks for a token."""
     security = "{protocol: SASL_SSL, mechanism: OAUTHBEARER, oauth: {provider: theirs}}"

@@ -203,3 +203,29 @@ def test_embedded_log_has_no_topics(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationError, match=r"log: .*a SQLite log has no topics: set log\.kafka"):
         document_of(text, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("registry", "content_type", "subject"),
+    [
+        ("", "application/avro; framing=schema-id", "sf.cdc.Invoice__c-value"),
+        (", id_in: header, subjects: record", "application/avro", "salesforce.cdc.Invoice__c"),
+    ],
+)
+def test_formats_and_subjects_are_named(
+    tmp_path: Path, registry: str, content_type: str, subject: str
+) -> None:
+    """A consumer learns where the schemas are; events that are always JSON stay as they are."""
+    avro = f"""    format: avro
+    schema_registry: {{url: https://registry, auth: {{token: "${{REGISTRY_TOKEN}}"}}{registry}}}
+"""
+    found = document_of(EVERYTHING.replace("    partitions: 3\n", f"    partitions: 3\n{avro}"), tmp_path)
+
+    messages = found["components"]["messages"]
+    assert messages["ChangeUpdated"]["contentType"] == content_type
+    assert "payload" not in messages["ChangeUpdated"]
+    assert messages["PushTopicNotification"]["contentType"] == "application/json"
+    invoices = found["channels"]["sf.cdc.Invoice__c"]["description"]
+    assert invoices.endswith(f"The values are Avro; the schemas are in the subject {subject}.")
+    assert found["servers"]["kafka-1"]["bindings"]["kafka"]["schemaRegistryUrl"] == "https://registry"
+    assert "REGISTRY_TOKEN" not in str(found)

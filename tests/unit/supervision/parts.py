@@ -64,6 +64,7 @@ class Condition:
 
     outage: str = ""
     is_member: bool = True
+    schema_outage: str = ""
 
 
 def supervisor(state: ChannelState | None = None, reason: str = "") -> ChannelSupervisor:

@@ -216,3 +216,11 @@ def test_channel_that_is_retried_is_still_refused_until_it_is_subscribed(
     status.reading.channels_opened(cast("ChannelSupervisor", kept), Session(frozenset(subscribed)))
 
     assert status.reading.channels[CHANGES].state == state
+
+
+def test_schema_registry_that_is_down_does_not_make_unready(status: Status) -> None:
+    """Events with known schemas flow; an operator learns the reason among the problems."""
+    status.log.opened(Condition(schema_outage="The registry does not answer."))
+
+    assert readiness(status) == []
+    assert status.log.schema_outage == "The registry does not answer."

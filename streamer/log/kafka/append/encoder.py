@@ -1,15 +1,14 @@
 """Encodes appends as Kafka records, and reads and writes the channels' checkpoints."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streamer.errors import EventsRefused, ForeignRecord
+from streamer.errors import ForeignRecord
 from streamer.events import Channel, Checkpoint, ContinuityRecord, DeadLetter, Event, OrgId
 from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader, bounds, undecided
@@ -32,6 +31,8 @@ from streamer.log.kafka.records.events import (
     decode,
     with_tombstones,
 )
+from streamer.log.kafka.schemas.codecs import SchemaReaders
+from streamer.log.kafka.schemas.event_schemas import EntitySchemas
 from streamer.log.records import decode_checkpoint, encode_checkpoint
 
 _POLL_S = 0.1
@@ -217,12 +218,12 @@ class AppendRequest:
         """Event topics that the append needs."""
         return {record.topic for record in self.events}
 
-    def drop(self, refused: Collection[Content]) -> list[Event]:
+    def drop(self, refused: Collection[Content], schemas: SchemaReaders) -> list[Event]:
         """Remove the events whose records are in `refused`, and return these events."""
         out = [record for record in self.events if content(record) in refused]
         if out:
             self.events[:] = [record for record in self.events if content(record) not in refused]
-        return [decode(record.key, record.value, record.read_headers) for record in out]
+        return [decode(record.key, record.value, record.read_headers, schemas) for record in out]
 
 
 class AppendEncoder:
@@ -232,10 +233,12 @@ class AppendEncoder:
         self, clients: Clients, checkpoints: Checkpoints, traceparent: Traceparent | None = None
     ) -> None:
         settings = clients.settings
+        self.schemas = event_schemas(clients)
+        self.readers = clients.schemas
         self.clock = clients.clock
         self._names = Names.of(settings)
         self._checkpoints = checkpoints
-        self.event = EventEncoder(self._names, settings.content_mode, traceparent).encode
+        self.event = EventEncoder(self._names, settings.content_mode, traceparent, self.schemas).encode
         self.largest = largest_record(settings) - _OVERHEAD_BYTES
         self._writes_tombstones = settings.tombstones
 
@@ -284,61 +287,14 @@ class AppendEncoder:
             yield continuity_message(hole, self._names.continuity)
 
 
-Write = Callable[[AppendRequest], Awaitable[None]]
-"""Commits an append; raises the errors of `Append.commit`."""
-
-
-class KafkaAppend:
-    """One append that grows: it collects the records of its events until `commit`."""
-
-    def __init__(self, encoder: AppendEncoder, write: Write) -> None:
-        """Encode with `encoder`, and commit with `write`."""
-        self._encoder = encoder
-        self._write = write
-        self._records: list[ProducerRecord] = []
-        self.size = 0
-
-    def add(self, events: Sequence[Event], /) -> None:
-        """Encode `events`; raises `EventsRefused` for events that JSON or Kafka cannot represent."""
-        encode, largest, records = self._encoder.event, self._encoder.largest, self._records
-        refused: list[tuple[Event, str]] = []
-        now_ms = round(self._encoder.clock.now() * 1000)
-        size = self.size
-        for event in events:
-            try:
-                record = encode(event, now_ms)
-            except (TypeError, ValueError) as exc:
-                refused.append((event, _reason(exc)))
-                continue
-            length = len(record.value)
-            if length + len(record.key) > largest:
-                refused.append(
-                    (event, f"the event has {length} bytes, but the log accepts at most {largest}")
-                )
-                continue
-            size += length
-            records.append(record)
-        self.size = size
-        if refused:
-            sentence = f"{len(refused)} events can't be written to Kafka: {refused[0][1]}"
-            raise EventsRefused(sentence, events=[event for event, _ in refused])
-
-    async def commit(
-        self,
-        checkpoint: Checkpoint,
-        /,
-        *,
-        set_aside: Sequence[DeadLetter] = (),
-        continuity: Sequence[ContinuityRecord] = (),
-        redriven: Collection[str] = (),
-    ) -> None:
-        """Commit events, dead letters, continuity records and the checkpoint in one transaction."""
-        append = self._encoder.complete(self._records, self.size, checkpoint, set_aside, continuity)
-        append.removed = self._encoder.removals(redriven)
-        await self._write(append)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, orjson.JSONEncodeError):
-        return "the event's data can't be written as JSON"
-    return "an attribute of the event is not valid Unicode, or the event's time is invalid"
+def event_schemas(clients: Clients) -> EntitySchemas | None:
+    """Return the schemas of events; `None` if the format of the settings has no schemas."""
+    settings = clients.settings
+    if settings.format == "json" or settings.schema_registry is None:
+        return None
+    return EntitySchemas(
+        settings=settings.schema_registry,
+        kind="AVRO" if settings.format == "avro" else "JSON",
+        readers=clients.schemas,
+        topic_of=Names.of(settings).event_topic,
+    )

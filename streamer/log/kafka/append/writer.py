@@ -226,7 +226,11 @@ class PartitionWriter:
     def _without_refused(
         self, group: Sequence[AppendRequest], refusal: UnwritableRecords
     ) -> list[AppendRequest]:
-        guilty = {append: events for append in group if (events := append.drop(refusal.refused))}
+        guilty = {
+            append: events
+            for append in group
+            if (events := append.drop(refusal.refused, self._encoder.readers))
+        }
         if not guilty:
             topics = ", ".join(sorted({str(topic) for topic, _, _ in refusal.refused}))
             sentence = (

@@ -31,6 +31,7 @@ from streamer.log.foreign_records import ForeignRecords
 from streamer.log.kafka.cluster.broker_check import BrokerCheck, CheckedConsumer
 from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy, kafka_error
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.schemas.codecs import SchemaReaders
 from streamer.settings import KafkaLogSettings
 
 
@@ -145,7 +146,7 @@ class Clients:
     With `connects` false, the clients get no brokers. Readers report foreign
     records to `foreign`, and `aborted` counts failed transactions. All users of the
     clients take the time from `clock`. `pause` blocks a thread between two
-    attempts.
+    attempts. `schemas` reads events in Avro; by default, it has no registry.
     """
 
     settings: KafkaLogSettings
@@ -154,6 +155,7 @@ class Clients:
     pause: Callable[[float], object] = time.sleep
     foreign: ForeignRecords = field(default_factory=ForeignRecords, compare=False)
     aborted: AbortedTransactions = field(default_factory=AbortedTransactions, compare=False)
+    schemas: SchemaReaders = field(default_factory=SchemaReaders, compare=False)
 
     def admin(self, errors: KafkaErrors) -> AdminClient:
         """Return a client that creates and describes topics."""

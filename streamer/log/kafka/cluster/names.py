@@ -1,5 +1,6 @@
 """Names of Streamer's topics, groups and transactional ids in Kafka, and the partition of a key."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from streamer.events import SubscriberName
@@ -97,6 +98,10 @@ class Names:
         A foreign topic can also have a name that follows from a template.
         """
         return None if self.is_internal(topic) else self.naming.stem(topic)
+
+    def versions_of(self, topic: str, topics: Iterable[str]) -> list[str]:
+        """Return `topic` and its later versions in `topics`, in the order in which they were written."""
+        return sorted(self.naming.versions(topic, topics), key=lambda each: (len(each), each))
 
     @property
     def internal(self) -> frozenset[str]:

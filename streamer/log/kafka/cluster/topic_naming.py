@@ -30,13 +30,16 @@ class TopicNaming:
 
     `templates` has the templates of single kinds, and `template` is for all other kinds.
     `names` has the topics of single entities and events by their kind and name, such as
-    `cdc.Account`. If `is_lower`, names that follow from a template are in lower case.
+    `cdc.Account`. If `is_lower`, names that follow from a template are in lower case. With
+    `has_versions`, an event topic can also end with a version, such as `.v2`. Such a topic
+    has the events whose schemas are incompatible with those of the topic before.
     """
 
     template: str
     templates: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     is_lower: bool = False
+    has_versions: bool = False
 
     @classmethod
     def of(cls, settings: KafkaLogSettings) -> "TopicNaming":
@@ -46,6 +49,8 @@ class TopicNaming:
             templates=settings.topics.model_dump(exclude_none=True),
             names=settings.topic_names,
             is_lower=settings.topic_case == "lower",
+            # The topics stay when schemas are switched off.
+            has_versions=settings.schema_registry is not None,
         )
 
     def topic(self, event_type: str) -> str:
@@ -70,6 +75,10 @@ class TopicNaming:
         `*` for the name if the topic holds all events of its kind. A name in lower case
         stays in lower case.
         """
+        first = re.sub(f"{self._version}$", "", topic)
+        return self._stem(topic) or (self._stem(first) if first != topic else None)
+
+    def _stem(self, topic: str) -> str | None:
         for key, own in self.names.items():
             if own == topic:
                 return f"{_HEAD}.{key}"
@@ -90,7 +99,16 @@ class TopicNaming:
         """
         wanted = filter(None, map(_kind_and_name, patterns))
         found = (each for kind, name in wanted for each in self._expressions(kind, name))
-        return tuple(dict.fromkeys(f"^{each}$" for each in found))
+        return tuple(dict.fromkeys(f"^{each}{self._version}$" for each in found))
+
+    def versions(self, topic: str, topics: Iterable[str]) -> Iterator[str]:
+        """Yield `topic` and its later versions in `topics`."""
+        return matching(topics, [f"^{_escaped(topic)}{self._version}$"])
+
+    @property
+    def _version(self) -> str:
+        """Expression of the version at the end of a topic; librdkafka's expressions know no shorter forms."""
+        return r"(\.v[0-9]+)?" if self.has_versions else ""
 
     def mistakes(self, is_internal: Callable[[str], bool]) -> Iterator[NamingMistake]:
         """Yield the names that also stand for other events, or for Streamer's own topics."""

@@ -161,7 +161,7 @@ class ConsumerThread:
         self._errors = KafkaErrors(clients.settings)
         self._subscriber = subscription.subscriber
         self._buffer = buffer
-        self._new_decoder = partial(RecordDecoder, subscription, clients.clock)
+        self._new_decoder = partial(RecordDecoder, subscription, clients.clock, clients.schemas)
         self._first = _first_place(log_context, subscription)
         names = Names.of(clients.settings)
         self._excluded = names.parked_expression if subscription.after else names.internal_expressions

@@ -1,7 +1,8 @@
 """Decoder that turns Kafka records into entries."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from confluent_kafka import Message
@@ -13,6 +14,7 @@ from streamer.log.kafka.cluster.producer import Headers
 from streamer.log.kafka.feed.buffer import ReadRange
 from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.kafka.records.forwarded import decode_forwarded
+from streamer.log.kafka.schemas.codecs import SchemaReaders
 from streamer.log.patterns import wants
 from streamer.ports import Subscription
 
@@ -31,9 +33,9 @@ class ReadPartition:
 class RecordDecoder:
     """Decodes the records of several partitions, and collects the results until `take`."""
 
-    def __init__(self, subscription: Subscription, clock: Clock) -> None:
+    def __init__(self, subscription: Subscription, clock: Clock, schemas: SchemaReaders) -> None:
         self.subscriber = subscription.subscriber
-        self._read = EventReader(subscription)
+        self._read = EventReader(subscription, schemas)
         self._clock = clock
         self._by_name: dict[tuple[str | None, int | None], ReadPartition] = {}
         self._fresh: dict[Partition, ReadRange] = {}
@@ -63,7 +65,11 @@ class RecordDecoder:
         return self._by_name.get((message.topic(), message.partition()))
 
     def sort(self, message: Message) -> None:
-        """Decode a record; ignore it if its partition was lost in the meantime."""
+        """Decode a record; ignore it if its partition was lost in the meantime.
+
+        Raises `LogUnavailable` if the registry does not give the record's schema now. The
+        caller then calls again with the same record, before it calls `take`.
+        """
         read_partition = self.find(message)
         offset = message.offset()
         if read_partition is None or offset is None:
@@ -107,12 +113,14 @@ class RecordDecoder:
 class EventReader:
     """Extracts the events that a subscriber wants from records."""
 
-    def __init__(self, subscription: Subscription) -> None:
+    def __init__(self, subscription: Subscription, schemas: SchemaReaders) -> None:
         self._wanted = wants(subscription.patterns)
-        self._decode = decode_forwarded if subscription.after else decode
+        self._decode: Callable[[bytes | None, bytes, Headers | None], Event] = (
+            decode_forwarded if subscription.after else partial(decode, schemas=schemas)
+        )
 
     def event(self, message: Message, value: bytes) -> Event | None:
-        """Return the event in a record, or `None` if the event is unwanted; raises `UnreadableEvent`."""
+        """Return the event in a record, or `None` if the event is unwanted; raises the errors of `decode`."""
         # A header's value is always bytes in a consumed message.
         headers = cast("Headers | None", message.headers())
         type_ = event_type(headers)

@@ -11,6 +11,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamer.clock import Clock
+from streamer.errors import LogUnavailable
 from streamer.events import Partition
 from streamer.log.kafka.cluster.errors import KafkaErrors, is_denied
 from streamer.log.kafka.cluster.producer import as_topic_partitions
@@ -47,6 +48,7 @@ class PausedPartitions:
 _POLL_S = 0.05
 _ENDS_EVERY_S = 0.2
 _LOOK_S = 2.0
+_SCHEMA_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +183,7 @@ class PartitionReader:
         if error is None:
             # The broker answers again, so earlier errors have ended.
             self._errors.clear()
-            self._decoder.sort(message)
+            self._decode(message)
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             self._report(message)
         elif error.fatal() or is_denied(error):
@@ -189,6 +191,22 @@ class PartitionReader:
         else:
             # librdkafka retries on its own.
             _log.warning("log.troubled", subscriber=self._decoder.subscriber, reason=error.str())
+
+    def _decode(self, message: Message) -> None:
+        """Decode a record; wait for the schema registry if it does not give the record's schema now.
+
+        Leaving the group would move the partitions to a process that has to wait too.
+        """
+        while not (self._closing.is_set() or self._buffer.closing):
+            try:
+                self._decoder.sort(message)
+            except LogUnavailable as error:
+                # The readers of schemas log the begin and the end of an outage.
+                _log.debug("log.schema_awaited", subscriber=self._decoder.subscriber, reason=str(error))
+                self._closing.wait(_SCHEMA_PAUSE_S)
+                self._thread.pulse.beat()
+            else:
+                return
 
     def _report(self, message: Message) -> None:
         if read_partition := self._decoder.find(message):

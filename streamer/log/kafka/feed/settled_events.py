@@ -80,7 +80,7 @@ class SettledEventReader:
         self._clients = clients
         self._admin = admin
         self._subscriber = subscription.subscriber
-        self._reader = EventReader(subscription)
+        self._reader = EventReader(subscription, clients.schemas)
         self._errors = KafkaErrors(clients.settings)
         self._stopped = threading.Event()
         self._retry = RetryPolicy(

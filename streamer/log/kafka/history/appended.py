@@ -67,7 +67,10 @@ class AppendedReader:
             looked_at = self._clients.clock.monotonic()
             while True:
                 messages = list(_without_errors(poll_many(consumer, _AT_ONCE, _POLL_S)))
-                found = (logged_event(each, is_forwarded=False, matches=_any) for each in messages)
+                found = (
+                    logged_event(each, self._clients.schemas, is_forwarded=False, matches=_any)
+                    for each in messages
+                )
                 page = AppendedPage(
                     events=[each for each in found if each is not None],
                     skipped=self._caught_up(consumer, messages),

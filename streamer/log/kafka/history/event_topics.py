@@ -21,6 +21,7 @@ from streamer.log.kafka.progress.commits import CommittedOffsets
 from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.kafka.records.forwarded import decode_forwarded
 from streamer.log.kafka.records.parked import ParkedTopic
+from streamer.log.kafka.schemas.codecs import SchemaReaders
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.patterns import wants
 from streamer.log.search_chunks import ANY_TYPE, Chunk, Collector, Room, Span, matcher
@@ -98,7 +99,7 @@ class EventTopics:
         self._errors = KafkaErrors(clients.settings)
         self._names = Names.of(clients.settings)
         self._retry = clients.retry()
-        self._read_event = EventRecords(asked)
+        self._read_event = EventRecords(asked, clients.schemas)
         self._room = Room(events=asked.limit)
 
     async def spans(self) -> Mapping[Partition, Span]:
@@ -184,7 +185,8 @@ class EventTopics:
 class EventRecords:
     """Extracts the events that match a search from records, and avoids parsing other events."""
 
-    def __init__(self, asked: EventSearch) -> None:
+    def __init__(self, asked: EventSearch, schemas: SchemaReaders) -> None:
+        self._schemas = schemas
         self._wanted = wants(asked.types or ANY_TYPE)
         self._matches: Callable[[Event], bool] = matcher(asked)
         self._key = None if asked.key is None else asked.key.encode("utf-8", "replace")
@@ -205,17 +207,19 @@ class EventRecords:
             self._key in {None, key, attributes.get("ce_subject")} and self._id in {None, attributes["ce_id"]}
         ):
             return None
-        return logged_event(message, is_forwarded=self._is_forwarded, matches=self._matches)
+        return logged_event(message, self._schemas, is_forwarded=self._is_forwarded, matches=self._matches)
 
 
 def logged_event(
-    message: Message, *, is_forwarded: bool, matches: Callable[[Event], bool]
+    message: Message, schemas: SchemaReaders, *, is_forwarded: bool, matches: Callable[[Event], bool]
 ) -> LoggedEvent | None:
     """Return the event of a record, or `None` if the event does not match or can't be read."""
-    value = message.value() or b""
-    read = decode_forwarded if is_forwarded else decode
+    value, headers = message.value() or b"", cast("Headers | None", message.headers())
     try:
-        event = read(message.key(), value, cast("Headers | None", message.headers()))
+        if is_forwarded:
+            event = decode_forwarded(message.key(), value, headers)
+        else:
+            event = decode(message.key(), value, headers, schemas)
     except UnreadableEvent:
         return None
     if not matches(event):
@@ -255,7 +259,12 @@ class PlaceReader:
             with BoundedReader(self._clients, self._errors, topic, span, over_holes=True) as reader:
                 while not reader.is_over:
                     for message in reader.read(1, _POLL_S):
-                        return logged_event(message, is_forwarded=is_forwarded, matches=lambda _: True)
+                        return logged_event(
+                            message,
+                            self._clients.schemas,
+                            is_forwarded=is_forwarded,
+                            matches=lambda _: True,
+                        )
         return None
 
     def place(self, subscriber: SubscriberName, partition: Partition, offset: int) -> SubscriberPlace:

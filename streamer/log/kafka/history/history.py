@@ -17,7 +17,7 @@ from typing import ParamSpec, Self, TypeVar
 
 from confluent_kafka import Message, TopicPartition
 
-from streamer.clock import CLOCKS_DIFFER_S
+from streamer.clock import CLOCKS_DIFFER_S, SystemClock
 from streamer.errors import LogUnavailable, UnreadableEvent
 from streamer.events import Channel, Checkpoint, Event, Partition, SubscriberName
 from streamer.log.foreign_records import ForeignRecords
@@ -32,6 +32,8 @@ from streamer.log.kafka.history.appended import AppendedReader
 from streamer.log.kafka.history.event_topics import EventTopics, PlaceReader, places_of
 from streamer.log.kafka.history.own_topics import ReceiptReader
 from streamer.log.kafka.records.events import decode, event_type
+from streamer.log.kafka.schemas.codecs import SchemaReaders
+from streamer.log.kafka.schemas.registry import SchemaRegistry
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.patterns import change_type_stem
 from streamer.log.search import search
@@ -73,9 +75,17 @@ class KafkaHistory:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: KafkaLogSettings) -> AsyncIterator[Self]:
-        """Yield the history; its clients connect at the first read."""
-        history = cls(Clients(settings=settings))
+    async def open(
+        cls, settings: KafkaLogSettings, registry: SchemaRegistry | None = None
+    ) -> AsyncIterator[Self]:
+        """Yield the history; its clients connect at the first read.
+
+        The settings name the schema registry, unless `registry` replaces it.
+        """
+        clock = SystemClock()
+        history = cls(
+            Clients(settings=settings, clock=clock, schemas=SchemaReaders.of(settings, clock, registry))
+        )
         try:
             yield history
         finally:
@@ -194,15 +204,22 @@ class KafkaHistory:
             return {}
         return self._retry.call(self._admin.bounds, topic, known.partitions.keys())
 
-    def _start(self, topic: str, at: float) -> HistoryStart:
-        with self._errors.explained(doing="reading", subject=f"topic {topic}"):
-            bounds = self._bounds(topic)
-            offsets = self._offsets_at(topic, bounds, at)
-            # In these partitions, earlier records existed and were deleted.
-            cut = {number: bounds[number] for number in offsets if offsets[number] == bounds[number][0] > 0}
-            begins_at = max(self._first_times(topic, cut).values(), default=None)
-        found = {Partition(topic=topic, number=number): offset for number, offset in offsets.items()}
-        return HistoryStart(offsets=found, begins_at=begins_at)
+    def _start(self, first: str, at: float) -> HistoryStart:
+        found: dict[Partition, int] = {}
+        begins: list[float] = []
+        for topic in self._versions(first):
+            with self._errors.explained(doing="reading", subject=f"topic {topic}"):
+                bounds = self._bounds(topic)
+                offsets = self._offsets_at(topic, bounds, at)
+                # In these partitions, earlier records existed and were deleted.
+                cut = {each: bounds[each] for each in offsets if offsets[each] == bounds[each][0] > 0}
+                begins += self._first_times(topic, cut).values()
+            found |= {Partition(topic=topic, number=number): offset for number, offset in offsets.items()}
+        return HistoryStart(offsets=found, begins_at=max(begins, default=None))
+
+    def _versions(self, topic: str) -> list[str]:
+        with self._errors.explained(doing="listing", subject="topics"):
+            return self._names.versions_of(topic, self._admin.cluster().topics)
 
     def _offsets_at(self, topic: str, bounds: Mapping[int, tuple[int, int]], at: float) -> dict[int, int]:
         configuration = {"group.id": self._names.ingest_group, "enable.auto.commit": False}
@@ -224,19 +241,30 @@ class KafkaHistory:
         return found
 
     def _pages(self, entity: str, start: HistoryStart) -> Generator[list[HistoryPage], None, None]:
-        topic, stem = self._topic(entity), change_type_stem(entity)
-        with self._errors.explained(doing="reading", subject=f"topic {topic}"):
-            bounds = self._bounds(topic)
-            begins = {each.number: offset for each, offset in start.offsets.items()}
+        stem = change_type_stem(entity)
+        left: dict[tuple[str, int], int] = {}
+        read_ranges: dict[str, dict[int, tuple[int, int]]] = {}
+        for topic in self._versions(self._topic(entity)):
+            with self._errors.explained(doing="reading", subject=f"topic {topic}"):
+                bounds = self._bounds(topic)
+            begins = {each.number: offset for each, offset in start.offsets.items() if each.topic == topic}
             ranges = {number: (begins.get(number, first), last) for number, (first, last) in bounds.items()}
-            left = {number: last - first for number, (first, last) in ranges.items()}
-            with BoundedReader(self._clients, self._errors, topic, ranges, over_holes=True) as reader:
+            read_ranges[topic] = ranges
+            left |= {(topic, number): last - first for number, (first, last) in ranges.items()}
+        for topic, ranges in read_ranges.items():
+            with (
+                self._errors.explained(doing="reading", subject=f"topic {topic}"),
+                BoundedReader(self._clients, self._errors, topic, ranges, over_holes=True) as reader,
+            ):
                 while not reader.is_over:
                     messages = reader.read(_AT_ONCE, _POLL_S)
                     for message in messages:
                         number = message.partition() or 0
-                        left[number] = ranges[number][1] - (message.offset() or 0) - 1
-                    events = [event for each in messages if (event := _event(each, stem)) is not None]
+                        left[topic, number] = ranges[number][1] - (message.offset() or 0) - 1
+                    schemas = self._clients.schemas
+                    events = [
+                        event for each in messages if (event := _event(each, stem, schemas)) is not None
+                    ]
                     yield [HistoryPage(events=events, left=sum(left.values()))]
         yield [HistoryPage(events=[])]
 
@@ -252,7 +280,7 @@ def _stored(
     return StoredCheckpoint(checkpoint=checkpoint, stored_at=stored_at, owner=owner)
 
 
-def _event(message: Message, stem: str) -> Event | None:
+def _event(message: Message, stem: str, schemas: SchemaReaders) -> Event | None:
     """Return a record's event, or `None` if it has another type or can't be read."""
     value = message.value()
     headers = message.headers()
@@ -260,7 +288,7 @@ def _event(message: Message, stem: str) -> Event | None:
     if value is None or (type_ and not type_.startswith(stem)):
         return None
     try:
-        event = decode(message.key(), value, headers)  # type: ignore[arg-type] # as above
+        event = decode(message.key(), value, headers, schemas)  # type: ignore[arg-type] # as above
     except UnreadableEvent:
         return None
     return event if event.type.startswith(stem) else None

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import orjson
 from confluent_kafka import Message
 
-from streamer.cloud_events import STRUCTURED, binary_headers, structured_document
+from streamer.cloud_events import JSON, STRUCTURED, binary_headers, structured_document
 from streamer.errors import UnreadableEvent
 from streamer.events import ContinuityRecord, Event, EventId, JsonObject, Receipt, replay_id_from_text
 from streamer.exact_json import exact_default, exact_value
@@ -26,6 +26,9 @@ from streamer.log.kafka.cluster.producer import (
     Tombstone,
     WrittenHeaders,
 )
+from streamer.log.kafka.schemas.codecs import SchemaReaders
+from streamer.log.kafka.schemas.event_schemas import EntitySchemas
+from streamer.log.kafka.schemas.record_types import event_stem
 from streamer.log.records import decode_continuity, encode_continuity, encode_receipt
 
 _TYPES_REMEMBERED = 4096
@@ -40,7 +43,8 @@ _DELETED = b".deleted"
 Encode = Callable[[Event, int], ProducerRecord]
 """Function that returns the record of an event; the second argument is the time in epoch milliseconds.
 
-The function raises `TypeError` or `ValueError` when JSON or UTF-8 can't hold the event.
+The function raises `TypeError` or `ValueError` when the format or UTF-8 can't hold the event, and
+`SchemaMissing` when the event needs a schema that this process does not know yet.
 """
 
 
@@ -55,19 +59,25 @@ class EventEncoder:
 
     With `traceparent`, a record has the event's trace in the header `traceparent`, so
     that consumers can continue the trace. The record also has the trace in the
-    attribute that CloudEvents' distributed tracing extension defines.
+    attribute that CloudEvents' distributed tracing extension defines. With `schemas`,
+    the values of events with a schema are in the schema's format.
     """
 
     def __init__(
-        self, names: Names, mode: Literal["binary", "structured"], traceparent: Traceparent | None = None
+        self,
+        names: Names,
+        mode: Literal["binary", "structured"],
+        traceparent: Traceparent | None = None,
+        schemas: EntitySchemas | None = None,
     ) -> None:
         self._names = names
+        self._schemas = schemas
         self._types: dict[str, tuple[str, bytes]] = {}
-        is_binary = mode == "binary"
-        self.encode: Encode = self._binary if is_binary else self._structured
+        binary = self._binary if schemas is None else partial(self._with_schema, schemas)
+        self.encode: Encode = binary if mode == "binary" else self._structured
         if traceparent is not None:
             # Without traces, encoding an event does not even check for a trace.
-            traced = self._traced_binary if is_binary else self._traced_structured
+            traced = partial(self._traced_binary, binary) if mode == "binary" else self._traced_structured
             self.encode = partial(traced, traceparent)
 
     def _binary(self, event: Event, now_ms: int) -> ProducerRecord:
@@ -75,6 +85,18 @@ class EventEncoder:
         headers = binary_headers(event, type_)
         value, key = _value(event.data), event.key.encode()
         return ProducerRecord(topic, value, key, ANY_PARTITION, headers, _timestamp_ms(event.time, now_ms))
+
+    def _with_schema(self, schemas: EntitySchemas, event: Event, now_ms: int) -> ProducerRecord:
+        schema = schemas.of(event.type)
+        if schema is None:
+            return self._binary(event, now_ms)
+        _, type_ = self._types.get(event.type) or self._learn(event.type)
+        headers = binary_headers(event, type_)
+        headers.update(schema.headers)
+        value, key = schema.value(event.data), event.key.encode()
+        return ProducerRecord(
+            schema.topic, value, key, ANY_PARTITION, headers, _timestamp_ms(event.time, now_ms)
+        )
 
     def _structured(self, event: Event, now_ms: int) -> ProducerRecord:
         return self._of_document(event, structured_document(event, event.data), now_ms)
@@ -85,8 +107,10 @@ class EventEncoder:
         value, key = _value(document), event.key.encode()
         return ProducerRecord(topic, value, key, ANY_PARTITION, headers, _timestamp_ms(event.time, now_ms))
 
-    def _traced_binary(self, traceparent: Traceparent, event: Event, now_ms: int) -> ProducerRecord:
-        record, value = self._binary(event, now_ms), traceparent(event)
+    def _traced_binary(
+        self, binary: Encode, traceparent: Traceparent, event: Event, now_ms: int
+    ) -> ProducerRecord:
+        record, value = binary(event, now_ms), traceparent(event)
         record.headers.update({"traceparent": value, "ce_traceparent": value})
         return record
 
@@ -137,16 +161,19 @@ def event_type(headers: Headers | None) -> str | None:
     return None
 
 
-def decode(key: bytes | None, value: bytes | None, headers: Headers | None) -> Event:
+def decode(
+    key: bytes | None, value: bytes | None, headers: Headers | None, schemas: SchemaReaders | None = None
+) -> Event:
     """Return the event of a record in binary or structured mode; raises `UnreadableEvent`.
 
-    To decide whether an event is wanted, `event_type` is cheaper.
+    To decide whether an event is wanted, `event_type` is cheaper. A record in Avro needs
+    `schemas`, raises the errors of `SchemaReaders.data`, and is decoded only in threads.
     """
     attributes = dict(headers or ())
     try:
         if attributes.get("content-type", b"").startswith(STRUCTURED):
             return _from_document(exact_value(value or b""), key)
-        return _from_headers(attributes, key, value)
+        return _from_headers(attributes, key, value or b"", schemas)
     except (LookupError, TypeError, ValueError, AttributeError) as exc:
         raise UnreadableEvent(
             "the record in the event topic is not a CloudEvent that Streamer wrote"
@@ -161,20 +188,35 @@ def _timestamp_ms(moment: str, now_ms: int) -> int:
     return min(round(datetime.fromisoformat(moment).timestamp() * 1000), now_ms)
 
 
-def _from_headers(attributes: Mapping[str, bytes], key: bytes | None, value: bytes | None) -> Event:
-    subject = attributes.get("ce_subject")
+def _from_headers(
+    attributes: Mapping[str, bytes], key: bytes | None, value: bytes, schemas: SchemaReaders | None
+) -> Event:
+    subject, type_ = attributes.get("ce_subject"), attributes["ce_type"].decode()
     id_ = attributes["ce_id"].decode()
     return Event(
         id=EventId(id_),
         source=attributes["ce_source"].decode(),
-        type=attributes["ce_type"].decode(),
+        type=type_,
         subject=None if subject is None else subject.decode(),
         time=attributes["ce_time"].decode(),
         key=id_ if key is None else key.decode(),
         channel=attributes["ce_sfchannel"].decode(),
         replay_id=replay_id_from_text(attributes["ce_sfreplayid"].decode()),
-        data=exact_value(value or b""),
+        data=_data(attributes, value, type_, schemas),
     )
+
+
+def _data(
+    attributes: Mapping[str, bytes], value: bytes, type_: str, schemas: SchemaReaders | None
+) -> JsonObject:
+    # Most events are JSON, and a value in JSON never begins with a zero byte.
+    if value[:1] == b"{" and attributes.get("content-type", JSON) == JSON:
+        data: JsonObject = exact_value(value)
+        return data
+    return (schemas or _WITHOUT_REGISTRY).data(attributes, value, event_stem(type_))
+
+
+_WITHOUT_REGISTRY = SchemaReaders()
 
 
 def _from_document(document: Mapping[str, Any], key: bytes | None) -> Event:

@@ -21,6 +21,7 @@ from streamer.log.kafka.feed.context import LogContext
 from streamer.log.kafka.feed.decoder import RecordDecoder
 from streamer.log.kafka.feed.feed import follow
 from streamer.log.kafka.feed.partition_reader import PartitionReader
+from streamer.log.kafka.schemas.codecs import SchemaReaders
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.process import Pulses
 from streamer.ports import Subscription
@@ -144,7 +145,7 @@ async def test_bug_in_the_thread_of_a_reader_reaches_its_member(pulses: Pulses) 
     reader = PartitionReader(
         consumer=BrokenConsumer({"bootstrap.servers": "127.0.0.1:9", "group.id": "g", "log_level": 0}),
         buffer=FeedBuffer(),
-        decoder=RecordDecoder(SUBSCRIPTION, SystemClock()),
+        decoder=RecordDecoder(SUBSCRIPTION, SystemClock(), SchemaReaders()),
         errors=KafkaErrors(SETTINGS),
         clock=SystemClock(),
         pulses=pulses,

@@ -8,9 +8,11 @@ import pytest
 
 from streamer.errors import EventsRefused
 from streamer.events import Channel, Event
-from streamer.log.kafka.append.encoder import AppendEncoder, AppendRequest, Checkpoints, KafkaAppend
+from streamer.log.kafka.append.encoder import AppendEncoder, AppendRequest, Checkpoints
+from streamer.log.kafka.append.growing_append import KafkaAppend, SchemaWaits
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone, content
+from streamer.log.kafka.schemas.codecs import SchemaReaders
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import CHANGES, ORG, Append, a_dead_letter, a_hole, an_append, an_event
 
@@ -78,7 +80,7 @@ def test_what_can_never_be_written_is_refused_by_name(encoder: AppendEncoder, ba
 
 def test_others_are_added_beside_what_is_refused(encoder: AppendEncoder) -> None:
     """The append goes on without the event that spoils it."""
-    growing = KafkaAppend(encoder, no_writer)
+    growing = KafkaAppend(encoder, no_writer, SchemaWaits())
     with pytest.raises(EventsRefused):
         growing.add([an_event("a"), an_event("bad", data={"Name": "x" * 100_000}), an_event("b")])
 
@@ -90,7 +92,7 @@ def test_refused_records_are_dropped_and_come_back_as_events(encoder: AppendEnco
     events = [an_event(name, data={"n": name}) for name in "abc"]
     append = encoded(encoder, an_append(*events))
 
-    assert append.drop({content(append.events[1])}) == [events[1]]
+    assert append.drop({content(append.events[1])}, SchemaReaders()) == [events[1]]
     assert [record.key for record in append.events] == [b"a", b"c"]
 
 
@@ -110,7 +112,7 @@ def encoded(encoder: AppendEncoder, append: Append) -> AppendRequest:
     async def write(complete: AppendRequest) -> None:
         given.append(complete)
 
-    growing = KafkaAppend(encoder, write)
+    growing = KafkaAppend(encoder, write, SchemaWaits())
     growing.add(append.events)
     committing = growing.commit(
         append.checkpoint,

@@ -76,3 +76,15 @@ def test_expressions_fit_all_topics_of_our_own_and_no_others() -> None:
 
     assert all(map(fits, [*names.internal, names.parked(SubscriberName("erp"))]))
     assert not any(map(fits, ["a.b.controls", "a.b.cdc.Account", "axb.control", "a.b.parked"]))
+
+
+def test_versions_of_a_topic_have_its_types_and_their_order() -> None:
+    """Version 10 was written after version 9."""
+    names = Names(prefix="acme", naming=TopicNaming(template="salesforce.{kind}.{name}", has_versions=True))
+    first = "salesforce.cdc.Account"
+    topics = [f"{first}.v10", f"{first}.v9", first, f"{first}.v2x", f"{first}Plan__c"]
+
+    assert names.versions_of(first, topics) == [first, f"{first}.v9", f"{first}.v10"]
+    assert names.event_type_stem(f"{first}.v10") == first
+    assert _NAMES.event_type_stem(f"{first}.v10") is None
+    assert _NAMES.versions_of(first, topics) == [first]

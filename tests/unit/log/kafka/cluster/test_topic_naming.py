@@ -234,3 +234,12 @@ def test_names_that_stand_for_one_thing_are_accepted(settings: dict[str, Any]) -
     names = named(**settings)
 
     assert not list(names.naming.mistakes(names.is_internal))
+
+
+def test_later_versions_of_a_topic_are_read_where_schemas_are_used() -> None:
+    """After an incompatible schema, events are in a topic of the next version; others have no versions."""
+    plain, versioned = TopicNaming(template=TEMPLATE), TopicNaming(template=TEMPLATE, has_versions=True)
+    topics = ["salesforce.cdc.Account", "salesforce.cdc.Account.v2", "salesforce.cdc.Account.view"]
+
+    assert list(matching(topics, versioned.expressions(["salesforce.cdc.*"]))) == topics[:2]
+    assert list(matching(topics, plain.expressions(["salesforce.cdc.*"]))) == topics[:1]

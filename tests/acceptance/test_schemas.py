@@ -1,0 +1,85 @@
+"""A daemon that writes events in Avro, from an org that describes its objects and platform events."""
+
+import asyncio
+import io
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import orjson
+import pytest
+from aiohttp import ClientSession
+
+from streamer.sandbox import Sandbox
+from streamer.sandbox.org.definitions import parse_schema
+from tests.configuration import ORDER_KEY, over_pubsub, sandbox_configuration, written
+from tests.contracts.kafka_world import read_committed
+from tests.daemon import Daemon
+from tests.waiting import until
+
+
+async def decoded(kafka: str, registry: str, topic: str) -> list[Any]:
+    """Return the values of a topic as an independent reader decodes them."""
+    found: list[Any] = []
+    async with ClientSession() as http:
+        for message in await asyncio.to_thread(read_committed, kafka, topic, 2):
+            value = message.value() or b""
+            url = f"{registry}/schemas/ids/{int.from_bytes(value[1:5], 'big')}"
+            async with http.get(url) as answer:
+                about = await answer.json(content_type=None)
+            schema = fastavro.parse_schema(json.loads(about["schema"]))
+            found.append(fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, None))
+    return found
+
+
+@pytest.mark.parametrize("transport", ["cometd", "pubsub"])
+async def test_daemon_writes_and_delivers_events_in_avro(
+    sandbox: Sandbox, kafka: str, registry_url: str, tmp_path: Path, transport: str
+) -> None:
+    """Schemas come from the org; every field has its type; a subscriber gets the events as with JSON."""
+    prefix, delivered = f"avro{uuid.uuid4().hex[:8]}", tmp_path / "delivered.jsonl"
+    log = {
+        "bootstrap_servers": kafka,
+        "prefix": prefix,
+        "topic": f"{prefix}.{{kind}}.{{name}}",
+        "partitions": 2,
+        "format": "avro",
+        "schema_registry": {"url": registry_url},
+    }
+    subscriber = {
+        "uses": "file",
+        "on": "salesforce.*",
+        "settings": {"path": str(delivered)},
+        "start": "earliest",
+    }
+    configuration = sandbox_configuration(sandbox.url, log={"kafka": log}, subscribers={"copy": subscriber})
+    if transport == "pubsub":
+        configuration = over_pubsub(configuration, sandbox.pubsub_address)
+    fields = {ORDER_KEY: {"type": "string"}, "Amount__c": {"type": "double"}}
+    sandbox.org.declare(parse_schema({"events": {"Order_Placed__e": {"fields": fields}}}))
+    address = {"BillingCity": "Oslo", "BillingStreet": None}
+    with sandbox.org.transaction() as transaction:
+        account = transaction.create("Account", {"Name": "Åcme", "AnnualRevenue": 12.5, **address})
+    with sandbox.org.transaction() as transaction:
+        transaction.update("Account", account, {"AnnualRevenue": None, "BillingCity": "Bergen"})
+    sandbox.org.publish_platform_event("Order_Placed__e", {ORDER_KEY: "1", "Amount__c": 2.5})
+
+    async with Daemon.running(written(tmp_path, configuration)) as daemon:
+        await daemon.ready()
+        await until(lambda: delivered.exists() and len(delivered.read_bytes().splitlines()) >= 3)
+        assert await daemon.stop() == 0
+
+    events = [orjson.loads(line) for line in delivered.read_bytes().splitlines()]
+    created, updated = await decoded(kafka, registry_url, f"{prefix}.cdc.Account")
+    (order,) = await decoded(kafka, registry_url, f"{prefix}.event.Order_Placed__e")
+    assert (created["change"], created["record_id"]) == ("CREATE", account)
+    assert created["fields"]["Name"] == "Åcme"
+    assert created["fields"]["AnnualRevenue"] == 12.5
+    assert created["fields"]["BillingAddress"]["City"] == "Oslo"
+    assert updated["fields"]["BillingAddress"]["City"] == "Bergen"
+    assert updated["null_fields"] == ["AnnualRevenue"]
+    assert (order["fields"][ORDER_KEY], order["fields"]["Amount__c"]) == ("1", 2.5)
+    assert [each["other_values"] for each in (created, updated, order)] == [None] * 3
+    assert len(events) == 3

@@ -1,0 +1,1 @@
+"""Real Apicurio Registry for tests, over Confluent's API."""
