@@ -84,6 +84,10 @@ JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
     "snapshot cancel": _SNAPSHOT,
     "snapshot watch": _SNAPSHOT,
     "audit": ("records",),
+    "state get": (
+        *("entity", "record_id", "is_deleted", "fields", "changed_at", "read_at", "event_id"),
+        *("commit_number", "sequence"),
+    ),
     "org cdc list": ("selected", "entities", "allowed_without_add_on"),
     "org cdc enable": _PLANNED,
     "org cdc disable": _PLANNED,

@@ -11,6 +11,7 @@ from streamer.admin.checkpoints import CheckpointResource
 from streamer.admin.context import AdminContext
 from streamer.admin.continuity import ContinuityResource, SnapshotResource
 from streamer.admin.dead_letters import LetterResource
+from streamer.admin.events.record_states import StateResource
 from streamer.admin.events.resource import EventResource
 from streamer.admin.gate import Gate
 from streamer.admin.json_views import audit_json
@@ -118,6 +119,7 @@ def application(context: AdminContext, gate: Gate) -> web.Application:
         LetterResource(context=context),
         AuditResource(context=context),
         EventResource(context=context),
+        StateResource(context=context),
         ContinuityResource(context=context),
         SnapshotResource(context=context),
         CheckpointResource(context=context),

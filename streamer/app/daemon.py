@@ -20,9 +20,11 @@ from streamer.app.reloading import Applying, PlanInEffect, Reloading
 from streamer.app.supervising import DaemonOptions, Supervising
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
-from streamer.errors import LogUnavailable
+from streamer.errors import ConfigurationError, LogUnavailable
 from streamer.observe.metrics import Metrics
 from streamer.observe.process import Pulses
+from streamer.state.keeper import StateKeeper
+from streamer.state.readings import StateReadings
 from streamer.supervision.monitor import Monitor, StuckLimits
 from streamer.supervision.status import Status
 
@@ -32,11 +34,12 @@ _BACKOFF = Backoff(first_s=1.0, limit_s=30.0)
 
 
 class Role(StrEnum):
-    """Part of the work that a process does: `ingest`, `dispatch` or `all`."""
+    """Part of the work that a process does: `ingest`, `dispatch`, `state` or `all`."""
 
     ALL = "all"
     INGEST = "ingest"
     DISPATCH = "dispatch"
+    STATE = "state"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,15 @@ class App:
     def of(
         cls, plan: Plan, clock: Clock, role: Role = Role.ALL, options: DaemonOptions | None = None
     ) -> Self:
-        """Return a daemon that follows `plan`, without any I/O."""
+        """Return a daemon that follows `plan`, without any I/O.
+
+        Raises `ConfigurationError` if `plan` has no settings for the role.
+        """
+        if role is Role.STATE and plan.settings.state is None:
+            raise ConfigurationError(
+                "the role state needs the section state in the configuration, which names the objects: "
+                "add the section, or run another role"
+            )
         options = options or DaemonOptions()
         metrics, status = Metrics(clock=clock), Status()
         in_effect = PlanInEffect(plan=plan)
@@ -120,21 +131,42 @@ class App:
 
     async def _serve(self, log: Log, stopping: asyncio.Event) -> None:
         # A probe can arrive before the tasks below take their first step.
-        if self.role is not Role.INGEST:
+        if self._does(Role.DISPATCH):
             self.dispatching.report_configured()
-        if self.role is not Role.DISPATCH:
+        if self._does(Role.INGEST):
             self.status.reading.started()
         reporter = LogReporter(log=log, metrics=self.observers.metrics.log, clock=self.clock)
         async with asyncio.TaskGroup() as group:
-            reporting = group.create_task(reporter.run(), name="log reporter")
+            ending = [group.create_task(reporter.run(), name="log reporter")]
             delivering = reading = None
-            if self.role is not Role.INGEST:
+            if self._does(Role.DISPATCH):
                 delivering = group.create_task(self.dispatching.run(log, stopping), name="dispatch")
-            if self.role is not Role.DISPATCH:
+            if self._does(Role.INGEST):
                 reading = group.create_task(self.reading.run(log), name="ingest")
+            if keeper := self._keeper(log):
+                self.status.states.started(keeper)
+                ending.append(group.create_task(keeper.run(), name="state"))
             await stopping.wait()
             await self._drain(reading, delivering)
-            reporting.cancel()
+            for task in ending:
+                task.cancel()
+
+    def _does(self, role: Role) -> bool:
+        return self.role in (Role.ALL, role)
+
+    def _keeper(self, log: Log) -> StateKeeper | None:
+        """Return the keeper of record states, if this process keeps any."""
+        settings = self.in_effect.settings
+        if settings.state is None or not self._does(Role.STATE):
+            return None
+        paths = [channel.path for channel in settings.channels]
+        unrepaired = [channel.path for channel in settings.channels if channel.on_gap_event == "record"]
+        return StateKeeper(
+            log=log,
+            clock=self.clock,
+            readings=StateReadings.of(settings.state.objects, paths, log, self.clock, unrepaired),
+            metrics=self.observers.metrics.states,
+        )
 
     async def _open_log(self, stack: AsyncExitStack, stopping: asyncio.Event) -> Log | None:
         """Open the log as soon as the log is reachable; return `None` if `stopping` is set before that."""

@@ -23,6 +23,7 @@ from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, RetryLater, leaves
 from streamer.events import Event, SubscriberName
 from streamer.ports import ControlledLog, Controls
+from streamer.state.keeper import SUBSCRIBER
 from streamer.supervision.conditions import SubscribersCondition
 
 _log = structlog.get_logger()
@@ -139,7 +140,7 @@ class Dispatching:
                 ]
             )
             self._start(group, assembly, control_follower)
-            await self._expect(log, wanted)
+            await self._expect(log, {*wanted, SUBSCRIBER} if self.plan.settings.state else wanted)
             await self.in_effect.replaced.wait()
 
     def _start(self, group: asyncio.TaskGroup, assembly: Assembly, control_follower: ControlFollower) -> None:

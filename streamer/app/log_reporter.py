@@ -58,6 +58,7 @@ class LogReporter:
         await self._report_room()
         self.metrics.set_foreign(self.log.foreign_records)
         self.metrics.set_aborted(self.log.aborted_transactions)
+        self.metrics.set_rebuilds(self.log.states.rebuilds)
         self.metrics.set_schema_failures(self.log.schema_failures)
         await self._look_for_gone()
         async with aclosing(self._cursor.heads()) as heads:

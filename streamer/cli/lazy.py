@@ -164,6 +164,10 @@ COMMANDS = {
         "streamer.cli.events:events",
         "Find events in the log, and show the outcome of an event at every subscriber.",
     ),
+    "state": Listed(
+        "streamer.cli.state:state",
+        "Show records as the log knows them: with all fields, after their last change.",
+    ),
     "tail": Listed(
         "streamer.cli.tail:tail",
         "Show new events as they are appended to the log, until Ctrl-C.",

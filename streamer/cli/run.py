@@ -39,8 +39,8 @@ def run(
         typer.Option(
             metavar="|".join(Role),
             help=(
-                "Run both sides in this process, or only one: ingest reads Salesforce, dispatch delivers "
-                "events."
+                "Run all parts in this process, or only one: ingest reads Salesforce, dispatch delivers "
+                "events, state keeps whole records."
             ),
         ),
     ] = Role.ALL,

@@ -174,8 +174,14 @@ class EntityReader:
         )
 
     def _read(self, snapshot: str, progress: ReadingProgress, position: ReplayId) -> SnapshotRead:
-        now, job = self.clock.now(), progress.reached.jobs
-        return SnapshotRead(snapshot=snapshot, channel=self.channel, position=position, read_at=now, job=job)
+        return SnapshotRead(
+            snapshot=snapshot,
+            channel=self.channel,
+            position=position,
+            read_at=self.clock.now(),
+            job=progress.reached.jobs,
+            is_partial=bool(progress.part and progress.part.fields),
+        )
 
     async def _rows(
         self, query: RecordQuery, shape: RecordShape, progress: ReadingProgress, read: SnapshotRead

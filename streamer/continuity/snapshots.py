@@ -139,6 +139,12 @@ def where_of(records: Collection[str]) -> str:
     return f"Id IN ({ids})"
 
 
+def records_of(where: str) -> Sequence[str]:
+    """Return the ids of the records in a condition that `where_of` has made; empty for another condition."""
+    by_id = _BY_ID.fullmatch(where)
+    return [each.strip("'") for each in by_id[1].split(", ")] if by_id else []
+
+
 def has_records_of(snapshot: ContinuityRecord, hole: ContinuityRecord) -> bool:
     """Return true if a snapshot of the hole's entity selects every record that the hole can lack."""
     selection = snapshot.selection or _former_selection(snapshot)

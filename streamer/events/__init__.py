@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     )
     from streamer.events.places import Entry, ParkedLane, Partition, Setback, SettledOffsets
     from streamer.events.reading import Batch, Checkpoint, NewEventsAfter, SoughtPlace, Unreadable
+    from streamer.events.states import LastChange, RecordState
 else:
     # A command imports only the values that it uses.
     __getattr__ = names_later(
@@ -76,6 +77,7 @@ else:
             ),
             "places": "Entry ParkedLane Partition Setback SettledOffsets",
             "reading": "Batch Checkpoint NewEventsAfter SoughtPlace Unreadable",
+            "states": "LastChange RecordState",
         },
     )
 
@@ -103,6 +105,7 @@ __all__ = [
     "HoleAcknowledgement",
     "HoleCause",
     "JsonObject",
+    "LastChange",
     "LetterHead",
     "NewEventsAfter",
     "OrgId",
@@ -110,6 +113,7 @@ __all__ = [
     "ParkedLane",
     "Partition",
     "Receipt",
+    "RecordState",
     "Reject",
     "Repair",
     "ReplayId",

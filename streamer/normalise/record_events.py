@@ -49,7 +49,7 @@ class SnapshotRead:
 
     The events are appended at `position` of `channel`. `read_at` (epoch seconds) is
     the time at which the records had these values. `job` numbers the jobs of the
-    records' entity.
+    records' entity. With `is_partial`, only chosen fields are read.
     """
 
     snapshot: str
@@ -57,6 +57,7 @@ class SnapshotRead:
     position: ReplayId
     read_at: float
     job: int = 1
+    is_partial: bool = False
 
 
 def snapshot_event(record: OrgRecord, read: SnapshotRead) -> Event:
@@ -130,6 +131,8 @@ def _of_snapshot(
     time = _time(read.read_at)
     data: JsonObject = {"record_id": record_id, "entity": entity, **body}
     data["snapshot"] = {"id": read.snapshot, "read_at": time}
+    if read.is_partial:
+        data["snapshot"]["is_partial"] = True
     return Event(
         id=EventId(event_id),
         source=f"/salesforce/{read.channel.org}",

@@ -1,11 +1,12 @@
 """Metrics of the event log."""
 
 from collections import Counter as Counts
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter
 
 from streamer.observe.series import Declarations, LabelValues
+from streamer.ports import StateRebuild
 
 
 class LogMetrics:
@@ -32,6 +33,16 @@ class LogMetrics:
             registry=registry,
         )
         self._aborted_before = 0
+        self._rebuilt = gauge(
+            "state_rebuild_records",
+            "Records that this process has read from a state topic into its local copy, since its start.",
+            "topic",
+        )
+        self._rebuilding = gauge(
+            "state_rebuild_remaining_offsets",
+            "Offsets of a state topic that this process still has to read before it keeps these states.",
+            "topic",
+        )
         self._schema_failures = Counter(
             "streamer_schema_registry_failures",
             "Requests that the schema registry did not answer.",
@@ -64,6 +75,12 @@ class LogMetrics:
         """Record the number of transactions that this process has aborted since its start."""
         self._aborted.inc(number - self._aborted_before)
         self._aborted_before = number
+
+    def set_rebuilds(self, rebuilds: Sequence[StateRebuild]) -> None:
+        """Record the progress of the readings of state topics into local copies."""
+        for each in rebuilds:
+            self._rebuilt.labels(each.topic).set(each.records)
+            self._rebuilding.labels(each.topic).set(each.remaining)
 
     def set_schema_failures(self, number: int) -> None:
         """Record the number of requests since the start that the schema registry did not answer."""

@@ -29,6 +29,7 @@ from streamer.observe import series
 from streamer.observe.log_metrics import LogMetrics
 from streamer.observe.org_metrics import OrgLimitMetrics, OutboundMetrics, ReconcileMetrics, SessionMetrics
 from streamer.observe.process import ProcessMetrics
+from streamer.observe.state_metrics import StateMetrics
 
 OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
 _APPEND_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
@@ -68,6 +69,7 @@ class Metrics:
         self.log = LogMetrics(self.registry, self._label_values)
         self.org_limits = OrgLimitMetrics(self.registry)
         self.reconciling = ReconcileMetrics(self.registry)
+        self.states = StateMetrics(self.registry)
 
     def channel(self, channel: Channel) -> series.ChannelMetrics:
         """Return the metrics of `channel`; each call returns the same object."""

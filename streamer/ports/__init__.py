@@ -84,6 +84,7 @@ if TYPE_CHECKING:
         RecordQuery,
         Replication,
     )
+    from streamer.ports.states import RecordStates, StateRebuild
     from streamer.ports.tracing import Span, SpanKind, Tracer
     from streamer.ports.writing import (
         Answered,
@@ -131,6 +132,7 @@ else:
                 "TargetReport"
             ),
             "queries": "Changed Deletion Deletions RecordPage RecordQueries RecordQuery Replication",
+            "states": "RecordStates StateRebuild",
             "tracing": "Span SpanKind Tracer",
             "writing": (
                 "Answered ApexRestCall ApexSoapCall CallResult EventPublisher OrgWriter OutgoingEvent "
@@ -205,6 +207,7 @@ __all__ = [
     "RecordQueries",
     "RecordQuery",
     "RecordReader",
+    "RecordStates",
     "Recorded",
     "RecordedHoles",
     "RecordedPositions",
@@ -215,6 +218,7 @@ __all__ = [
     "Source",
     "Span",
     "SpanKind",
+    "StateRebuild",
     "StoredCheckpoint",
     "Subscriber",
     "SubscriberPlace",

@@ -18,6 +18,7 @@ from streamer.controls import (
 from streamer.events import ContinuityRecord, DeadLetter, JsonObject, LetterHead
 from streamer.ports.dispatch import LogReader
 from streamer.ports.history import EventHistory
+from streamer.ports.states import RecordStates
 
 
 class LetterCursor(Protocol):
@@ -193,6 +194,11 @@ class ControlledLog(LogReader, Protocol):
     @property
     def processes(self) -> ProcessRecords | None:
         """Records of the processes that share this log; `None` if only one process can use it."""
+        ...
+
+    @property
+    def states(self) -> RecordStates:
+        """States of the records, if a subscriber's settlements contain states."""
         ...
 
     @property

@@ -13,6 +13,7 @@ from streamer.events import (
     ParkedLane,
     Partition,
     Receipt,
+    RecordState,
     Setback,
     SettledOffsets,
     Start,
@@ -35,6 +36,11 @@ class Subscription:
     subscribers to which this subscriber forwards events. From now on, the log keeps
     forwarded events for the `downstream` subscribers, even if they have not begun
     to read.
+
+    With `states`, the settlements contain states of records of these entities, and
+    this process can read the states of a partition's records as soon as the partition
+    is assigned. Such a subscriber parks no events, and the log never moves its progress
+    back.
     """
 
     subscriber: SubscriberName
@@ -43,6 +49,7 @@ class Subscription:
     receipts: bool = False
     after: tuple[SubscriberName, ...] = ()
     downstream: tuple[SubscriberName, ...] = ()
+    states: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +83,14 @@ class Page:
 
     `through` is the offset up to which each partition was read (exclusive): an
     offset below `through` without an entry does not concern this subscriber.
-    `behind` is the known number of entries that follow.
+    `behind` is the known number of entries that follow. In the partitions `expired`,
+    the log has deleted events that follow the last page, because they were too old.
     """
 
     entries: Sequence[Entry]
     through: Mapping[Partition, int]
     behind: int = 0
+    expired: frozenset[Partition] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +117,8 @@ class Settlement:
     All work belongs to partitions in `progress`. `redriven` are the ids of dead
     letters to remove, because `lanes` parks the events of these letters. A letter
     that is also in `set_aside` has failed again, and stays. `forwarded` events with
-    the same key are in the order in which they were settled.
+    the same key are in the order in which they were settled. Each of `states` replaces
+    the former state of its record, and states of the same record are in their order.
     """
 
     assignment: int
@@ -118,11 +128,13 @@ class Settlement:
     receipts: Sequence[Receipt] = ()
     redriven: Sequence[str] = ()
     forwarded: Sequence[Forwarded] = ()
+    states: Sequence[RecordState] = ()
 
     @property
     def is_plain(self) -> bool:
         """True if the settlement contains only progress."""
-        return not (self.set_aside or self.lanes or self.receipts or self.redriven or self.forwarded)
+        beside = self.set_aside or self.lanes or self.receipts or self.redriven or self.forwarded
+        return not (beside or self.states)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

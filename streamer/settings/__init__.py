@@ -14,7 +14,13 @@ from streamer.settings.log import (
     LogSettings,
     SqliteLogSettings,
 )
-from streamer.settings.operation import AdminSettings, ConsoleSettings, ObserveSettings, ReconcileSettings
+from streamer.settings.operation import (
+    AdminSettings,
+    ConsoleSettings,
+    ObserveSettings,
+    ReconcileSettings,
+    StateSettings,
+)
 from streamer.settings.org import (
     Auth,
     ClientCredentialsAuth,
@@ -91,6 +97,7 @@ __all__ = [
     "SqliteLogSettings",
     "StartTime",
     "StartWord",
+    "StateSettings",
     "SubscriberSettings",
     "TracingSettings",
     "Transport",

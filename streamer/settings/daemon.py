@@ -16,7 +16,7 @@ from streamer.channel_paths import ChannelKind, carrier_of
 from streamer.events import SubscriberName
 from streamer.settings.channels import ChannelSettings
 from streamer.settings.log import LogSettings, SqliteLogSettings
-from streamer.settings.operation import AdminSettings, ObserveSettings, ReconcileSettings
+from streamer.settings.operation import AdminSettings, ObserveSettings, ReconcileSettings, StateSettings
 from streamer.settings.org import OrgSettings, RefreshAuth, Transport
 from streamer.settings.outbound import OutboundSettings
 from streamer.settings.protection import ProtectionSettings, ProtectRule
@@ -39,6 +39,16 @@ def _long_enough(key: SecretStr) -> SecretStr:
 
 def _from_path(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
+
+
+def _check_carried(entities: tuple[str, ...], info: ValidationInfo) -> None:
+    """Raise `ValueError` if no channel carries the changes of one of `entities`."""
+    # `info.data` does not contain the channels if they have a mistake.
+    if "channels" not in info.data:
+        return
+    paths = [channel.path for channel in info.data["channels"]]
+    if alone := [each for each in entities if carrier_of(each, paths) is None]:
+        raise ValueError(f"no channel carries the changes of {', '.join(alone)}: add /data/ChangeEvents")
 
 
 class Settings(Section):
@@ -92,6 +102,12 @@ class Settings(Section):
         description="tests by name, which streamer test runs: an event, and the expected deliveries",
     )
     lookups: LookupsSettings = optional_section("limits for the look-ups of all subscribers with enrich")
+    state: StateSettings | None = Field(
+        default=None,
+        description=(
+            "objects whose records Streamer keeps as a whole, beside the change events; default: none"
+        ),
+    )
     reconcile: ReconcileSettings | None = Field(
         default=None,
         description="schedule on which Streamer compares the org with the log; default: no comparisons",
@@ -133,17 +149,17 @@ class Settings(Section):
 
     @field_validator("reconcile")
     @classmethod
-    def _are_carried(
+    def _are_compared_and_carried(
         cls, reconcile: ReconcileSettings | None, info: ValidationInfo
     ) -> ReconcileSettings | None:
-        # `info.data` does not contain the channels if they have a mistake.
-        if reconcile is not None and "channels" in info.data:
-            paths = [channel.path for channel in info.data["channels"]]
-            if alone := [each for each in reconcile.entities if carrier_of(each, paths) is None]:
-                raise ValueError(
-                    f"no channel carries the changes of {', '.join(alone)}: add /data/ChangeEvents"
-                )
+        _check_carried(reconcile.entities if reconcile else (), info)
         return reconcile
+
+    @field_validator("state")
+    @classmethod
+    def _are_kept_and_carried(cls, state: StateSettings | None, info: ValidationInfo) -> StateSettings | None:
+        _check_carried(state.objects if state else (), info)
+        return state
 
     @field_validator("channels")
     @classmethod

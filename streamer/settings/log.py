@@ -113,6 +113,28 @@ class KafkaSecurity(Section):
         return self
 
 
+_NAME = "{name}"
+_STATE_TOPIC = "salesforce.state.{name}"
+_KINDS = ("cdc", "event", "topic", "generic", "outbound", "other")
+# The topics of these families have the name of a subscriber at the end.
+_FAMILIES = ("parked", "forwarded")
+
+
+def _can_be_equal(template: str, other: str) -> bool:
+    """Return whether two templates can give one topic name, with any text without a dot as {name}."""
+    first, last = template.split(_NAME)
+    if _NAME not in other:
+        # All events of a kind share one topic.
+        return re.fullmatch(f"{re.escape(first)}[^.]+{re.escape(last)}", other) is not None
+    beginning, *_, end = other.split(_NAME)
+    return _differs_by_name(first, beginning) and _differs_by_name(last[::-1], end[::-1])
+
+
+def _differs_by_name(one: str, other: str) -> bool:
+    shorter, longer = sorted((one, other), key=len)
+    return longer.startswith(shorter) and "." not in longer[len(shorter) :]
+
+
 def _is_a_template(template: str) -> str:
     if _UNFIT_IN_A_TOPIC.search(re.sub(r"\{(kind|name)\}", "", template)):
         raise ValueError("can contain {kind}, {name}, letters, digits, '.', '_' and '-'")
@@ -170,6 +192,16 @@ class KafkaLogSettings(Section):
         default="salesforce.{kind}.{name}",
         description="name of an event topic; {kind} stands for cdc, event, topic, generic or outbound, and "
         "{name} for the entity, platform event, PushTopic or generic channel",
+    )
+    state_topic: str = Field(
+        default=_STATE_TOPIC,
+        description="name of a topic with the states of an object's records; {name} stands for the object",
+    )
+    state_directory: Path = Field(
+        default=Path("data/state"),
+        description=(
+            "folder for local copies of the state topics; Streamer builds a missing copy again from its topic"
+        ),
     )
     topics: KafkaTopicsSettings = optional_section(
         "names of the event topics of single kinds instead of topic; without {name}, all events of the "
@@ -298,6 +330,29 @@ class KafkaLogSettings(Section):
                 "must contain {name}; it can also contain {kind}, letters, digits, '.', '_' and '-'"
             )
         return template
+
+    @field_validator("state_topic")
+    @classmethod
+    def _is_a_state_template(cls, template: str) -> str:
+        before, place, after = template.partition(_NAME)
+        if not place or re.search(r"[^A-Za-z0-9._-]", before + after) or template.startswith("__"):
+            raise ValueError(
+                "must contain {name} once; it can also contain letters, digits, '.', '_' and '-'"
+            )
+        return template
+
+    @model_validator(mode="after")
+    def _state_topics_are_no_other_topics(self) -> Self:
+        given = self.topics.model_dump(exclude_none=True)
+        events = [given.get(kind, self.topic).replace("{kind}", kind) for kind in _KINDS]
+        own = [f"{self.prefix}.{_NAME}", *(f"{self.prefix}.{family}.{_NAME}" for family in _FAMILIES)]
+        for others, what in ((events, "an event topic (topic)"), (own, "an internal topic (prefix)")):
+            if any(_can_be_equal(self.state_topic, each) for each in others):
+                raise ValueError(
+                    f"state_topic {self.state_topic} can be the name of {what}: use a name that only "
+                    f"state topics have, such as {_STATE_TOPIC}"
+                )
+        return self
 
 
 class SqliteLogSettings(Section):

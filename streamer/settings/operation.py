@@ -148,10 +148,29 @@ _UNITS_S = {"m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _LEAST_S, _MOST_S = 3_600.0, 7 * 86_400.0
 
 
+EntityName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,79}$")]
+"""API name of an object."""
+
+
+class StateSettings(Section):
+    """States of records: whole records, made from change events."""
+
+    objects: tuple[EntityName, ...] = Field(
+        min_length=1, max_length=200, description="API names of the objects whose records have states"
+    )
+
+    @field_validator("objects")
+    @classmethod
+    def _are_unique(cls, objects: tuple[str, ...]) -> tuple[str, ...]:
+        if repeated := sorted({each for each in objects if objects.count(each) > 1}):
+            raise ValueError(f"must not name an object more than once: {', '.join(repeated)}")
+        return objects
+
+
 class ReconcileSettings(Section):
     """Comparisons of the org with the log."""
 
-    entities: tuple[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,79}$")], ...] = Field(
+    entities: tuple[EntityName, ...] = Field(
         min_length=1, max_length=200, description="API names of the objects to compare"
     )
     every: str = Field(

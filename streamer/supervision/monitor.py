@@ -38,6 +38,7 @@ class PartKind(StrEnum):
     THREAD = "thread"
     CHANNEL = "channel"
     SUBSCRIBER = "subscriber"
+    STATES = "states"
 
 
 Name = tuple[PartKind, str]
@@ -264,7 +265,7 @@ class Monitor:
             _log.warning("stuck.ended", part=part, name=name)
 
     def _activities(self) -> Mapping[Name, Activity]:
-        return dict([*self._threads(), *self._channels(), *self._subscribers()])
+        return dict([*self._threads(), *self._channels(), *self._subscribers(), *self._states()])
 
     def _threads(self) -> Iterator[tuple[Name, Activity]]:
         for name, beat_at in self.pulses.beats().items():
@@ -283,3 +284,9 @@ class Monitor:
         for name, each in self._status.subscribers.dispatchers.items():
             limit_s = self.limits.of_subscriber(name)
             yield (PartKind.SUBSCRIBER, name), Activity(since=each.stalled_since, limit_s=limit_s)
+
+    def _states(self) -> Iterator[tuple[Name, Activity]]:
+        states = self._status.states
+        if states.is_configured:
+            since = states.busy_since if self._status.log.is_usable else None
+            yield (PartKind.STATES, "records"), Activity(since=since, limit_s=self.limits.log_s)

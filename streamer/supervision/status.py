@@ -3,7 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from streamer.supervision.conditions import LogCondition, ReadingCondition, SubscribersCondition
+from streamer.supervision.conditions import (
+    LogCondition,
+    ReadingCondition,
+    StatesCondition,
+    SubscribersCondition,
+)
 from streamer.supervision.health import Health, ProbeKind, ProbeResult, State
 
 
@@ -14,6 +19,7 @@ class Status:
     log: LogCondition = field(default_factory=LogCondition, init=False)
     reading: ReadingCondition = field(init=False)
     subscribers: SubscribersCondition = field(default_factory=SubscribersCondition, init=False)
+    states: StatesCondition = field(default_factory=StatesCondition, init=False)
     _stops: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
@@ -36,7 +42,8 @@ class Status:
             return State.STOPPING
         if (self.reading.has_begun and not self.reading.has_joined) or self.subscribers.absent:
             return State.STARTING
-        return State.ACTIVE if self.reading.channels or self.subscribers.configured else State.STANDBY
+        works = self.reading.channels or self.subscribers.configured or self.states.is_configured
+        return State.ACTIVE if works else State.STANDBY
 
     @property
     def is_complete(self) -> bool:
@@ -46,7 +53,7 @@ class Status:
     def register(self, health: Health) -> None:
         """Add the readiness probes to `health`: for the stop, for waiting, and for the parts."""
         health.register(ProbeKind.READINESS, "connections", self._connections)
-        for part in (self.log, self.reading, self.subscribers):
+        for part in (self.log, self.reading, self.subscribers, self.states):
             part.register(health)
 
     def _connections(self) -> ProbeResult:

@@ -1,6 +1,6 @@
 """Reader of a feed, as dispatch is, that remembers everything that it read."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from streamer.events import (
     ParkedLane,
     Partition,
     Receipt,
+    RecordState,
     SettledOffsets,
     Start,
     SubscriberName,
@@ -42,6 +43,7 @@ class Follower:
         self.assigned: dict[Partition, int] = {}
         self.through: dict[Partition, int] = {}
         self.behind = 0
+        self.expired: set[Partition] = set()
         self.lanes: list[ParkedLane] = []
         self._begun: dict[Partition, int] = {}
 
@@ -84,6 +86,7 @@ class Follower:
                 self.entries += page.entries
                 self.through |= page.through
                 self.behind = page.behind
+                self.expired |= page.expired
 
     async def settle(
         self,
@@ -98,12 +101,7 @@ class Follower:
         """Settle everything that was read, except the events `but`; return what the log recorded."""
         partitions: set[Partition] = set()
         crowded: set[Partition] = set()
-        for number in set(self.assigned.values()):
-            progress = {
-                partition: self._progress(partition, but)
-                for partition, assignment in self.assigned.items()
-                if assignment == number
-            }
+        for number, progress in self._progress_of_assignments(but):
             recorded = await self.feed.settle(
                 Settlement(
                     assignment=number,
@@ -119,6 +117,12 @@ class Follower:
             crowded |= recorded.crowded
         return Recorded(partitions=frozenset(partitions), crowded=frozenset(crowded))
 
+    async def settle_states(self, states: Collection[RecordState]) -> None:
+        """Settle everything that was read, together with `states`."""
+        for number, progress in self._progress_of_assignments():
+            mine = [state for state in states if state.last.partition in progress]
+            await self.feed.settle(Settlement(assignment=number, progress=progress, states=mine))
+
     def stale(self) -> Settlement:
         """Return a settlement of all that was read, under an assignment that is not in effect."""
         progress = {p: SettledOffsets(next_offset=offset) for p, offset in self.through.items()}
@@ -128,6 +132,19 @@ class Follower:
         """Return the parked ones of `entries`, which are of one partition."""
         offsets = [entry.offset for entry in entries]
         return list(await self.feed.recall(entries[0].partition, offsets))
+
+    def _progress_of_assignments(
+        self, but: Collection[str] = ()
+    ) -> Iterator[tuple[int, dict[Partition, SettledOffsets]]]:
+        for number in set(self.assigned.values()):
+            yield (
+                number,
+                {
+                    partition: self._progress(partition, but)
+                    for partition, assignment in self.assigned.items()
+                    if assignment == number
+                },
+            )
 
     def _progress(self, partition: Partition, but: Collection[str]) -> SettledOffsets:
         mine = [entry for entry in self.entries if entry.partition == partition]
@@ -156,6 +173,24 @@ async def coming_after(log: LogReader, *patterns: str, name: str = "shipment") -
     """Follow what subscriber `invoice` forwards in `log` to the subscriber `name`."""
     async with log.follow(coming_from_invoice(*patterns, name=name)) as feed:
         yield Follower(feed)
+
+
+@asynccontextmanager
+async def keeping_states(log: LogReader, *, start: Start = Start.EARLIEST) -> AsyncIterator[Follower]:
+    """Follow `log` as the keeper of the states of accounts and contacts."""
+    async with log.follow(states_of_accounts(start=start)) as feed:
+        yield Follower(feed)
+
+
+def states_of_accounts(*, start: Start = Start.EARLIEST) -> Subscription:
+    """Return the selection of the keeper of the states of accounts and contacts."""
+    return Subscription(
+        subscriber=SubscriberName("-state"),
+        patterns=("salesforce.cdc.Account.*", "salesforce.cdc.Contact.*"),
+        start=start,
+        receipts=True,
+        states=("Account", "Contact"),
+    )
 
 
 def coming_from_invoice(*patterns: str, name: str = "shipment") -> Subscription:

@@ -4,6 +4,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, closing
+from pathlib import Path
 from typing import Any, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
@@ -30,14 +31,16 @@ Place = tuple[str, int]
 class KafkaWorld:
     """Topics of our own on a broker that other tests use too."""
 
-    def __init__(self, address: str) -> None:
-        """Choose an unused prefix."""
+    def __init__(self, address: str, folder: Path) -> None:
+        """Choose an unused prefix; local copies of states are in `folder`."""
         unique = uuid.uuid4().hex[:8]
         self.prefix = f"test-{unique}"
         self._settings = KafkaLogSettings(
             bootstrap_servers=address,
             prefix=self.prefix,
             topic=f"t{unique}.{{kind}}.{{name}}",
+            state_topic=f"t{unique}.state.{{name}}",
+            state_directory=folder,
             partitions=2,
             # A new topic is found this fast.
             options={"topic.metadata.refresh.interval.ms": 250},
@@ -80,9 +83,9 @@ class KafkaWorlds:
         self._address = address
         self._worlds: list[KafkaWorld] = []
 
-    def new(self) -> KafkaWorld:
+    def new(self, folder: Path) -> KafkaWorld:
         """Return a world of a test's own."""
-        self._worlds.append(KafkaWorld(self._address))
+        self._worlds.append(KafkaWorld(self._address, folder))
         return self._worlds[-1]
 
     def checked(self) -> CheckedTopics:

@@ -136,7 +136,7 @@ class SqliteWorld:
 
 
 WORLDS: dict[str, Callable[[pytest.FixtureRequest], World]] = {
-    "kafka": lambda request: request.getfixturevalue("kafka_worlds").new(),
+    "kafka": lambda request: request.getfixturevalue("kafka_worlds").new(request.getfixturevalue("tmp_path")),
     "memory": lambda _: MemoryWorld(),
     "sqlite": lambda request: SqliteWorld(request.getfixturevalue("tmp_path")),
 }

@@ -19,6 +19,8 @@ from streamer.salesforce.cometd.protocol import parse
 from tests.deliveries import event
 from tests.unit.dispatch.world import TARGET, mistaken
 
+STATES = "salesforce.state.{name}"
+
 WRITTEN = "12345678901234567.89"
 MONEY = Decimal(WRITTEN)
 
@@ -105,7 +107,14 @@ def an_event() -> Event:
 def test_digits_pass_the_logs() -> None:
     """Both of them, and a dead letter."""
     given = an_event()
-    encoder = EventEncoder(Names(prefix="streamer", naming=TopicNaming(template="{kind}.{name}")), "binary")
+    encoder = EventEncoder(
+        Names(
+            prefix="streamer",
+            naming=TopicNaming(template="{kind}.{name}"),
+            state_template="salesforce.state.{name}",
+        ),
+        "binary",
+    )
     record = encoder.encode(given, 0)
 
     assert decode(record.key, record.value, record.read_headers).data == given.data

@@ -86,6 +86,7 @@ VALUES = {
         source="names of Streamer's own topics, or of tables of the log's file"
     ),
     ("", "path"): Values(source="the path of the log's file"),
+    ("", "topic"): Values(source="names of the state topics"),
     ("event_loop_blocked", "subscriber"): Values(
         source="names of the configured subscribers; empty if no plugin blocked the loop"
     ),

@@ -42,6 +42,11 @@ def holes_of(events: Sequence[Event], channel: Channel, read_at: float) -> list[
     return [_hole_of(event, channel, read_at) for event in events if event.is_gap]
 
 
+def gap_hole_id(event: Event) -> str:
+    """Return the id of the continuity record of a gap event."""
+    return _bounded(f"gap:{event.id}")
+
+
 def record_of_gap(hole: ContinuityRecord) -> str | None:
     """Return the id of the only record whose values are missing, or `None` if there can be others."""
     if hole.cause is not HoleCause.GAP_EVENT or hole.record is not None:
@@ -197,7 +202,7 @@ def _hole_of(event: Event, channel: Channel, read_at: float) -> ContinuityRecord
     change, entity, cause = event.data["change"], event.data["entity"], _cause(event)
     is_of_record = cause is HoleCause.GAP_EVENT and change in _OF_PRESENT_RECORD
     return ContinuityRecord(
-        id=_bounded(f"gap:{event.id}"),
+        id=gap_hole_id(event),
         channel=channel,
         cause=cause,
         detail=f"{change} of {entity} {event.subject}"[:_LONGEST_DETAIL],

@@ -27,6 +27,7 @@ from streamer.log.kafka.history.history import KafkaHistory
 from streamer.log.kafka.records.events import Traceparent
 from streamer.log.kafka.schemas.codecs import SchemaReaders
 from streamer.log.kafka.schemas.registry import SchemaRegistry
+from streamer.log.kafka.states.states import KafkaStates
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.process import Pulses
 from streamer.ports import Describer, Feed, StoredCheckpoint, Subscription
@@ -59,6 +60,7 @@ class KafkaLog:
         self.controls = KafkaControls(clients, topics.admin, pulses)
         self.processes = KafkaProcessRecords(clients, topics)
         self.history = KafkaHistory(clients)
+        self.states = KafkaStates(clients, topics)
         self._writers: dict[int, PartitionWriter] = {}
         self._membership: Membership | None = None
         self._has_left = False
@@ -208,7 +210,9 @@ class KafkaLog:
 
     def follow(self, subscription: Subscription) -> AbstractAsyncContextManager[Feed]:
         """Open the feed of one subscriber."""
-        log_context = LogContext(clients=self._clients, topics=self._topics, pulses=self._pulses)
+        log_context = LogContext(
+            clients=self._clients, topics=self._topics, pulses=self._pulses, states=self.states
+        )
         return follow(log_context, subscription)
 
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
@@ -225,6 +229,7 @@ class KafkaLog:
         await self._let_go(self._writers.keys())
         await asyncio.gather(self.controls.close(), self.processes.close())
         self.history.close()
+        await asyncio.to_thread(self.states.close)
         if self._membership is not None:
             await self._membership.close()
         self._topics.admin.close()

@@ -1,10 +1,11 @@
-"""Controls, dead letters, processes and parked lanes of the in-memory log."""
+"""Controls, dead letters, processes, record states and parked lanes of the in-memory log."""
 
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from uuid import uuid4
 
 from streamer.controls import (
     AuditRecord,
@@ -15,9 +16,24 @@ from streamer.controls import (
     Redrive,
     SnapshotOrder,
 )
-from streamer.events import ContinuityRecord, DeadLetter, Entry, LetterHead, ParkedLane, Partition, Setback
+from streamer.events import (
+    ContinuityRecord,
+    DeadLetter,
+    Entry,
+    LetterHead,
+    ParkedLane,
+    Partition,
+    RecordState,
+    Setback,
+)
 from streamer.log.continuity import last_states
-from streamer.log.records import decode_process_record, encode_process_record
+from streamer.log.records import (
+    decode_process_record,
+    decode_record_state,
+    encode_last_change,
+    encode_process_record,
+    encode_record_state,
+)
 from streamer.ports import LaneChange, ProcessRecord, ProcessRecordKind
 
 
@@ -175,6 +191,43 @@ class MemoryProcessRecords:
     def _since(self, kind: ProcessRecordKind, since: float) -> Sequence[ProcessRecord]:
         self._check_up()
         return [each for each in self.records if each.kind is kind and each.at >= since]
+
+
+class MemoryRecordStates:
+    """States of the records of some entities; a test can read all of `written`, in their order."""
+
+    def __init__(self) -> None:
+        self.written: list[RecordState] = []
+        self._origins: dict[str, str] = {}
+        self._states: dict[tuple[str, str], RecordState] = {}
+
+    def begin(self, entities: Collection[str]) -> None:
+        """Keep states of exactly `entities` from now on; a subscriber without states changes nothing."""
+        if entities:
+            self._origins = {each: self._origins.get(each) or uuid4().hex for each in entities}
+            self._states = {key: state for key, state in self._states.items() if key[0] in self._origins}
+
+    def replace(self, states: Sequence[RecordState]) -> None:
+        """Replace the states of these records."""
+        for state in states:
+            value, last = encode_record_state(state), encode_last_change(state.last)
+            stored = decode_record_state(state.entity, state.record_id, value, last)
+            self.written.append(stored)
+            self._states[state.entity, state.record_id] = stored
+
+    @property
+    def rebuilds(self) -> tuple[()]:
+        """Nothing: the log has no copies of states."""
+        return ()
+
+    async def origins(self, entities: Collection[str], /) -> Mapping[str, str]:
+        """Return an id of each entity's states."""
+        return {entity: self._origins[entity] for entity in entities}
+
+    async def of(self, entity: str, record_ids: Collection[str], /) -> Mapping[str, RecordState]:
+        """Return the states of these records, by record id."""
+        found = {each: self._states.get((entity, each)) for each in record_ids}
+        return {record_id: state for record_id, state in found.items() if state is not None}
 
 
 class ParkedEvents:

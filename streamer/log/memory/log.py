@@ -22,7 +22,12 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.log.continuity import by_id, has_id_in, is_open_in, last_states
-from streamer.log.memory.controls import MemoryControls, MemoryProcessRecords, ParkedEvents
+from streamer.log.memory.controls import (
+    MemoryControls,
+    MemoryProcessRecords,
+    MemoryRecordStates,
+    ParkedEvents,
+)
 from streamer.log.memory.feed import (
     MemoryFaults,
     MemoryFeed,
@@ -43,12 +48,14 @@ from streamer.ports import Describer, Recorded, Settlement, StoredCheckpoint, Su
 class MemoryConsumers:
     """Open feeds with the partitions that each feed holds, and the parked events of each subscriber.
 
-    `expected` are the configured subscribers.
+    `expected` are the configured subscribers. `states` are the record states that
+    settlements have written.
     """
 
     feeds: list[MemoryFeed] = field(default_factory=list)
     parked: dict[SubscriberName, ParkedEvents] = field(default_factory=lambda: defaultdict(ParkedEvents))
     expected: frozenset[SubscriberName] = frozenset()
+    states: MemoryRecordStates = field(default_factory=MemoryRecordStates)
 
     @contextmanager
     def joined(self, feed: MemoryFeed, unowned: Collection[Partition]) -> Iterator[None]:
@@ -134,6 +141,12 @@ class MemoryLog:
         return self.controls.holes
 
     @property
+    def states(self) -> MemoryRecordStates:
+        """States of records. Raises `LogUnavailable` while the log is down."""
+        self.faults.check_up()
+        return self.consumers.states
+
+    @property
     def events(self) -> list[Event]:
         """All events, in the order in which they were appended."""
         return [entry.event for entry in self.partitions.entries]
@@ -209,6 +222,7 @@ class MemoryLog:
                 for partition, entries in self.partitions.items()
                 if can_read(subscription, partition) and not subscription.after
             }
+        self.consumers.states.begin(subscription.states)
         feed = MemoryFeed(self, subscription)
         with self.consumers.joined(feed, self._unowned(subscription)):
             yield feed
@@ -224,8 +238,9 @@ class MemoryLog:
         self.receipts.extend(settlement.receipts)
         for forwarded in settlement.forwarded:
             self._store(forwarded.event, forwarded_to(forwarded.to))
+        self.consumers.states.replace(settlement.states)
         self.consumers.wake()
-        if settlement.receipts or settlement.forwarded:
+        if settlement.receipts or settlement.forwarded or settlement.states:
             # The real logs detect a repeated settlement, even if its answer was lost.
             self.faults.fail_after_commit = False
         self.faults.check_answered()

@@ -45,6 +45,7 @@ from streamer.log.records.events import (
     encode_receipt,
     event_from_json,
 )
+from streamer.log.records.states import decode_record_state, encode_last_change, encode_record_state
 
 __all__ = [
     "LARGEST_LETTER",
@@ -62,6 +63,7 @@ __all__ = [
     "decode_position_order",
     "decode_process_record",
     "decode_receipt",
+    "decode_record_state",
     "decode_redrive",
     "decode_setback",
     "decode_snapshot_order",
@@ -71,10 +73,12 @@ __all__ = [
     "encode_control",
     "encode_dead_letter",
     "encode_event",
+    "encode_last_change",
     "encode_left_out",
     "encode_position_order",
     "encode_process_record",
     "encode_receipt",
+    "encode_record_state",
     "encode_redrive",
     "encode_setback",
     "encode_snapshot_order",

@@ -154,6 +154,7 @@ class SqliteFeed:
         self._place = place
         self._window = window_of(subscription, begin=place.progress.next_offset, end=end)
         self._error: BaseException | None = None
+        self._has_expired = place.expired > 0
         self._assigned = False
         self._paused = False
         self._closed = False
@@ -234,10 +235,12 @@ class SqliteFeed:
         # The window advances only now, because a page whose read failed or was cancelled must be
         # read again.
         self._window = replace(self._window, begin=through)
+        expired, self._has_expired = self._has_expired, False
         return Page(
             entries=[entry for entry in entries if self._is_wanted(entry)],
             through={PARTITION: through},
             behind=self._window.end - through,
+            expired=frozenset({PARTITION} if expired else ()),
         )
 
     async def _lanes(self) -> Sequence[ParkedLane]:

@@ -23,6 +23,7 @@ from streamer.events import (
     Event,
     OrgId,
     Partition,
+    RecordState,
     SubscriberName,
 )
 from streamer.log.continuity import by_id, is_open_in
@@ -48,6 +49,7 @@ from streamer.log.sqlite.rows.appends import (
 from streamer.log.sqlite.rows.controls import read_by_ids, read_open
 from streamer.log.sqlite.rows.offsets import count_appended
 from streamer.log.sqlite.rows.parked import count_parked, letter_key
+from streamer.log.sqlite.rows.states import read_origins, read_states
 from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
 from streamer.observe.process import Pulses
 from streamer.ports import Describer, LogRoom, StoredCheckpoint, Subscription
@@ -98,6 +100,27 @@ class SqliteAppend:
         await self._write(replace(rows, redriven=[letter_key(id_) for id_ in redriven]))
 
 
+class SqliteRecordStates:
+    """States of records in the log's file."""
+
+    def __init__(self, reader: Worker) -> None:
+        """Read with `reader`."""
+        self._reader = reader
+
+    @property
+    def rebuilds(self) -> tuple[()]:
+        """Nothing: the log has no copies of states."""
+        return ()
+
+    async def origins(self, entities: Collection[str], /) -> Mapping[str, str]:
+        """Return an id of each entity's states."""
+        return await self._reader.submit(partial(read_origins, entities=entities))
+
+    async def of(self, entity: str, record_ids: Collection[str], /) -> Mapping[str, RecordState]:
+        """Return the states of these records, by record id."""
+        return await self._reader.submit(partial(read_states, entity=entity, record_ids=record_ids))
+
+
 class SqliteLog:
     """EventLog, ControlledLog and Ownership on one SQLite file that this process owns.
 
@@ -116,6 +139,7 @@ class SqliteLog:
         self._room = room
         self._clock = clock
         self.controls = SqliteControls(writer, reader, clock, history.foreign, freed=self._freed)
+        self.states = SqliteRecordStates(reader)
         self._end = 0
         self._turn = asyncio.Lock()
         self._feeds: dict[SubscriberName, SqliteFeed] = {}

@@ -28,6 +28,7 @@ from streamer.log.records import (
 from streamer.log.sqlite.database.worker import Worker, used_bytes
 from streamer.log.sqlite.rows.offsets import sound
 from streamer.log.sqlite.rows.parked import count_letters, count_parked
+from streamer.log.sqlite.rows.states import forget_deleted
 from streamer.observe.process import Pulses
 from streamer.ports import LogRoom
 from streamer.settings import SqliteLogSettings
@@ -37,6 +38,8 @@ RECEIPTS, AUDIT = "receipts", "audit"
 # One DELETE of 507,000 rows held the writer for 2.4 s.
 ROWS_AT_ONCE = 1_000
 _HOUR_S = 3600.0
+# Salesforce keeps events for three days, so an older event of a deleted record can arrive until then.
+_DELETED_KEPT_S = 7 * 24 * _HOUR_S
 _EVERY_S = 60.0
 _RESUME_SHARE = 0.9
 
@@ -88,6 +91,12 @@ def trim_records(connection: sqlite3.Connection, table: str, *, older_than: floa
         f"WHERE seq < (SELECT min(seq) FROM {table}) + ? AND recorded_at < ?",
         (ROWS_AT_ONCE, _latest(older_than)),
     ).rowcount
+    return Trimmed(deleted=deleted, used_bytes=used_bytes(connection))
+
+
+def trim_deleted(connection: sqlite3.Connection, *, before: float) -> Trimmed:
+    """Forget some of the records that were deleted before a time."""
+    deleted = forget_deleted(connection, before, most=ROWS_AT_ONCE)
     return Trimmed(deleted=deleted, used_bytes=used_bytes(connection))
 
 
@@ -193,6 +202,7 @@ class Retention:
             "events": await self._repeat(self._events(older_than=oldest)),
             "receipts": await self._repeat(self._records(RECEIPTS, older_than=oldest)),
             "audit": await self._repeat(self._records(AUDIT, older_than=oldest)),
+            "deleted_records": await self._repeat(partial(trim_deleted, before=oldest - _DELETED_KEPT_S)),
         }
         if any(expired.values()):
             _log.info("log.events_expired", path=str(self._settings.path), **expired)

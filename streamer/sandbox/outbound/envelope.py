@@ -22,7 +22,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordState:
+class NotifiedRecord:
     """One notification: its id, and the type and the present fields of its record."""
 
     notification_id: str
@@ -30,7 +30,7 @@ class RecordState:
     fields: Mapping[str, Any]
 
 
-def envelope(header: Header, notifications: Sequence[RecordState]) -> bytes:
+def envelope(header: Header, notifications: Sequence[NotifiedRecord]) -> bytes:
     """Return the envelope of `notifications`."""
     org = header.organization_id[:15]
     body = [
@@ -56,7 +56,7 @@ def is_acknowledged(status: int, answer: bytes) -> bool:
     return status == 200 and _ACKNOWLEDGED.search(answer) is not None  # noqa: PLR2004 - OK
 
 
-def _notification(state: RecordState) -> str:
+def _notification(state: NotifiedRecord) -> str:
     fields = _lines(_element(f"sf:{name}", value) for name, value in state.fields.items())
     kind = quoteattr(f"sf:{state.object}")
     record = (

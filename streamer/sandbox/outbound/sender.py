@@ -15,7 +15,7 @@ from streamer.sandbox.org.record_ids import with_checksum
 from streamer.sandbox.org.records import read_field
 from streamer.sandbox.org.refusals import no_such_column, not_found
 from streamer.sandbox.org.transaction import RecordOperation
-from streamer.sandbox.outbound.envelope import Header, RecordState, envelope, is_acknowledged
+from streamer.sandbox.outbound.envelope import Header, NotifiedRecord, envelope, is_acknowledged
 from streamer.sandbox.outbound.limits import OutboundLimits
 from streamer.sandbox.outbound.message import OutboundMessage
 
@@ -206,12 +206,12 @@ class OutboundSender:
         )
         return envelope(header, [self._state(queue.message, each) for each in due])
 
-    def _state(self, message: OutboundMessage, notification: Notification) -> RecordState:
+    def _state(self, message: OutboundMessage, notification: Notification) -> NotifiedRecord:
         entity = self._org.schema.entity(message.object)
         record = self._org.records.get(entity, notification.record_id) or {"Id": notification.record_id}
         names = [entity.field_name(name) or name for name in message.fields]
         fields = {name: read_field(entity, record, name) for name in dict.fromkeys(["Id", *names])}
-        return RecordState(notification_id=notification.id, object=entity.name, fields=fields)
+        return NotifiedRecord(notification_id=notification.id, object=entity.name, fields=fields)
 
     async def _is_taken(self, queue: OutboundQueue, body: bytes) -> bool:
         queue.envelopes += 1

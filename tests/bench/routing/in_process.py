@@ -30,6 +30,8 @@ from tests.bench.events import record_id
 from tests.bench.routing.deals import a_deal
 from tests.bench.routing.results import Routed
 
+STATES = "salesforce.state.{name}"
+
 _SUBSCRIBERS = Path(__file__).with_name("subscribers.yaml")
 _MATCHING = 2
 _AT_ONCE = 1_000
@@ -105,7 +107,12 @@ def _subscribers() -> list[_Subscriber]:
 def _read(events: Sequence[Event]) -> tuple[list[Event], float]:
     """Return `events` as they are read from Kafka, and the CPU seconds of reading them."""
     encode = EventEncoder(
-        Names(prefix="streamer", naming=TopicNaming(template="{kind}.{name}")), "binary"
+        Names(
+            prefix="streamer",
+            naming=TopicNaming(template="{kind}.{name}"),
+            state_template="salesforce.state.{name}",
+        ),
+        "binary",
     ).encode
     records = [encode(event, 0) for event in events]
     given = [(record.key, record.value, record.read_headers) for record in records]

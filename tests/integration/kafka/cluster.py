@@ -21,6 +21,7 @@ from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import OffsetCommitter, send_at_once
 from streamer.log.kafka.progress.settler import KafkaSettler, NotYet
 from streamer.log.kafka.records.events import EventEncoder
+from streamer.log.kafka.states.states import KafkaStates
 from streamer.log.kafka.topics.admin import KafkaAdmin, TopicState
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.log.kafka.topics.specs import TopicSpecs
@@ -232,6 +233,8 @@ class Cluster:
         )
         clients = Clients(settings=self.settings)
         pulses = Pulses(clients.clock)
-        log_context = LogContext(clients=clients, topics=TopicProvisioner(clients), pulses=pulses)
+        topics = TopicProvisioner(clients)
+        states = KafkaStates(clients, topics)
+        log_context = LogContext(clients=clients, topics=topics, pulses=pulses, states=states)
         async with follow(log_context, subscription) as feed:
             yield Follower(feed)

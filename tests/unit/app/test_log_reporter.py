@@ -15,6 +15,7 @@ from streamer.log.memory import MemoryLog
 from streamer.log.sqlite import SqliteLog
 from streamer.observe.log_metrics import LogMetrics
 from streamer.observe.series import LabelValues
+from streamer.ports import StateRebuild
 from streamer.settings import SqliteLogSettings
 from tests.contracts.values import a_dead_letter, an_append, append_to
 
@@ -139,3 +140,13 @@ async def test_aborted_transactions_are_counted_from_the_start_of_the_process() 
         await reporter.report()
 
     assert shown(registry, "transactions_aborted_total") == {(): 3}
+
+
+def test_rebuilds_of_state_topics_are_shown() -> None:
+    """The records that were read, and the offsets that are left."""
+    registry = CollectorRegistry()
+    rebuild = StateRebuild(topic="salesforce.state.Account", records=7, remaining=3)
+    LogMetrics(registry, LabelValues()).set_rebuilds([rebuild])
+
+    assert shown(registry, "state_rebuild_records") == {("salesforce.state.Account",): 7}
+    assert shown(registry, "state_rebuild_remaining_offsets") == {("salesforce.state.Account",): 3}

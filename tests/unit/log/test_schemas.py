@@ -90,13 +90,13 @@ def told() -> Iterator[tuple[str, Event]]:
 
 EVENTS = [*told(), *read_records()]
 PUBLISHED = {
-    SchemaName.EVENTS: "70c8e1035f75dc37",
-    SchemaName.CHANGE_EVENTS: "0d088f6b7163f6f9",
+    SchemaName.EVENTS: "3fa830396bacb583",
+    SchemaName.CHANGE_EVENTS: "04eb31bbb44b05e3",
     SchemaName.PLATFORM_EVENTS: "488849d4ae584552",
     SchemaName.PUSH_TOPICS: "98990f729b259b9c",
     SchemaName.GENERIC_EVENTS: "c9389a8cb3329520",
     SchemaName.OUTBOUND_MESSAGES: "c21385696c4fb041",
-    SchemaName.CLOUD_EVENTS: "1c6720f1aade15de",
+    SchemaName.CLOUD_EVENTS: "c16d91f8f23b776b",
     SchemaName.EVENT_HEADERS: "9134a1dbc417f53e",
     SchemaName.RECEIPTS: "5865b91a2cf200c8",
     SchemaName.DEAD_LETTERS: "36be6a6ae7822802",

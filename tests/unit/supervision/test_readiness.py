@@ -60,7 +60,7 @@ def test_probes_are_reported_in_the_order_of_an_event() -> None:
     Status().register(health)
 
     assert list(health.report(ProbeKind.READINESS).results) == [
-        *("connections", "log", "channels", "subscribers")
+        *("connections", "log", "channels", "subscribers", "states")
     ]
 
 

@@ -12,7 +12,6 @@ from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 
 _CONFIGURATION: Mapping[str, Any] = {
-    "isolation.level": "read_committed",
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "enable.partition.eof": True,
@@ -32,6 +31,8 @@ class BoundedReader:
     until the transaction is decided, for at most `idle_limit_s` seconds without
     progress.
     """
+
+    _isolation = "read_committed"
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class BoundedReader:
         configuration = {
             "group.id": Names.of(clients.settings).ingest_group,
             "auto.offset.reset": "earliest" if over_holes else "error",
+            "isolation.level": self._isolation,
         }
         self._consumer: Consumer = clients.consumer(errors, {**_CONFIGURATION, **configuration})
         self._consumer.assign([TopicPartition(topic, each, read_ranges[each][0]) for each in self._ends])
@@ -132,6 +134,12 @@ class BoundedReader:
             if partition in self._stopped_at:
                 raise undecided(self._topic, partition)
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+
+class UncommittedReader(BoundedReader):
+    """Reader that also returns the records of open and aborted transactions, and waits for none."""
+
+    _isolation = "read_uncommitted"
 
 
 def poll_many(consumer: Consumer, count: int, timeout_s: float) -> list[Message]:

@@ -1,5 +1,6 @@
 """Names of Streamer's topics, groups and transactional ids in Kafka, and the partition of a key."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,19 +10,27 @@ from streamer.settings import KafkaLogSettings
 
 _PARKED = "parked"
 _FORWARDED = "forwarded"
+_NAME = "{name}"
+_ENTITY = "[A-Za-z0-9_]+"
+_MAX_TOPIC_LENGTH = 249
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """Names that begin with `prefix`, and the names of event topics, which follow from `naming`."""
+    """Names that begin with `prefix`, and the names of event topics, which follow from `naming`.
+
+    The names of state topics follow from `state_template`.
+    """
 
     prefix: str
     naming: TopicNaming
+    state_template: str
 
     @classmethod
     def of(cls, settings: KafkaLogSettings) -> "Names":
         """Return the names that follow from `settings`."""
-        return cls(prefix=settings.prefix, naming=TopicNaming.of(settings))
+        naming = TopicNaming.of(settings)
+        return cls(prefix=settings.prefix, naming=naming, state_template=settings.state_topic)
 
     @property
     def checkpoints(self) -> str:
@@ -66,6 +75,10 @@ class Names:
         """Return the topic of the events that are forwarded to `subscriber`."""
         return f"{self.prefix}.{_FORWARDED}.{subscriber}"
 
+    def state(self, entity: str) -> str:
+        """Return the topic of the states of an entity's records."""
+        return self.state_template.replace(_NAME, entity)[:_MAX_TOPIC_LENGTH]
+
     @property
     def ingest_group(self) -> str:
         """Consumer group whose members share the channels."""
@@ -91,6 +104,10 @@ class Names:
         name `Account`.
         """
         return self.naming.topic(event_type)
+
+    def changes(self, entity: str) -> str:
+        """Return the topic of all changes of an entity."""
+        return self.event_topic(f"salesforce.cdc.{entity}.*")
 
     def event_type_stem(self, topic: str) -> str | None:
         """Return the prefix of the event types in an event topic; `None` for any other topic.
@@ -122,7 +139,7 @@ class Names:
 
         No template can produce the name of such a topic.
         """
-        return topic in self._alone or topic.startswith(self._families)
+        return topic in self._alone or topic.startswith(self._families) or self.is_state(topic)
 
     def is_used(self, topic: str) -> bool:
         """Return whether `topic` is one of Streamer's own topics or an event topic."""
@@ -134,6 +151,10 @@ class Names:
         """Return whether `topic` holds a subscriber's parked lanes."""
         return topic.startswith(self._families[0])
 
+    def is_state(self, topic: str) -> bool:
+        """Return whether `topic` holds states of records."""
+        return re.fullmatch(self._state_expression, topic) is not None
+
     def is_forwarded(self, topic: str) -> bool:
         """Return whether `topic` holds the events that are forwarded to a subscriber."""
         return topic.startswith(self._families[1])
@@ -142,7 +163,8 @@ class Names:
     def internal_expressions(self) -> str:
         """Regular expressions that match all of Streamer's own topics, in librdkafka's list format."""
         alone = [f"^{_escaped(name)}$" for name in sorted(self._alone)]
-        return ",".join([*alone, *(f"^{_escaped(name)}" for name in self._families)])
+        families = [f"^{_escaped(name)}" for name in self._families]
+        return ",".join([*alone, *families, f"^{self._state_expression}$"])
 
     @property
     def parked_expression(self) -> str:
@@ -163,9 +185,13 @@ class Names:
         """Prefixes of the topics that exist once per subscriber."""
         return f"{self.prefix}.{_PARKED}.", f"{self.prefix}.{_FORWARDED}."
 
+    @property
+    def _state_expression(self) -> str:
+        return _escaped(self.state_template).replace(_NAME, _ENTITY)
+
 
 def _escaped(name: str) -> str:
-    # The dot is the only special character that a prefix can contain.
+    # The dot is the only special character that a prefix or a template can contain.
     return name.replace(".", r"\.")
 
 

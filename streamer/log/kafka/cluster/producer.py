@@ -52,6 +52,7 @@ class Tombstone(NamedTuple):
     topic: str
     key: bytes
     partition: int
+    headers: WrittenHeaders | None = None
     timestamp_ms: int = 0
 
 
@@ -117,7 +118,7 @@ def enqueue(
             if isinstance(record, ProducerRecord):
                 topic, value, key, partition, headers, timestamp_ms = record
             else:
-                (topic, key, partition, timestamp_ms), value, headers = record, None, None
+                (topic, key, partition, headers, timestamp_ms), value = record, None
             while True:
                 try:
                     produce(topic, value, key, partition, headers=headers, timestamp=timestamp_ms)

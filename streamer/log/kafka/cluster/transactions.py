@@ -95,11 +95,13 @@ class Transactions:
         *,
         known_topic: str = "",
         noting: str = "",
+        delivered: Callable[[Message], None] | None = None,
     ) -> None:
         """Prepare; nothing connects before `begin`.
 
         Producers discover the brokers by the metadata of `known_topic`. `write` returns
-        the offsets of the records in the topic `noting`.
+        the offsets of the records in the topic `noting`. `delivered` gets each record
+        that a broker has stored in the open transaction.
         """
         self._clients = clients
         self._clock = clients.clock
@@ -107,6 +109,7 @@ class Transactions:
         self._configuration = {**configuration, "on_delivery": self._report}
         self._known_topic = known_topic
         self._noting = noting
+        self._delivered = delivered
         self._producer: DisposableProducer | None = None
         self._give_up_at = 0.0
         self._is_ready = False
@@ -150,13 +153,16 @@ class Transactions:
         *,
         offsets: Sequence[TopicPartition] = (),
         generation: Any = None,
+        verify: Callable[[], None] | None = None,
     ) -> Mapping[bytes, int]:
         """Commit all records and `offsets`, or nothing; return offsets of records by key (see `noting`).
 
         A batch is sent when all earlier batches are acknowledged. `generation` is the
         result of `consumer_group_metadata`. The broker refuses the offsets of a past
-        generation, so a former member can't commit. Raises `ProducerDiscarded` without
-        a successful `begin`, and otherwise `NothingWritten` or `Undecided`.
+        generation, so a former member can't commit. `verify` is called when the brokers
+        have stored all records; the transaction fails if it raises `KafkaException`. Raises
+        `ProducerDiscarded` without a successful `begin`, and otherwise `NothingWritten` or
+        `Undecided`.
         """
         if not self._is_ready:
             raise ProducerDiscarded("the producer was discarded: open the session again")
@@ -166,6 +172,9 @@ class Transactions:
             self._live.begin_transaction()
             self._is_open = True
             self._produce(batches, deadline)
+            if verify is not None:
+                self._await_delivery(deadline)
+                verify()
             if offsets:
                 self.send_offsets(offsets, generation, min(_OFFSETS_LIMIT_S, self._left(deadline)))
         except KafkaException as exc:
@@ -238,6 +247,16 @@ class Transactions:
             self._failed.append((kafka_error(exc), content(exc.record)))
             raise
 
+    def _await_delivery(self, deadline: float) -> None:
+        while self._live.flush(min(_LOOK_S, self._left(deadline))):
+            # The rest is never sent once a broker has refused a record.
+            self._check_failed()
+        self._check_failed()
+
+    def _check_failed(self) -> None:
+        if self._failed:
+            raise KafkaException(self._failed[0][0])
+
     def _undo(self, error: KafkaError, *, can_abort: bool) -> Mapping[Content, KafkaError]:
         """Abort a failed transaction, and discard the producer unless the group refused the transaction.
 
@@ -277,6 +296,8 @@ class Transactions:
         """Note a failed record, or the offset of a written record; librdkafka calls this as `on_delivery`."""
         if error is not None:
             self._failed.append((error, (message.topic(), message.key(), message.value())))
+        elif self._delivered is not None:
+            self._delivered(message)
         elif message.topic() == self._noting and message.value() is not None:
             key, offset = message.key(), message.offset()
             if key is not None and offset is not None and offset >= 0:
@@ -315,5 +336,4 @@ class Transactions:
 
     def _look(self, timeout_s: float) -> None:
         self._live.poll(timeout_s)
-        if self._failed:
-            raise KafkaException(self._failed[0][0])
+        self._check_failed()

@@ -100,6 +100,7 @@ class FeedBuffer:
         self._partitions: dict[Partition, PartitionBuffer] = {}
         self._settlements: deque[PendingSettlement] = deque()
         self._paused: frozenset[Partition] = frozenset()
+        self._expired: set[Partition] = set()
         self._failure: Exception | None = None
         self._broken: Exception | None = None
         self._handed = False
@@ -171,8 +172,16 @@ class FeedBuffer:
         with self._changed:
             for partition in partitions:
                 self._partitions.pop(partition, None)
+            # The next assignment finds the same hole again.
+            self._expired -= partitions
             self._recount()
             self._changes.append(Revoked(partitions=partitions))
+            self._wake()
+
+    def expire(self, partition: Partition) -> None:
+        """Let the next page of `partition` say that the log has deleted events that were not read."""
+        with self._changed:
+            self._expired.add(partition)
             self._wake()
 
     def pending_settlements(self) -> list[PendingSettlement]:
@@ -326,7 +335,8 @@ class FeedBuffer:
         through: dict[Partition, int] = {}
         for partition in [partition for partition in self._partitions if partition not in self._paused]:
             partition_buffer = self._partitions[partition]
-            if partition_buffer.through > partition_buffer.reported and len(entries) < PAGE_ENTRIES:
+            is_new = partition_buffer.through > partition_buffer.reported or partition in self._expired
+            if is_new and len(entries) < PAGE_ENTRIES:
                 entries += partition_buffer.take(PAGE_ENTRIES - len(entries))
                 through[partition] = partition_buffer.reported
                 # A served partition moves to the end of the queue.
@@ -336,4 +346,6 @@ class FeedBuffer:
         behind = sum(
             partition_buffer.end - partition_buffer.reported for partition_buffer in self._partitions.values()
         )
-        return Page(entries=entries, through=through, behind=behind)
+        expired = self._expired.intersection(through)
+        self._expired -= expired
+        return Page(entries=entries, through=through, behind=behind, expired=frozenset(expired))

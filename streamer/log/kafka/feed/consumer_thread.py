@@ -29,6 +29,8 @@ from streamer.log.kafka.progress.assignment import AssignedPartitions
 from streamer.log.kafka.progress.commits import Commits, OffsetCommitter
 from streamer.log.kafka.progress.settler import KafkaSettler
 from streamer.log.kafka.records.parked import ParkedTopic
+from streamer.log.kafka.states.restoration import StateRestorations
+from streamer.log.kafka.states.writer import StateWriter
 from streamer.observe.process import Pulse
 from streamer.observe.service_thread import ServiceThread
 from streamer.ports import Subscription
@@ -169,12 +171,17 @@ class ConsumerThread:
         self._thread = ServiceThread(
             f"follow {subscription.subscriber}", self._serve, pulses=self._pulses, failed=self._fail
         )
-        parked = ParkedTopic.of(clients.settings, subscription.subscriber)
-        self._recall = ParkedFetch(clients, parked)
+        parked = ParkedTopic.of(clients.settings, self._subscriber)
+        self._recall = None if subscription.states else ParkedFetch(clients, parked)
         retry = RetryPolicy(
             clock=clients.clock, limit_s=RETRY_LIMIT_S, wait=self._wait, is_over=lambda: buffer.closing
         )
-        settler = KafkaSettler(clients, subscription.subscriber, receipts=subscription.receipts)
+        settler = KafkaSettler(
+            clients,
+            subscription.subscriber,
+            receipts=subscription.receipts,
+            states=StateWriter(clients, log_context.states) if subscription.states else None,
+        )
         self._context = ConsumerContext(
             subscriber=subscription.subscriber,
             buffer=buffer,
@@ -187,7 +194,7 @@ class ConsumerThread:
                 clients.clock,
                 most_refused_s=max(_REFUSED_S, _REFUSED_SESSIONS * clients.settings.session_timeout_s),
             ),
-            restorations=Restorations(clients, log_context.topics.admin, parked, retry),
+            restorations=_restorations(log_context, subscription, retry),
             admin=log_context.topics.admin,
             clock=clients.clock,
             retry=retry,
@@ -207,11 +214,12 @@ class ConsumerThread:
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
         """Return the parked events among `offsets` of a partition; empty if the partition is not assigned."""
         places = self._context.assigned.parked(partition, offsets)
-        return await self._recall.fetch(partition, places) if places else []
+        return await self._recall.fetch(partition, places) if places and self._recall else []
 
     async def stop(self) -> None:
         """Leave the group and end the thread."""
-        self._recall.close()
+        if self._recall is not None:
+            self._recall.close()
         self._buffer.close()
         await self._thread.join()
 
@@ -308,6 +316,15 @@ class ConsumerThread:
         return {name: value for name, value in _TUNING.items() if name not in options} | _OURS
 
 
+def _restorations(
+    log_context: LogContext, subscription: Subscription, retry: RetryPolicy
+) -> Restorations | StateRestorations:
+    clients, admin = log_context.clients, log_context.topics.admin
+    if subscription.states:
+        return StateRestorations(log_context.states, admin, retry)
+    return Restorations(clients, admin, ParkedTopic.of(clients.settings, subscription.subscriber), retry)
+
+
 def _first_place(log_context: LogContext, subscription: Subscription) -> InitialOffsets:
     names = Names.of(log_context.clients.settings)
     name, topics = subscription.subscriber, log_context.topics
@@ -325,7 +342,10 @@ def _first_place(log_context: LogContext, subscription: Subscription) -> Initial
 
     def ensure(*, has_begun: bool) -> None:
         topics.ensure_forwarded(forwarded)
-        topics.ensure_parked(name, has_begun=has_begun)
+        if subscription.states:
+            log_context.states.prepare(subscription.states)
+        else:
+            topics.ensure_parked(name, has_begun=has_begun)
 
     return InitialOffsets(
         # Events that were forwarded before the subscriber began also belong to it.

@@ -12,6 +12,8 @@ from streamer.log.kafka.feed.settled_events import Recorder
 from streamer.log.kafka.parked_restoration import Restorations
 from streamer.log.kafka.progress.assignment import AssignedPartitions
 from streamer.log.kafka.progress.settler import KafkaSettler
+from streamer.log.kafka.states.restoration import StateRestorations
+from streamer.log.kafka.states.states import KafkaStates
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.process import Pulse, Pulses
@@ -24,6 +26,7 @@ class LogContext:
     clients: Clients
     topics: TopicProvisioner
     pulses: Pulses
+    states: KafkaStates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,7 @@ class ConsumerContext:
     assigned: AssignedPartitions
     settler: KafkaSettler
     recorder: Recorder
-    restorations: Restorations
+    restorations: Restorations | StateRestorations
     admin: KafkaAdmin
     clock: Clock
     retry: RetryPolicy

@@ -28,6 +28,7 @@ from streamer.log.kafka.progress.commits import (
     committed,
     send_at_once,
 )
+from streamer.log.kafka.states.restoration import StateRestorations
 from streamer.ports import Assigned
 
 _CALL_TIMEOUT_S = 5.0
@@ -204,6 +205,7 @@ class Rebalance:
         [beginning] = self._committed_offsets.beginnings([TopicPartition(partition.topic, partition.number)])
         found = beginning.offset
         if found >= missing.offset:
+            self._expire(partition)
             self._read(ours, found)
         else:
             # The partition was replaced, so its progress is invalid; but its parked events must
@@ -211,6 +213,7 @@ class Rebalance:
             self._read_no_more([partition])
             self._assigned.drop([partition])
             self._buffer.revoke(frozenset([partition]))
+            self._expire(partition)
             self._context.restorations.begin({partition: SettledOffsets(next_offset=found)})
             self.restore()
         _log.error(
@@ -222,6 +225,11 @@ class Rebalance:
             found_offset=found,
             missing=max(0, found - missing.offset),
         )
+
+    def _expire(self, partition: Partition) -> None:
+        # Dispatch can't do anything about lost events, but states can be read again.
+        if isinstance(self._context.restorations, StateRestorations):
+            self._buffer.expire(partition)
 
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         self.share_wait.end()

@@ -22,6 +22,7 @@ from streamer.log.kafka.records.dead_letters import dead_letter_records, removed
 from streamer.log.kafka.records.events import receipt_record
 from streamer.log.kafka.records.forwarded import forwarded_records
 from streamer.log.kafka.records.parked import ParkedTopic
+from streamer.log.kafka.states.writer import CONFLICT, StateWriter
 from streamer.ports import Recorded, Settlement
 
 _READY_S = 10.0
@@ -87,8 +88,8 @@ class KafkaSettler:
     """Records settlements of one member of one group, in the thread that owns its consumer.
 
     Progress alone is a plain commit. A settlement with receipts, forwarded events, dead
-    letters or parked events is written in one transaction together with the offsets
-    that cover it. The broker refuses both kinds of commit from a former member of the
+    letters, states or parked events is written in one transaction together with the
+    offsets that cover it. The broker refuses both kinds of commit from a former member of the
     group. If the answer to a transaction was lost, the mark of the transaction shows
     whether the transaction took effect.
 
@@ -98,8 +99,18 @@ class KafkaSettler:
     the undone progress would be delivered again, each with a second receipt.
     """
 
-    def __init__(self, clients: Clients, subscriber: SubscriberName, *, receipts: bool) -> None:
-        """Prepare the settler; the first transaction creates a producer."""
+    def __init__(
+        self,
+        clients: Clients,
+        subscriber: SubscriberName,
+        *,
+        receipts: bool,
+        states: StateWriter | None = None,
+    ) -> None:
+        """Prepare the settler; the first transaction creates a producer.
+
+        With `states`, settlements contain states, and no parked events.
+        """
         self.receipts = receipts
         self._names = Names.of(clients.settings)
         self._parked = ParkedTopic.of(clients.settings, subscriber)
@@ -120,7 +131,9 @@ class KafkaSettler:
             configuration,
             known_topic=self._names.dead_letters,
             noting=self._parked.name,
+            delivered=None if states is None else states.delivered,
         )
+        self._states = states
         self._clock = clients.clock
         self._generation: bytes | None = None
         self._undecided: _Transaction | None = None
@@ -182,7 +195,8 @@ class KafkaSettler:
         """Record `settlement` for the partitions that are still assigned under the settlement's assignment.
 
         `done` gets `Fenced` when the settlement contains more than progress and belongs
-        to an earlier assignment. `done` gets `LogUnavailable` when it is uncertain
+        to an earlier assignment, or when another process has written one of its states
+        since this process looked it up. `done` gets `LogUnavailable` when it is uncertain
         whether a plain commit has reached the log. Raises `NotYet`. Raises
         `LogUnavailable` when all partitions must be assigned again from the state in
         the log. After this error, the settler records nothing until `begin_anew` was
@@ -213,7 +227,7 @@ class KafkaSettler:
     def _committed(self, covered: Sequence[_Covered], done: Done, error: KafkaError | None) -> None:
         done(_settled(covered) if error is None else self._explained(error))
 
-    def _transact(self, settlement: Settlement, covered: Sequence[_Covered]) -> Recorded:
+    def _transact(self, settlement: Settlement, covered: Sequence[_Covered]) -> Recorded | Fenced:
         known = {part.assigned_partition.partition: part.assigned_partition.parked for part in covered}
         parking = ParkedChanges(self._parked, settlement.lanes, known)
         transaction = _Transaction(settlement=settlement, covered=covered, parking=parking, mark=new_mark())
@@ -223,6 +237,8 @@ class KafkaSettler:
         except TransactionFailed as exc:
             if isinstance(exc, Undecided):
                 self._undecided = replace(transaction, written=exc.written)
+            if exc.error.code() == CONFLICT:
+                return Fenced(exc.error.str())
             raise self._reason(exc.error) from exc
         self._errors.clear()
         return self._conclude(replace(transaction, written=written))
@@ -237,7 +253,10 @@ class KafkaSettler:
         except KafkaException as exc:
             raise self._reason(kafka_error(exc)) from exc
         deadline = self._clock.monotonic() + _DEADLINE_S
-        return self._transactions.write([records], deadline, offsets=places, generation=generation)
+        verify = self._states.verify if self._states is not None and records else None
+        return self._transactions.write(
+            [records], deadline, offsets=places, generation=generation, verify=verify
+        )
 
     def _member(self) -> bytes:
         """Return the group metadata to record with; raises `NotYet` if there is no metadata yet."""
@@ -277,6 +296,8 @@ class KafkaSettler:
                 "the brokers have not reported the offsets of the events that were parked last"
             )
         transaction.parking.conclude(transaction.written)
+        if self._states is not None:
+            self._states.conclude()
         return _settled(transaction.covered)
 
     def _reason(self, error: KafkaError) -> StreamerError:
@@ -299,6 +320,8 @@ class KafkaSettler:
                 yield from dead_letter_records(letter, self._names.dead_letters)
         for receipt in settlement.receipts:
             yield receipt_record(receipt, self._names.receipts)
+        if self._states is not None:
+            yield from self._states.records(settlement.states, round(self._clock.now() * 1000))
         for forwarded in settlement.forwarded:
             yield from forwarded_records(forwarded, self._names, limit=self._largest_record)
 

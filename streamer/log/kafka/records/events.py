@@ -84,7 +84,7 @@ class EventEncoder:
         topic, type_ = self._types.get(event.type) or self._learn(event.type)
         headers = binary_headers(event, type_)
         value, key = _value(event.data), event.key.encode()
-        return ProducerRecord(topic, value, key, ANY_PARTITION, headers, _timestamp_ms(event.time, now_ms))
+        return ProducerRecord(topic, value, key, ANY_PARTITION, headers, timestamp_ms(event.time, now_ms))
 
     def _with_schema(self, schemas: EntitySchemas, event: Event, now_ms: int) -> ProducerRecord:
         schema = schemas.of(event.type)
@@ -95,7 +95,7 @@ class EventEncoder:
         headers.update(schema.headers)
         value, key = schema.value(event.data), event.key.encode()
         return ProducerRecord(
-            schema.topic, value, key, ANY_PARTITION, headers, _timestamp_ms(event.time, now_ms)
+            schema.topic, value, key, ANY_PARTITION, headers, timestamp_ms(event.time, now_ms)
         )
 
     def _structured(self, event: Event, now_ms: int) -> ProducerRecord:
@@ -105,7 +105,7 @@ class EventEncoder:
         topic, type_ = self._types.get(event.type) or self._learn(event.type)
         headers: WrittenHeaders = {"type": type_, "content-type": STRUCTURED}
         value, key = _value(document), event.key.encode()
-        return ProducerRecord(topic, value, key, ANY_PARTITION, headers, _timestamp_ms(event.time, now_ms))
+        return ProducerRecord(topic, value, key, ANY_PARTITION, headers, timestamp_ms(event.time, now_ms))
 
     def _traced_binary(
         self, binary: Encode, traceparent: Traceparent, event: Event, now_ms: int
@@ -145,7 +145,7 @@ def with_tombstones(records: Iterable[ProducerRecord]) -> Iterator[ProducerRecor
         yield record
         headers = record.headers
         if _is_deletion(headers.get("ce_type") or headers.get("type")):
-            yield Tombstone(record.topic, record.key, record.partition, record.timestamp_ms)
+            yield Tombstone(record.topic, record.key, record.partition, timestamp_ms=record.timestamp_ms)
 
 
 @lru_cache(maxsize=_TYPES_REMEMBERED)
@@ -183,7 +183,8 @@ def decode(
 # The result is cached, because the events of a transaction have the same time, and consecutive
 # events of a backlog often have the same time.
 @lru_cache(maxsize=1024)
-def _timestamp_ms(moment: str, now_ms: int) -> int:
+def timestamp_ms(moment: str, now_ms: int) -> int:
+    """Return the time `moment` of an event in epoch milliseconds, but not a time after `now_ms`."""
     # Brokers refuse timestamps in the future, and clocks differ.
     return min(round(datetime.fromisoformat(moment).timestamp() * 1000), now_ms)
 

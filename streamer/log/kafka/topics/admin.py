@@ -37,10 +37,11 @@ class TopicState:
     `authorized_operations` has Kafka's names of the operations that this client is
     allowed to do on the topic; `None` if the brokers do not say. `settings` has the
     topic's effective settings; `settings` is empty if this client is not allowed to
-    read them.
+    read them. A topic that was deleted and created again has another `id`.
     """
 
     name: str
+    id: str = ""
     partitions: int = 0
     replicas: int = 0
     authorized_operations: frozenset[str] | None = None
@@ -288,6 +289,7 @@ def _state(name: str, outcome: "Future[Any]", timeout_s: float) -> TopicState | 
         return None
     return TopicState(
         name=name,
+        id=str(described.topic_id),
         partitions=len(described.partitions),
         replicas=min(len(partition.replicas) for partition in described.partitions),
         authorized_operations=_operations(described),

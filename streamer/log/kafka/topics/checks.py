@@ -109,11 +109,12 @@ class TopicChecks:
 
     def _size(self, state: TopicState) -> Iterator[str]:
         limit = int(state.settings.get("max.message.bytes", _DEFAULT_MAX_MESSAGE_BYTES))
-        if self._names.is_forwarded(state.name):
+        if self._names.is_forwarded(state.name) or self._names.is_state(state.name):
+            content = "a whole record" if self._names.is_state(state.name) else "an event with its receipts"
             if limit < self._largest_record:
                 yield (
-                    f"topic {state.name} accepts at most {limit} bytes in a batch, but an event with "
-                    f"its receipts takes up to {self._largest_record}: set the topic's "
+                    f"topic {state.name} accepts at most {limit} bytes in a batch, but {content} "
+                    f"takes up to {self._largest_record}: set the topic's "
                     "max.message.bytes to this size, or lower log.kafka.options.message.max.bytes"
                 )
         elif limit < _DEFAULT_MAX_MESSAGE_BYTES:

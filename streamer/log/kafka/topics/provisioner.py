@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import structlog
-from confluent_kafka.admin import ClusterMetadata, NewTopic  # type: ignore[attr-defined] # public, but not marked so
+from confluent_kafka.admin import ClusterMetadata, NewTopic, TopicMetadata  # type: ignore[attr-defined] # public, but not marked so
 
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import SubscriberName
@@ -123,6 +123,19 @@ class TopicProvisioner:
         if wanted:
             self._complete(self._admin.states(wanted), wanted)
 
+    def ensure_states(self, entities: Collection[str]) -> dict[str, TopicState]:
+        """Create or check the topics of the states of `entities`; return each topic's state by entity.
+
+        A new topic has as many partitions as the entity's event topic, so that both
+        topics have a record in the same partition. Raises `LogMisconfigured` and
+        `LogUnavailable`.
+        """
+        known = self._admin.cluster().topics
+        wanted = {entity: self._specs.states(entity, self._partitions(known, entity)) for entity in entities}
+        topics = {topic.topic: topic for topic in wanted.values()}
+        states = self._complete(self._admin.states(topics), topics)
+        return {entity: states[topic.topic] for entity, topic in wanted.items()}
+
     def ensure_processes(self) -> None:
         """Create or check the topic of the processes' records; a known topic needs no request.
 
@@ -166,13 +179,24 @@ class TopicProvisioner:
     def _own_topics(self, cluster: ClusterMetadata) -> set[str]:
         return set(filter(self._names.is_used, cluster.topics))
 
-    def _complete(self, states: Mapping[str, TopicState], wanted: Mapping[str, NewTopic]) -> None:
-        """Create the `wanted` topics that have no state in `states`, and refuse topics that can't be used."""
+    def _complete(
+        self, states: Mapping[str, TopicState], wanted: Mapping[str, NewTopic]
+    ) -> Mapping[str, TopicState]:
+        """Create the `wanted` topics that have no state in `states`, and refuse topics that can't be used.
+
+        Return the states of all topics.
+        """
         if missing := {name: topic for name, topic in wanted.items() if name not in states}:
             self._create(missing)
             states = {**states, **self._await_known(missing, self._clock.monotonic() + _PREPARE_S)}
         if errors := list(self._checks.refusals(list(states.values()))):
             raise LogMisconfigured("; ".join(errors))
+        return states
+
+    def _partitions(self, topics: Mapping[str, TopicMetadata], entity: str) -> int | None:
+        """Return the number of partitions of an entity's event topic; `None` if it does not exist."""
+        topic = topics.get(self._names.changes(entity))
+        return None if topic is None else len(topic.partitions)
 
     def _await_known(self, topics: Collection[str], deadline: float) -> dict[str, TopicState]:
         """Wait until the brokers know topics that were just created."""

@@ -21,6 +21,9 @@ _QUICKLY_READ = {
     "segment.bytes": str(16 * 1024 * 1024),
     "min.cleanable.dirty.ratio": "0.1",
 }
+_DAY_MS = 24 * _HOUR_MS
+# A tombstone stays for a week, so that a consumer that was down for some days also deletes the record.
+_STATES = _QUICKLY_READ | {"delete.retention.ms": str(7 * _DAY_MS)}
 _BY_AGE = {"cleanup.policy": "delete"}
 # The broker deletes only whole segments, so a segment must be short beside the retention.
 _FOR_AN_HOUR = {"cleanup.policy": "delete", "retention.ms": str(_HOUR_MS), "segment.ms": str(_HOUR_MS // 4)}
@@ -66,6 +69,10 @@ class TopicSpecs:
         """Return the topic of the events that are forwarded to a subscriber."""
         name = self._names.forwarded(subscriber)
         return self._topic(name, self.settings.partitions, _BY_AGE | self._retention())
+
+    def states(self, entity: str, partitions: int | None = None) -> NewTopic:
+        """Return the topic of an entity's states, with as many partitions as the entity's event topic."""
+        return self._topic(self._names.state(entity), partitions or self.settings.partitions, _STATES)
 
     def events(self, name: str) -> NewTopic:
         """Return the event topic `name`."""

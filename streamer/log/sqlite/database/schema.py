@@ -146,7 +146,34 @@ PRAGMA user_version = 7;
 COMMIT;
 """
 
-UPGRADES = (_EVENTS, _DELIVERY, _FORWARDED, _CONTINUITY, _SNAPSHOTS, _POSITIONS, _LETTER_HEADS)
+# The row of a deleted record stays for some days, so that an older event does not bring the
+# record back.
+_RECORD_STATES = """
+BEGIN IMMEDIATE;
+CREATE TABLE record_states (
+  entity TEXT NOT NULL,
+  record_id TEXT NOT NULL,
+  deleted_at REAL,
+  last BLOB NOT NULL,
+  state BLOB,
+  PRIMARY KEY (entity, record_id)
+);
+CREATE INDEX deleted_records ON record_states (deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE TABLE state_origins (entity TEXT PRIMARY KEY, origin TEXT NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = 8;
+COMMIT;
+"""
+
+UPGRADES = (
+    _EVENTS,
+    _DELIVERY,
+    _FORWARDED,
+    _CONTINUITY,
+    _SNAPSHOTS,
+    _POSITIONS,
+    _LETTER_HEADS,
+    _RECORD_STATES,
+)
 """Scripts that upgrade a file from version n to n + 1, each in its own transaction."""
 
 VERSION = len(UPGRADES)

@@ -23,6 +23,7 @@ from streamer.log.sqlite.rows.parked import (
     remove_letters,
     write_letters,
 )
+from streamer.log.sqlite.rows.states import StateRow, begin_states, newest, state_row, write_states
 from streamer.normalise.malformed import as_event_time
 from streamer.ports import Settlement, Subscription
 
@@ -87,6 +88,8 @@ def find_place(connection: sqlite3.Connection, subscription: Subscription) -> St
     for downstream in subscription.downstream:
         if known_place(connection, downstream) is None:
             _begin(connection, downstream, end(connection), "")
+    if subscription.states:
+        begin_states(connection, subscription.states)
     name, start = subscription.subscriber, subscription.start
     place = known_place(connection, name)
     if place is None:
@@ -242,22 +245,38 @@ def _offsets(bounds: list[int]) -> Iterator[int]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _LetterChanges:
+    """Keys of dead letters to remove, and rows of dead letters to add."""
+
+    removed: Sequence[str]
+    added: Sequence[LetterRow]
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        # Dead letters are removed before new ones are written, because this settlement can contain
+        # a new dead letter of a redriven event.
+        if self.removed:
+            remove_letters(connection, self.removed)
+        if self.added:
+            write_letters(connection, self.added)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedSettlement:
     """Settlement as rows; `number` is its number among the settlements of the subscriber."""
 
     subscriber: SubscriberName
     number: int
     progress: SettledOffsets | None
-    dead_letters: Sequence[LetterRow]
+    letters: _LetterChanges
     parked: ParkedRows | None
     receipts: Sequence[_ReceiptRow]
-    redriven: Sequence[str]
     forwarded: Sequence[_ForwardedRow]
+    states: Sequence[StateRow]
 
     @property
     def weight(self) -> int:
         """Approximate number of rows to write."""
-        rows = (self.dead_letters, self.receipts, self.redriven, self.forwarded)
+        rows = (self.letters.removed, self.letters.added, self.receipts, self.forwarded, self.states)
         parked = 0 if self.parked is None else len(self.parked.joined) + len(self.parked.setbacks)
         return 1 + sum(map(len, rows)) + parked
 
@@ -270,11 +289,14 @@ def encode_settlement(
         subscriber=subscriber,
         number=number,
         progress=settlement.progress.get(PARTITION),
-        dead_letters=letter_rows(settlement.set_aside) if settlement.set_aside else (),
+        letters=_LetterChanges(
+            removed=[letter_key(id_) for id_ in settlement.redriven],
+            added=letter_rows(settlement.set_aside) if settlement.set_aside else (),
+        ),
         parked=ParkedRows.of(subscriber, settlement.lanes) if settlement.lanes else None,
         receipts=[(int(now), encode_receipt(receipt)) for receipt in settlement.receipts],
-        redriven=[letter_key(id_) for id_ in settlement.redriven],
         forwarded=[(*event_row(each.event, milliseconds(now)), each.to) for each in settlement.forwarded],
+        states=newest([state_row(each, now) for each in settlement.states]),
     )
 
 
@@ -295,12 +317,7 @@ def write_settlement(connection: sqlite3.Connection, settlement: EncodedSettleme
 
 
 def _write(connection: sqlite3.Connection, settlement: EncodedSettlement) -> None:
-    # Dead letters are removed before new ones are written, because this settlement can contain a
-    # new dead letter of a redriven event.
-    if settlement.redriven:
-        remove_letters(connection, settlement.redriven)
-    if settlement.dead_letters:
-        write_letters(connection, settlement.dead_letters)
+    settlement.letters.write(connection)
     if settlement.parked is not None:
         settlement.parked.write(connection)
     insert_rows(connection, "INSERT INTO receipts (recorded_at, body)", settlement.receipts)
@@ -309,3 +326,4 @@ def _write(connection: sqlite3.Connection, settlement: EncodedSettlement) -> Non
         "INSERT INTO events (appended_at, type, size, body, forwarded_to)",
         settlement.forwarded,
     )
+    write_states(connection, settlement.states)

@@ -22,6 +22,7 @@ from streamer.log.kafka.feed.decoder import RecordDecoder
 from streamer.log.kafka.feed.feed import follow
 from streamer.log.kafka.feed.partition_reader import PartitionReader
 from streamer.log.kafka.schemas.codecs import SchemaReaders
+from streamer.log.kafka.states.states import KafkaStates
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.process import Pulses
 from streamer.ports import Subscription
@@ -132,7 +133,9 @@ async def test_bug_in_the_watch_of_the_controls_reaches_each_watcher(pulses: Pul
 async def test_bug_in_the_thread_of_a_member_ends_the_wait_for_its_feed(pulses: Pulses) -> None:
     """The daemon stops with it, and the thread has ended."""
     clients = BrokenClients(settings=SETTINGS)
-    context = LogContext(clients=clients, topics=TopicProvisioner(clients), pulses=pulses)
+    topics = TopicProvisioner(clients)
+    states = KafkaStates(clients, topics)
+    context = LogContext(clients=clients, topics=topics, pulses=pulses, states=states)
     async with limited("the error"):
         with pytest.raises(Bug):
             async with follow(context, SUBSCRIPTION):

@@ -8,7 +8,13 @@ from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.topic_naming import TopicNaming
 
-_NAMES = Names(prefix="acme", naming=TopicNaming(template="salesforce.{kind}.{name}"))
+STATES = "salesforce.state.{name}"
+
+_NAMES = Names(
+    prefix="acme",
+    naming=TopicNaming(template="salesforce.{kind}.{name}"),
+    state_template="salesforce.state.{name}",
+)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +34,9 @@ def test_changes_of_an_entity_share_a_topic(event_type: str, topic: str) -> None
 
 def test_topic_follows_the_template() -> None:
     """An operator's own naming scheme is used for every event topic."""
-    names = Names(prefix="acme", naming=TopicNaming(template="crm-{name}-v1"))
+    names = Names(
+        prefix="acme", naming=TopicNaming(template="crm-{name}-v1"), state_template="salesforce.state.{name}"
+    )
 
     assert names.event_topic("salesforce.cdc.Account.created") == "crm-Account-v1"
     assert names.event_type_stem("crm-Account-v1") == "salesforce.*.Account"
@@ -44,7 +52,9 @@ def test_strange_type_gives_a_name_that_kafka_takes() -> None:
 
 def test_event_topics_are_told_from_internal_ones() -> None:
     """A template that matches everything does not turn checkpoints into events."""
-    names = Names(prefix="acme", naming=TopicNaming(template="{kind}.{name}"))
+    names = Names(
+        prefix="acme", naming=TopicNaming(template="{kind}.{name}"), state_template="salesforce.state.{name}"
+    )
 
     assert names.event_type_stem("cdc.Account") == "salesforce.cdc.Account"
     assert names.event_type_stem(names.checkpoints) is None
@@ -68,7 +78,9 @@ def test_everything_begins_with_the_prefix() -> None:
 
 def test_expressions_fit_all_topics_of_our_own_and_no_others() -> None:
     """A consumer that finds event topics by pattern must not read internal ones."""
-    names = Names(prefix="a.b", naming=TopicNaming(template="{kind}.{name}"))
+    names = Names(
+        prefix="a.b", naming=TopicNaming(template="{kind}.{name}"), state_template="salesforce.state.{name}"
+    )
     expressions = names.internal_expressions.split(",")
 
     def fits(topic: str) -> bool:
@@ -80,7 +92,11 @@ def test_expressions_fit_all_topics_of_our_own_and_no_others() -> None:
 
 def test_versions_of_a_topic_have_its_types_and_their_order() -> None:
     """Version 10 was written after version 9."""
-    names = Names(prefix="acme", naming=TopicNaming(template="salesforce.{kind}.{name}", has_versions=True))
+    names = Names(
+        prefix="acme",
+        naming=TopicNaming(template="salesforce.{kind}.{name}", has_versions=True),
+        state_template=STATES,
+    )
     first = "salesforce.cdc.Account"
     topics = [f"{first}.v10", f"{first}.v9", first, f"{first}.v2x", f"{first}Plan__c"]
 

@@ -250,3 +250,27 @@ async def test_end_of_the_thread_is_told_to_everyone_for_good() -> None:
     for call in (buffer.take, buffer.take, lambda: buffer.ask(Settlement(assignment=1, progress={}))):
         with pytest.raises(LogUnavailable):
             call()
+
+
+async def test_page_names_a_partition_with_lost_events_once() -> None:
+    """It names the partition even if the partition has no entry."""
+    buffer = await a_handover(ONE, TWO)
+    buffer.expire(ONE)
+    buffer.put(read_range(TWO, 0, 1))
+    assert page(buffer).expired == {ONE}
+
+    buffer.put(read_range(ONE, 0, 1))
+    assert page(buffer).expired == frozenset()
+
+
+async def test_revoked_partition_has_no_lost_events() -> None:
+    """Its next owner finds the loss."""
+    buffer = await a_handover(ONE)
+    buffer.expire(ONE)
+    buffer.revoke(frozenset({ONE}))
+    buffer.assign(assigned(ONE))
+    buffer.put(read_range(ONE, 0, 1))
+    assert isinstance(buffer.take(), Revoked)
+    assert isinstance(buffer.take(), Assigned)
+
+    assert page(buffer).expired == frozenset()

@@ -14,9 +14,15 @@ from streamer.log.kafka.cluster.topic_naming import TopicNaming
 from streamer.log.kafka.records.events import EventEncoder, decode, event_type
 from tests.contracts.values import an_event
 
+STATES = "salesforce.state.{name}"
+
 Mode = Literal["binary", "structured"]
 
-_NAMES = Names(prefix="streamer", naming=TopicNaming(template="salesforce.{kind}.{name}"))
+_NAMES = Names(
+    prefix="streamer",
+    naming=TopicNaming(template="salesforce.{kind}.{name}"),
+    state_template="salesforce.state.{name}",
+)
 _NOW_MS = 2_000_000_000_000
 _MODES: tuple[Mode, ...] = ("binary", "structured")
 

@@ -13,7 +13,13 @@ from streamer.log.kafka.records.forwarded import decode_forwarded, forwarded_rec
 from streamer.log.records import decode_dead_letter
 from tests.contracts.values import an_event
 
-NAMES = Names(prefix="streamer", naming=TopicNaming(template="salesforce.{kind}.{name}"))
+STATES = "salesforce.state.{name}"
+
+NAMES = Names(
+    prefix="streamer",
+    naming=TopicNaming(template="salesforce.{kind}.{name}"),
+    state_template="salesforce.state.{name}",
+)
 RECEIPTS = {"invoice": {"outcome": "delivered", "answer": {"number": "Ü-1"}}}
 SHIPMENT = SubscriberName("shipment")
 

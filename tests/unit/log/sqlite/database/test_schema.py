@@ -56,9 +56,9 @@ async def test_file_of_a_newer_streamer_is_refused(log_file: LogFile) -> None:
     """The error names the version of the unknown schema."""
     async with log_file.open():
         pass
-    execute(log_file.settings.path, "PRAGMA user_version = 8")
+    execute(log_file.settings.path, "PRAGMA user_version = 9")
 
-    assert "(schema 8; this version knows up to 7)" in await refusal(log_file)
+    assert "(schema 9; this version knows up to 8)" in await refusal(log_file)
 
 
 async def test_file_that_is_no_database_is_refused(log_file: LogFile) -> None:

@@ -194,7 +194,7 @@ async def test_file_of_version_1_goes_on_where_it_was(log_file: LogFile) -> None
             assert await log.checkpoint(CHANGES) == a_checkpoint(3)
             assert await letters(log.controls) == [a_dead_letter(name) for name in ("b", "a", "c")]
 
-    assert [(line["event"], line["found"], line["version"]) for line in logs] == [("log.upgraded", 1, 7)]
+    assert [(line["event"], line["found"], line["version"]) for line in logs] == [("log.upgraded", 1, 8)]
 
 
 async def test_file_of_version_1_learns_what_is_new(log_file: LogFile) -> None:
@@ -244,7 +244,7 @@ async def test_file_of_version_2_goes_on_where_it_was(log_file: LogFile) -> None
                     controls={TARGET: PAUSED}, redrives={REDRIVE.id: REDRIVE}
                 )
 
-    assert [(line["event"], line["found"], line["version"]) for line in logs] == [("log.upgraded", 2, 7)]
+    assert [(line["event"], line["found"], line["version"]) for line in logs] == [("log.upgraded", 2, 8)]
     with closing(sqlite3.connect(log_file.settings.path)) as connection:
         for table, bodies in (
             ("receipts", [encode_receipt(a_receipt("9")), encode_receipt(a_receipt("16"))]),

@@ -1,0 +1,126 @@
+"""Writer of the states of one subscriber's settlements."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from streamer.errors import LogUnavailable
+from streamer.events import Partition, RecordState
+from streamer.log.kafka.cluster.bounded_reader import UncommittedReader
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import KafkaErrors
+from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
+from streamer.log.kafka.records.states import StateRow, state_record
+from streamer.log.kafka.states.cache import WrittenSpan
+from streamer.log.kafka.states.states import KafkaStates, StateTopic
+
+CONFLICT = KafkaError._CONFLICT
+"""Code of the error that another process has written one of the records of a transaction."""
+
+_AT_ONCE = 2_000
+_POLL_S = 0.05
+
+
+@dataclass(slots=True)
+class Wrote:
+    """Rows that one transaction writes to a partition, and the offsets of their records.
+
+    `offsets` also has the offsets of earlier attempts, whose transactions were aborted.
+    """
+
+    rows: list[StateRow] = field(default_factory=list)
+    span: WrittenSpan | None = None
+    offsets: set[int] = field(default_factory=set)
+
+    def begin(self) -> None:
+        """Begin a new attempt."""
+        self.rows.clear()
+        self.span = None
+
+    def add(self, offset: int) -> None:
+        """Note the offset of one more record."""
+        self.offsets.add(offset)
+        self.span = WrittenSpan(offset, offset, 1) if self.span is None else self.span.with_offset(offset)
+
+
+class StateWriter:
+    """Records of one settlement's states, and their way into the local copies once they are committed.
+
+    A state is made from the state that was looked up before. So a transaction is
+    committed only if no other process has written the same record since the look-up.
+    That can happen only after partitions were added to a topic of changes, because
+    otherwise one process owns all changes of a record.
+    """
+
+    def __init__(self, clients: Clients, states: KafkaStates) -> None:
+        self._clients = clients
+        self._states = states
+        self._wrote: defaultdict[tuple[StateTopic, int], Wrote] = defaultdict(Wrote)
+        self._places: dict[tuple[str, int], Wrote] = {}
+
+    def records(self, states: Sequence[RecordState], now_ms: int) -> list[ProducerRecord | Tombstone]:
+        """Return the records of `states`, in order, for a new transaction. Raises `LogUnavailable`."""
+        for each in self._wrote.values():
+            each.begin()
+        records: list[ProducerRecord | Tombstone] = []
+        for state in states:
+            topic = self._states.topic(state.entity)
+            row, number = StateRow.of(state), topic.home(state.record_id)
+            wrote = self._places[topic.name, number] = self._wrote[topic, number]
+            wrote.rows.append(row)
+            place = Partition(topic=topic.name, number=number)
+            records.append(state_record(row, state.last.time, place, now_ms))
+        return records
+
+    def delivered(self, message: Message) -> None:
+        """Note the offset of a record that a broker has stored in the open transaction."""
+        wrote, offset = self._places.get((str(message.topic()), message.partition() or 0)), message.offset()
+        if wrote is not None and offset is not None and offset >= 0:
+            wrote.add(offset)
+
+    def verify(self) -> None:
+        """Check that no other process has written one of these records; raises `KafkaException`."""
+        for (topic, number), wrote in self._wrote.items():
+            if self._is_taken(topic, number, wrote):
+                raise KafkaException(
+                    KafkaError(
+                        CONFLICT,
+                        f"another process has written a state in partition {number} of topic {topic.name}, "
+                        "so this process reads the events again",
+                    )
+                )
+
+    def conclude(self) -> None:
+        """Add the states of the last transaction to the local copies; the transaction has taken effect."""
+        for (topic, number), wrote in self._wrote.items():
+            cache = self._states.cache(topic, number)
+            if wrote.rows and cache is not None:
+                cache.apply(wrote.rows, wrote.span)
+        self._wrote.clear()
+        self._places.clear()
+
+    def _is_taken(self, topic: StateTopic, number: int, wrote: Wrote) -> bool:
+        """Return whether another process has written one of the records since the look-up."""
+        cache, span = self._states.cache(topic, number), wrote.span
+        if cache is None or not wrote.rows:
+            return False
+        if span is None or span.number != len(wrote.rows):
+            # The brokers have not reported where the records are.
+            return True
+        if (unread := cache.unread(span)) is None:
+            return False
+        keys = {row.record_id.encode() for row in wrote.rows}
+        errors = KafkaErrors(self._clients.settings)
+        try:
+            with UncommittedReader(
+                self._clients, errors, topic.name, {number: unread}, over_holes=True
+            ) as reader:
+                while not reader.is_over:
+                    for message in reader.read(_AT_ONCE, _POLL_S):
+                        if message.key() in keys and message.offset() not in wrote.offsets:
+                            return True
+        except LogUnavailable as exc:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, str(exc))) from exc
+        return False

@@ -1,0 +1,210 @@
+"""Keeper of record states: reads changes from the log, and settles them together with the whole records."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol, TypeVar
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.errors import Fenced, LogUnavailable
+from streamer.events import Entry, Event, Partition, RecordState, SettledOffsets, Start, SubscriberName
+from streamer.observe.state_metrics import StateMetrics
+from streamer.ports import Assigned, ControlledLog, Feed, Page, Revoked, Settlement, Subscription
+from streamer.state.dirty import RecordKey
+from streamer.state.merging import Unapplied, applied, is_late, is_row
+from streamer.state.readings import KeptOrders, StateReadings
+
+SUBSCRIBER = SubscriberName("-state")
+"""Name of the consumer group's subscriber; no configured subscriber can begin with a hyphen."""
+
+_PAUSE_S = 1.0
+
+_log = structlog.get_logger()
+
+_Result = TypeVar("_Result")
+
+
+class StateLog(ControlledLog, KeptOrders, Protocol):
+    """Log that keeps states and orders."""
+
+
+@dataclass(slots=True, kw_only=True)
+class StateKeeper:
+    """Makes the state of each record of some objects from the change events in the log.
+
+    A page of events is settled in one transaction with the states that follow from it.
+    `following` is true while the log is read. `busy_since` is the monotonic time since which
+    the keeper works on the same page; it is `None` while the keeper waits.
+    """
+
+    log: StateLog
+    clock: Clock
+    readings: StateReadings
+    metrics: StateMetrics
+    following: bool = field(default=False, init=False)
+    busy_since: float | None = field(default=None, init=False)
+    _assignments: dict[Partition, int] = field(default_factory=dict, init=False)
+    _entities: dict[str, str] = field(default_factory=dict, init=False)
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """Names of the objects whose records have states."""
+        return tuple(self.readings.channels)
+
+    @property
+    def subscription(self) -> Subscription:
+        """Selection of the change events of the objects."""
+        return Subscription(
+            subscriber=SUBSCRIBER,
+            patterns=tuple(f"salesforce.cdc.{entity}.*" for entity in self.objects),
+            start=Start.LATEST,
+            receipts=True,
+            states=self.objects,
+        )
+
+    async def run(self) -> None:
+        """Keep the states until cancelled; while the log is unavailable, log a warning and retry."""
+        while True:
+            try:
+                await self._keep()
+            except (LogUnavailable, Fenced) as error:
+                # The next feed continues after the states that are in the log.
+                _log.warning("state.reopened", reason=str(error))
+            await self.clock.sleep(_PAUSE_S)
+
+    async def _keep(self) -> None:
+        # The position of the group is fixed before the snapshot is ordered, so that no row comes
+        # before the position.
+        async with self.log.follow(self.subscription) as feed:
+            self._assignments.clear()
+            await self.readings.begin(await self.log.states.origins(self.objects))
+            work = self._retried(self.readings.follow)
+            loading = asyncio.create_task(work, name="first snapshots of states")
+            self.following = True
+            try:
+                await self._read(feed)
+            finally:
+                self.following, self.busy_since = False, None
+                loading.cancel()
+
+    async def _read(self, feed: Feed) -> None:
+        while True:
+            match await self._retried(feed.read):
+                case Page() as page:
+                    self.busy_since = self.clock.monotonic()
+                    await self._settle(feed, page)
+                    self.busy_since = None
+                case Assigned() as assigned:
+                    self._assignments.update(dict.fromkeys(assigned.progress, assigned.assignment))
+                    await self._retried(self.readings.recall)
+                case Revoked(partitions=partitions):
+                    for partition in partitions:
+                        self._assignments.pop(partition, None)
+
+    async def _settle(self, feed: Feed, page: Page) -> None:
+        """Settle `page` with its states. Raises `Fenced`."""
+        if page.expired:
+            await self._retried(partial(self.readings.order_all, self._expired(page.expired)))
+        states = await self._retried(partial(self._applied, page.entries))
+        for assignment, partitions in self._by_assignment(page).items():
+            settlement = Settlement(
+                assignment=assignment,
+                progress={each: SettledOffsets(next_offset=page.through[each]) for each in partitions},
+                states=[each for each in states if each.last.partition in partitions],
+            )
+            await self._retried(partial(feed.settle, settlement))
+        if not page.behind:
+            self.readings.dirty.caught_up()
+        self.metrics.settled(states, behind=page.behind, awaited=len(self.readings.dirty))
+
+    async def _retried(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Return the result of `work`; while the log is unavailable, log a warning and retry."""
+        while True:
+            try:
+                return await work()
+            except LogUnavailable as error:
+                _log.warning("log.unavailable", subscriber=SUBSCRIBER, reason=str(error))
+                await self.clock.sleep(_PAUSE_S)
+                # The log's answer shows that the keeper makes progress.
+                if self.busy_since is not None:
+                    self.busy_since = self.clock.monotonic()
+
+    def _by_assignment(self, page: Page) -> dict[int, set[Partition]]:
+        found: dict[int, set[Partition]] = defaultdict(set)
+        for partition in page.through:
+            if partition in self._assignments:
+                found[self._assignments[partition]].add(partition)
+        return found
+
+    async def _applied(self, entries: Sequence[Entry]) -> list[RecordState]:
+        """Return the new states after `entries`, in order, once all necessary readings are ordered."""
+        known = await self._known(entries)
+        states: list[RecordState] = []
+        unclear: dict[RecordKey, Event] = {}
+        for entry in entries:
+            key = _key(entry)
+            self._entities[entry.partition.topic] = key[0]
+            if entry.event.is_gap or is_late(entry.event):
+                await self.readings.gap(entry.event)
+            result = self._result(entry, known.get(key))
+            if isinstance(result, RecordState):
+                known[key] = result
+                states.append(result)
+            if isinstance(result, RecordState) or is_row(entry.event):
+                # A row contains all changes that come before it in the log, even if it changes nothing.
+                self.readings.dirty.clean(key)
+            elif result is Unapplied.UNCLEAR and self._must_be_read(key, known):
+                unclear[key] = entry.event
+        await self.readings.order(unclear)
+        return states
+
+    def _result(self, entry: Entry, state: RecordState | None) -> RecordState | Unapplied:
+        # The row of a dirty record will have this update and the change before it.
+        if _is_update(entry) and self.readings.dirty.includes(_key(entry), state):
+            return Unapplied.UNCLEAR
+        return _applied(entry, state)
+
+    def _must_be_read(self, key: RecordKey, known: Mapping[RecordKey, RecordState]) -> bool:
+        # The first snapshot supplies a record that is unknown before it.
+        is_expected = key not in known and key[0] in self.readings.loading
+        return not is_expected and self.readings.dirty.must_be_asked_for(key)
+
+    async def _known(self, entries: Sequence[Entry]) -> dict[RecordKey, RecordState]:
+        wanted: dict[str, set[str]] = defaultdict(set)
+        for entry in entries:
+            entity, record_id = _key(entry)
+            wanted[entity].add(record_id)
+        known: dict[RecordKey, RecordState] = {}
+        for entity, record_ids in wanted.items():
+            found = await self.log.states.of(entity, record_ids)
+            known.update(((entity, record_id), state) for record_id, state in found.items())
+        return known
+
+    def _expired(self, partitions: Collection[Partition]) -> Collection[str]:
+        """Return the objects whose events were lost; all objects if this is not known."""
+        topics = {partition.topic for partition in partitions}
+        return (
+            {self._entities[topic] for topic in topics} if topics <= self._entities.keys() else self.objects
+        )
+
+
+def _applied(entry: Entry, state: RecordState | None) -> RecordState | Unapplied:
+    try:
+        return applied(entry, state)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        _log.exception("state.not_applied", event=entry.event.id)
+        return Unapplied.UNCLEAR
+
+
+def _key(entry: Entry) -> RecordKey:
+    return entry.event.data["entity"], entry.event.data["record_id"]
+
+
+def _is_update(entry: Entry) -> bool:
+    """Return true for an event that is applied to a state, and does not replace it."""
+    data = entry.event.data
+    return entry.event.type.endswith(".updated") and "recovered" not in data
