@@ -5,6 +5,7 @@ SEEDS  ?= 20
 CASES  ?= 200000
 KILLS  ?= 20
 HISTORIES ?= 2000
+STATES ?= 200
 RECORDS ?= 1000000
 WORKERS ?= 4
 TESTS  ?= $(addprefix tests/,acceptance integration contracts unit)
@@ -17,7 +18,7 @@ DEMO_READY := $(VENV)/.demo-ready
 PIN    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make requirements"
 
-.PHONY: help check lint test test-slow demo bench fire fuzz chain replica snapshot mutants gauges screenshots docs docs-serve dist deb image helm requirements sbom stubs reference format clean
+.PHONY: help check lint test test-slow demo bench fire fuzz chain replica state-fire snapshot mutants gauges screenshots docs docs-serve dist deb image helm requirements sbom stubs reference format clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -147,6 +148,9 @@ chain: $(READY) ## kill a daemon KILLS=20 times along a chain of subscribers, wi
 
 replica: $(READY) ## play HISTORIES=2000 random histories of an org, and compare the org with a replica built from the log
 	REPLICA_HISTORIES=$(HISTORIES) $(BIN)/pytest tests/acceptance/test_replica.py --numprocesses 2
+
+state-fire: $(READY) ## play STATES=200 random histories of an org, and compare the org with the states of its records
+	STATE_HISTORIES=$(STATES) $(BIN)/pytest tests/acceptance/test_state.py --numprocesses 2
 
 snapshot: $(READY) ## take a snapshot of RECORDS=1000000 records that change meanwhile; print time, rate, memory and differences
 	@$(BIN)/python -m tests.acceptance.volume --records $(RECORDS)

@@ -64,7 +64,7 @@ class Judge:
     def missing(self, events: Sequence[Event], holes: Sequence[ContinuityRecord]) -> str:
         """Return the records that differ although no hole names them."""
         replica, org = self._replica.state(events), state_of(self.journal.sandbox)
-        wrong = [key for key in differing(replica, org) if not self._is_told(key, holes)]
+        wrong = [key for key in differing(replica, org) if not self.is_told(key, holes)]
         return _lines(
             f"{key}: the replica has {replica.get(key)}, the org {org.get(key)}, last change at "
             f"{max((each.at for each in self.journal.changes if each.record == key), default=None)}"
@@ -83,7 +83,8 @@ class Judge:
             and not any(begin <= each.at <= end for begin, end in spans)
         )
 
-    def _is_told(self, key: RecordKey, holes: Sequence[ContinuityRecord]) -> bool:
+    def is_told(self, key: RecordKey, holes: Sequence[ContinuityRecord]) -> bool:
+        """Return whether a hole that stays names a change of the record."""
         spans = [self._span(hole) for hole in holes if hole.is_unrepaired and hole.entity in {None, key[0]}]
         return any(
             begin <= each.at <= end

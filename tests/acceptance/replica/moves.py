@@ -4,6 +4,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import ClassVar
 
 from streamer.controls import ChannelPosition
 from streamer.settings import Transport
@@ -46,6 +47,8 @@ WEIGHTS: Mapping[str, int] = {
 class History:
     """History of one seed; the moves that are not in `allowed` are drawn and left out."""
 
+    weights: ClassVar[Mapping[str, int]] = WEIGHTS
+
     world: World
     seed: int
     allowed: frozenset[str]
@@ -61,7 +64,7 @@ class History:
         """Make one move."""
         self._number += 1
         self._begin(str(self._number))
-        [name] = self.draw.choices(tuple(WEIGHTS), weights=tuple(WEIGHTS.values()))
+        [name] = self.draw.choices(tuple(self.weights), weights=tuple(self.weights.values()))
         if name not in self.allowed:
             self.moves.append(f"left out: {name}")
             return

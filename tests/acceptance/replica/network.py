@@ -46,7 +46,8 @@ class Network:
     a query job find that the job is gone, and the next `lost_locators` for further
     ones that their locator is gone. `lost_answers` requests take effect and get no
     answer. `number` counts the requests. Other clients last used query jobs at
-    `jobs_used_at`. `thread_calls` are the calls of the daemon and of the org.
+    `jobs_used_at`. `most_requests` are not too many for a minute. `thread_calls` are
+    the calls of the daemon and of the org.
     """
 
     sandbox: Sandbox
@@ -58,6 +59,7 @@ class Network:
     lost_locators: int = 0
     lost_answers: int = 0
     jobs_used_at: float = 0.0
+    most_requests: int = _MOST_REQUESTS
     asked: Counter[str] = field(default_factory=Counter)
     complaints: dict[str, str] = field(default_factory=dict)
     _recent: deque[tuple[float, str]] = field(default_factory=deque)
@@ -141,7 +143,7 @@ class Network:
         """Most requests of a minute, in which three readings can read all records."""
         org = self.sandbox.org
         records = sum(org.records.count(org.schema.entity(each)) for each in TRACKED)
-        return max(_MOST_REQUESTS, _REQUESTS_A_RECORD * records)
+        return max(self.most_requests, _REQUESTS_A_RECORD * records)
 
     def _check_jobs_left(self) -> None:
         jobs = self.sandbox.org.usage.bulk_query_jobs

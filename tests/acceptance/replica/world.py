@@ -8,7 +8,7 @@ from functools import partial
 
 import aiohttp
 
-from streamer.app.ingest.orders import OperatorOrders, PositionOrders, SnapshotOrders
+from streamer.app.ingest.orders import OperatorOrders, PositionOrders, RedriveOrders, SnapshotOrders
 from streamer.app.ingest.repairing import Repairing, carried_entities, readers_of
 from streamer.clock import TurnedClock
 from streamer.continuity.entity_reader import ReadingSizes
@@ -18,6 +18,7 @@ from streamer.events import Channel, ContinuityRecord, OrgId, Repair, ReplayId, 
 from streamer.ingest.positions import Positioning
 from streamer.ingest.positions.checkpoints import ChannelStart, Since
 from streamer.ingest.reading import MessageReader
+from streamer.ingest.reading.large_texts import LargeTexts, TextCache
 from streamer.ingest.reading.quarantine import Quarantine
 from streamer.ingest.reading.rereading import Rereading
 from streamer.ingest.relay import ChannelLog, Ingest
@@ -25,11 +26,12 @@ from streamer.log.continuity import last_states
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
+from streamer.observe.series import ChannelMetrics
 from streamer.quota import JobAllowance, LimitsMonitor
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.rest import Rest
 from streamer.sandbox import BulkLimits, OrgSetup, Sandbox, SandboxSettings, parse_schema
-from streamer.settings import Transport
+from streamer.settings import LargeText, Transport
 from tests.acceptance.replica.journal import Journal
 from tests.acceptance.replica.judge import Judge
 from tests.acceptance.replica.network import Network
@@ -52,6 +54,7 @@ _STEP_S = 30.0
 _FINE_S = 0.1
 _COARSE_S = 3600.0
 _VERSION = "64.0"
+_TEXT_CACHE_BYTES = 5_000
 
 
 class Busy(AssertionError):
@@ -81,6 +84,8 @@ class World:
     positions_ordered: list[PositionOrder] = field(default_factory=list)
     judge: Judge | None = None
     ends_when_busy: bool = True
+    repairs_gaps: bool = True
+    large_text: LargeText = LargeText.MARK
     _step_s: float = 1.0
 
     def start(self) -> None:
@@ -227,22 +232,25 @@ class World:
             metrics = Metrics(clock=self.clock)
             limits = LimitsMonitor(read=rest.limits, clock=self.clock, observer=metrics.org_limits)
             snapshots = SnapshotOrders(controls=self.log.controls, clock=self.clock)
+            redrives = RedriveOrders(controls=self.log.controls, clock=self.clock)
             repairing = Repairing(
                 org=readers_of(rest, self.clock),
                 entities=partial(carried_entities, rest),
                 clock=self.clock,
                 log=self.log,
-                orders=OperatorOrders(snapshots=snapshots),
+                orders=OperatorOrders(snapshots=snapshots, redrives=redrives),
                 allowance=JobAllowance(limits=lambda: limits.latest, renew_limits=limits.renew),
                 # Both ways of reading, and several pages, whatever the few records of a history.
                 sizes=ReadingSizes(bulk_from=6, page_rows=3),
             )
             positions = PositionOrders(controls=self.log.controls, log=self.log, clock=self.clock)
-            for side in (limits, snapshots, positions):
+            for side in (limits, snapshots, redrives, positions):
                 following = asyncio.create_task(side.run(), name="side task")
                 stack.callback(following.cancel)
             while True:
                 rereading = Rereading(channel=channel, records=repairing.org.records, clock=self.clock)
+                normalise = normaliser_for(channel)
+                decoder = repairing.decoder(channel, normalise, lambda letter: letter.raw)
                 ingest = Ingest(
                     source=source,
                     log=ChannelLog(
@@ -250,8 +258,9 @@ class World:
                     ),
                     messages=MessageReader(
                         channel=channel,
-                        normalise=normaliser_for(channel),
+                        normalise=normalise,
                         quarantine=Quarantine(clock=self.clock),
+                        large_texts=self._large_texts(metrics.channel(channel), rereading),
                     ),
                     positioning=Positioning(
                         channel=channel,
@@ -260,12 +269,22 @@ class World:
                         on_refused="repair",
                         orders=positions.of(channel),
                     ),
-                    repairs=repairing.of(channel, rereading, repairs_gaps=True),
+                    repairs=repairing.of(channel, rereading, repairs_gaps=self.repairs_gaps, decoder=decoder),
                 )
                 try:
                     await ingest.run()
                 except (RetryLater, Fenced):
                     await self.clock.sleep(1)
+
+    def _large_texts(self, observer: ChannelMetrics, rereading: Rereading) -> LargeTexts | None:
+        if self.large_text is LargeText.MARK:
+            return None
+        return LargeTexts(
+            cache=TextCache(_TEXT_CACHE_BYTES),
+            clock=self.clock,
+            observer=observer,
+            rereading=rereading if self.large_text is LargeText.REREAD else None,
+        )
 
 
 @asynccontextmanager
