@@ -154,17 +154,18 @@ class ProcessViews:
 
     `diagnose` returns the state for a support bundle, and `flow` the map of the flow as
     JSON. Both are `None` before the daemon serves them. `condition` returns the
-    condition of this process.
+    condition of this process. `forecaster` forecasts snapshots while Salesforce is read.
     """
 
     diagnose: Callable[[], Awaitable[JsonObject]] | None = None
     flow: Callable[[], Awaitable[JsonObject]] | None = None
     condition: Callable[[], ProcessCondition] = ProcessCondition
+    forecaster: SnapshotForecaster | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class AdminContext:
-    """Subscribers of this process, the log while it is open, and the forecaster while Salesforce is read.
+    """Subscribers of this process, the log while it is open, and the views of the process.
 
     `reports` has the reports of the other processes that share the log. `wrong_tokens`
     counts the wrong tokens at the API and at the console together.
@@ -176,7 +177,6 @@ class AdminContext:
     reports: ProcessReports = field(init=False)
     _log: AdminLog | None = field(default=None, init=False)
     _tail: Tail | None = field(default=None, init=False)
-    _forecaster: SnapshotForecaster | None = field(default=None, init=False)
     _searches: int = field(default=0, init=False)
     wrong_tokens: WrongTokens = field(init=False)
 
@@ -199,11 +199,11 @@ class AdminContext:
     @contextmanager
     def with_forecaster(self, forecaster: SnapshotForecaster) -> Iterator[None]:
         """Use `forecaster` inside the context."""
-        self._forecaster = forecaster
+        self.views.forecaster = forecaster
         try:
             yield
         finally:
-            self._forecaster = None
+            self.views.forecaster = None
 
     @contextmanager
     def searching(self) -> Iterator[None]:
@@ -222,7 +222,7 @@ class AdminContext:
     @property
     def forecaster(self) -> SnapshotForecaster | None:
         """Forecaster of snapshots, or `None` while this process does not read Salesforce."""
-        return self._forecaster
+        return self.views.forecaster
 
     @property
     def log(self) -> AdminLog:
