@@ -34,7 +34,10 @@ _BACKOFF = Backoff(first_s=1.0, limit_s=30.0)
 
 
 class Role(StrEnum):
-    """Part of the work that a process does: `ingest`, `dispatch`, `state` or `all`."""
+    """Part of the work that a process does: `ingest`, `dispatch`, `state` or `all`.
+
+    A process that dispatches also keeps states, so that every split of the work keeps them.
+    """
 
     ALL = "all"
     INGEST = "ingest"
@@ -157,7 +160,7 @@ class App:
     def _keeper(self, log: Log) -> StateKeeper | None:
         """Return the keeper of record states, if this process keeps any."""
         settings = self.in_effect.settings
-        if settings.state is None or not self._does(Role.STATE):
+        if settings.state is None or self.role is Role.INGEST:
             return None
         paths = [channel.path for channel in settings.channels]
         unrepaired = [channel.path for channel in settings.channels if channel.on_gap_event == "record"]

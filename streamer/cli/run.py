@@ -39,8 +39,8 @@ def run(
         typer.Option(
             metavar="|".join(Role),
             help=(
-                "Run all parts in this process, or only one: ingest reads Salesforce, dispatch delivers "
-                "events, state keeps whole records."
+                "Run all parts in this process, or only some: ingest reads Salesforce, dispatch delivers "
+                "events and keeps record states, state only keeps record states."
             ),
         ),
     ] = Role.ALL,

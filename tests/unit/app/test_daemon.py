@@ -11,14 +11,15 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from streamer.app.daemon import App
+from streamer.app.daemon import App, Role
 from streamer.app.ingest.ingesting import SalesforceReading
 from streamer.app.plan import plan
 from streamer.app.supervising import DaemonOptions
 from streamer.clock import SystemClock, TurnedClock
 from streamer.configuration import Document, load_document
-from streamer.errors import CredentialsRefused, LogMisconfigured, Stop
-from streamer.settings import ProtectRule, Settings
+from streamer.errors import ConfigurationError, CredentialsRefused, LogMisconfigured, Stop
+from streamer.log.memory import MemoryLog
+from streamer.settings import ProtectRule, Settings, StateSettings
 from tests.configuration import sandbox_configuration, written
 from tests.unit.app.test_dispatching import ONE, World
 from tests.waiting import until
@@ -176,3 +177,19 @@ async def test_probes_listen_where_the_process_runs_unless_a_host_is_configured(
         await running
 
     assert [line["host"] for line in lines if line["event"] == "observe.listening"] == [expected]
+
+
+@pytest.mark.parametrize("role", Role)
+def test_states_are_kept_wherever_events_are_delivered(role: Role) -> None:
+    """A split into ingest and dispatch keeps them too; without objects, no process does."""
+    without = World().plan()
+    state = StateSettings(objects=("Account",))
+    with_states = replace(without, settings=without.settings.model_copy(update={"state": state}))
+
+    keeper = App.of(with_states, TurnedClock(), role)._keeper(cast("Any", MemoryLog()))
+    assert (keeper is None) == (role is Role.INGEST)
+    if role is Role.STATE:
+        with pytest.raises(ConfigurationError, match="needs the section state"):
+            App.of(without, TurnedClock(), role)
+    else:
+        assert App.of(without, TurnedClock(), role)._keeper(cast("Any", MemoryLog())) is None
