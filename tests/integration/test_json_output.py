@@ -18,9 +18,9 @@ from typer.testing import CliRunner, Result
 from streamer.admin.server import application, gate_of
 from streamer.cli import app
 from streamer.clock import SystemClock
-from streamer.events import HoleCause, Repair
+from streamer.events import EventId, HoleCause, LastChange, Partition, RecordState, Repair
 from streamer.sandbox import Sandbox
-from streamer.settings import AdminSettings
+from streamer.settings import AdminSettings, StateSettings
 from tests.configuration import sandbox_configuration
 from tests.unit.admin.test_snapshots import ORDER, RECORD, put
 from tests.unit.admin.world import World
@@ -30,6 +30,7 @@ from tools.command_reference import JSON_SHAPES, LINES, commands
 CHANNEL = "/data/ChangeEvents"
 LETTER = "its id"
 EVENT_ID = "the id of its event"
+RECORD_ID = "001000000000001AAA"
 EVENT = {
     "specversion": "1.0",
     "id": "e",
@@ -68,6 +69,7 @@ OF_API: Mapping[str, Sequence[str]] = {
     "snapshot cancel": (ORDER.id,),
     "snapshot watch": ("snapshot:0",),
     "audit": (),
+    "state get": ("Account", RECORD_ID),
 }
 OF_ORG: Mapping[str, Sequence[str]] = {
     "org cdc list": (),
@@ -130,6 +132,21 @@ def test_every_other_command_shows_nothing_that_a_script_reads() -> None:
     assert without == {"run", "sandbox", "demo", "schema", "support-bundle"}
 
 
+def keep_state(world: World) -> None:
+    """Let the log keep the state of one account."""
+    plan = world.daemon.plan
+    settings = plan.settings.model_copy(update={"state": StateSettings(objects=("Account",))})
+    world.daemon.plan = replace(plan, settings=settings)
+    last = LastChange(
+        event_id=EventId("e"),
+        time="2026-01-31T09:30:00.000Z",
+        partition=Partition("salesforce.cdc.Account", 0),
+    )
+    state = RecordState(entity="Account", record_id=RECORD_ID, fields={"Name": "Acme"}, last=last)
+    world.log.states.begin(["Account"])
+    world.log.states.replace([state])
+
+
 @asynccontextmanager
 async def served() -> AsyncIterator[tuple[str, Mapping[str, str]]]:
     """Serve the API of a daemon with something of everything; yields its address, and ids."""
@@ -138,6 +155,7 @@ async def served() -> AsyncIterator[tuple[str, Mapping[str, str]]]:
     lost = replace(RECORD, id="lost", cause=HoleCause.OVERFLOW, state=Repair.NONE)
     world.log.continuity.extend([replace(RECORD, id="snapshot:0", state=Repair.FULL), RECORD, lost])
     await put(world, ORDER)
+    keep_state(world)
     async with world.dispatch.running() as dispatcher:
         world.daemon.dispatchers[TARGET] = dispatcher
         with world.context.with_log(world.log):

@@ -71,6 +71,11 @@ async def test_log_that_differs_and_comparisons_that_are_refused(tmp_path: Path)
     assert check(await turned_faults.comparisons(), tmp_path) == ""
 
 
+async def test_record_states_that_are_behind(tmp_path: Path) -> None:
+    """An hour without the log."""
+    assert check(await turned_faults.states(), tmp_path) == ""
+
+
 def test_limits_of_the_org_that_are_used_up_or_not_read(lived: Lived, tmp_path: Path) -> None:
     """An hour of another client, and hours without an answer."""
     assert check(lived.limits, tmp_path) == ""

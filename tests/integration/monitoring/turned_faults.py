@@ -8,9 +8,14 @@ from prometheus_client import generate_latest
 from streamer.clock import TurnedClock
 from streamer.continuity.reconciling import Asked, ReconcileSchedule
 from streamer.errors import RecordsRefused
+from streamer.events import Checkpoint, Event
+from streamer.log.memory import MemoryLog
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.cometd.source import CometdSource
 from streamer.sandbox import Sandbox
+from streamer.state.keeper import StateKeeper
+from streamer.state.readings import StateReadings
+from tests.contracts.values import CHANGES, an_event
 from tests.integration.monitoring.stretching import Look, Phase
 from tests.limits import monitored
 from tests.streaming import World, streaming
@@ -24,11 +29,13 @@ ALERTS = frozenset(
         "StreamerLogDiffers",
         "StreamerOrgLimitsUnread",
         "StreamerSalesforceSilent",
+        "StreamerStatesBehind",
     }
 )
 
 _DELIVERED = "DailyDeliveredPlatformEvents"
 _HOUR_S = 3600.0
+_CHANGES = 3_000
 _EVERY_H = 4.0
 
 
@@ -169,3 +176,38 @@ async def _read(seen: _Seen) -> None:
 
 def _sample(seen: _Seen, name: str) -> float | None:
     return seen.metrics.registry.get_sample_value(f"streamer_org_limit_{name}", {"limit": _DELIVERED})
+
+
+async def states() -> list[Phase]:
+    """The log is down while many changes wait for the keeper of states."""
+    clock, log = TurnedClock(), MemoryLog()
+    metrics = Metrics(clock=clock)
+    seen = _Seen(metrics, clock)
+    readings = StateReadings.of(["Account"], [CHANGES.path], log, clock)
+    keeping = asyncio.create_task(
+        StateKeeper(log=log, clock=clock, readings=readings, metrics=metrics.states).run()
+    )
+    await clock.turn(1)
+    seen.note("before")
+    append = log.begin(CHANGES)
+    append.add([_created(number) for number in range(_CHANGES)])
+    await append.commit(Checkpoint(channel=CHANGES, replay_id=None, verified_at=0.0))
+    while not metrics.registry.get_sample_value("streamer_state_lag_events"):  # noqa: ASYNC110 - a turn of the loop
+        await asyncio.sleep(0)
+    log.faults.down = True
+    await clock.turn(_HOUR_S)
+    seen.note("behind", "StreamerStatesBehind")
+    log.faults.down = False
+    await clock.turn(60)
+    seen.note("caught up")
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    return seen.phases
+
+
+def _created(number: int) -> Event:
+    return an_event(
+        number,
+        what="salesforce.cdc.Account.created",
+        data={"entity": "Account", "record_id": f"001{number:012}AAA", "fields": {"Name": "Acme"}},
+    )

@@ -1,1 +1,1 @@
-"""Schemas of records: Avro and JSON Schema from the org's descriptions, and the registry that stores them."""
+"""Schemas of records: Avro and JSON Schema from the org's descriptions, and their registry."""
