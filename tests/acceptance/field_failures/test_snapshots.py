@@ -42,6 +42,9 @@ async def test_snapshot_that_loses_the_changes_made_meanwhile(
 
     assert difference(replica_of(world.events), state_of(world.sandbox)) == ""
     assert (record.cause, record.state) == (HoleCause.SNAPSHOT, Repair.FULL)
-    rows = [event.key for event in world.events if event.type.endswith(".snapshot")]
-    assert len(rows) == len(set(rows)) == record.published
+    found = [event for event in world.events if "snapshot" in event.data]
+    rows = [event.key for event in found if event.type.endswith(".snapshot")]
+    assert len(rows) == len(set(rows))
+    # A record that was deleted before its row was read again is published as a deletion.
+    assert len(found) == record.published
     assert set(rows) & set(accounts)
