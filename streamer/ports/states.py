@@ -35,7 +35,8 @@ class RecordStates(Protocol):
     async def origins(self, entities: Collection[str], /) -> Mapping[str, str]:
         """Return an id of each entity's store of states; a store that is created again has another id.
 
-        The stores exist while a feed with `Subscription.states` is open.
+        An id has only letters, digits, `-` and `_`. The stores exist while a feed with
+        `Subscription.states` is open.
         """
         ...
 

@@ -1,5 +1,6 @@
 """States of records, settled together with the change events that led to them."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -110,7 +111,7 @@ async def test_each_entity_has_an_origin(world: World) -> None:
         origins = await log.states.origins(["Account", "Contact"])
 
     assert origins.keys() == {"Account", "Contact"}
-    assert all(origins.values())
+    assert all(re.fullmatch(r"[\w-]+", origin) for origin in origins.values())
 
 
 def change(number: int, record_id: str, *, kind: str = "updated") -> Event:

@@ -30,6 +30,9 @@ _EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call] # confluent-k
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call] # confluent-kafka does not type it
 
 
+_OF_URLS = str.maketrans("+/", "-_")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicState:
     """State of a topic, as the brokers describe it.
@@ -289,7 +292,8 @@ def _state(name: str, outcome: "Future[Any]", timeout_s: float) -> TopicState | 
         return None
     return TopicState(
         name=name,
-        id=str(described.topic_id),
+        # Kafka's tools show ids in the alphabet of URLs, and snapshots have this id in their addresses.
+        id=str(described.topic_id).translate(_OF_URLS),
         partitions=len(described.partitions),
         replicas=min(len(partition.replicas) for partition in described.partitions),
         authorized_operations=_operations(described),
