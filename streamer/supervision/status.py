@@ -2,14 +2,62 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from streamer.supervision.conditions import (
-    LogCondition,
-    ReadingCondition,
-    StatesCondition,
-    SubscribersCondition,
-)
+from streamer.supervision.conditions import LogCondition, ReadingCondition, SubscribersCondition
 from streamer.supervision.health import Health, ProbeKind, ProbeResult, State
+
+
+class StateKeeping(Protocol):
+    """A view of the keeper of record states."""
+
+    @property
+    def following(self) -> bool:
+        """True while the keeper follows the log."""
+        ...
+
+    @property
+    def busy_since(self) -> float | None:
+        """Monotonic time since which the keeper works on the same events; `None` while it waits."""
+        ...
+
+
+@dataclass(slots=True)
+class StatesCondition:
+    """Condition of the record states, in a process that keeps any."""
+
+    _keeper: StateKeeping | None = field(default=None, init=False)
+
+    def started(self, keeper: StateKeeping) -> None:
+        """Report that `keeper` keeps states in this process."""
+        self._keeper = keeper
+
+    @property
+    def is_configured(self) -> bool:
+        """True in a process that keeps states."""
+        return self._keeper is not None
+
+    @property
+    def is_following(self) -> bool:
+        """True unless the keeper does not follow the log."""
+        return self._keeper is None or self._keeper.following
+
+    @property
+    def busy_since(self) -> float | None:
+        """Monotonic time since which the keeper works on the same events; `None` while it waits."""
+        return None if self._keeper is None else self._keeper.busy_since
+
+    def register(self, health: Health) -> None:
+        """Add the probe to `health`."""
+        health.register(ProbeKind.READINESS, "states", self._readiness)
+
+    def _readiness(self) -> ProbeResult:
+        if not self.is_following:
+            return ProbeResult(ok=False, sentence="The keeper of record states does not follow the log.")
+        follows = "The keeper of record states follows the log."
+        return ProbeResult(
+            ok=True, sentence=follows if self.is_configured else "This process keeps no record states."
+        )
 
 
 @dataclass(slots=True)

@@ -296,7 +296,7 @@ def encode_settlement(
         parked=ParkedRows.of(subscriber, settlement.lanes) if settlement.lanes else None,
         receipts=[(int(now), encode_receipt(receipt)) for receipt in settlement.receipts],
         forwarded=[(*event_row(each.event, milliseconds(now)), each.to) for each in settlement.forwarded],
-        states=newest([state_row(each, now) for each in settlement.states]),
+        states=newest([state_row(each, now) for each in settlement.states]) if settlement.states else (),
     )
 
 
@@ -326,4 +326,5 @@ def _write(connection: sqlite3.Connection, settlement: EncodedSettlement) -> Non
         "INSERT INTO events (appended_at, type, size, body, forwarded_to)",
         settlement.forwarded,
     )
-    write_states(connection, settlement.states)
+    if settlement.states:
+        write_states(connection, settlement.states)
