@@ -1,6 +1,6 @@
 """The states in the log are the org's records, and never go back, in any history of org, daemon and keepers.
 
-`make test` plays 20 histories, and `make state-fire` 200. `STATE_BEGIN=17 STATE_HISTORIES=1`
+`make test` plays 10 histories, and `make state-fire` 200. `STATE_BEGIN=17 STATE_HISTORIES=1`
 plays only seed 17. `STATE_WITHOUT=store,bin` leaves out these moves and parts of the
 opening, and `STATE_ONLY=…` leaves out all others. `STATE_MOVES=3` ends after three moves.
 `STATE_JUDGE=back,twice` makes only these checks.
@@ -22,10 +22,10 @@ from tests.acceptance.state.state_world import StateWorld, unkept_org
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(0)]
 
-HISTORIES = int(os.environ.get("STATE_HISTORIES", "20"))
+HISTORIES = int(os.environ.get("STATE_HISTORIES", "10"))
 BEGIN = int(os.environ.get("STATE_BEGIN", "0"))
 MOVES = int(os.environ.get("STATE_MOVES", "12"))
-ROUND = 10
+ROUND = 5
 SETTLED_EACH = 4
 FEATURES = (*OPENING, "unrepaired", "large_text")
 _STARTS = ("first", "after the daemon", "late")
