@@ -264,6 +264,8 @@ async def test_states_are_written_once_though_an_answer_was_lost(world: StateWor
 
 async def test_state_that_another_process_has_written_is_not_overwritten(world: StateWorld) -> None:
     """The process that looked up the former state is fenced, and finds the newer state afterwards."""
+    # On a starved machine, the group would drop a member with a short session, which is fenced for that.
+    world.settings = world.settings.model_copy(update={"session_timeout_s": 60})
     await world.append([0, 1], _IDS[:2])
     async with world.keeper() as (log, follower):
         await follower.read_until("0", "1")
@@ -272,7 +274,7 @@ async def test_state_that_another_process_has_written_is_not_overwritten(world: 
         newer = a_state(_IDS[0], 9, Partition(topic=world.changes, number=7))
         with left_open(newer, world) as producer:
             producer.commit_transaction(_DEADLINE_S)
-        with pytest.raises(Fenced, match=r"another process has written|no longer owns"):
+        with pytest.raises(Fenced, match="another process has written"):
             await follower.settle_states([a_state(_IDS[0], 0, one.partition)])
 
         assert await names_of(log, _IDS) == {_IDS[0]: "9"}
