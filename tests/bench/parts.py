@@ -13,6 +13,7 @@ from tests.bench.formats import formats_of
 from tests.bench.ingest.measuring import IngestBench
 from tests.bench.ingest.org import sandbox_process
 from tests.bench.ingest.pubsub_measuring import PubSubBench
+from tests.bench.ingest.states import states_of
 from tests.bench.ingest.steady_stream import Stream
 from tests.bench.ownership.rolling import rolling_of
 from tests.bench.ownership.takeovers import Rounds, takeovers_of
@@ -23,7 +24,7 @@ from tests.bench.starting.measuring import idle_of, starts_of
 PARTS = (
     *("drain", "latency", "pubsub", "pubsub-latency", "takeovers", "rolling"),
     *("deliveries", "routing", "trickle", "failing-key", "busy-target", "memory"),
-    *("start", "idle", "formats"),
+    *("start", "idle", "formats", "states"),
 )
 """Their names: of ingest, of processes that go away, of deliveries, and of processes that do nothing."""
 
@@ -135,6 +136,8 @@ async def parts_of(only: Collection[str], size: Size, kafka: str, progress: Prog
     if "formats" in only:
         task = progress.add_task("formats", total=2 * size.rounds * size.formats)
         parts["formats"] = await formats_of(kafka, size.rounds, size.formats, partial(progress.advance, task))
+    if "states" in only:
+        parts["states"] = await _states(size, kafka, progress)
     return parts | await _doing_nothing(only, size, progress)
 
 
@@ -179,6 +182,19 @@ async def _pubsub(size: Size, kafka: str, progress: Progress) -> Part:
         task = progress.add_task("draining it", total=3 * size.rounds * events)
         return await PubSubBench(org=org, kafka=kafka).drains(
             backlog=events, rounds=size.rounds, progress=partial(progress.advance, task)
+        )
+
+
+async def _states(size: Size, kafka: str, progress: Progress) -> Part:
+    async with sandbox_process() as org:
+        # The changes are in the order in which the org makes them: a record is created, and then updated.
+        await org.change(size.backlog, records=size.backlog // 10)
+        task = progress.add_task("states of records", total=2 * size.rounds * size.backlog)
+        return await states_of(
+            PubSubBench(org=org, kafka=kafka),
+            changes=size.backlog,
+            rounds=size.rounds,
+            progress=partial(progress.advance, task),
         )
 
 

@@ -87,10 +87,22 @@ class PubSubBench:
                 progress(stream.events)
         return TransportLatencies(streams={transport.value: each for transport, each in found.items()})
 
+    async def carried(self, events: int, progress: Progress) -> tuple[str, Drain]:
+        """Let Streamer carry the backlog into Kafka; return the prefix of its topics, and the figures."""
+        prefix = self._prefix()
+        drain, _ = await self._drain_into(
+            prefix, partial(streamer, transport=Transport.PUBSUB), events, progress
+        )
+        return prefix, drain
+
     async def _drain(
         self, relay: Relay, events: int, progress: Progress
     ) -> tuple[Drain, tuple[Committed, Committed]]:
-        prefix = self._prefix()
+        return await self._drain_into(self._prefix(), relay, events, progress)
+
+    async def _drain_into(
+        self, prefix: str, relay: Relay, events: int, progress: Progress
+    ) -> tuple[Drain, tuple[Committed, Committed]]:
 
         async def last() -> float:
             return await last_commit(self.kafka, checkpoint_topic(prefix))
