@@ -7,7 +7,7 @@ KILLS  ?= 20
 HISTORIES ?= 2000
 STATES ?= 200
 RECORDS ?= 1000000
-WORKERS ?= 4
+WORKERS ?= 3
 TESTS  ?= $(addprefix tests/,acceptance integration contracts unit)
 DIST   ?= dist
 # The exit status of pytest when a group has none of the chosen tests.

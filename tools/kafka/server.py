@@ -10,7 +10,7 @@ from tools.kafka.jars import jars, java
 
 FULL_SPEED = ("-Xmx768m",)
 # Java's second compiler takes a third of the CPU of a start, and helps only under load.
-QUICK_START = ("-Xmx512m", "-XX:TieredStopAtLevel=1")
+QUICK_START = ("-Xmx1g", "-XX:TieredStopAtLevel=1")
 _FORMAT_DEADLINE_S = 120.0
 _STOP_DEADLINE_S = 15.0
 # Kills the broker and removes its folder once the pipe to its starter breaks.

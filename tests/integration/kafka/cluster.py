@@ -44,7 +44,7 @@ class Cluster:
     """A prefix of the test's own on the real broker, and a test's actions there."""
 
     def __init__(
-        self, address: str, *, session_timeout_s: float = 6, dotted: bool = False, receipts: bool = False
+        self, address: str, *, session_timeout_s: float = 15, dotted: bool = False, receipts: bool = False
     ) -> None:
         """Create the internal topics; `dotted` names match the template of event topics."""
         self._keeps_receipts = receipts
