@@ -42,7 +42,7 @@ class Size:
     that are routed; if `routing_compared`, they are delivered as they are, too.
     With `behind` events of `behind_keys` waiting, memory is watched for
     `looked_s`, and an idle daemon for `idle_s`. `formats` events are appended in
-    each format.
+    each format, beside the `backlog` over the Pub/Sub API.
     """
 
     rounds: int
@@ -134,8 +134,7 @@ async def parts_of(only: Collection[str], size: Size, kafka: str, progress: Prog
     if _DELIVERIES & set(only):
         parts |= await _deliveries(only, size, kafka, progress)
     if "formats" in only:
-        task = progress.add_task("formats", total=2 * size.rounds * size.formats)
-        parts["formats"] = await formats_of(kafka, size.rounds, size.formats, partial(progress.advance, task))
+        parts["formats"] = await _formats(size, kafka, progress)
     if "states" in only:
         parts["states"] = await _states(size, kafka, progress)
     return parts | await _doing_nothing(only, size, progress)
@@ -182,6 +181,20 @@ async def _pubsub(size: Size, kafka: str, progress: Progress) -> Part:
         task = progress.add_task("draining it", total=3 * size.rounds * events)
         return await PubSubBench(org=org, kafka=kafka).drains(
             backlog=events, rounds=size.rounds, progress=partial(progress.advance, task)
+        )
+
+
+async def _formats(size: Size, kafka: str, progress: Progress) -> Part:
+    async with sandbox_process() as org:
+        await org.change(size.backlog, records=size.backlog // 10)
+        each = size.backlog + size.formats
+        task = progress.add_task("formats of events", total=2 * size.rounds * each)
+        return await formats_of(
+            PubSubBench(org=org, kafka=kafka),
+            backlog=size.backlog,
+            events=size.formats,
+            rounds=size.rounds,
+            progress=partial(progress.advance, task),
         )
 
 

@@ -3,10 +3,11 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from streamer.settings import Transport
 from tests.bench.ingest.committed import Committed, check_equal, committed, last_commit
@@ -87,12 +88,16 @@ class PubSubBench:
                 progress(stream.events)
         return TransportLatencies(streams={transport.value: each for transport, each in found.items()})
 
-    async def carried(self, events: int, progress: Progress) -> tuple[str, Drain]:
-        """Let Streamer carry the backlog into Kafka; return the prefix of its topics, and the figures."""
+    async def carried(
+        self, events: int, progress: Progress, log: Mapping[str, Any] | None = None
+    ) -> tuple[str, Drain]:
+        """Let Streamer carry the backlog into Kafka; return the prefix of its topics, and the figures.
+
+        `log` has further settings of `log.kafka`.
+        """
         prefix = self._prefix()
-        drain, _ = await self._drain_into(
-            prefix, partial(streamer, transport=Transport.PUBSUB), events, progress
-        )
+        relay = partial(streamer, transport=Transport.PUBSUB, log=log)
+        drain, _ = await self._drain_into(prefix, relay, events, progress)
         return prefix, drain
 
     async def _drain(

@@ -1,9 +1,10 @@
 """The programs that carry an org's changes into Kafka, each as a process with topics of its own."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from streamer.settings import Transport
 from tests.bench.ingest.org import Org
@@ -27,11 +28,16 @@ def checkpoint_topic(prefix: str) -> str:
 
 @asynccontextmanager
 async def streamer(
-    org: Org, kafka: str, prefix: str, *, transport: Transport = Transport.COMETD
+    org: Org,
+    kafka: str,
+    prefix: str,
+    *,
+    transport: Transport = Transport.COMETD,
+    log: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[int]:
-    """Run Streamer, which reads from the beginning of what the org retains."""
-    log = {"bootstrap_servers": kafka, "prefix": prefix, "topic": f"{prefix}.{{kind}}.{{name}}"}
-    configuration = sandbox_configuration(org.url, log={"kafka": log})
+    """Run Streamer, which reads from the beginning of what the org retains; `log` adds to `log.kafka`."""
+    own = {"bootstrap_servers": kafka, "prefix": prefix, "topic": f"{prefix}.{{kind}}.{{name}}"}
+    configuration = sandbox_configuration(org.url, log={"kafka": own | dict(log or {})})
     configuration["channels"] = [{"path": CHANGES, "start": "earliest"}]
     if transport is Transport.PUBSUB:
         configuration = over_pubsub(configuration, org.pubsub)
