@@ -43,8 +43,11 @@ _TEXTS = {
     "__size__": "{{ .Values.storage.size | quote }}",
 }
 _REPLICAS = {"streamer-ingest": "__ingestReplicas__", "streamer-dispatch": "__dispatchReplicas__"}
+# The deployments to which k8s/components/states gives a volume.
+_KEEP_STATES = frozenset({"streamer", "streamer-dispatch"})
 _BLOCK = re.compile(r"^(?P<indent> *)(?P<key>\w+): __block_(?P<value>\w+)__$", re.MULTILINE)
 _OPTIONAL = re.compile(r"^(?P<indent> *)__optional_(?P<key>\w+)__: (?P<value>[\w.]+)$", re.MULTILINE)
+_INCLUDED = re.compile(r"^(?P<indent> *)- __included_(?P<value>\w+)__$", re.MULTILINE)
 _ITEMS = re.compile(r"^(?P<indent> *)- __items_(?P<value>[\w.]+)__$", re.MULTILINE)
 
 
@@ -98,10 +101,10 @@ def _mark_config_map(manifest: Any) -> None:
 
 
 def _mark_deployment(manifest: Any) -> None:
-    spec = manifest["spec"]
+    name, spec = manifest["metadata"]["name"], manifest["spec"]
     pod = spec["template"]["spec"]
     if spec["strategy"]["type"] != "Recreate":
-        spec["replicas"] = _REPLICAS.get(manifest["metadata"]["name"], "__replicas__")
+        spec["replicas"] = _REPLICAS.get(name, "__replicas__")
     pod["terminationGracePeriodSeconds"] = "__grace__"
     [container] = pod["containers"]
     container["image"] = "__image__"
@@ -111,6 +114,10 @@ def _mark_deployment(manifest: Any) -> None:
             volume["configMap"]["name"] = "__configMap__"
         if "secret" in volume:
             volume["secret"]["secretName"] = "__secretName__"
+    # The pod of the overlay embedded needs no copies.
+    if name in _KEEP_STATES and spec["strategy"]["type"] != "Recreate":
+        container["volumeMounts"].append("__included_statesMount__")
+        pod["volumes"].append("__included_statesVolume__")
     for key in ("imagePullSecrets", "nodeSelector", "tolerations"):
         pod[f"__optional_{key}__"] = key
 
@@ -142,6 +149,14 @@ def _with_values(text: str) -> str:
         lambda found: (
             f"{found['indent']}{{{{- with .Values.{found['value']} }}}}\n"
             f"{_block(found['indent'], found['key'], '.')}\n{found['indent']}{{{{- end }}}}"
+        ),
+        text,
+    )
+    text = _INCLUDED.sub(
+        lambda found: (
+            f"{found['indent']}{{{{- with .Values.states.size }}}}\n"
+            f'{{{{ include "streamer.{found["value"]}" $ | indent {len(found["indent"])} }}}}\n'
+            f"{found['indent']}{{{{- end }}}}"
         ),
         text,
     )

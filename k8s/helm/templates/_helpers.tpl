@@ -13,3 +13,24 @@
 {{- define "streamer.configMap" -}}
 streamer-{{ include "streamer.configuration" . | sha256sum | trunc 10 }}
 {{- end -}}
+
+{{/* The volume of k8s/components/states. */}}
+{{- define "streamer.statesMount" -}}
+- mountPath: /var/lib/streamer/states
+  name: states
+{{- end -}}
+
+{{- define "streamer.statesVolume" -}}
+- ephemeral:
+    volumeClaimTemplate:
+      spec:
+        accessModes:
+        - ReadWriteOncePod
+        resources:
+          requests:
+            storage: {{ .Values.states.size | quote }}
+        {{- with .Values.states.className }}
+        storageClassName: {{ . | quote }}
+        {{- end }}
+  name: states
+{{- end -}}

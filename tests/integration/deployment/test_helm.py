@@ -1,6 +1,7 @@
 """The Helm chart renders what kustomize renders, and values change what they name."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.deployment.manifests import Manifests, check_schema
+from tests.integration.deployment.manifests import K8S, Manifests, check_schema
 from tests.waiting import LIMIT_S
 from tools.kubectl import helm
 from tools.packaging.helm_chart import CHART, OVERLAYS, chart
@@ -65,6 +66,26 @@ def test_log_and_configurations_outlive_a_release() -> None:
 def pods(manifests: Iterable[Any]) -> list[Any]:
     """Return the specification of each deployment's pods."""
     return [each["spec"]["template"]["spec"] for each in manifests if each["kind"] == "Deployment"]
+
+
+STATES = K8S / "components" / "states"
+
+
+def path(folder: Path, seen_from: Path) -> str:
+    """Return a path that kustomize accepts."""
+    return os.path.relpath(folder, seen_from)
+
+
+def named_pods(manifests: Iterable[Any]) -> list[tuple[str, Any]]:
+    """Return the name of each deployment, and the specification of its pods."""
+    found = [each for each in manifests if each["kind"] == "Deployment"]
+    return [(each["metadata"]["name"], each["spec"]["template"]["spec"]) for each in found]
+
+
+def volumes(pod: Any) -> dict[str, Any]:
+    """Return the volumes that the pod's container mounts, by name."""
+    mounted = {each["name"] for each in pod["containers"][0]["volumeMounts"]}
+    return {each["name"]: each for each in pod["volumes"] if each["name"] in mounted}
 
 
 def test_chart_is_up_to_date() -> None:
@@ -211,6 +232,32 @@ def test_volume_and_policy_are_as_the_values_say(tmp_path: Path) -> None:
     expected = deepcopy(plain["NetworkPolicy", "streamer"])
     expected["spec"]["egress"].append(rule)
     assert release["NetworkPolicy", "streamer"] == expected
+
+
+@pytest.mark.parametrize("overlay", ["base", "kafka"])
+def test_pods_that_keep_states_get_a_volume(overlay: str, tmp_path: Path) -> None:
+    """It equals the one of the component; only the class is Helm's own."""
+    folder = tmp_path / "with-states"
+    folder.mkdir()
+    (folder / "kustomization.yaml").write_text(
+        json.dumps({"resources": [path(OVERLAYS[overlay], folder)], "components": [path(STATES, folder)]})
+    )
+    values = {"overlay": overlay, "states": {"size": "10Gi"}}
+
+    expected = Manifests(folder)
+    assert by_name(with_values(values, tmp_path)) == by_name(expected.all)
+    assert [name for name, pod in named_pods(expected.all) if "states" in volumes(pod)] == [
+        {"base": "streamer", "kafka": "streamer-dispatch"}[overlay]
+    ]
+    classed = with_values(values | {"states": {"size": "1Gi", "className": "fast"}}, tmp_path)
+    [claim] = [volumes(pod)["states"] for _, pod in named_pods(classed) if "states" in volumes(pod)]
+    assert claim["ephemeral"]["volumeClaimTemplate"]["spec"] == {
+        "accessModes": ["ReadWriteOncePod"],
+        "resources": {"requests": {"storage": "1Gi"}},
+        "storageClassName": "fast",
+    }
+    for manifest in (*expected.all, *classed):
+        check_schema(manifest)
 
 
 @pytest.mark.parametrize(
