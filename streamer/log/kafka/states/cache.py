@@ -133,6 +133,9 @@ class StateCache:
             if reason := self._unfit(first, end):
                 self._delete(reason)
                 self._use(lambda _: None)
+            if not self._at.offset:
+                # All tombstones that the topic has now are read, so a second reader can use the file.
+                self._at.complete_at = self._clock.now()
             return max(first, self._at.offset), self._unplaced
 
     def unread(self, span: WrittenSpan) -> tuple[int, int] | None:

@@ -166,17 +166,18 @@ class KafkaStates:
         wanted: defaultdict[int, list[str]] = defaultdict(list)
         for record_id in record_ids:
             wanted[topic.home(record_id)].append(record_id)
-        for attempt in range(_ATTEMPTS):
+        for _ in range(_ATTEMPTS):
             self._refresh(topic, [number for number in wanted if not self._is_current(topic, number)])
+            caches = {number: self._cache(topic, number) for number in wanted}
             try:
-                rows = [row for number, ids in wanted.items() for row in self._cache(topic, number).get(ids)]
+                rows = [row for number, cache in caches.items() for row in cache.get(wanted[number])]
             except CacheLost:
                 # The next refresh reads the topic again.
-                if attempt == _ATTEMPTS - 1:
-                    raise
-            else:
-                break
-        return {row.record_id: decode_record_state(entity, *row) for row in rows}
+                continue
+            # Another reader can have dropped a file since the refresh.
+            if all(cache.is_complete for cache in caches.values()):
+                return {row.record_id: decode_record_state(entity, *row) for row in rows}
+        raise LogUnavailable(f"the local copies of topic {topic.name} were lost again and again: try again")
 
     def _is_current(self, topic: StateTopic, number: int) -> bool:
         with self._lock:

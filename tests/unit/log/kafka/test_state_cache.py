@@ -102,6 +102,18 @@ def test_file_that_is_older_than_the_tombstones_is_dropped(copy: Copy) -> None:
     assert copy.open().begin(0, 6)[0] == 0
 
 
+def test_second_reader_of_a_new_file_goes_on_where_the_first_one_is(copy: Copy) -> None:
+    """The first one has read the tombstones as well, so the file is not too old."""
+    cache = copy.open()
+    _, unplaced = cache.begin(0, 9)
+    cache.put([PlacedRow(3, a_row("a", "1"))], 5)
+
+    assert cache.begin(0, 9)[0] == 5
+    cache.finish(9, unplaced)
+    assert [row.value for row in cache.get(["a"])] == [b"1"]
+    assert cache.is_complete
+
+
 def test_record_of_another_change_partition_is_noticed(copy: Copy) -> None:
     """Another process can write such a partition too."""
     cache = copy.open()
