@@ -80,7 +80,8 @@ class KafkaProcessRecords:
         errors = KafkaErrors(self._clients.settings)
         place = TopicPartition(self._topic, _PARTITIONS[kind])
         with errors.explained(doing="reading", subject=f"topic {self._topic}"):
-            begin, end = self._topics.admin.range_since(place, since)
+            # A new topic's leader can be unknown for a moment.
+            begin, end = self._clients.retry().call(self._topics.admin.range_since, place, since)
             ranges = {place.partition: (max(begin, end - _MOST_RECORDS), end)}
             if begin == end:
                 return
