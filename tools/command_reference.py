@@ -85,8 +85,8 @@ JSON_SHAPES: Mapping[str, tuple[str, ...]] = {
     "snapshot watch": _SNAPSHOT,
     "audit": ("records",),
     "state get": (
-        *("entity", "record_id", "is_deleted", "fields", "changed_at", "read_at", "event_id"),
-        *("commit_number", "sequence"),
+        *("entity", "record_id", "is_deleted", "fields", "omitted", "changed_at", "read_at"),
+        *("event_id", "commit_number", "sequence"),
     ),
     "org cdc list": ("selected", "entities", "allowed_without_add_on"),
     "org cdc enable": _PLANNED,

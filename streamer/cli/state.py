@@ -26,6 +26,9 @@ state = typer.Typer(
 )
 
 
+_OMITTED = "(too large for the log)"
+
+
 @state.callback()
 def _group() -> None:
     # Without a callback, typer would make the only command the group.
@@ -53,6 +56,7 @@ async def get(
     shown.print(plain(heading), soft_wrap=True)
     if not found["is_deleted"]:
         rows = [{"FIELD": name, "VALUE": text} for name, text in _rows(found["fields"])]
+        rows += [{"FIELD": name, "VALUE": _OMITTED} for name in found.get("omitted", ())]
         print_table(rows, empty="All fields are empty.")
 
 

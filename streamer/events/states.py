@@ -28,13 +28,15 @@ class RecordState:
     """State of one record, as the events up to `last` leave it.
 
     `fields` are the fields that are not empty, in the form of change events. `None`
-    says that the record is deleted.
+    says that the record is deleted. `omitted` are the names of fields that the log can't
+    hold together with the others, in the order of the alphabet.
     """
 
     entity: str
     record_id: str
     fields: JsonObject | None
     last: LastChange
+    omitted: tuple[str, ...] = ()
 
     @property
     def is_deleted(self) -> bool:

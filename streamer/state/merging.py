@@ -55,8 +55,14 @@ def applied(entry: Entry, state: RecordState | None) -> RecordState | Unapplied:
     fields = _filled(event.data["fields"]) if is_whole else _changed(entry, state)
     if fields is None:
         return Unapplied.UNCLEAR
-    is_same = state is not None and fields == state.fields
-    return Unapplied.OLDER if is_same else _state(entry, fields, read_at)
+    omitted = () if is_whole or state is None else _still_omitted(state, event.data["fields"])
+    is_same = state is not None and fields == state.fields and omitted == state.omitted
+    return Unapplied.OLDER if is_same else _state(entry, fields, read_at, omitted)
+
+
+def _still_omitted(state: RecordState, changes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the omitted fields of `state` whose values `changes` does not tell; a part of one does not."""
+    return tuple(name for name in state.omitted if name not in changes or isinstance(changes[name], dict))
 
 
 def _changed(entry: Entry, state: RecordState | None) -> JsonObject | None:
@@ -199,7 +205,9 @@ def _by_commit(event: Event, last: LastChange) -> _Order:
     return _Order.NEWER if is_newer else _Order.OLDER if is_older else _Order.UNCLEAR
 
 
-def _state(entry: Entry, fields: JsonObject | None, read_at: str | None) -> RecordState:
+def _state(
+    entry: Entry, fields: JsonObject | None, read_at: str | None, omitted: tuple[str, ...] = ()
+) -> RecordState:
     event = entry.event
     number, sequence = _numbers(event)
     return RecordState(
@@ -214,6 +222,7 @@ def _state(entry: Entry, fields: JsonObject | None, read_at: str | None) -> Reco
             sequence=sequence,
             partition=entry.partition,
         ),
+        omitted=omitted,
     )
 
 

@@ -56,6 +56,7 @@ def state_json(state: RecordState) -> JsonObject:
         "record_id": state.record_id,
         "is_deleted": state.is_deleted,
         "fields": state.fields,
+        "omitted": state.omitted,
         "changed_at": last.time,
         "read_at": last.read_at,
         "event_id": last.event_id,

@@ -23,6 +23,7 @@ def encode_record_state(state: RecordState) -> bytes | None:
             "entity": state.entity,
             "record_id": state.record_id,
             "fields": state.fields,
+            **({"omitted": state.omitted} if state.omitted else {}),
             "changed_at": last.time,
             "event_id": last.event_id,
             **_numbers(last),
@@ -51,11 +52,13 @@ def decode_record_state(entity: str, record_id: str, value: bytes | None, last: 
     Raises `LogMisconfigured` for a newer version and `ForeignRecord` for a record that
     Streamer did not write.
     """
+    fields, omitted = (None, ()) if value is None else _fields(value)
     return RecordState(
         entity=entity,
         record_id=record_id,
-        fields=None if value is None else _fields(value),
+        fields=fields,
         last=decode(last, "the last change of a record", _last_change),
+        omitted=omitted,
     )
 
 
@@ -68,15 +71,16 @@ def _numbers(last: LastChange) -> JsonObject:
     return found
 
 
-def _fields(value: bytes) -> JsonObject:
+def _fields(value: bytes) -> tuple[JsonObject, tuple[str, ...]]:
     # The value is for consumers, so it has no version; the version stands beside it.
     try:
-        fields = exact_value(value)["fields"]
-    except (LookupError, TypeError, ValueError) as exc:
+        found = exact_value(value)
+        fields, omitted = found["fields"], tuple(map(str, found.get("omitted", ())))
+    except (LookupError, TypeError, ValueError, AttributeError) as exc:
         raise ForeignRecord(_FOREIGN) from exc
     if not isinstance(fields, dict):
         raise ForeignRecord(_FOREIGN)
-    return fields
+    return fields, omitted
 
 
 def _last_change(fields: JsonObject) -> LastChange:

@@ -45,6 +45,29 @@ def world(kafka: str, tmp_path: Path) -> StateWorld:
     return StateWorld(kafka, tmp_path)
 
 
+async def test_state_that_kafka_can_not_hold_names_the_fields_that_it_lacks(world: StateWorld) -> None:
+    """Its largest fields stay away, and a keeper that takes over knows which."""
+    world.settings = world.settings.model_copy(
+        update={"options": {**world.settings.options, "message.max.bytes": 10_000}}
+    )
+    await world.append([1], _IDS[:1])
+    async with world.keeper() as (log, follower):
+        await follower.read_until("1")
+        [entry] = follower.entries
+        fields = {"Name": "n", "Long": "y" * 2_000, "Longer": "é" * 2_000, "Longest": "x" * 9_000}
+        await follower.settle_states([replace(a_state(entry.event.key, 1, entry.partition), fields=fields)])
+        known = await log.states.of("Account", _IDS[:1])
+
+    [record] = await world.records()
+    value = json.loads(record.value or b"")
+    assert (value["fields"], value["omitted"]) == (
+        {"Name": "n", "Long": "y" * 2_000},
+        ["Longer", "Longest"],
+    )
+    assert known[_IDS[0]].omitted == ("Longer", "Longest")
+    assert known[_IDS[0]].fields == value["fields"]
+
+
 async def test_consumer_reads_whole_records_and_tombstones(world: StateWorld) -> None:
     """Key, value, headers, partition and time are what an upserting consumer needs."""
     await world.append([1, 2], _IDS[:2])

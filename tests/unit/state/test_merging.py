@@ -1,5 +1,6 @@
 """One event, applied to the state of its record."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,6 +96,35 @@ def test_merging_leaves_the_former_fields_alone() -> None:
     former = {"A": {"x": 1}}
     merged(former, {"A": {"y": 2}})
     assert former == {"A": {"x": 1}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "omitted"),
+    [
+        ({"Name": "B"}, ("Body", "Text")),
+        ({"Text": "short"}, ("Body",)),
+        ({"Body": None, "Text": None}, ()),
+        ({"Text": {"part": 1}}, ("Body", "Text")),
+    ],
+)
+def test_omitted_field_comes_back_with_its_next_value(
+    changes: dict[str, Any], omitted: tuple[str, ...]
+) -> None:
+    """A change of another field, or of a part, does not tell it."""
+    known = replace(state(event("created", Name="A")), omitted=("Body", "Text"))
+
+    result = applied(event("updated", LATER, commit=6, **changes), known)
+    assert isinstance(result, RecordState)
+    assert result.omitted == omitted
+
+
+def test_row_tells_all_omitted_fields() -> None:
+    """It is whole."""
+    known = replace(state(event("created", Name="A")), omitted=("Text",))
+
+    result = applied(row(LATER, Name="A", Text="t"), known)
+    assert isinstance(result, RecordState)
+    assert (result.fields, result.omitted) == ({"Name": "A", "Text": "t"}, ())
 
 
 def test_deletion_and_return() -> None:

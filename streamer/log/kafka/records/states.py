@@ -1,15 +1,19 @@
 """Records of a state topic: the whole record under its id, or a tombstone, each with its last change."""
 
+from dataclasses import replace
 from typing import NamedTuple, cast
 
 import orjson
+import structlog
 from confluent_kafka import Message
 
 from streamer.events import Partition, RecordState
+from streamer.exact_json import exact_default
 from streamer.log.kafka.cluster.producer import Headers, ProducerRecord, Tombstone, WrittenHeaders
 from streamer.log.kafka.records.events import timestamp_ms
 from streamer.log.records import encode_last_change, encode_record_state
 
+_log = structlog.get_logger()
 _LAST = "streamer-last"
 _RECORD_START = b'{"entity"'
 
@@ -25,6 +29,32 @@ class StateRow(NamedTuple):
     def of(cls, state: RecordState) -> "StateRow":
         """Return the row of `state`; raises `TypeError` if JSON can't hold the fields."""
         return cls(state.record_id, encode_record_state(state), encode_last_change(state.last))
+
+
+def fitting(state: RecordState, largest: int) -> StateRow:
+    """Return the row of `state`, without its largest fields if its value has more than `largest` bytes.
+
+    The value names the missing fields, and so does a warning. Raises `TypeError` if JSON
+    can't hold the fields.
+    """
+    row = StateRow.of(state)
+    if state.fields is None or row.value is None or len(row.value) <= largest:
+        return row
+    sizes = {name: len(orjson.dumps(each, default=exact_default)) for name, each in state.fields.items()}
+    fields, omitted = dict(state.fields), set(state.omitted)
+    # The list of names takes as much as the names of the removed fields, and its own key.
+    excess = len(row.value) + len(b',"omitted":[]') - largest
+    for name in sorted(sizes, key=lambda name: sizes[name], reverse=True):
+        del fields[name]
+        omitted.add(name)
+        excess -= sizes[name]
+        if excess <= 0:
+            break
+    if not omitted <= set(state.omitted):
+        _log.warning(
+            "state.fields_omitted", entity=state.entity, record=state.record_id, fields=sorted(omitted)
+        )
+    return StateRow.of(replace(state, fields=fields, omitted=tuple(sorted(omitted))))
 
 
 def state_record(row: StateRow, time: str, place: Partition, now_ms: int) -> ProducerRecord | Tombstone:

@@ -9,16 +9,18 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from streamer.errors import LogUnavailable
 from streamer.events import Partition, RecordState
 from streamer.log.kafka.cluster.bounded_reader import UncommittedReader
-from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.clients import Clients, largest_record
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
-from streamer.log.kafka.records.states import StateRow, state_record
+from streamer.log.kafka.records.states import StateRow, fitting, state_record
 from streamer.log.kafka.states.cache import WrittenSpan
 from streamer.log.kafka.states.states import KafkaStates, StateTopic
 
 CONFLICT = KafkaError._CONFLICT
 """Code of the error that another process has written one of the records of a transaction."""
 
+# Bytes that Kafka, the key and the headers add to a value.
+_OVERHEAD_BYTES = 4 * 1024
 _AT_ONCE = 2_000
 _POLL_S = 0.05
 
@@ -57,6 +59,7 @@ class StateWriter:
     def __init__(self, clients: Clients, states: KafkaStates) -> None:
         self._clients = clients
         self._states = states
+        self._largest = largest_record(clients.settings) - _OVERHEAD_BYTES
         self._wrote: defaultdict[tuple[StateTopic, int], Wrote] = defaultdict(Wrote)
         self._places: dict[tuple[str, int], Wrote] = {}
 
@@ -67,7 +70,7 @@ class StateWriter:
         records: list[ProducerRecord | Tombstone] = []
         for state in states:
             topic = self._states.topic(state.entity)
-            row, number = StateRow.of(state), topic.home(state.record_id)
+            row, number = fitting(state, self._largest), topic.home(state.record_id)
             wrote = self._places[topic.name, number] = self._wrote[topic, number]
             wrote.rows.append(row)
             place = Partition(topic=topic.name, number=number)
