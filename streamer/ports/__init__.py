@@ -10,6 +10,7 @@ from streamer.later import names_later
 
 if TYPE_CHECKING:
     from streamer.ports.controls import (
+        ContinuityCursor,
         ControlledLog,
         Controls,
         LetterCursor,
@@ -112,7 +113,8 @@ else:
         __name__,
         {
             "controls": (
-                "ControlledLog Controls LetterCursor LogRoom ProcessRecord ProcessRecordKind ProcessRecords"
+                "ContinuityCursor ControlledLog Controls LetterCursor LogRoom "
+                "ProcessRecord ProcessRecordKind ProcessRecords"
             ),
             "dispatch": (
                 "Assigned Feed LaneChange LogReader Page Recorded Revoked Settlement Subscription Wants"
@@ -160,6 +162,7 @@ __all__ = [
     "BlockingSubscriber",
     "CallResult",
     "Changed",
+    "ContinuityCursor",
     "ControlledLog",
     "Controls",
     "Deletion",

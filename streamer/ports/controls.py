@@ -48,6 +48,22 @@ class LetterCursor(Protocol):
         ...
 
 
+class ContinuityCursor(Protocol):
+    """Reader of the continuity records, which remembers how far it has read; for one task at a time.
+
+    The cost of a call grows with the records that have changed since the last call.
+    """
+
+    async def changed(self) -> Sequence[ContinuityRecord]:
+        """Return the last states of the records that have changed since the last call, oldest first.
+
+        The first call returns all records. The answer has each record that was
+        committed together with an event that the caller has read. A change that does not
+        open or end a record can be left out. Raises `LogUnavailable`.
+        """
+        ...
+
+
 class Controls(Protocol):
     """Switches, orders, dead letters, continuity records and the audit, kept in the log for every process.
 
@@ -113,6 +129,10 @@ class Controls(Protocol):
         It returns at most the `last` records. Unreadable records are logged and
         left out. Raises `LogUnavailable`.
         """
+        ...
+
+    def continuity_cursor(self) -> ContinuityCursor:
+        """Return a new cursor, which starts at the first continuity record."""
         ...
 
     async def acknowledge(self, record: ContinuityRecord, audit: AuditRecord, /) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
@@ -16,7 +16,8 @@ from streamer.observe.state_metrics import StateMetrics
 from streamer.ports import Assigned, ControlledLog, Feed, Page, Revoked, Settlement, Subscription
 from streamer.state.dirty import RecordKey
 from streamer.state.merging import Unapplied, applied, is_late, is_row
-from streamer.state.readings import KeptOrders, StateReadings
+from streamer.state.orders import KeptOrders
+from streamer.state.readings import StateReadings
 
 SUBSCRIBER = SubscriberName("-state")
 """Name of the consumer group's subscriber; no configured subscriber can begin with a hyphen."""
@@ -53,7 +54,7 @@ class StateKeeper:
     @property
     def objects(self) -> tuple[str, ...]:
         """Names of the objects whose records have states."""
-        return tuple(self.readings.channels)
+        return tuple(self.readings.orders.channels)
 
     @property
     def subscription(self) -> Subscription:
@@ -82,21 +83,21 @@ class StateKeeper:
         async with self.log.follow(self.subscription) as feed:
             self._assignments.clear()
             await self.readings.begin(await self.log.states.origins(self.objects))
-            work = self._retried(self.readings.follow)
-            loading = asyncio.create_task(work, name="first snapshots of states")
             self.following = True
             try:
-                await self._read(feed)
+                await _first_of(self._read(feed), self._retried(self.readings.follow))
             finally:
                 self.following, self.busy_since = False, None
-                loading.cancel()
 
     async def _read(self, feed: Feed) -> None:
         while True:
+            ended = self.readings.dirty.ended_holes
             match await self._retried(feed.read):
                 case Page() as page:
                     self.busy_since = self.clock.monotonic()
                     await self._settle(feed, page)
+                    if not page.behind:
+                        self.readings.dirty.caught_up(ended)
                     self.busy_since = None
                 case Assigned() as assigned:
                     self._assignments.update(dict.fromkeys(assigned.progress, assigned.assignment))
@@ -108,7 +109,9 @@ class StateKeeper:
     async def _settle(self, feed: Feed, page: Page) -> None:
         """Settle `page` with its states. Raises `Fenced`."""
         if page.expired:
-            await self._retried(partial(self.readings.order_all, self._expired(page.expired)))
+            for entity in self._expired(page.expired):
+                await self._retried(partial(self.readings.orders.lost, entity))
+        await self._retried(self.readings.look_for_holes)
         states = await self._retried(partial(self._applied, page.entries))
         for assignment, partitions in self._by_assignment(page).items():
             settlement = Settlement(
@@ -117,8 +120,6 @@ class StateKeeper:
                 states=[each for each in states if each.last.partition in partitions],
             )
             await self._retried(partial(feed.settle, settlement))
-        if not page.behind:
-            self.readings.dirty.caught_up()
         self.metrics.settled(states, behind=page.behind, awaited=len(self.readings.dirty))
 
     async def _retried(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
@@ -157,9 +158,9 @@ class StateKeeper:
             if isinstance(result, RecordState) or is_row(entry.event):
                 # A row contains all changes that come before it in the log, even if it changes nothing.
                 self.readings.dirty.clean(key)
-            elif result is Unapplied.UNCLEAR and self._must_be_read(key, known):
+            elif result is Unapplied.UNCLEAR and self._must_be_read(key, known.get(key)):
                 unclear[key] = entry.event
-        await self.readings.order(unclear)
+        await self.readings.orders.records(unclear)
         return states
 
     def _result(self, entry: Entry, state: RecordState | None) -> RecordState | Unapplied:
@@ -168,10 +169,10 @@ class StateKeeper:
             return Unapplied.UNCLEAR
         return _applied(entry, state)
 
-    def _must_be_read(self, key: RecordKey, known: Mapping[RecordKey, RecordState]) -> bool:
+    def _must_be_read(self, key: RecordKey, state: RecordState | None) -> bool:
         # The first snapshot supplies a record that is unknown before it.
-        is_expected = key not in known and key[0] in self.readings.loading
-        return not is_expected and self.readings.dirty.must_be_asked_for(key)
+        is_expected = state is None and key[0] in self.readings.loading
+        return not is_expected and self.readings.dirty.must_be_asked_for(key, state)
 
     async def _known(self, entries: Sequence[Entry]) -> dict[RecordKey, RecordState]:
         wanted: dict[str, set[str]] = defaultdict(set)
@@ -190,6 +191,19 @@ class StateKeeper:
         return (
             {self._entities[topic] for topic in topics} if topics <= self._entities.keys() else self.objects
         )
+
+
+async def _first_of(*works: Coroutine[object, object, None]) -> None:
+    """Run all `works` until one of them ends; raises its error."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            await task
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 def _applied(entry: Entry, state: RecordState | None) -> RecordState | Unapplied:

@@ -1,52 +1,45 @@
 """Snapshots that supply whole records: all records of an object at first, and single records later."""
 
+import asyncio
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol, Self
+from typing import Self
 
 import structlog
 
 from streamer.channel_paths import carrier_of
 from streamer.clock import Clock
-from streamer.continuity.snapshots import records_of, where_of
-from streamer.controls import AuditRecord, ContinuityFilter, SnapshotOrder
+from streamer.continuity.snapshots import records_of
+from streamer.controls import ContinuityFilter
+from streamer.errors import LogUnavailable
 from streamer.events import ContinuityRecord, Event, HoleCause, Repair, record_id_of
 from streamer.ingest.positions.holes import gap_hole_id
-from streamer.ports import Controls, RecordedHoles
-from streamer.state.dirty import DirtyRecords, RecordKey
+from streamer.ports import ContinuityCursor
+from streamer.state.dirty import DirtyRecords
+from streamer.state.orders import KeptOrders, StateOrders, epoch
 
-BY = "state"
-"""Name that stands for the operator in the orders of this module."""
-
-_ORDERED = "snapshot.ordered"
-_IDS_AT_ONCE = 200
-_AROUND_S = 3600.0
-# Each order leaves a continuity record, so orders for single records are collected for a while.
-_EVERY_S = 1.0
 # A first snapshot that failed is ordered again after this time, and then after ever longer times.
 _RETRY_S = 600.0
 _LONGEST_RETRY_S = 6 * 3600.0
 _MOST_ATTEMPTS = 50
 _OF_ENTITY = frozenset({HoleCause.OVERFLOW, HoleCause.ENTITY_CHANGE})
+_OF_CHANNEL = frozenset(
+    {
+        HoleCause.REPLAY_ID_REFUSED,
+        HoleCause.PLACE_LOST,
+        HoleCause.BEFORE_RETENTION,
+        HoleCause.POSITION_SET,
+    }
+)
 _LOOK_EVERY_S = 5.0
+_IDLE_LOOK_EVERY_S = 60.0
 # A process can be behind by this long when it takes over.
 _RECALLED_S = 24 * 3600.0
 _MOST_RECALLED = 10_000
-# Salesforce reports deletions of the last 15 days (REST API guide, get deleted).
-_DELETIONS_S = 14.5 * 24 * 3600.0
 
 _log = structlog.get_logger()
-
-
-class KeptOrders(RecordedHoles, Protocol):
-    """Log that keeps the orders of snapshots, and their continuity records."""
-
-    @property
-    def controls(self) -> Controls:
-        """Orders."""
-        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,19 +71,19 @@ class _FirstSnapshot:
 
 @dataclass(slots=True, kw_only=True)
 class StateReadings:
-    """Orders of snapshots in the log; the owner of a channel carries them out through the channel.
+    """Readings for the states: whole objects at first, and later the records that the stream does not tell.
 
-    `channels` has the channel that carries the changes of each object. In the channels
-    `unrepaired`, ingest does not read the records of gap events.
+    In the channels `unrepaired`, ingest does not read the records of gap events.
     """
 
-    log: KeptOrders
     clock: Clock
-    channels: Mapping[str, str]
+    orders: StateOrders
     dirty: DirtyRecords
     unrepaired: frozenset[str] = frozenset()
     _first: dict[str, _FirstSnapshot] = field(default_factory=dict, init=False)
-    _ordered_at: float = field(default=0.0, init=False)
+    _begun_at: dict[str, float] = field(default_factory=dict, init=False)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _cursor: ContinuityCursor | None = field(default=None, init=False)
 
     @classmethod
     def of(
@@ -105,7 +98,8 @@ class StateReadings:
         carriers = {entity: carrier_of(entity, paths) for entity in objects}
         found = {name: path for name, path in carriers.items() if path}
         dirty = DirtyRecords(clock=clock)
-        return cls(log=log, clock=clock, channels=found, dirty=dirty, unrepaired=frozenset(unrepaired))
+        orders = StateOrders(log=log, clock=clock, channels=found, dirty=dirty)
+        return cls(clock=clock, orders=orders, dirty=dirty, unrepaired=frozenset(unrepaired))
 
     @property
     def loading(self) -> frozenset[str]:
@@ -123,13 +117,16 @@ class StateReadings:
             entity: _FirstSnapshot(name=f"snapshot:state-{entity}-{origin}")
             for entity, origin in origins.items()
         }
+        self._cursor = None
         ids = [each for first in self._first.values() for each in first.ids]
-        known = await self.log.holes(ids)
+        known = await self.orders.log.holes(ids)
         for entity, first in list(self._first.items()):
+            begun = known.get(first.name)
+            self._begun_at[entity] = self.clock.now() if begun is None else begun.recorded_at
             while first.id in known and first.attempt < _MOST_ATTEMPTS and not self._has_ended(entity, known):
                 first.attempt += 1
             if first.id not in known:
-                await self._order(entity, first.id)
+                await self.orders.whole(entity, first.id)
 
     async def follow(self) -> None:
         """Find out when snapshots and holes have ended, and order failed first snapshots again.
@@ -137,20 +134,29 @@ class StateReadings:
         Runs until cancelled. Raises `LogUnavailable`.
         """
         while True:
-            await self.clock.sleep(_LOOK_EVERY_S)
+            await self._pause_before_look()
             for entity, first in self._first.items():
                 if first.retried_at is not None and first.retried_at <= self.clock.monotonic():
                     first.attempt += 1
                     first.retried_at = None
-                    await self._order(entity, first.id)
-            await self.order(dict.fromkeys(self.dirty.overdue()))
+                    await self.orders.whole(entity, first.id)
+            await self.orders.records(dict.fromkeys(self.dirty.overdue()))
             ids = {first.id for first in self._first.values() if first.is_open} | self.dirty.holes
             if not ids:
                 continue
-            known = await self.log.holes(list(ids))
+            known = await self.orders.log.holes(list(ids))
             for entity in list(self._first):
                 self._has_ended(entity, known)
             self.dirty.ended(known)
+
+    async def _pause_before_look(self) -> None:
+        if self.dirty.holes or self.dirty.is_awaited or any(first.is_open for first in self._first.values()):
+            await self.clock.sleep(_LOOK_EVERY_S)
+            return
+        self._woken.clear()
+        with suppress(TimeoutError):
+            async with self.clock.timeout(_IDLE_LOOK_EVERY_S):
+                await self._woken.wait()
 
     def _has_ended(self, entity: str, known: Mapping[str, ContinuityRecord]) -> bool:
         """Note the end of a first snapshot; return true if all records are in the log."""
@@ -182,10 +188,12 @@ class StateReadings:
         `LogUnavailable`.
         """
         since = self.clock.now() - _RECALLED_S
-        found = await self.log.controls.continuity(ContinuityFilter(recorded_from=since), last=_MOST_RECALLED)
+        found = await self.orders.log.controls.continuity(
+            ContinuityFilter(recorded_from=since), last=_MOST_RECALLED
+        )
         for record in found:
             self._recall_hole(record)
-        async with aclosing(self.log.controls.switched()) as boards:
+        async with aclosing(self.orders.log.controls.switched()) as boards:
             board = await anext(boards)
         for order in board.snapshots.values():
             self._recall(order.entity, records_of(order.where))
@@ -196,15 +204,56 @@ class StateReadings:
             self._recall(record.entity, records_of(where))
         elif record.record is not None:
             self._recall(record.entity, [record.record])
-        elif record.entity is None or record.entity not in self.channels:
+        elif record.entity is None or record.entity not in self.orders.channels:
             return
         elif record.cause in _OF_ENTITY and record.state is Repair.OPEN:
-            self.dirty.lose(record.entity, record.until or record.recorded_at, [record.id])
+            self._lose(record.entity, record.until or record.recorded_at, [record.id])
 
     def _recall(self, entity: str | None, record_ids: Collection[str]) -> None:
-        if entity is not None and entity in self.channels:
+        if entity is not None and entity in self.orders.channels:
             for record_id in record_ids:
                 self.dirty.recall((entity, record_id))
+
+    async def look_for_holes(self) -> None:
+        """Take note of the holes in the channels that precede the events which were just read.
+
+        A hole that nobody repairs is repaired by snapshots of all objects. Raises
+        `LogUnavailable`.
+        """
+        if self._cursor is None:
+            self._cursor = self.orders.log.controls.continuity_cursor()
+        try:
+            for record in await self._cursor.changed():
+                if record.cause in _OF_CHANNEL:
+                    await self._lose_channel(record)
+        except LogUnavailable:
+            # The cursor would not return these records again.
+            self._cursor = None
+            raise
+
+    async def _lose_channel(self, hole: ContinuityRecord) -> None:
+        """Note a hole of a channel. Raises `LogUnavailable`."""
+        if hole.state is Repair.FULL and (hole.is_new or not self._is_recent(hole)):
+            return
+        for entity, begun_at in self._begun_at.items():
+            if not carrier_of(entity, [hole.channel.path]) or hole.recorded_at < begun_at:
+                continue
+            if hole.is_unrepaired:
+                await self._order_instead(entity, hole)
+            else:
+                until = hole.until or hole.recorded_at
+                self._lose(entity, until, [hole.id], of_channel=True)
+
+    def _is_recent(self, hole: ContinuityRecord) -> bool:
+        return (hole.updated_at or hole.recorded_at) >= self.clock.now() - _RECALLED_S
+
+    async def _order_instead(self, entity: str, hole: ContinuityRecord) -> None:
+        """Order all records once because of a hole that nobody repairs."""
+        digest = hashlib.sha256(hole.id.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+        ids = [f"snapshot:state-{entity}-hole-{digest}", f"snapshot:state-{entity}-hole-{digest}-deleted"]
+        self.dirty.replaced(hole.id)
+        if not await self.orders.log.holes(ids):
+            await self.orders.lost(entity, ids)
 
     async def gap(self, event: Event) -> None:
         """Take note of a gap event or a redriven event: ingest reads the records after it.
@@ -217,64 +266,12 @@ class StateReadings:
         if record_id is not None and is_repaired:
             self.dirty.expect((entity, record_id))
         elif record_id is not None:
-            await self.order({(entity, record_id): event})
+            await self.orders.records({(entity, record_id): event})
         elif is_repaired:
-            self.dirty.lose(entity, _epoch(event.time), [gap_hole_id(event)])
+            self._lose(entity, epoch(event.time), [gap_hole_id(event)])
         else:
-            await self.order_all([entity])
+            await self.orders.lost(entity)
 
-    async def order(self, unclear: Mapping[RecordKey, Event | None]) -> None:
-        """Order a reading of the records in `unclear`, each with its unclear event, if known.
-
-        After an unclear deletion, the reading also looks for deletions since the hour
-        before. The orders are durable when the method returns. Raises `LogUnavailable`.
-        """
-        wanted: dict[tuple[str, bool], list[str]] = {}
-        for (entity, record_id), event in unclear.items():
-            is_deletion = event is not None and event.is_deletion
-            wanted.setdefault((entity, is_deletion), []).append(record_id)
-        for (entity, is_deletion), record_ids in wanted.items():
-            for begin in range(0, len(record_ids), _IDS_AT_ONCE):
-                some = record_ids[begin : begin + _IDS_AT_ONCE]
-                times = [event.time for key in some if (event := unclear[entity, key]) is not None]
-                since = _epoch(min(times)) - _AROUND_S if is_deletion else None
-                await self._pause()
-                await self._order(entity, SnapshotOrder.new_id(), where=where_of(some), since=since)
-                for record_id in some:
-                    self.dirty.ordered((entity, record_id))
-
-    async def order_all(self, entities: Collection[str]) -> None:
-        """Order all records of `entities`, and their deletions, because events were lost.
-
-        Raises `LogUnavailable`.
-        """
-        now = self.clock.now()
-        for entity in entities:
-            _log.error("state.changes_lost", entity=entity)
-            ids = [SnapshotOrder.new_id(), SnapshotOrder.new_id()]
-            await self._order(entity, ids[0])
-            await self._order(entity, ids[1], since=now - _DELETIONS_S)
-            self.dirty.lose(entity, now, ids)
-
-    async def _pause(self) -> None:
-        left_s = self._ordered_at + _EVERY_S - self.clock.monotonic()
-        if left_s > 0:
-            await self.clock.sleep(left_s)
-        self._ordered_at = self.clock.monotonic()
-
-    async def _order(
-        self, entity: str, order_id: str, *, where: str = "", since: float | None = None
-    ) -> None:
-        channel, now = self.channels[entity], self.clock.now()
-        order = SnapshotOrder(
-            id=order_id, channel=channel, entity=entity, where=where, since=since, by=BY, at=now
-        )
-        detail = {"id": order_id, "channel": channel, "entity": entity, "where": where}
-        await self.log.controls.order_snapshot(
-            order, AuditRecord(at=now, what=_ORDERED, by=BY, detail=detail)
-        )
-        _log.info(_ORDERED, snapshot=order_id, channel=channel, entity=entity, by=BY)
-
-
-def _epoch(time: str) -> float:
-    return datetime.fromisoformat(time).timestamp()
+    def _lose(self, entity: str, until: float, holes: Collection[str], *, of_channel: bool = False) -> None:
+        self.dirty.lose(entity, until, holes, of_channel=of_channel)
+        self._woken.set()

@@ -271,10 +271,6 @@ async def test_states_become_the_org(history: History) -> None:
     assert found == {}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="an update behind an open hole of the channel is merged into a state from before the hole",
-)
 async def test_update_behind_a_hole_waits_for_the_row() -> None:
     """The stream was reset, and an update arrives before the rows of the repair."""
     async with kept_org() as states:

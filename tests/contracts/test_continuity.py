@@ -6,8 +6,18 @@ from dataclasses import replace
 import pytest
 
 from streamer.controls import AuditRecord, ContinuityFilter
-from streamer.events import Channel, ContinuityRecord, HoleAcknowledgement, HoleCause, Repair
-from tests.contracts.values import CHANGES, ORG, Append, a_checkpoint, a_hole, append_to
+from streamer.events import Channel, ContinuityRecord, HoleAcknowledgement, HoleCause, Repair, Start
+from tests.contracts.follower import following
+from tests.contracts.values import (
+    CHANGES,
+    ORG,
+    Append,
+    a_checkpoint,
+    a_hole,
+    an_append,
+    an_event,
+    append_to,
+)
 from tests.contracts.worlds import Log, World
 
 ORDERS = Channel(org=ORG, path="/event/Order__e")
@@ -150,3 +160,46 @@ async def test_dropped_append_records_no_hole(world: World) -> None:
         del growing
 
         assert list(await log.open_holes(CHANGES)) == []
+
+
+async def test_cursor_returns_what_has_changed(world: World) -> None:
+    """At first all records, and later those that were added, opened or ended, in their last states."""
+    a, b = an_open_hole("a", at=1.0), an_open_hole("b", at=2.0)
+    async with world.open() as log:
+        await record(log, a)
+        cursor = log.controls.continuity_cursor()
+        assert list(await cursor.changed()) == [a]
+        assert list(await cursor.changed()) == []
+
+        full = replace(a, state=Repair.FULL, updated_at=3.0)
+        await record(log, b, replace(an_open_hole("c", at=3.0), state=Repair.NONE))
+        await record(log, full)
+        assert [(each.id, each.state) for each in await cursor.changed()] == [
+            ("a", Repair.FULL),
+            ("b", Repair.OPEN),
+            ("c", Repair.NONE),
+        ]
+        await record(log, a)
+        assert [(each.id, each.state) for each in await cursor.changed()] == [("a", Repair.OPEN)]
+    async with world.open() as log:
+        await record(log, full)
+        found = await log.controls.continuity_cursor().changed()
+        assert {each.id: each.state for each in found} == {
+            "a": Repair.FULL,
+            "b": Repair.OPEN,
+            "c": Repair.NONE,
+        }
+
+
+async def test_cursor_finds_the_hole_of_an_event_that_was_read(world: World) -> None:
+    """Both were committed together, and a reader of the event must know of the hole."""
+    async with world.open() as log:
+        cursor = log.controls.continuity_cursor()
+        await cursor.changed()
+        await log.checkpoint(CHANGES)
+        async with following(log, start=Start.EARLIEST) as follower:
+            for number in range(1, 6):
+                hole, event = an_open_hole(str(number), at=float(number)), an_event(str(number))
+                await append_to(log, replace(an_append(event, at=number), continuity=(hole,)))
+                await follower.read_until(event.id)
+                assert list(await cursor.changed()) == [hole]

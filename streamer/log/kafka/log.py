@@ -18,7 +18,8 @@ from streamer.log.kafka.append.writer import PartitionWriter
 from streamer.log.kafka.cluster.clients import Clients, Connectivity
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.control.controls import KafkaControls, read_continuity
+from streamer.log.kafka.control.continuity import read_continuity
+from streamer.log.kafka.control.controls import KafkaControls
 from streamer.log.kafka.control.processes import KafkaProcessRecords
 from streamer.log.kafka.feed.context import LogContext
 from streamer.log.kafka.feed.feed import follow

@@ -66,6 +66,23 @@ class MemoryLetterCursor:
             yield letter
 
 
+class MemoryContinuityCursor:
+    """Cursor over the continuity records."""
+
+    def __init__(self, holes: Sequence[ContinuityRecord], check_up: Callable[[], None]) -> None:
+        """Read `holes`; `check_up` raises `LogUnavailable` while the log is down."""
+        self._holes = holes
+        self._check_up = check_up
+        self._read = 0
+
+    async def changed(self) -> Sequence[ContinuityRecord]:
+        """Return the last states of the records that have changed."""
+        self._check_up()
+        new = self._holes[self._read :]
+        self._read += len(new)
+        return last_states(new, lambda _: True)
+
+
 class MemoryControls:
     """Controls, orders, audit records, dead letters and continuity records of one log in memory."""
 
@@ -143,6 +160,10 @@ class MemoryControls:
         """Return the `last` newest continuity records that `chosen` admits."""
         self._check_up()
         return last_states(self.holes, chosen.admits)[-last:] if last else []
+
+    def continuity_cursor(self) -> MemoryContinuityCursor:
+        """Return a new cursor over the continuity records."""
+        return MemoryContinuityCursor(self.holes, self._check_up)
 
     async def acknowledge(self, record: ContinuityRecord, audit: AuditRecord, /) -> None:
         """Replace the last state of a continuity record."""

@@ -23,6 +23,7 @@ from streamer.log.sqlite.database.json_pages import PAGE_ROWS
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.rows.controls import (
     NEWEST,
+    ContinuityPlace,
     SharedControls,
     continuity_rows,
     control_row,
@@ -33,6 +34,7 @@ from streamer.log.sqlite.rows.controls import (
     read_audit,
     read_before,
     read_board,
+    read_changed,
     redrive_row,
     write_audit,
     write_continuity,
@@ -87,6 +89,22 @@ class SqliteLetterCursor:
                 page, after = await self._reader.submit(read)
                 for letter in page:
                     yield letter
+
+
+class SqliteContinuityCursor:
+    """Reads the continuity records that were added, opened or ended since the last call."""
+
+    def __init__(self, reader: Worker, foreign: ForeignRecords) -> None:
+        """Read with `reader`; report rows that are not continuity records to `foreign`."""
+        self._reader = reader
+        self._foreign = foreign
+        self._place = ContinuityPlace()
+
+    async def changed(self) -> Sequence[ContinuityRecord]:
+        """Return the last states of these records."""
+        read = partial(read_changed, since=self._place, foreign=self._foreign)
+        found, self._place = await self._reader.submit(read)
+        return found
 
 
 def _pages(keys: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -183,6 +201,10 @@ class SqliteControls:
             found = [*filter(chosen.admits, page.records), *found]
             below = page.lowest
         return found[-last:] if last else []
+
+    def continuity_cursor(self) -> SqliteContinuityCursor:
+        """Return a new cursor over the continuity records."""
+        return SqliteContinuityCursor(self._reader, self.foreign)
 
     async def discard(self, letters: Sequence[str], audit: AuditRecord) -> None:
         """Remove dead letters in groups, so that other writes can run in between.

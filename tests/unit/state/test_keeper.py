@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -24,10 +25,11 @@ from streamer.log.memory import MemoryLog
 from streamer.observe.state_metrics import StateMetrics
 from streamer.state.keeper import SUBSCRIBER, StateKeeper
 from streamer.state.readings import StateReadings
-from tests.unit.state.test_merging import LATER, NOW, SOON, event, row
+from tests.unit.state.test_merging import BEFORE, LATER, NOW, SOON, event, row
 
 CHANGES = Channel(org=OrgId("00D000000000001EAA"), path="/data/ChangeEvents")
-WHOLE_ID = "001000000000001AAA"
+LAST = "2025-01-01T00:30:00.000Z"
+WHOLE_ID, OTHER_ID = "001000000000001AAA", "001000000000002AAA"
 
 
 @dataclass(kw_only=True)
@@ -92,7 +94,7 @@ class World:
         )
         await self.log.controls.order_snapshot(replace(order, ended_at=1.0), _audit())
         await self.clock.turn(10)
-        await self.append(event("gap"))
+        await self.append(event("gap", BEFORE))
         assert not keeper.readings.loading
 
 
@@ -245,3 +247,120 @@ async def test_restart_before_the_row_does_not_mix_values(world: World) -> None:
         await world.append(row(LATER, Name="unclear", Phone="1", record=WHOLE_ID))
 
     assert world.written[1:] == [{"Name": "unclear", "Phone": "1"}]
+
+
+def a_hole(world: World, **changed: Any) -> ContinuityRecord:
+    """Return the record of a stream that was reset now."""
+    hole = ContinuityRecord(
+        id="refused",
+        channel=CHANGES,
+        cause=HoleCause.REPLAY_ID_REFUSED,
+        detail="",
+        recorded_at=world.clock.now(),
+        state=Repair.OPEN,
+        until=datetime.fromisoformat(NOW).timestamp(),
+    )
+    return replace(hole, **changed)
+
+
+async def test_update_behind_an_open_hole_waits_for_its_row_without_an_order(world: World) -> None:
+    """The repair of the hole brings the row, even after a restart, and then the next update is merged."""
+    async with world.kept() as keeper:
+        await world.end_first(keeper)
+        await world.append(event("created", NOW, Name="Acme", record=WHOLE_ID))
+        hole = a_hole(world)
+        world.log.continuity.append(hole)
+        await world.append(event("updated", SOON, commit=6, Phone="1", record=WHOLE_ID))
+        assert world.written == [{"Name": "Acme"}]
+    async with world.kept():
+        await world.append(event("updated", SOON, commit=7, Phone="2", record=WHOLE_ID))
+        assert world.written == [{"Name": "Acme"}]
+        await world.append(row(LATER, Name="New", Phone="2", record=WHOLE_ID))
+        assert world.orders == []
+        world.log.continuity.append(replace(hole, state=Repair.FULL, updated_at=world.clock.now()))
+        await world.append(event("updated", LAST, commit=8, Fax="3", record=WHOLE_ID))
+
+    assert world.written[1:] == [{"Name": "New", "Phone": "2"}, {"Name": "New", "Phone": "2", "Fax": "3"}]
+
+
+async def test_record_that_the_repair_did_not_read_is_ordered_when_it_ends(world: World) -> None:
+    """It has changed after the repair had read its object."""
+    async with world.kept() as keeper:
+        await world.end_first(keeper)
+        await world.append(event("created", NOW, Name="Acme", record=WHOLE_ID))
+        hole = a_hole(world)
+        world.log.continuity.append(hole)
+        await world.append(event("updated", SOON, commit=6, Phone="1", record=WHOLE_ID))
+        world.log.continuity.append(replace(hole, state=Repair.FULL, updated_at=world.clock.now()))
+        assert world.orders == []
+        await world.clock.turn(15)
+
+        assert world.orders == [f"Id IN ('{WHOLE_ID}')"]
+
+
+@pytest.mark.parametrize("state", [Repair.NONE, Repair.PARTIAL])
+async def test_hole_that_nobody_repairs_is_ordered_once(world: World, state: Repair) -> None:
+    """All records and their deletions, whichever process finds the hole, and however often."""
+    async with world.kept() as keeper:
+        await world.end_first(keeper)
+        world.log.continuity.append(a_hole(world, state=state))
+        await world.append(event("created", NOW, Name="Acme"))
+        assert world.orders == ["", ""]
+    async with world.kept(), world.kept():
+        await world.append(event("created", LATER, Name="Other", record=OTHER_ID))
+        assert world.orders == ["", ""]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"cause": HoleCause.POSITION_REFUSED, "state": Repair.FULL},
+        {"state": Repair.FULL},
+        {"channel": replace(CHANGES, path="/data/ContactChangeEvent")},
+        {"cause": HoleCause.SNAPSHOT},
+    ],
+)
+async def test_record_that_hides_no_change_holds_nothing_up(world: World, changed: dict[str, Any]) -> None:
+    """Nothing is missing, or something is missing elsewhere."""
+    async with world.kept() as keeper:
+        await world.end_first(keeper)
+        await world.append(event("created", NOW, Name="Acme"))
+        world.log.continuity.append(a_hole(world, **changed))
+        await world.append(event("updated", SOON, commit=6, Phone="1"))
+
+    assert world.written == [{"Name": "Acme"}, {"Name": "Acme", "Phone": "1"}]
+
+
+async def test_hole_before_the_first_snapshot_is_in_its_rows(world: World) -> None:
+    """Only states that existed can lack a change."""
+    world.log.continuity.append(a_hole(world, recorded_at=world.clock.now() - 1, state=Repair.NONE))
+    async with world.kept() as keeper:
+        await world.end_first(keeper)
+        await world.append(event("created", NOW, Name="Acme"))
+        assert world.orders == []
+
+
+class _Mistaken(MemoryLog):
+    """Log in which a mistake of the program meets the look for ended snapshots."""
+
+    mistaken = False
+
+    async def holes(self, ids: Any, /) -> Any:
+        """Fail, or find."""
+        if self.mistaken:
+            raise RuntimeError("a mistake")
+        return await super().holes(ids)
+
+
+async def test_mistake_beside_the_reading_ends_the_keeper() -> None:
+    """Otherwise its first snapshots would never end, and nobody would know."""
+    log = _Mistaken()
+    world = World(log=log)
+    keeper = world.keeper()
+    running = asyncio.create_task(keeper.run())
+    await world.clock.turn(0.1)
+    log.mistaken = True
+    await world.clock.turn(10)
+
+    with pytest.raises(RuntimeError, match="a mistake"):
+        await running

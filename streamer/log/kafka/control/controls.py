@@ -1,7 +1,7 @@
 """Controls, audit records and continuity records, in topics that every process reads."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -15,16 +15,16 @@ from streamer.controls import (
     Redrive,
     SnapshotOrder,
 )
-from streamer.errors import ForeignRecord, LogMisconfigured
+from streamer.errors import ForeignRecord
 from streamer.events import ContinuityRecord
 from streamer.librdkafka.producer import DisposableProducer
-from streamer.log.continuity import MOST_RECORDS, LastStates
-from streamer.log.foreign_records import ForeignRecords
+from streamer.log.continuity import MOST_RECORDS
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone, enqueue, set_aside
+from streamer.log.kafka.control.continuity import KafkaContinuityCursor, read_continuity
 from streamer.log.kafka.control.letters import KafkaLetterCursor, LetterReader
 from streamer.log.kafka.control.watch import ControlWatch
 from streamer.log.kafka.records.controls import (
@@ -35,7 +35,7 @@ from streamer.log.kafka.records.controls import (
     snapshot_record,
 )
 from streamer.log.kafka.records.dead_letters import encoded_id, letter_tombstones
-from streamer.log.kafka.records.events import continuity_message, continuity_of
+from streamer.log.kafka.records.events import continuity_message
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.records import decode_audit, encode_audit
 from streamer.observe.process import Pulses
@@ -44,43 +44,6 @@ _AT_ONCE = 500
 _POLL_S = 0.5
 # Within this time, a new topic, or a topic whose broker has died, gets a leader.
 _LEADER_WITHIN_S = 5.0
-
-
-def read_continuity(
-    clients: Clients,
-    admin: KafkaAdmin,
-    admits: Callable[[ContinuityRecord], bool],
-    *,
-    most: int | None = None,
-) -> Sequence[ContinuityRecord]:
-    """Return the last state of each continuity record that `admits` accepts, oldest first.
-
-    With `most`, the function returns only the `most` records that changed last.
-    Blocking. The function reads the whole topic up to the current end, so it finds
-    every state that was committed before the call. Raises `LogUnavailable`. A record
-    that can't be read is logged and skipped.
-    """
-    topic, errors = Names.of(clients.settings).continuity, KafkaErrors(clients.settings)
-    states = LastStates(admits, most=most)
-    with errors.explained(doing="reading", subject=f"topic {topic}"):
-        read_ranges = clients.retry(_LEADER_WITHIN_S).call(admin.bounds, topic, [0])
-        with BoundedReader(clients, errors, topic, read_ranges, over_holes=True) as reader:
-            while not reader.is_over:
-                for message in reader.read(_AT_ONCE, _POLL_S):
-                    apply_message(message, states, clients.foreign)
-    return states.oldest_first()
-
-
-def apply_message(message: Message, states: LastStates, foreign_records: ForeignRecords) -> None:
-    """Apply one record of the topic to `states`; a record that can't be read is logged and skipped."""
-    if message.value() is None:
-        # An operator can remove a record by a tombstone with its key.
-        states.forget((message.key() or b"").decode("utf-8", "replace"))
-        return
-    try:
-        states.apply(continuity_of(message))
-    except LogMisconfigured as error:
-        set_aside(foreign_records, message, error)
 
 
 _DEADLINE_S = 10.0
@@ -225,6 +188,10 @@ class KafkaControls:
             read_continuity, self._clients, self._admin, chosen.admits, most=MOST_RECORDS
         )
         return found[-last:] if last else []
+
+    def continuity_cursor(self) -> KafkaContinuityCursor:
+        """Return a new cursor over the continuity records."""
+        return KafkaContinuityCursor(self._clients, self._admin)
 
     async def discard(self, letters: Sequence[str], audit: AuditRecord) -> None:
         """Remove dead letters with all their chunks."""

@@ -18,7 +18,7 @@ from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names, partition_of
 from streamer.log.kafka.cluster.producer import set_aside
-from streamer.log.kafka.control.controls import apply_message
+from streamer.log.kafka.control.continuity import apply_message
 from streamer.log.kafka.control.letters import LetterIndex
 from streamer.log.kafka.history.event_topics import known_topics
 from streamer.log.kafka.records.controls import AppliedControls

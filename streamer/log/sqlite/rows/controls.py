@@ -205,6 +205,30 @@ def read_before(connection: sqlite3.Connection, before: int, foreign: ForeignRec
     return ContinuityPage(records=list(_read_continuity(rows, foreign)), lowest=rows[0][0] if rows else 0)
 
 
+@dataclass(frozen=True, slots=True)
+class ContinuityPlace:
+    """The last row that was read, and the ids of the records that were open then."""
+
+    after: int = 0
+    open_ids: frozenset[str] = frozenset()
+
+
+def read_changed(
+    connection: sqlite3.Connection, since: ContinuityPlace, foreign: ForeignRecords
+) -> tuple[list[ContinuityRecord], ContinuityPlace]:
+    """Return the records that were added, opened or ended since a place, oldest first, and the new place."""
+    rows = {row[0]: row for row in connection.execute(f"{_SELECT_CONTINUITY} WHERE seq > ?", (since.after,))}
+    now_open = connection.execute(f"{_SELECT_CONTINUITY} WHERE is_open").fetchall()
+    open_ids = frozenset(row[1] for row in now_open)
+    rows.update((row[0], row) for row in now_open if row[1] not in since.open_ids)
+    for each in since.open_ids - open_ids:
+        row = connection.execute(f"{_SELECT_CONTINUITY} WHERE id = ?", (each,)).fetchone()
+        if row is not None:
+            rows[row[0]] = row
+    place = ContinuityPlace(max(since.after, *rows, 0), open_ids)
+    return list(_read_continuity((rows[seq] for seq in sorted(rows)), foreign)), place
+
+
 def _read_continuity(rows: Iterable[tuple[Any, ...]], foreign: ForeignRecords) -> Iterator[ContinuityRecord]:
     for seq, id_, recorded_at, body in rows:
         try:

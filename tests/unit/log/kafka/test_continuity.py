@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from streamer.events import ContinuityRecord, Repair
 from streamer.log.continuity import LastStates
 from streamer.log.foreign_records import ForeignRecords
-from streamer.log.kafka.control.controls import apply_message
+from streamer.log.kafka.control.continuity import apply_message
 from streamer.log.kafka.records.events import continuity_message
 from tests.contracts.values import a_hole
 
