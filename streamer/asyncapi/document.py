@@ -15,7 +15,7 @@ from streamer.cloud_events import JSON, STRUCTURED
 from streamer.configuration.event_types import Carried
 from streamer.events import JsonObject
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.schemas.event_schemas import content_type, subject_of
+from streamer.log.kafka.schemas.subjects import content_type, subject_of
 from streamer.log.kafka.topics.specs import TopicSpecs
 from streamer.log.schemas import DEFINITIONS, data_of_types, definitions, reachable, reference, references
 from streamer.settings import KafkaLogSettings

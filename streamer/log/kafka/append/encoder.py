@@ -32,7 +32,8 @@ from streamer.log.kafka.records.events import (
     with_tombstones,
 )
 from streamer.log.kafka.schemas.codecs import SchemaReaders
-from streamer.log.kafka.schemas.event_schemas import EntitySchemas
+from streamer.log.kafka.schemas.event_schemas import EventSchemas
+from streamer.log.kafka.schemas.subjects import Subjects
 from streamer.log.records import decode_checkpoint, encode_checkpoint
 
 _POLL_S = 0.1
@@ -287,14 +288,7 @@ class AppendEncoder:
             yield continuity_message(hole, self._names.continuity)
 
 
-def event_schemas(clients: Clients) -> EntitySchemas | None:
+def event_schemas(clients: Clients) -> EventSchemas | None:
     """Return the schemas of events; `None` if the format of the settings has no schemas."""
-    settings = clients.settings
-    if settings.format == "json" or settings.schema_registry is None:
-        return None
-    return EntitySchemas(
-        settings=settings.schema_registry,
-        kind="AVRO" if settings.format == "avro" else "JSON",
-        readers=clients.schemas,
-        topic_of=Names.of(settings).event_topic,
-    )
+    subjects = Subjects.of(clients.settings, clients.schemas, Names.of(clients.settings).event_topic)
+    return None if subjects is None else EventSchemas(subjects=subjects)
