@@ -9,7 +9,7 @@ from streamer.errors import RecordsRefused
 from streamer.log.kafka.append.encoder import event_schemas
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.schemas.codecs import SchemaReaders
-from streamer.log.kafka.schemas.event_schemas import EventSchemas
+from streamer.log.kafka.schemas.event_schemas import EntitySchemas
 from streamer.salesforce.records import RestRecords
 from streamer.settings import KafkaLogSettings, Settings
 
@@ -43,7 +43,7 @@ class SchemaChecks:
         await registry.latest("streamer-doctor")
         return ok(f"the registry answers at {settings.url}")
 
-    async def _compared(self, schemas: EventSchemas) -> Sequence[CheckResult]:
+    async def _compared(self, schemas: EntitySchemas) -> Sequence[CheckResult]:
         await self._session.token.needed(LOGIN)
         stems = await self._stems()
         if not stems:
@@ -70,7 +70,7 @@ class SchemaChecks:
         return sorted(found)
 
 
-async def _compared(schemas: EventSchemas, stem: str) -> list[CheckResult]:
+async def _compared(schemas: EntitySchemas, stem: str) -> list[CheckResult]:
     entity = stem.rpartition(".")[2]
     try:
         reason = await schemas.incompatibility(stem)

@@ -18,7 +18,7 @@ from streamer.events import EventId, LastChange, Partition, RecordState
 from streamer.log.kafka.cluster.names import Names, partition_of
 from streamer.log.kafka.cluster.producer import ProducerRecord
 from streamer.log.kafka.log import KafkaLog
-from streamer.log.kafka.records.states import StateRow, state_record
+from streamer.log.kafka.records.states import StateEncoder
 from streamer.settings import KafkaLogSettings
 from tests.bench.events import record_id
 from tests.contracts.follower import keeping_states
@@ -58,7 +58,7 @@ def write(settings: KafkaLogSettings, records: int) -> int:
     for number in range(records):
         state = a_state(number)
         place = Partition(topic=topic, number=partition_of(state.record_id.encode(), _PARTITIONS))
-        record = state_record(StateRow.of(state), state.last.time, place, 2_000_000_000_000)
+        _, record = StateEncoder().encode(state, place, 2_000_000_000_000)
         assert isinstance(record, ProducerRecord)
         size += len(record.value)
         while True:

@@ -117,8 +117,9 @@ class KafkaLog:
 
     @property
     def schema_outage(self) -> str:
-        """Reason why the schema registry does not answer; empty while it answers or is not needed."""
-        return self._clients.schemas.health.outage
+        """Reason why records wait for their schemas; empty while none waits."""
+        refusal = self.states.schemas.refusal if self.states.schemas else ""
+        return self._clients.schemas.health.outage or refusal
 
     @property
     def schema_failures(self) -> int:

@@ -45,7 +45,13 @@ from streamer.log.records.events import (
     encode_receipt,
     event_from_json,
 )
-from streamer.log.records.states import decode_record_state, encode_last_change, encode_record_state
+from streamer.log.records.states import (
+    decode_record_state,
+    encode_last_change,
+    encode_record_state,
+    encode_state_data,
+    record_state_data,
+)
 
 __all__ = [
     "LARGEST_LETTER",
@@ -82,6 +88,8 @@ __all__ = [
     "encode_redrive",
     "encode_setback",
     "encode_snapshot_order",
+    "encode_state_data",
     "event_from_json",
     "letter_head",
+    "record_state_data",
 ]

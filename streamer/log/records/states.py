@@ -10,26 +10,34 @@ from streamer.log.records.events import decode, encode
 _FOREIGN = "the log holds a record's state that Streamer did not write: use a log that only Streamer writes"
 
 
+def record_state_data(state: RecordState) -> JsonObject | None:
+    """Return a state as a JSON object for consumers, or `None` for a deleted record."""
+    if state.fields is None:
+        return None
+    last = state.last
+    return {
+        "entity": state.entity,
+        "record_id": state.record_id,
+        "fields": state.fields,
+        **({"omitted": [*state.omitted]} if state.omitted else {}),
+        "changed_at": last.time,
+        "event_id": last.event_id,
+        **_numbers(last),
+    }
+
+
 def encode_record_state(state: RecordState) -> bytes | None:
     """Return a state as JSON for consumers, or `None` for a deleted record.
 
     Raises `TypeError` when JSON can't hold the fields.
     """
-    if state.fields is None:
-        return None
-    last = state.last
-    return orjson.dumps(
-        {
-            "entity": state.entity,
-            "record_id": state.record_id,
-            "fields": state.fields,
-            **({"omitted": state.omitted} if state.omitted else {}),
-            "changed_at": last.time,
-            "event_id": last.event_id,
-            **_numbers(last),
-        },
-        default=exact_default,
-    )
+    data = record_state_data(state)
+    return None if data is None else encode_state_data(data)
+
+
+def encode_state_data(data: JsonObject) -> bytes:
+    """Return the result of `record_state_data` as JSON. Raises `TypeError` as above."""
+    return orjson.dumps(data, default=exact_default)
 
 
 def encode_last_change(last: LastChange) -> bytes:

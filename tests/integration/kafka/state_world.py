@@ -17,7 +17,7 @@ from streamer.events import EventId, LastChange, Partition, RecordState
 from streamer.log.kafka.cluster.names import Names, partition_of
 from streamer.log.kafka.cluster.producer import ProducerRecord
 from streamer.log.kafka.log import KafkaLog
-from streamer.log.kafka.records.states import StateRow, state_record
+from streamer.log.kafka.records.states import StateEncoder
 from tests.contracts.follower import Follower, keeping_states
 from tests.contracts.test_record_states import append_changes, change
 from tests.integration.kafka.topics import own_settings, read_committed, wait_until_known
@@ -125,7 +125,7 @@ def left_open(state: RecordState, world: StateWorld) -> Iterator[Producer]:
     producer.init_transactions(_DEADLINE_S)
     producer.begin_transaction()
     place = Partition(topic=world.states, number=partition_of(state.record_id.encode(), 2))
-    record = state_record(StateRow.of(state), state.last.time, place, 2_000_000_000_000)
+    _, record = StateEncoder().encode(state, place, 2_000_000_000_000)
     value = record.value if isinstance(record, ProducerRecord) else None
     producer.produce(record.topic, value, record.key, record.partition, headers=record.headers)
     producer.flush(_DEADLINE_S)

@@ -32,7 +32,7 @@ from streamer.log.kafka.records.events import (
     with_tombstones,
 )
 from streamer.log.kafka.schemas.codecs import SchemaReaders
-from streamer.log.kafka.schemas.event_schemas import EventSchemas
+from streamer.log.kafka.schemas.event_schemas import EntitySchemas
 from streamer.log.kafka.schemas.subjects import Subjects
 from streamer.log.records import decode_checkpoint, encode_checkpoint
 
@@ -288,7 +288,7 @@ class AppendEncoder:
             yield continuity_message(hole, self._names.continuity)
 
 
-def event_schemas(clients: Clients) -> EventSchemas | None:
+def event_schemas(clients: Clients) -> EntitySchemas | None:
     """Return the schemas of events; `None` if the format of the settings has no schemas."""
     subjects = Subjects.of(clients.settings, clients.schemas, Names.of(clients.settings).event_topic)
-    return None if subjects is None else EventSchemas(subjects=subjects)
+    return None if subjects is None else EntitySchemas(subjects=subjects)

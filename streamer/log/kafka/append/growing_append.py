@@ -11,7 +11,7 @@ from streamer.exact_json import exact_default
 from streamer.log.kafka.append.encoder import AppendEncoder, AppendRequest
 from streamer.log.kafka.cluster.producer import ProducerRecord
 from streamer.log.kafka.schemas.avro_values import InexactNumber
-from streamer.log.kafka.schemas.event_schemas import EventSchemas
+from streamer.log.kafka.schemas.event_schemas import EntitySchemas
 from streamer.log.kafka.schemas.subjects import SchemaMissing
 
 
@@ -122,12 +122,12 @@ class KafkaAppend:
         # The records are about as large as JSON, or smaller.
         self.size += sum(_json_bytes(event) for event in events)
 
-    async def _resolve(self, schemas: EventSchemas, channel: Channel) -> None:
+    async def _resolve(self, schemas: EntitySchemas, channel: Channel) -> None:
         """Encode the events that wait for a schema; raises `EventsRefused` as `add` does."""
         waiting = self._without_schema
         await self._waits.resolved(channel, self._resolve_all(schemas) if waiting else None)
 
-    async def _resolve_all(self, schemas: EventSchemas) -> None:
+    async def _resolve_all(self, schemas: EntitySchemas) -> None:
         refused: list[EventsRefused] = []
         while waiting := self._without_schema:
             await schemas.resolve(waiting[0])

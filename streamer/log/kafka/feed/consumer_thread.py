@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import Entry, Partition, Start
-from streamer.log.kafka.cluster.clients import member_options
+from streamer.log.kafka.cluster.clients import largest_record, member_options
 from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy, is_denied
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.threads import conclude
@@ -29,6 +29,7 @@ from streamer.log.kafka.progress.assignment import AssignedPartitions
 from streamer.log.kafka.progress.commits import Commits, OffsetCommitter
 from streamer.log.kafka.progress.settler import KafkaSettler
 from streamer.log.kafka.records.parked import ParkedTopic
+from streamer.log.kafka.records.states import OVERHEAD_BYTES, StateEncoder
 from streamer.log.kafka.states.restoration import StateRestorations
 from streamer.log.kafka.states.writer import StateWriter
 from streamer.observe.process import Pulse
@@ -180,7 +181,7 @@ class ConsumerThread:
             clients,
             subscription.subscriber,
             receipts=subscription.receipts,
-            states=StateWriter(clients, log_context.states) if subscription.states else None,
+            states=_state_writer(log_context) if subscription.states else None,
         )
         self._context = ConsumerContext(
             subscriber=subscription.subscriber,
@@ -314,6 +315,13 @@ class ConsumerThread:
     def _tuned(self) -> dict[str, Any]:
         options = self._clients.settings.options
         return {name: value for name, value in _TUNING.items() if name not in options} | _OURS
+
+
+def _state_writer(log_context: LogContext) -> StateWriter:
+    states = log_context.states
+    largest = largest_record(log_context.clients.settings) - OVERHEAD_BYTES
+    encoder = StateEncoder(largest=largest, schemas=states.schemas)
+    return StateWriter(log_context.clients, states, encoder)
 
 
 def _restorations(

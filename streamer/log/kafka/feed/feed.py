@@ -7,6 +7,7 @@ from streamer.events import Entry, Partition
 from streamer.log.kafka.feed.buffer import FeedBuffer
 from streamer.log.kafka.feed.consumer_thread import ConsumerThread
 from streamer.log.kafka.feed.context import LogContext
+from streamer.log.kafka.schemas.state_schemas import StateSchemaMissing, StateSchemas
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
 
 Recalling = Callable[[Partition, Sequence[int]], Awaitable[Sequence[Entry]]]
@@ -16,10 +17,11 @@ Recalling = Callable[[Partition, Sequence[int]], Awaitable[Sequence[Entry]]]
 class KafkaFeed:
     """Pages of one subscriber; its own thread reads them."""
 
-    def __init__(self, buffer: FeedBuffer, recall: Recalling) -> None:
-        """Take pages from `buffer`; `recall` returns parked events."""
+    def __init__(self, buffer: FeedBuffer, recall: Recalling, schemas: StateSchemas | None = None) -> None:
+        """Take pages from `buffer`; `recall` returns parked events, `schemas` has the schemas of states."""
         self._buffer = buffer
         self._recall = recall
+        self._schemas = schemas
 
     async def read(self) -> Assigned | Revoked | Page:
         """Wait for the next page or change of assignment, and return it."""
@@ -38,7 +40,17 @@ class KafkaFeed:
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
         """Record progress, the records of this progress, and the dead letters of unreadable records."""
-        return await self._buffer.ask(settlement)
+        if self._schemas is None or not settlement.states:
+            return await self._buffer.ask(settlement)
+        while True:
+            try:
+                recorded = await self._buffer.ask(settlement)
+            except StateSchemaMissing as missing:
+                # The thread must not wait for the registry, because it answers the group.
+                await self._schemas.resolve(missing)
+            else:
+                self._schemas.forget_missing()
+                return recorded
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
         """Return parked events of an assigned partition."""
@@ -57,6 +69,7 @@ async def follow(log_context: LogContext, subscription: Subscription) -> AsyncIt
     follower = ConsumerThread(log_context, subscription, buffer)
     try:
         await follower.start()
-        yield KafkaFeed(buffer, follower.recall)
+        schemas = log_context.states.schemas if subscription.states else None
+        yield KafkaFeed(buffer, follower.recall, schemas)
     finally:
         await follower.stop()

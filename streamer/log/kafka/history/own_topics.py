@@ -23,7 +23,7 @@ from streamer.log.kafka.control.letters import LetterIndex
 from streamer.log.kafka.history.event_topics import known_topics
 from streamer.log.kafka.records.controls import AppliedControls
 from streamer.log.kafka.records.parked import ParkedRecordKey
-from streamer.log.kafka.records.states import state_row
+from streamer.log.kafka.records.states import check_state
 from streamer.log.kafka.topics.admin import KafkaAdmin, TopicState
 from streamer.log.records import (
     RECORD_START,
@@ -79,7 +79,7 @@ class OwnTopics:
             names.processes: lambda message: decode_process_record(message.value() or b""),
         }
         if names.is_state(topic):
-            return state_row
+            return check_state
         return _look_at_parked if names.is_parked(topic) else readers.get(topic)
 
     def _read(self, topic: TopicState, look: _Look, admin: KafkaAdmin) -> None:

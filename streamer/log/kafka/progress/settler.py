@@ -22,6 +22,7 @@ from streamer.log.kafka.records.dead_letters import dead_letter_records, removed
 from streamer.log.kafka.records.events import receipt_record
 from streamer.log.kafka.records.forwarded import forwarded_records
 from streamer.log.kafka.records.parked import ParkedTopic
+from streamer.log.kafka.schemas.state_schemas import StateSchemaMissing
 from streamer.log.kafka.states.writer import CONFLICT, StateWriter
 from streamer.ports import Recorded, Settlement
 
@@ -196,8 +197,9 @@ class KafkaSettler:
 
         `done` gets `Fenced` when the settlement contains more than progress and belongs
         to an earlier assignment, or when another process has written one of its states
-        since this process looked it up. `done` gets `LogUnavailable` when it is uncertain
-        whether a plain commit has reached the log. Raises `NotYet`. Raises
+        since this process looked it up. `done` gets `StateSchemaMissing` when a state needs
+        a schema first, and `LogUnavailable` when it is uncertain whether a plain commit has
+        reached the log. Raises `NotYet`. Raises
         `LogUnavailable` when all partitions must be assigned again from the state in
         the log. After this error, the settler records nothing until `begin_anew` was
         called. Also raises errors that need an operator.
@@ -216,7 +218,11 @@ class KafkaSettler:
         elif settlement.is_plain and not covered:
             done(Recorded())
         elif self.receipts or not settlement.is_plain or any(part.unreadable for part in covered):
-            done(self._transact(settlement, covered))
+            try:
+                done(self._transact(settlement, covered))
+            except StateSchemaMissing as error:
+                # Nothing was written; the caller finds the schema, and settles again.
+                done(error)
         else:
             offsets.commit([part.place() for part in covered], partial(self._committed, covered, done))
 

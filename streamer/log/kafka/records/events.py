@@ -27,7 +27,7 @@ from streamer.log.kafka.cluster.producer import (
     WrittenHeaders,
 )
 from streamer.log.kafka.schemas.codecs import SchemaReaders
-from streamer.log.kafka.schemas.event_schemas import EventSchemas
+from streamer.log.kafka.schemas.event_schemas import EntitySchemas
 from streamer.log.kafka.schemas.record_types import event_stem
 from streamer.log.records import decode_continuity, encode_continuity, encode_receipt
 
@@ -68,7 +68,7 @@ class EventEncoder:
         names: Names,
         mode: Literal["binary", "structured"],
         traceparent: Traceparent | None = None,
-        schemas: EventSchemas | None = None,
+        schemas: EntitySchemas | None = None,
     ) -> None:
         self._names = names
         self._schemas = schemas
@@ -86,7 +86,7 @@ class EventEncoder:
         value, key = _value(event.data), event.key.encode()
         return ProducerRecord(topic, value, key, ANY_PARTITION, headers, timestamp_ms(event.time, now_ms))
 
-    def _with_schema(self, schemas: EventSchemas, event: Event, now_ms: int) -> ProducerRecord:
+    def _with_schema(self, schemas: EntitySchemas, event: Event, now_ms: int) -> ProducerRecord:
         schema = schemas.of(event.type)
         if schema is None:
             return self._binary(event, now_ms)

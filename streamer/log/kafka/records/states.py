@@ -1,49 +1,86 @@
 """Records of a state topic: the whole record under its id, or a tombstone, each with its last change."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
 import orjson
 import structlog
 from confluent_kafka import Message
 
+from streamer.errors import LogUnavailable, UnreadableEvent
 from streamer.events import Partition, RecordState
 from streamer.exact_json import exact_default
+from streamer.log.kafka.cluster.clients import MAX_MESSAGE_BYTES
 from streamer.log.kafka.cluster.producer import Headers, ProducerRecord, Tombstone, WrittenHeaders
 from streamer.log.kafka.records.events import timestamp_ms
-from streamer.log.records import encode_last_change, encode_record_state
+from streamer.log.kafka.schemas.codecs import AVRO, SchemaReaders
+from streamer.log.kafka.schemas.record_types import state_stem
+from streamer.log.kafka.schemas.state_schemas import StateSchemas
+from streamer.log.records import encode_last_change, encode_state_data, record_state_data
 
 _log = structlog.get_logger()
 _LAST = "streamer-last"
 _RECORD_START = b'{"entity"'
+_FRAME_BYTES = 5
+OVERHEAD_BYTES = 4 * 1024
+"""Bytes that Kafka, the key and the headers add to the value of a state, at most."""
+
+_FOREIGN = "the record is not a state of a record"
 
 
 class StateRow(NamedTuple):
-    """State of one record as it is stored; `value` is `None` for a deleted record."""
+    """State of one record as the local copies store it, in JSON; `value` is `None` for a deleted record."""
 
     record_id: str
     value: bytes | None
     last: bytes
 
-    @classmethod
-    def of(cls, state: RecordState) -> "StateRow":
-        """Return the row of `state`; raises `TypeError` if JSON can't hold the fields."""
-        return cls(state.record_id, encode_record_state(state), encode_last_change(state.last))
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateEncoder:
+    """Encodes states for the local copies and for their topic; without `schemas`, the topic has JSON.
 
-def fitting(state: RecordState, largest: int) -> StateRow:
-    """Return the row of `state`, without its largest fields if its value has more than `largest` bytes.
-
-    The value names the missing fields, and so does a warning. Raises `TypeError` if JSON
-    can't hold the fields.
+    Kafka takes values of up to `largest` bytes.
     """
-    row = StateRow.of(state)
-    if state.fields is None or row.value is None or len(row.value) <= largest:
-        return row
-    sizes = {name: len(orjson.dumps(each, default=exact_default)) for name, each in state.fields.items()}
-    fields, omitted = dict(state.fields), set(state.omitted)
+
+    largest: int = MAX_MESSAGE_BYTES - OVERHEAD_BYTES
+    schemas: StateSchemas | None = None
+
+    def encode(
+        self, state: RecordState, place: Partition, now_ms: int
+    ) -> tuple[StateRow, ProducerRecord | Tombstone]:
+        """Return the row of `state`, and the record for the partition `place` of its state topic.
+
+        A state that is too large for Kafka lacks its largest fields, and names them. Raises
+        `StateSchemaMissing`, and `TypeError` if JSON can't hold the fields.
+        """
+        last, key = encode_last_change(state.last), state.record_id.encode()
+        at_ms, data = timestamp_ms(state.last.time, now_ms), record_state_data(state)
+        if data is None:
+            tombstone = Tombstone(place.topic, key, place.number, {_LAST: last}, at_ms)
+            return StateRow(state.record_id, None, last), tombstone
+        text = encode_state_data(data)
+        headers: WrittenHeaders = {_LAST: last, "content-type": b"application/json"}
+        value = text
+        if self.schemas is not None and (schema := self.schemas.of_entity(state.entity, data)) is not None:
+            value = self.schemas.value(schema, state.entity, data, text)
+            headers.update(schema.headers)
+        if (excess := max(len(text), len(value)) - self.largest) > 0 and state.fields:
+            return self.encode(without_largest(state, excess), place, now_ms)
+        record = ProducerRecord(place.topic, value, key, place.number, headers, at_ms)
+        return StateRow(state.record_id, text, last), record
+
+
+def without_largest(state: RecordState, excess: int) -> RecordState:
+    """Return `state` without its largest fields, so that it takes at least `excess` bytes less.
+
+    A state without fields stays as it is. A warning names the missing fields.
+    """
+    fields, omitted = dict(state.fields or {}), set(state.omitted)
+    sizes = {name: len(orjson.dumps(each, default=exact_default)) for name, each in fields.items()}
     # The list of names takes as much as the names of the removed fields, and its own key.
-    excess = len(row.value) + len(b',"omitted":[]') - largest
+    excess += len(b',"omitted":[]')
     for name in sorted(sizes, key=lambda name: sizes[name], reverse=True):
         del fields[name]
         omitted.add(name)
@@ -54,30 +91,57 @@ def fitting(state: RecordState, largest: int) -> StateRow:
         _log.warning(
             "state.fields_omitted", entity=state.entity, record=state.record_id, fields=sorted(omitted)
         )
-    return StateRow.of(replace(state, fields=fields, omitted=tuple(sorted(omitted))))
+    return replace(state, fields=fields, omitted=tuple(sorted(omitted)))
 
 
-def state_record(row: StateRow, time: str, place: Partition, now_ms: int) -> ProducerRecord | Tombstone:
-    """Return the record of `row` for a partition of its state topic; its last change was at `time`."""
-    key, at_ms = row.record_id.encode(), timestamp_ms(time, now_ms)
-    if row.value is None:
-        return Tombstone(place.topic, key, place.number, {_LAST: row.last}, at_ms)
-    headers: WrittenHeaders = {_LAST: row.last, "content-type": b"application/json"}
-    return ProducerRecord(place.topic, row.value, key, place.number, headers, at_ms)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateDecoder:
+    """Reads the records of the state topic `topic` of an entity.
 
-
-def state_row(message: Message) -> StateRow:
-    """Return the content of a record that `state_record` returned; raises `ValueError` for any other record.
-
-    The value is not parsed here, because a rebuild reads many records and uses few of
-    them.
+    Only threads without an event loop can use the decoder.
     """
-    headers = cast("Headers", message.headers() or ())
-    last = next((value for name, value in headers if name == _LAST), None)
+
+    schemas: SchemaReaders
+    topic: str
+    entity: str
+
+    def row(self, message: Message) -> StateRow:
+        """Return the row in a record that `StateEncoder` returned, in whichever format.
+
+        The value is not parsed if it is JSON, because a rebuild reads many records and
+        uses few of them. Raises `ValueError` for any other record, `LogUnavailable` if
+        the registry does not give the schema now, and the other errors of the registry.
+        """
+        attributes = dict(cast("Headers", message.headers() or ()))
+        value, last = message.value(), attributes.get(_LAST)
+        if last is None:
+            raise ValueError(_FOREIGN)
+        if value is not None and not value.startswith(_RECORD_START):
+            value = self._json(attributes, value)
+        return StateRow((message.key() or b"").decode(), value, last)
+
+    def _json(self, attributes: Mapping[str, bytes], value: bytes) -> bytes:
+        if value.startswith(_RECORD_START, _FRAME_BYTES):
+            return value[_FRAME_BYTES:]
+        if not attributes.get("content-type", b"").startswith(AVRO):
+            raise ValueError(_FOREIGN)
+        try:
+            return encode_state_data(self.schemas.data(attributes, value, state_stem(self.entity)))
+        except UnreadableEvent as exc:
+            if self.schemas.registry is None:
+                raise LogUnavailable(
+                    f"the topic {self.topic} has records in Avro: set log.kafka.schema_registry"
+                ) from exc
+            raise ValueError(str(exc)) from exc
+
+
+def check_state(message: Message) -> None:
+    """Raise `ValueError` unless a record can be a state, in whichever format; no schema is needed."""
+    attributes = dict(cast("Headers", message.headers() or ()))
     value = message.value()
-    if not isinstance(last, bytes) or not (value is None or value.startswith(_RECORD_START)):
-        raise ValueError("the record is not a state of a record")
-    return StateRow((message.key() or b"").decode(), value, last)
+    is_json = value is None or any(value.startswith(_RECORD_START, at) for at in (0, _FRAME_BYTES))
+    if _LAST not in attributes or not (is_json or attributes.get("content-type", b"").startswith(AVRO)):
+        raise ValueError(_FOREIGN)
 
 
 def change_partition(last: bytes) -> int | None:

@@ -63,9 +63,16 @@ _OF_FIELDS = len(FIELDS) + 1
 class AvroWriter:
     """Writes records of one type in Avro's binary encoding."""
 
-    def __init__(self, record: RecordType) -> None:
+    def __init__(self, record: RecordType, *, is_lenient: bool = False) -> None:
+        """Compile the writer.
+
+        With `is_lenient`, a number that its type can't hold is among the other values.
+        """
         inner = tuple(each for each in record.fields if each.name not in {NULL_FIELDS, OTHER_VALUES})
-        self._write = _record_writer(RecordType(name=record.name, fields=inner))
+        self._write = _record_writer(RecordType(name=record.name, fields=inner), is_lenient=is_lenient)
+        # Without a list of nulls, each absent field is null.
+        self._has_nulls = any(each.name == NULL_FIELDS for each in record.fields)
+        self._nothing = _NO_NULLS + _NO_OTHERS if self._has_nulls else _NO_OTHERS
         self._rest = _Rest()
 
     def write(self, data: JsonObject) -> Written:
@@ -85,22 +92,25 @@ class AvroWriter:
             self._rest = _Rest()
             raise
         if not (rest.nulls or rest.others):
-            return datum + _NOTHING, ()
+            return datum + self._nothing, ()
         # Most records have nothing there, so they share one object.
         self._rest = _Rest()
-        return datum + _trailing(rest), rest.unknown
+        return datum + (_nulls(rest) if self._has_nulls else b"") + _others(rest), rest.unknown
 
 
-_NOTHING = b"\x02\x00\x00"
+_NO_NULLS, _NO_OTHERS = b"\x02\x00", b"\x00"
 
 
-def _trailing(rest: _Rest) -> bytes:
+def _nulls(rest: _Rest) -> bytes:
     # Only nulls without a list are nulls of every field that is absent.
     is_whole = rest.nulls and not rest.others and rest.named == rest.written
-    nulls = b"\x00" if is_whole else b"\x02" + write_items(rest.nulls)
+    return b"\x00" if is_whole else b"\x02" + write_items(rest.nulls)
+
+
+def _others(rest: _Rest) -> bytes:
     if not rest.others:
-        return nulls + b"\x00"
-    return nulls + b"\x02" + write_entries({path: _json(value) for path, value in rest.others.items()})
+        return _NO_OTHERS
+    return b"\x02" + write_entries({path: _json(value) for path, value in rest.others.items()})
 
 
 def _json(value: Any) -> str:
@@ -111,9 +121,11 @@ def _json(value: Any) -> str:
 _MOST_SHAPES = 512
 
 
-def _record_writer(record: RecordType, path: str = "") -> _WriteRecord:
+def _record_writer(record: RecordType, path: str = "", *, is_lenient: bool) -> _WriteRecord:
     """Return the writer of a record whose fields are at `path`, which ends with a dot unless it is empty."""
-    steps = {each.name: _step(place, each, path) for place, each in enumerate(record.fields)}
+    steps = {
+        each.name: _step(place, each, path, is_lenient=is_lenient) for place, each in enumerate(record.fields)
+    }
     required = {each.name for each in record.fields if each.required}
     count = len(record.fields)
     counted = f"rest.named += {count}; rest.written += len(data)" if path.startswith(FIELDS) else ""
@@ -180,28 +192,34 @@ def _joined(pieces: Sequence[bytes | None], record: RecordType, path: str) -> by
         raise ValueError(f"{path}{missing[0]} is missing, or has another type than the schema") from None
 
 
-def _step(place: int, each: RecordField, path: str) -> ShapeField:
+def _step(place: int, each: RecordField, path: str, *, is_lenient: bool) -> ShapeField:
     has_texts = each.type.kind in {Kind.TEXT, Kind.TEXT_OR_RECORD}
     lengths = (LENGTHS if each.required else TEXT_LENGTHS) if has_texts else None
     branch = b"" if each.required else b"\2"
     if each.type.record is None:
         writers = decimal_writers(each.type) if each.type.kind is Kind.DECIMAL else WRITERS[each.type.kind]
-        located = {kind: _located(write, f"{path}{each.name}") for kind, write in writers.items()}
-        return ShapeField(place, lengths, located, None, branch)
+        can_fail = each.type.kind is Kind.DECIMAL
+        named = {
+            kind: _checked(write, "" if is_lenient else f"{path}{each.name}")
+            if can_fail or write in WITH_ERRORS
+            else write
+            for kind, write in writers.items()
+        }
+        return ShapeField(place, lengths, named, None, branch)
     # The branch of a text is before the branch of a record.
-    write_record = _record_writer(each.type.record, f"{path}{each.name}.")
+    write_record = _record_writer(each.type.record, f"{path}{each.name}.", is_lenient=is_lenient)
     return ShapeField(place, lengths, {}, write_record, b"\4" if has_texts else branch)
 
 
-def _located(write: WriteValue, path: str) -> WriteValue:
-    """Return `write` with the path in its errors."""
-    if write not in WITH_ERRORS:
-        return write
+def _checked(write: WriteValue, path: str) -> WriteValue:
+    """Return `write` with the path in its errors; without a path, a number that does not fit is `None`."""
 
     def write_number(value: Any) -> bytes | None:
         try:
             return write(value)
         except InexactNumber as error:
+            if not path:
+                return None
             raise InexactNumber(f"the field {path}: {error}") from None
 
     return write_number

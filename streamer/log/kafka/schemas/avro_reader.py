@@ -21,6 +21,7 @@ _Read = Callable[[bytes, int], tuple[Any, int]]
 _MOST_BITS = 63
 _unpack_double = struct.Struct("<d").unpack_from
 _DEEPEST = 8
+_OWN = "Fields"
 
 
 class AvroReader:
@@ -34,7 +35,9 @@ class AvroReader:
             self._read = compiler.record(described, depth=0)
         except (LookupError, TypeError, ValueError, AttributeError) as exc:
             raise UnreadableEvent("the schema in the registry is not a schema of Streamer's events") from exc
-        self._fields = compiler.fields.get(f"{self.name}.Fields", ())
+        # A state has no list of nulls, because an absent field is empty.
+        has_nulls = any(each.name == NULL_FIELDS for each in compiler.fields[self.name])
+        self._fields = compiler.fields.get(f"{self.name}.{_OWN}", ()) if has_nulls else ()
 
     def read(self, datum: bytes) -> JsonObject:
         """Return the record in `datum`. Raises `UnreadableEvent`."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -61,20 +61,36 @@ class RegistryHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Codec:
-    """Schema of a record type in one format, and the writer of its records."""
+    """Schema of a record type in one format, and the writer of its records.
+
+    If the records are plain JSON, `unknown` returns the names of a record's unknown
+    fields without writing it.
+    """
 
     schema: SchemaText
     write: Callable[[JsonObject], Written]
+    unknown: Callable[[JsonObject], Sequence[str]] | None = None
 
     @classmethod
-    def of(cls, kind: SchemaFormat, record: RecordType, undescribed: Iterable[str] = ()) -> "Codec":
+    def of(
+        cls,
+        kind: SchemaFormat,
+        record: RecordType,
+        undescribed: Iterable[str] = (),
+        *,
+        is_lenient: bool = False,
+    ) -> "Codec":
         """Return the codec of a record type.
 
         `undescribed` has the paths of fields that the records have, but not the type.
+        With `is_lenient`, no number is refused.
         """
         if kind == "AVRO":
-            return cls(schema=SchemaText(kind, avro_schema(record)), write=AvroWriter(record).write)
-        return cls(schema=SchemaText(kind, json_schema(record, undescribed)), write=JsonWriter(record).write)
+            write = AvroWriter(record, is_lenient=is_lenient).write
+            return cls(schema=SchemaText(kind, avro_schema(record)), write=write)
+        json = JsonWriter(record)
+        schema = SchemaText(kind, json_schema(record, undescribed))
+        return cls(schema=schema, write=json.write, unknown=json.unknown)
 
 
 def framed(schema_id: int) -> bytes:

@@ -19,7 +19,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(slots=True, kw_only=True)
-class EventSchemas:
+class EntitySchemas:
     """Schemas of the entities whose events this process writes; used by one event loop."""
 
     subjects: Subjects

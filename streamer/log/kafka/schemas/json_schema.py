@@ -129,6 +129,11 @@ class JsonWriter:
 
     def write(self, data: JsonObject) -> Written:
         """Return the JSON of `data`. Raises `TypeError` if JSON can't hold it."""
+        unknown = self.unknown(data)
+        return bytes(memoryview(orjson.dumps(data, default=exact_default))), unknown
+
+    def unknown(self, data: JsonObject) -> list[str]:
+        """Return the names of fields that the record type does not have. Raises `TypeError` as above."""
         fields = data.get(FIELDS)
         if not isinstance(fields, dict):
             raise TypeError(f"{FIELDS} is missing")
@@ -136,4 +141,4 @@ class JsonWriter:
         for name in fields.keys() & self._parts.keys():
             if isinstance(value := fields[name], dict):
                 unknown += [f"{FIELDS}.{name}.{part}" for part in value.keys() - self._parts[name]]
-        return bytes(memoryview(orjson.dumps(data, default=exact_default))), unknown
+        return unknown

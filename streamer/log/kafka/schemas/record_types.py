@@ -7,8 +7,8 @@ Sources: REST API guide, sObject describe and field types; Avro 1.11, names.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ OTHER_VALUES = "other_values"
 FIELDS = "fields"
 """Field with the values of the entity's own fields."""
 
+_STATES = "salesforce.state."
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _LARGEST_PRECISION = 38
 
@@ -107,7 +108,36 @@ def event_record(stem: str, describe: JsonObject | None, numbers: Numbers) -> Re
     kind = stem.split(".")[1]
     fields = () if describe is None else entity_fields(stem, describe, numbers)
     own = RecordType(name=f"{stem}.Fields", fields=fields)
-    return RecordType(name=stem, fields=_enveloped(stem, own, _ENVELOPES[kind]))
+    return RecordType(name=stem, fields=(*_enveloped(stem, own, _ENVELOPES[kind]), _NULLS, _OTHERS))
+
+
+def state_stem(entity: str) -> str:
+    """Return the full name of the records with the states of an entity: `salesforce.state.Account`."""
+    return f"{_STATES}{entity}"
+
+
+def state_record_type(stem: str, fields: Iterable[RecordField]) -> RecordType:
+    """Return the type of the states of records with the stem `stem`, such as `salesforce.state.Account`.
+
+    `fields` are the fields of the entity, in the type of its events. A state has no
+    empty fields, so an absent field is always empty.
+    """
+    own = RecordType(name=f"{stem}.Fields", fields=tuple(_moved(each, stem) for each in fields))
+    return RecordType(name=stem, fields=(*_enveloped(stem, own, _STATE), _OTHERS))
+
+
+def own_fields(record: RecordType) -> tuple[RecordField, ...]:
+    """Return the entity's own fields in the type of its events or states."""
+    (fields,) = (each.type.record for each in record.fields if each.name == FIELDS)
+    return () if fields is None else fields.fields
+
+
+def _moved(field: RecordField, stem: str) -> RecordField:
+    """Return a field whose record, if it is one, has a name under `stem`."""
+    record = field.type.record
+    if record is None:
+        return field
+    return replace(field, type=replace(field.type, record=replace(record, name=f"{stem}.{field.name}")))
 
 
 def entity_fields(stem: str, describe: JsonObject, numbers: Numbers) -> tuple[RecordField, ...]:
@@ -187,17 +217,26 @@ _PLATFORM_EVENT: Mapping[str, tuple[FieldType | _Parts, bool]] = {
     "redriven": (_REDRIVEN, False),
 }
 _ENVELOPES = {"cdc": _CHANGE, "event": _PLATFORM_EVENT}
-_TRAILING = (
-    RecordField(
-        name=NULL_FIELDS,
-        type=_TEXTS,
-        doc="names of the fields with the value null; null if each null in `fields` is a value",
-    ),
-    RecordField(
-        name=OTHER_VALUES,
-        type=FieldType(kind=Kind.TEXT_MAP),
-        doc="values that do not have the type of their field, as JSON by path",
-    ),
+_TIMESTAMP = FieldType(kind=Kind.TIMESTAMP)
+_STATE: Mapping[str, tuple[FieldType | _Parts, bool]] = {
+    "entity": (_TEXT, True),
+    "record_id": (_TEXT, True),
+    "changed_at": (_TIMESTAMP, False),
+    "event_id": (_TEXT, True),
+    "commit_number": (FieldType(kind=Kind.INTEGER), False),
+    "sequence": (FieldType(kind=Kind.INTEGER), False),
+    "read_at": (_TIMESTAMP, False),
+    "omitted": (_TEXTS, False),
+}
+_NULLS = RecordField(
+    name=NULL_FIELDS,
+    type=_TEXTS,
+    doc="names of the fields with the value null; null if each null in `fields` is a value",
+)
+_OTHERS = RecordField(
+    name=OTHER_VALUES,
+    type=FieldType(kind=Kind.TEXT_MAP),
+    doc="values that do not have the type of their field, as JSON by path",
 )
 
 
@@ -209,7 +248,7 @@ def _enveloped(
         for name, (what, required) in envelope.items()
     ]
     fields = RecordField(name=FIELDS, type=FieldType(kind=Kind.RECORD, record=own), required=True)
-    return (*around, fields, *_TRAILING)
+    return (*around, fields)
 
 
 def _part_type(stem: str, name: str, what: FieldType | _Parts) -> FieldType:

@@ -41,9 +41,15 @@ class EntitySchema:
     headers: dict[str, str | bytes | None]
     accepted: frozenset[str] | None = frozenset()
 
-    def value(self, data: JsonObject) -> bytes:
-        """Return the value of a record. Raises `SchemaMissing`, and the errors of the codec's writer."""
-        datum, unknown = self.codec.write(data)
+    def value(self, data: JsonObject, text: bytes | None = None) -> bytes:
+        """Return the value of a record; `text` is the JSON of `data`, if the caller has it.
+
+        Raises `SchemaMissing`, and the errors of the codec's writer.
+        """
+        if text is not None and self.codec.unknown is not None:
+            datum, unknown = text, self.codec.unknown(data)
+        else:
+            datum, unknown = self.codec.write(data)
         if unknown and self.refused(unknown):
             raise SchemaMissing
         return self.before + datum

@@ -1,7 +1,7 @@
 """Readers that bring local copies of a state topic up to the topic's end."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import structlog
 from confluent_kafka import Message
@@ -11,7 +11,7 @@ from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.producer import set_aside
-from streamer.log.kafka.records.states import state_row
+from streamer.log.kafka.records.states import StateDecoder
 from streamer.log.kafka.states.cache import PlacedRow, StateCache
 
 _AT_ONCE = 2_000
@@ -75,7 +75,7 @@ class CatchUp:
     def __init__(
         self,
         clients: Clients,
-        topic: str,
+        decoder: StateDecoder,
         caches: Collection[StateCache],
         bounds: Mapping[int, tuple[int, int]],
         progress: RebuildProgress,
@@ -86,7 +86,9 @@ class CatchUp:
 
         Raises `LogUnavailable`.
         """
-        self._topic = topic
+        self._topic = topic = decoder.topic
+        self._row = decoder.row
+        self._unread: list[Message] = []
         self._clients = clients
         self._progress = progress
         self._caches = {cache.number: cache for cache in caches}
@@ -106,10 +108,12 @@ class CatchUp:
     def step(self) -> bool:
         """Read the next slice; return whether everything was read.
 
-        Raises `KafkaException`, `LogUnavailable`.
+        Raises `KafkaException`, and `LogUnavailable`. After `RegistryUnavailable`, the
+        caller can call again.
         """
         if self._reader is not None:
-            self._take_in(self._reader.read(_AT_ONCE, _POLL_S))
+            self._unread = self._unread or self._reader.read(_AT_ONCE, _POLL_S)
+            self._take_in()
             self._count()
             self._teller.report(self._remaining())
             if not self._reader.is_over:
@@ -137,19 +141,25 @@ class CatchUp:
             idle_limit_s=idle_limit_s,
         )
 
-    def _take_in(self, messages: Sequence[Message]) -> None:
+    def _take_in(self) -> None:
         found: defaultdict[int, list[PlacedRow]] = defaultdict(list)
-        for message in messages:
-            number, offset = message.partition() or 0, message.offset() or 0
-            self._at[number] = offset + 1
-            try:
-                found[number].append(PlacedRow(offset, state_row(message)))
-            except ValueError as exc:
-                set_aside(self._clients.foreign, message, exc)
-        for number, rows in found.items():
-            self._caches[number].put(rows, self._at[number])
-        self._teller.records += len(messages)
-        self._progress.records[self._topic] += len(messages)
+        done = 0
+        try:
+            for message in self._unread:
+                number, offset = message.partition() or 0, message.offset() or 0
+                try:
+                    found[number].append(PlacedRow(offset, self._row(message)))
+                except ValueError as exc:
+                    set_aside(self._clients.foreign, message, exc)
+                self._at[number] = offset + 1
+                done += 1
+        finally:
+            # Without its schema, a record waits with all records after it.
+            del self._unread[:done]
+            for number, rows in found.items():
+                self._caches[number].put(rows, self._at[number])
+            self._teller.records += done
+            self._progress.records[self._topic] += done
 
     def _remaining(self) -> int:
         return sum(max(0, self._ends[number] - at) for number, at in self._at.items())

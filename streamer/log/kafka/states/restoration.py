@@ -4,18 +4,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException
 
 from streamer.events import Partition, SettledOffsets
 from streamer.log.kafka.cluster.errors import RetryPolicy
 from streamer.log.kafka.parked_index import ParkedIndex
 from streamer.log.kafka.parked_restoration import Restored
+from streamer.log.kafka.schemas.registry import RegistryUnavailable
 from streamer.log.kafka.states.catch_up import CatchUp
 from streamer.log.kafka.states.states import KafkaStates, StateTopic
 from streamer.log.kafka.topics.admin import KafkaAdmin
 
 # Each reader has a client of its own, with threads and a queue of some megabytes.
 _READERS_AT_ONCE = 4
+_SCHEMA_PAUSE_S = 1.0
+_log = structlog.get_logger()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,7 +134,13 @@ class StateRestorations:
         if restoration.reader is None:
             bounds = self._retry.call(self._admin.bounds, topic.name, restoration.needed)
             restoration.reader = self._states.catch_up(topic, restoration.needed, bounds)
-        return restoration.reader.step()
+        try:
+            return restoration.reader.step()
+        except RegistryUnavailable as error:
+            # Leaving the group would move the partitions to a process that has to wait too.
+            _log.debug("state.schema_awaited", topic=topic.name, reason=str(error))
+            self._retry.wait(_SCHEMA_PAUSE_S)
+            return False
 
     def _counts(self, topics: Iterable[str]) -> dict[str, int]:
         known = self._admin.cluster().topics

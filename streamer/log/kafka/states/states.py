@@ -13,6 +13,8 @@ from streamer.events import Partition, RecordState
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy
 from streamer.log.kafka.cluster.names import Names, partition_of
+from streamer.log.kafka.records.states import StateDecoder
+from streamer.log.kafka.schemas.state_schemas import StateSchemas
 from streamer.log.kafka.states.cache import CacheLost, CopyOrigin, StateCache
 from streamer.log.kafka.states.catch_up import CatchUp, RebuildProgress
 from streamer.log.kafka.states.folder import StateFolder
@@ -63,6 +65,12 @@ class KafkaStates:
         self._executor = ThreadPoolExecutor(1, "kafka-states")
         self._closing = threading.Event()
         self._progress = RebuildProgress()
+        self.schemas = StateSchemas.of(
+            clients.settings,
+            clients.schemas,
+            changes_of=self._names.changes,
+            states_of=self._names.state,
+        )
 
     @property
     def rebuilds(self) -> list[StateRebuild]:
@@ -133,7 +141,8 @@ class KafkaStates:
     ) -> CatchUp:
         """Begin to bring copies of a state topic up to its end; raises `LogUnavailable`."""
         caches = [self._cache(topic, number) for number in numbers]
-        return CatchUp(self._clients, topic.name, caches, bounds, self._progress, idle_limit_s=RETRY_LIMIT_S)
+        decoder = StateDecoder(schemas=self._clients.schemas, topic=topic.name, entity=topic.entity)
+        return CatchUp(self._clients, decoder, caches, bounds, self._progress, idle_limit_s=RETRY_LIMIT_S)
 
     def cache(self, topic: StateTopic, number: int) -> StateCache | None:
         """Return the copy of a partition, if this process has a copy."""

@@ -9,18 +9,16 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from streamer.errors import LogUnavailable
 from streamer.events import Partition, RecordState
 from streamer.log.kafka.cluster.bounded_reader import UncommittedReader
-from streamer.log.kafka.cluster.clients import Clients, largest_record
+from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
-from streamer.log.kafka.records.states import StateRow, fitting, state_record
+from streamer.log.kafka.records.states import StateEncoder, StateRow
 from streamer.log.kafka.states.cache import WrittenSpan
 from streamer.log.kafka.states.states import KafkaStates, StateTopic
 
 CONFLICT = KafkaError._CONFLICT
 """Code of the error that another process has written one of the records of a transaction."""
 
-# Bytes that Kafka, the key and the headers add to a value.
-_OVERHEAD_BYTES = 4 * 1024
 _AT_ONCE = 2_000
 _POLL_S = 0.05
 
@@ -56,25 +54,29 @@ class StateWriter:
     otherwise one process owns all changes of a record.
     """
 
-    def __init__(self, clients: Clients, states: KafkaStates) -> None:
+    def __init__(self, clients: Clients, states: KafkaStates, encoder: StateEncoder) -> None:
         self._clients = clients
+        self._encoder = encoder
         self._states = states
-        self._largest = largest_record(clients.settings) - _OVERHEAD_BYTES
         self._wrote: defaultdict[tuple[StateTopic, int], Wrote] = defaultdict(Wrote)
         self._places: dict[tuple[str, int], Wrote] = {}
 
     def records(self, states: Sequence[RecordState], now_ms: int) -> list[ProducerRecord | Tombstone]:
-        """Return the records of `states`, in order, for a new transaction. Raises `LogUnavailable`."""
+        """Return the records of `states`, in order, for a new transaction.
+
+        Raises `LogUnavailable`, and `StateSchemaMissing` if a state needs a schema first.
+        """
         for each in self._wrote.values():
             each.begin()
         records: list[ProducerRecord | Tombstone] = []
         for state in states:
             topic = self._states.topic(state.entity)
-            row, number = fitting(state, self._largest), topic.home(state.record_id)
+            number = topic.home(state.record_id)
+            place = Partition(topic=topic.name, number=number)
+            row, record = self._encoder.encode(state, place, now_ms)
             wrote = self._places[topic.name, number] = self._wrote[topic, number]
             wrote.rows.append(row)
-            place = Partition(topic=topic.name, number=number)
-            records.append(state_record(row, state.last.time, place, now_ms))
+            records.append(record)
         return records
 
     def delivered(self, message: Message) -> None:

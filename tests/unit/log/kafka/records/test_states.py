@@ -5,7 +5,7 @@ import json
 import pytest
 
 from streamer.events import EventId, LastChange, Partition, RecordState
-from streamer.log.kafka.records.states import fitting
+from streamer.log.kafka.records.states import StateEncoder
 
 FIELDS = {"Name": "Acme", "Short": "é" * 10, "Long": "x" * 400, "Address": {"Street": "s" * 200}}
 
@@ -20,7 +20,7 @@ def a_state(omitted: tuple[str, ...] = ()) -> RecordState:
 @pytest.mark.parametrize("before", [(), ("Body",)])
 def test_value_fits_and_lacks_no_more_than_it_must(largest: int, before: tuple[str, ...]) -> None:
     """The largest fields go first, and with one of them the value would be too large."""
-    row = fitting(a_state(before), largest)
+    row, _ = StateEncoder(largest=largest).encode(a_state(before), Partition("states", 0), 0)
     assert row.value is not None
     value = json.loads(row.value)
     omitted = value.get("omitted", [])
