@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from aiokafka import ConsumerRecord
 from confluent_kafka import Producer, TopicPartition
@@ -30,7 +31,7 @@ _YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 class StateWorld:
     """Settings of a test, under which each open log is a process of its own."""
 
-    def __init__(self, address: str, folder: Path, *, partitions: int = 2) -> None:
+    def __init__(self, address: str, folder: Path, *, partitions: int = 2, **settings: Any) -> None:
         """Use a prefix of the test's own, and keep local copies in `folder`."""
         unique = own_settings(address).prefix
         self.folder = folder
@@ -41,6 +42,7 @@ class StateWorld:
             partitions=partitions,
             session_timeout_s=2,
             options={"topic.metadata.refresh.interval.ms": 250},
+            **settings,
         )
         self.address = address
         self.names = Names.of(self.settings)
