@@ -1,6 +1,7 @@
 """Checks of the schema registry: it answers, and takes the schemas of the configured channels' events."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from streamer.configuration.event_types import Carried
 from streamer.doctor.check import Area, Check, CheckResult, counted, failed, ok, skipped, warning
@@ -8,8 +9,11 @@ from streamer.doctor.org import LOGIN, OrgSession
 from streamer.errors import RecordsRefused
 from streamer.log.kafka.append.encoder import event_schemas
 from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.schemas.codecs import SchemaReaders
 from streamer.log.kafka.schemas.event_schemas import EntitySchemas
+from streamer.log.kafka.schemas.record_types import entity_fields
+from streamer.log.kafka.schemas.state_schemas import StateSchemas
 from streamer.salesforce.records import RestRecords
 from streamer.settings import KafkaLogSettings, Settings
 
@@ -54,8 +58,28 @@ class SchemaChecks:
         with schemas.described_by(RestRecords(self._session.rest)):
             for stem in stems[:_MOST_OBJECTS]:
                 found += await _compared(schemas, stem)
+        found += await self._compared_states()
         shown = counted(min(len(stems), _MOST_OBJECTS), "object")
         return found or [ok(f"the registry takes the schemas of the events of {shown}")]
+
+    async def _compared_states(self) -> list[CheckResult]:
+        """Compare the schemas of record states with the schemas that the present changes would give them."""
+        kafka, state = self._clients.settings, self._settings.state
+        names = Names.of(kafka)
+        schemas = StateSchemas.of(
+            kafka, self._clients.schemas, changes_of=names.changes, states_of=names.state
+        )
+        if schemas is None or state is None:
+            return []
+        records = RestRecords(self._session.rest)
+        reasons: list[str] = []
+        for entity in state.objects[:_MOST_OBJECTS]:
+            # An object that the org does not describe has a finding of its own.
+            with suppress(RecordsRefused):
+                describe = await records.describe(entity)
+                fields = entity_fields(f"salesforce.cdc.{entity}", describe, schemas.changes.settings.numbers)
+                reasons.append(await schemas.incompatibility(entity, fields))
+        return [failed(reason) for reason in reasons if reason]
 
     async def _stems(self) -> Sequence[str]:
         """Return the stems of the event types that the channels carry, such as `salesforce.cdc.Account`."""

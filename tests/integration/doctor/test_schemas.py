@@ -69,6 +69,30 @@ async def test_incompatible_schema_is_found_before_a_run(
     assert "undo the change in the org" in fault
 
 
+async def test_incompatible_schema_of_states_is_found_before_a_run(
+    sandbox: Sandbox, kafka: str, registry_url: str, tmp_path: Path
+) -> None:
+    """The states have a subject of their own, and are compared by the org's present fields."""
+    prefix = f"doctor{uuid.uuid4().hex[:8]}"
+    configuration = configured(sandbox, kafka, registry_url, prefix)
+    configuration["log"]["kafka"]["state_topic"] = f"{prefix}.state.{{name}}"
+    configuration["state"] = {"objects": ["Account"]}
+    registry = HttpRegistry(SchemaRegistrySettings(url=registry_url), SystemClock())
+    subject = f"{prefix}.state.Account-value"
+    assert not faults(await examined(tmp_path, configuration, Area.LOG))
+    fields = [{"name": "event_id", "type": "double"}]
+    text = orjson.dumps(
+        {"type": "record", "name": "Account", "namespace": "salesforce.state", "fields": fields}
+    )
+    await registry.register(subject, SchemaText("AVRO", text.decode()))
+    await registry.require(subject, "BACKWARD")
+
+    (fault,) = faults(await examined(tmp_path, configuration, Area.LOG))
+
+    assert fault.startswith(f"failed schemas: consumers of topic {prefix}.state.Account can't read records")
+    assert f"the subject {subject}" in fault
+
+
 async def test_registry_that_does_not_answer_is_a_fault(sandbox: Sandbox, kafka: str, tmp_path: Path) -> None:
     """Its address is in the message."""
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
