@@ -239,12 +239,13 @@ class KafkaLogSettings(Section):
     format: Literal["json", "avro", "json-schema"] = Field(
         default="json",
         description=(
-            "format of change events and platform events: json, or avro or json-schema with schemas in "
-            "schema_registry; other events are always JSON"
+            "format of change events, platform events and record states: json, or avro or json-schema with "
+            "schemas in schema_registry; other events are always JSON"
         ),
     )
     schema_registry: SchemaRegistrySettings | None = Field(
-        default=None, description="registry that stores the schemas of events in Avro or JSON Schema"
+        default=None,
+        description="registry that stores the schemas of events and states in Avro or JSON Schema",
     )
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
         default="lz4",

@@ -19,6 +19,8 @@ RULES = ROOT / "config" / "prometheus" / "rules.yaml"
 _NEEDED = re.compile(r"\b(streamer_\w+|up)\b")
 _BLOCKED = "StreamerEventLoopBlocked"
 _AGES = ("streamer_unrecorded_seconds",)
+# An alert needs to see this counter rise all the time.
+_RISING = ("streamer_schema_registry_failures_total",)
 
 Labels = tuple[tuple[str, str], ...]
 Series = tuple[str, Labels]
@@ -142,6 +144,9 @@ def _held(series: Series, phase: Phase, minute: int, step: int) -> str:
         return f"{first:.3f}+{0 if stands else step_s}x{times}"
     if name in _AGES and ended - (began or 0.0) > 0.5 * (phase.ended.at - phase.began.at):
         return f"{ended:.3f}+{step_s}x{times}"
+    if name in _RISING and began is not None and ended > began:
+        rate = (ended - began) / (phase.ended.at - phase.began.at)
+        return f"{ended!r}+{rate * step_s:.3f}x{times}"
     return f"{ended!r}+0x{times}"
 
 

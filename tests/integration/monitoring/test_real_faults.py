@@ -76,6 +76,11 @@ async def test_record_states_that_are_behind(tmp_path: Path) -> None:
     assert check(await turned_faults.states(), tmp_path) == ""
 
 
+async def test_schema_registry_that_is_away(tmp_path: Path) -> None:
+    """An hour without an answer to any request."""
+    assert check(await turned_faults.schemas(), tmp_path) == ""
+
+
 def test_limits_of_the_org_that_are_used_up_or_not_read(lived: Lived, tmp_path: Path) -> None:
     """An hour of another client, and hours without an answer."""
     assert check(lived.limits, tmp_path) == ""

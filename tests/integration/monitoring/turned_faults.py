@@ -1,14 +1,16 @@
 """Faults that take hours, on a turned clock: parts of a daemon with their metrics, and a sandbox."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from prometheus_client import generate_latest
 
 from streamer.clock import TurnedClock
 from streamer.continuity.reconciling import Asked, ReconcileSchedule
-from streamer.errors import RecordsRefused
+from streamer.errors import LogUnavailable, RecordsRefused
 from streamer.events import Checkpoint, Event
+from streamer.log.kafka.schemas.registry import MemoryRegistry
 from streamer.log.memory import MemoryLog
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.cometd.source import CometdSource
@@ -20,6 +22,7 @@ from tests.integration.monitoring.stretching import Look, Phase
 from tests.limits import monitored
 from tests.streaming import World, streaming
 from tests.unit.continuity import test_reconciliation as reconciliation
+from tests.unit.log.kafka.schemas.state_formats import Process, a_state
 from tests.waiting import turned
 
 ALERTS = frozenset(
@@ -29,6 +32,7 @@ ALERTS = frozenset(
         "StreamerLogDiffers",
         "StreamerOrgLimitsUnread",
         "StreamerSalesforceSilent",
+        "StreamerSchemaRegistryUnavailable",
         "StreamerStatesBehind",
     }
 )
@@ -211,3 +215,31 @@ def _created(number: int) -> Event:
         what="salesforce.cdc.Account.created",
         data={"entity": "Account", "record_id": f"001{number:012}AAA", "fields": {"Name": "Acme"}},
     )
+
+
+async def schemas() -> list[Phase]:
+    """The registry is away while states of accounts need a schema, and the keeper asks every second."""
+    clock, process = TurnedClock(), Process(registry=MemoryRegistry())
+    metrics = Metrics(clock=clock)
+    seen, health = _Seen(metrics, clock), process.readers.health
+    seen.note("before")
+    process.registry.outage = "the registry is away"
+    began = await _asked_in_vain(process, seen)
+    ended = await _asked_in_vain(process, seen)
+    seen.phases.append(
+        Phase(name="away", began=began, ended=ended, alerts=["StreamerSchemaRegistryUnavailable"])
+    )
+    process.registry.outage = ""
+    await process.written(a_state({"Name": "Acme"}))
+    assert health.outage == ""
+    seen.note("back")
+    return seen.phases
+
+
+async def _asked_in_vain(process: Process, seen: _Seen) -> Look:
+    for _ in range(10):
+        with suppress(LogUnavailable):
+            await process.written(a_state({"Name": "Acme"}))
+        await seen.clock.turn(1)
+    seen.metrics.log.set_schema_failures(process.readers.health.failures)
+    return Look.of(generate_latest(seen.metrics.registry).decode(), at=seen.clock.now())
