@@ -9,6 +9,7 @@ import uuid
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import fastavro
 import orjson
@@ -119,8 +120,9 @@ async def test_commands_and_console_read_what_an_earlier_process_wrote_in_avro(
         await until(partial(has_state, operator, account))
         state = (await operator.call("state", "get", "Account", account, "--json")).json
         listed = (await operator.call("events", "find", account, "--json")).json["events"]
-        shown = (await operator.call("events", "show", listed[0]["id"])).output
-        async with ClientSession() as http, http.get(f"{await admin_url(daemon)}/console/events") as answer:
+        shown = (await operator.call("events", "show", listed[0]["id"], "--json")).output
+        story = f"{await admin_url(daemon)}/console/events/{quote(listed[0]['id'])}"
+        async with ClientSession() as http, http.get(story) as answer:
             page = await answer.text()
         output, said = tmp_path / "shown", tmp_path / "said"
         with output.open("wb") as stdout, said.open("wb") as stderr:
@@ -138,7 +140,7 @@ async def test_commands_and_console_read_what_an_earlier_process_wrote_in_avro(
 
     assert (state["fields"]["Name"], state["fields"]["AnnualRevenue"]) == ("Åcme", 12.5)
     assert "Åcme" in shown
-    assert (account in page, "unreadable" in page) == (True, False)
+    assert "Åcme" in page
     first, *_ = await decoded(kafka, registry_url, f"{log['prefix']}.state.Account")
     assert (first["fields"]["AnnualRevenue"], first["other_values"]) == (12.5, None)
 
