@@ -1,6 +1,7 @@
 """Record states with schemas, in a real Kafka and a real Apicurio, kept by processes without a login."""
 
 import asyncio
+import random
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -213,3 +214,40 @@ async def test_keeper_turns_to_avro_with_the_first_change_in_avro(world: FormatW
 
     first, second = await world.states(avro).records()
     assert ((first.value or b"")[:1], (second.value or b"")[:1]) == (b"{", b"\0")
+
+
+@pytest.mark.parametrize("form", ["avro", "json-schema"])
+async def test_states_survive_thirty_changes_of_the_schema(world: FormatWorld, form: str) -> None:
+    """Fields come and go while states are kept, and a copy that is built again has the same state."""
+    about: JsonObject = {"format": form}
+    world.registry = MemoryRegistry()
+    drawn, kinds, expected = random.Random(2), dict[str, str](), JsonObject()  # noqa: S311 - draws a test
+    async with world.open(about) as log, kept(log):
+        with log.described_by(world.org):
+            for number in range(31):
+                types = world.org.types
+                fields = {name: value_of(kind, number) for name, kind in types.items()}
+                expected |= fields
+                await append_changes(log, event(number + 1, "updated" if number else "created", fields))
+                name = f"F{drawn.randrange(12)}__c"
+                if name in types and drawn.random() < 0.5:
+                    del types[name]
+                else:
+                    types[name] = kinds.setdefault(
+                        name, drawn.choice(["string", "double", "boolean", "date"])
+                    )
+            await until(lambda: has_records(world, about, 31))
+        kept_fields = (await log.states.of("Account", [ACCOUNT]))[ACCOUNT].fields
+    shutil.rmtree(world.states(about).folder / "0")
+
+    async with world.open(about) as log, kept(log):
+        rebuilt = (await log.states.of("Account", [ACCOUNT]))[ACCOUNT].fields
+    assert kept_fields == rebuilt == expected
+    ids = {(each.value or b"")[1:5] for each in await world.states(about).records()}
+    assert len(ids) > 1
+
+
+def value_of(kind: str, number: int) -> Any:
+    """Return a value of a type."""
+    values = {"double": number + 0.5, "currency": float(number), "boolean": True, "date": "2026-12-01"}
+    return values.get(kind, f"text {number}")
