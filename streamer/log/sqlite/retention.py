@@ -225,9 +225,8 @@ class Retention:
         return deleted
 
     async def _step(self, trim: _Trim) -> Trimmed:
-        trimmed = await self._writer.submit(trim)
-        self.used(trimmed.used_bytes)
-        return trimmed
+        # The order of the jobs decides: a later append can be in the same transaction.
+        return await self._writer.submit(trim, then=lambda trimmed: self.used(trimmed.used_bytes))
 
     def _events(self, *, older_than: float | None) -> _Trim:
         absent_before = self._clock.now() - self._settings.retention_h * _HOUR_S
