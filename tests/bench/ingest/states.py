@@ -1,29 +1,14 @@
 """Record states: the CPU of a state beside the CPU of the change that leads to it, in one run."""
 
 import asyncio
-import time
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry
+import orjson
 
-from streamer.clock import SystemClock
-from streamer.events import Start
-from streamer.log.kafka.log import KafkaLog
-from streamer.observe.state_metrics import StateMetrics
-from streamer.ports import Subscription
-from streamer.settings import KafkaLogSettings
-from streamer.state.keeper import StateKeeper
-from streamer.state.readings import StateReadings
 from tests.bench.ingest.pubsub_measuring import PubSubBench
 from tests.bench.results import Part, Ratio, Row, measured
-from tests.configuration import CHANGES
-from tests.waiting import until
-
-_ENTITY = "Account"
-_LOOK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,15 +43,6 @@ class States(Part):
         ]
 
 
-class _FromTheBeginning(StateKeeper):
-    """Keeper that reads the changes that were in the log before it."""
-
-    @property
-    def subscription(self) -> Subscription:
-        """Selection from the first event on."""
-        return replace(super().subscription, start=Start.EARLIEST)
-
-
 async def states_of(
     bench: PubSubBench, *, changes: int, rounds: int, progress: Callable[[int], object]
 ) -> States:
@@ -83,32 +59,12 @@ async def states_of(
 
 
 async def _kept(kafka: str, prefix: str, changes: int) -> tuple[int, float]:
-    """Keep the states in this process; return how many were written, and the seconds of CPU."""
-    clock, registry = SystemClock(), CollectorRegistry()
-
-    def written() -> float:
-        return registry.get_sample_value("streamer_states_written_total", {"entity": _ENTITY}) or 0.0
-
-    with TemporaryDirectory(prefix="streamer-bench-") as folder:
-        settings = KafkaLogSettings(
-            bootstrap_servers=kafka,
-            prefix=prefix,
-            topic=f"{prefix}.{{kind}}.{{name}}",
-            state_topic=f"{prefix}.state.{{name}}",
-            state_directory=Path(folder),
-        )
-        async with KafkaLog.open(settings, clock) as log:
-            keeper = _FromTheBeginning(
-                log=log,
-                clock=clock,
-                readings=StateReadings.of([_ENTITY], [CHANGES], log, clock),
-                metrics=StateMetrics(registry),
-            )
-            began = time.process_time()
-            keeping = asyncio.create_task(keeper.run())
-            try:
-                await until(lambda: written() >= changes, every_s=_LOOK_S, progress=written)
-                return int(written()), time.process_time() - began
-            finally:
-                keeping.cancel()
-                await asyncio.wait([keeping])
+    """Keep the states in a process of its own; return how many were written, and the seconds of CPU."""
+    command = (sys.executable, "-m", "tests.bench.ingest.state_probe", kafka, prefix, str(changes))
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    output = await process.stdout.read()
+    if await process.wait():
+        raise RuntimeError(f"{' '.join(command)} failed: its output tells why")
+    written, cpu_s = orjson.loads(output.splitlines()[-1])
+    return written, cpu_s
