@@ -1,5 +1,6 @@
 """Metrics of the keeper of record states."""
 
+from collections import Counter as Count
 from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -35,7 +36,7 @@ class StateMetrics:
 
     def settled(self, states: Sequence[RecordState], *, behind: int, awaited: int) -> None:
         """Count `states` that were written, and record the number of events and records that wait."""
-        for state in states:
-            self._written.labels(state.entity).inc()
+        for entity, number in Count(state.entity for state in states).items():
+            self._written.labels(entity).inc(number)
         self._lag.set(behind)
         self._awaited.set(awaited)

@@ -151,21 +151,22 @@ class StateKeeper:
             self._entities[entry.partition.topic] = key[0]
             if entry.event.is_gap or is_late(entry.event):
                 await self.readings.gap(entry.event)
-            result = self._result(entry, known.get(key))
+            former = known.get(key)
+            result = self._result(entry, key, former)
             if isinstance(result, RecordState):
                 known[key] = result
                 states.append(result)
             if isinstance(result, RecordState) or is_row(entry.event):
                 # A row contains all changes that come before it in the log, even if it changes nothing.
                 self.readings.dirty.clean(key)
-            elif result is Unapplied.UNCLEAR and self._must_be_read(key, known.get(key)):
+            elif result is Unapplied.UNCLEAR and self._must_be_read(key, former):
                 unclear[key] = entry.event
         await self.readings.orders.records(unclear)
         return states
 
-    def _result(self, entry: Entry, state: RecordState | None) -> RecordState | Unapplied:
+    def _result(self, entry: Entry, key: RecordKey, state: RecordState | None) -> RecordState | Unapplied:
         # The row of a dirty record will have this update and the change before it.
-        if _is_update(entry) and self.readings.dirty.includes(_key(entry), state):
+        if _is_update(entry) and self.readings.dirty.includes(key, state):
             return Unapplied.UNCLEAR
         return _applied(entry, state)
 

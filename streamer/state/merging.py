@@ -41,7 +41,7 @@ def applied(entry: Entry, state: RecordState | None) -> RecordState | Unapplied:
     event = entry.event
     kind = event.type.rpartition(".")[2]
     read_at = _read_at(event)
-    if _has_no_values(event, kind):
+    if _has_no_values(event, kind, read_at):
         return Unapplied.OLDER
     order = _Order.NEWER if state is None else _compared(event, read_at, state)
     is_known = kind == "deleted" and state is not None and state.is_deleted
@@ -62,6 +62,8 @@ def applied(entry: Entry, state: RecordState | None) -> RecordState | Unapplied:
 
 def _still_omitted(state: RecordState, changes: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the omitted fields of `state` whose values `changes` does not tell; a part of one does not."""
+    if not state.omitted:
+        return ()
     return tuple(name for name in state.omitted if name not in changes or isinstance(changes[name], dict))
 
 
@@ -96,13 +98,15 @@ def is_late(event: Event) -> bool:
     return _read_at(event) is None and "redriven" in event.data
 
 
-def _has_no_values(event: Event, kind: str) -> bool:
+def _has_no_values(event: Event, kind: str, read_at: str | None) -> bool:
     """Return true for a gap event, a redriven event, and a record that was read without some fields.
 
     A row with the values of the record follows a gap event and a redriven event.
     """
-    if kind == "gap" or is_late(event):
+    if kind == "gap":
         return True
+    if read_at is None:
+        return "redriven" in event.data
     return bool(event.data.get("snapshot", {}).get("is_partial"))
 
 

@@ -1,8 +1,10 @@
 """Names of Streamer's topics, groups and transactional ids in Kafka, and the partition of a key."""
 
 import re
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.topic_naming import TopicNaming
@@ -198,22 +200,25 @@ def _escaped(name: str) -> str:
 _MASK = 0xFFFFFFFF
 _SEED = 0x9747B28C
 _MULTIPLIER = 0x5BD1E995
+_WORDS = struct.Struct("<I")
 
 
 def murmur2(data: bytes) -> int:
     """Return the 32-bit murmur2 hash of `data`, as `org.apache.kafka.common.utils.Utils` computes it."""
     whole = len(data) & ~3
     hashed = _SEED ^ len(data)
-    for start in range(0, whole, 4):
-        word = int.from_bytes(data[start : start + 4], "little") * _MULTIPLIER & _MASK
-        word = (word ^ word >> 24) * _MULTIPLIER & _MASK
-        hashed = hashed * _MULTIPLIER & _MASK ^ word
+    for (word,) in _WORDS.iter_unpack(data[:whole]):
+        mixed = word * _MULTIPLIER & _MASK
+        mixed = (mixed ^ mixed >> 24) * _MULTIPLIER & _MASK
+        hashed = hashed * _MULTIPLIER & _MASK ^ mixed
     if whole < len(data):
         hashed = (hashed ^ int.from_bytes(data[whole:], "little")) * _MULTIPLIER & _MASK
     hashed = (hashed ^ hashed >> 13) * _MULTIPLIER & _MASK
     return hashed ^ hashed >> 15
 
 
+# A state is looked up and then written, so its partition is asked for twice.
+@lru_cache(maxsize=16_384)
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the partition of `key` in a topic with this many `partitions`."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions

@@ -37,6 +37,14 @@ class StateRow(NamedTuple):
     last: bytes
 
 
+class WrittenState(NamedTuple):
+    """State in the form in which the log holds it, its row, and its record for the state topic."""
+
+    state: RecordState
+    row: StateRow
+    record: ProducerRecord | Tombstone
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateEncoder:
     """Encodes states for the local copies and for their topic; without `schemas`, the topic has JSON.
@@ -47,10 +55,8 @@ class StateEncoder:
     largest: int = MAX_MESSAGE_BYTES - OVERHEAD_BYTES
     schemas: StateSchemas | None = None
 
-    def encode(
-        self, state: RecordState, place: Partition, now_ms: int
-    ) -> tuple[StateRow, ProducerRecord | Tombstone]:
-        """Return the row of `state`, and the record for the partition `place` of its state topic.
+    def encode(self, state: RecordState, place: Partition, now_ms: int) -> WrittenState:
+        """Return `state` with its row, and with the record for the partition `place` of its state topic.
 
         A state that is too large for Kafka lacks its largest fields, and names them. Raises
         `StateSchemaMissing`, and `TypeError` if JSON can't hold the fields.
@@ -59,7 +65,7 @@ class StateEncoder:
         at_ms, data = timestamp_ms(state.last.time, now_ms), record_state_data(state)
         if data is None:
             tombstone = Tombstone(place.topic, key, place.number, {_LAST: last}, at_ms)
-            return StateRow(state.record_id, None, last), tombstone
+            return WrittenState(state, StateRow(state.record_id, None, last), tombstone)
         text = encode_state_data(data)
         headers: WrittenHeaders = {_LAST: last, "content-type": b"application/json"}
         value = text
@@ -69,7 +75,7 @@ class StateEncoder:
         if (excess := max(len(text), len(value)) - self.largest) > 0 and state.fields:
             return self.encode(without_largest(state, excess), place, now_ms)
         record = ProducerRecord(place.topic, value, key, place.number, headers, at_ms)
-        return StateRow(state.record_id, text, last), record
+        return WrittenState(state, StateRow(state.record_id, text, last), record)
 
 
 def without_largest(state: RecordState, excess: int) -> RecordState:

@@ -13,7 +13,10 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.errors import LogUnavailable
-from streamer.log.kafka.records.states import StateRow, change_partition
+from streamer.events import RecordState
+from streamer.log.kafka.records.states import StateRow, WrittenState, change_partition
+from streamer.log.kafka.states.memory import CopyMemory, RecentStates, UnsavedRows, size_of
+from streamer.log.records import decode_record_state
 
 _log = structlog.get_logger()
 _FORMAT = 1
@@ -34,6 +37,8 @@ _OPENING = (
     "PRAGMA cache_size = -4000",
 )
 _IDS_AT_ONCE = 500
+# After a crash, the rows that the file lacks are read from the topic again.
+_SAVE_EVERY_S = 60.0
 _Result = TypeVar("_Result")
 
 
@@ -43,11 +48,12 @@ class CacheLost(LogUnavailable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyOrigin:
-    """Partition `number` of the topic with the id `topic_id`, and its file.
+    """Partition `number` of the topic with the id `topic_id` and the states of `entity`, and its file.
 
     The topic keeps each tombstone for `tombstones_s` seconds.
     """
 
+    entity: str
     topic_id: str
     number: int
     path: Path
@@ -67,10 +73,6 @@ class WrittenSpan(NamedTuple):
     first: int
     last: int
     number: int
-
-    def with_offset(self, offset: int) -> "WrittenSpan":
-        """Return the span with one more record."""
-        return WrittenSpan(min(self.first, offset), max(self.last, offset), self.number + 1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,13 +94,19 @@ class StateCache:
     """Copy of a partition of a state topic; any thread can use it.
 
     The file is only a cache: a damaged, foreign or outdated file is deleted, and the
-    topic is read again. Rows and position change in the same transaction.
+    topic is read again. New rows stay in memory for a while, so that a record that
+    changes often is seldom written. The file gets the rows and the position in the
+    same transaction. After a crash, the topic is read from the file's position.
     """
 
-    def __init__(self, origin: CopyOrigin, clock: Clock) -> None:
+    def __init__(self, origin: CopyOrigin, clock: Clock, memory: CopyMemory) -> None:
         """Prepare; the first use opens the file."""
         self._origin = origin
         self._clock = clock
+        self._memory = memory
+        self._unsaved = UnsavedRows()
+        self._recent = RecentStates()
+        self._saved_at = clock.monotonic()
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._at = _Position()
@@ -153,49 +161,66 @@ class StateCache:
     def put(self, rows: Sequence[PlacedRow], position: int) -> None:
         """Add rows that were read from the topic in order, up to the offset `position`."""
         with self._lock:
+            self._use(lambda _: None)
             if position <= self._at.offset:
                 return
             new = [each.row for each in rows if each.offset >= self._at.offset]
-            self._write(new, offset=position, is_own=False)
+            for row in new:
+                self._recent.forget(row.record_id)
+            self._at.has_strays |= any(change_partition(row.last) != self.number for row in new)
+            self._at.offset, self._at.is_own = position, False
+            self._add(new)
 
     def finish(self, end: int, unplaced: int) -> None:
         """Note that all records below `end` were read by a reader that began with the number `unplaced`."""
         with self._lock:
-            if end >= self._at.offset:
-                self._write([], offset=end, is_own=self._at.is_own and end == self._at.offset)
-            self._touch()
+            if end > self._at.offset:
+                self._at.offset, self._at.is_own = end, False
+            self._at.complete_at = self._clock.now()
+            self._save()
             self._found = max(self._found, unplaced)
 
-    def apply(self, rows: Sequence[StateRow], span: WrittenSpan | None) -> None:
-        """Add rows that this process has committed; the brokers have reported their offsets `span`.
+    def apply(self, written: Sequence[WrittenState], span: WrittenSpan | None) -> None:
+        """Add states that this process has committed; the brokers have reported their offsets `span`.
 
         If the offsets do not follow the position, another process can have written
         between them. The position then stays, and the topic must be read from there.
         """
         with self._lock:
-            follows = span is not None and span.number == len(rows) and self._follows(span)
-            if not follows:
-                self._unplaced += 1
             try:
-                if span is not None and follows:
-                    self._write(rows, offset=span.last + 1, is_own=True)
+                self._use(lambda _: None)
+                if span is not None and span.number == len(written) and self._follows(span):
+                    self._at.offset, self._at.is_own = span.last + 1, True
+                    self._at.complete_at = self._clock.now()
                 else:
-                    self._write(rows)
+                    self._unplaced += 1
+                self._at.has_strays |= any(
+                    each.state.last.partition.number != self.number for each in written
+                )
+                for each in written:
+                    self._recent.put(each.state, size_of(each.row), self._memory.part)
+                self._add([each.row for each in written])
             except LogUnavailable:
                 # The records are in the topic, and are read from there before the next look-up.
                 self._unplaced += 1
 
-    def get(self, record_ids: Collection[str]) -> list[StateRow]:
-        """Return the rows of those records that have one. Raises `LogUnavailable`."""
+    def get(self, record_ids: Collection[str]) -> list[RecordState]:
+        """Return the states of those records that have one. Raises `LogUnavailable`."""
         with self._lock:
-            return self._use(lambda connection: list(_rows(connection, [*record_ids])))
+            self._use(lambda _: None)
+            recent = {each: self._recent.get(each) for each in record_ids}
+            found = [state for state in recent.values() if state is not None]
+            others = [record_id for record_id, state in recent.items() if state is None]
+            return [*found, *(decode_record_state(self._origin.entity, *row) for row in self._rows(others))]
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             if self._connection is not None and self._found == self._unplaced:
-                with suppress(sqlite3.Error):
-                    self._touch()
+                self._at.complete_at = self._clock.now()
+            if self._connection is not None:
+                with suppress(LogUnavailable):
+                    self._save()
             self._disconnect()
 
     def _follows(self, span: WrittenSpan) -> bool:
@@ -215,31 +240,31 @@ class StateCache:
             return "the file is older than the tombstones in the topic"
         return ""
 
-    def _write(
-        self, rows: Iterable[StateRow], *, offset: int | None = None, is_own: bool | None = None
-    ) -> None:
-        rows = list(rows)
-        strays = self._at.has_strays or any(change_partition(row.last) != self.number for row in rows)
-        at = _Position(
-            offset=self._at.offset if offset is None else offset,
-            is_own=self._at.is_own if is_own is None else is_own,
-            has_strays=strays,
-            complete_at=self._clock.now() if is_own else self._at.complete_at,
-        )
+    def _rows(self, record_ids: Sequence[str]) -> list[StateRow]:
+        unsaved = {each: self._unsaved.get(each) for each in record_ids}
+        found = [row for row in unsaved.values() if row is not None]
+        saved = [record_id for record_id, row in unsaved.items() if row is None]
+        return [*found, *self._use(lambda connection: list(_rows(connection, saved)))] if saved else found
 
-        def write(connection: sqlite3.Connection) -> None:
+    def _add(self, rows: Iterable[StateRow]) -> None:
+        self._unsaved.add(rows)
+        is_old = self._clock.monotonic() - self._saved_at >= _SAVE_EVERY_S
+        if is_old or self._unsaved.size > self._memory.part:
+            self._save()
+
+    def _save(self) -> None:
+        """Write the rows that the file lacks, and the position after them."""
+
+        def save(connection: sqlite3.Connection) -> None:
+            rows = self._unsaved.sorted()
             with connection:
                 connection.execute("BEGIN")
                 connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", rows)
-                _save(connection, at)
+                _place(connection, self._at)
 
-        self._use(write)
-        self._at = at
-
-    def _touch(self) -> None:
-        if self._connection is not None:
-            self._at.complete_at = self._clock.now()
-            _save(self._connection, self._at)
+        self._use(save)
+        self._unsaved.clear()
+        self._saved_at = self._clock.monotonic()
 
     def _use(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
         try:
@@ -268,6 +293,8 @@ class StateCache:
     def _delete(self, reason: str, *, is_loud: bool = True) -> None:
         self._disconnect()
         self._at = _Position()
+        self._unsaved.clear()
+        self._recent.clear()
         self._unplaced += 1
         path = self._origin.path
         if is_loud:
@@ -316,7 +343,7 @@ def _load(connection: sqlite3.Connection, origin: CopyOrigin) -> _Position:
     return _Position(offset=offset, is_own=bool(is_own), has_strays=bool(has_strays), complete_at=complete_at)
 
 
-def _save(connection: sqlite3.Connection, at: _Position) -> None:
+def _place(connection: sqlite3.Connection, at: _Position) -> None:
     connection.execute(
         "UPDATE about SET position = ?, is_own = ?, has_strays = ?, complete_at = ?",
         (at.offset, at.is_own, at.has_strays, at.complete_at),

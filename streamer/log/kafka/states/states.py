@@ -18,8 +18,8 @@ from streamer.log.kafka.schemas.state_schemas import StateSchemas
 from streamer.log.kafka.states.cache import CacheLost, CopyOrigin, StateCache
 from streamer.log.kafka.states.catch_up import CatchUp, RebuildProgress
 from streamer.log.kafka.states.folder import StateFolder
+from streamer.log.kafka.states.memory import CopyMemory
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
-from streamer.log.records import decode_record_state
 from streamer.ports import StateRebuild
 
 _ATTEMPTS = 3
@@ -61,6 +61,7 @@ class KafkaStates:
         self._lock = threading.Lock()
         self._known: dict[str, StateTopic] = {}
         self._caches: dict[tuple[str, int], StateCache] = {}
+        self._memory = CopyMemory()
         self._exclusive: set[tuple[str, int]] = set()
         self._executor = ThreadPoolExecutor(1, "kafka-states")
         self._closing = threading.Event()
@@ -179,13 +180,13 @@ class KafkaStates:
             self._refresh(topic, [number for number in wanted if not self._is_current(topic, number)])
             caches = {number: self._cache(topic, number) for number in wanted}
             try:
-                rows = [row for number, cache in caches.items() for row in cache.get(wanted[number])]
+                found = [state for number, cache in caches.items() for state in cache.get(wanted[number])]
             except CacheLost:
                 # The next refresh reads the topic again.
                 continue
             # Another reader can have dropped a file since the refresh.
             if all(cache.is_complete for cache in caches.values()):
-                return {row.record_id: decode_record_state(entity, *row) for row in rows}
+                return {state.record_id: state for state in found}
         raise LogUnavailable(f"the local copies of topic {topic.name} were lost again and again: try again")
 
     def _is_current(self, topic: StateTopic, number: int) -> bool:
@@ -219,18 +220,22 @@ class KafkaStates:
             if (cache := self._caches.get((topic.entity, number))) is None:
                 name = f"{self._names.prefix}.{topic.name}.{number}.db"
                 origin = CopyOrigin(
+                    entity=topic.entity,
                     topic_id=topic.id,
                     number=number,
                     path=self._folder.open() / name,
                     tombstones_s=topic.tombstones_s,
                 )
-                cache = self._caches[topic.entity, number] = StateCache(origin, self._clients.clock)
+                cache = StateCache(origin, self._clients.clock, self._memory)
+                self._caches[topic.entity, number] = cache
+                self._memory.copies = len(self._caches)
             return cache
 
     def _drop(self, entity: str) -> None:
         for each in [each for each in self._caches if each[0] == entity]:
             self._caches.pop(each).close()
             self._exclusive.discard(each)
+        self._memory.copies = len(self._caches)
 
     def _close(self) -> None:
         for entity in {entity for entity, _ in self._caches}:

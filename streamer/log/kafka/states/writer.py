@@ -12,7 +12,7 @@ from streamer.log.kafka.cluster.bounded_reader import UncommittedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
-from streamer.log.kafka.records.states import StateEncoder, StateRow
+from streamer.log.kafka.records.states import StateEncoder, WrittenState
 from streamer.log.kafka.states.cache import WrittenSpan
 from streamer.log.kafka.states.states import KafkaStates, StateTopic
 
@@ -25,24 +25,33 @@ _POLL_S = 0.05
 
 @dataclass(slots=True)
 class Wrote:
-    """Rows that one transaction writes to a partition, and the offsets of their records.
+    """States that one transaction writes to a partition, and the offsets of their records.
 
     `offsets` also has the offsets of earlier attempts, whose transactions were aborted.
     """
 
-    rows: list[StateRow] = field(default_factory=list)
-    span: WrittenSpan | None = None
+    states: list[WrittenState] = field(default_factory=list)
     offsets: set[int] = field(default_factory=set)
+    _new: list[int] = field(default_factory=list)
 
     def begin(self) -> None:
         """Begin a new attempt."""
-        self.rows.clear()
-        self.span = None
+        self.states.clear()
+        self.offsets.update(self._new)
+        self._new.clear()
 
     def add(self, offset: int) -> None:
         """Note the offset of one more record."""
-        self.offsets.add(offset)
-        self.span = WrittenSpan(offset, offset, 1) if self.span is None else self.span.with_offset(offset)
+        self._new.append(offset)
+
+    @property
+    def span(self) -> WrittenSpan | None:
+        """Offsets of the records of this attempt, as far as brokers have reported them."""
+        return WrittenSpan(min(self._new), max(self._new), len(self._new)) if self._new else None
+
+    def wrote(self, offset: int | None) -> bool:
+        """Return true if this process wrote the record at `offset`."""
+        return offset in self.offsets or offset in self._new
 
 
 class StateWriter:
@@ -73,10 +82,10 @@ class StateWriter:
             topic = self._states.topic(state.entity)
             number = topic.home(state.record_id)
             place = Partition(topic=topic.name, number=number)
-            row, record = self._encoder.encode(state, place, now_ms)
+            written = self._encoder.encode(state, place, now_ms)
             wrote = self._places[topic.name, number] = self._wrote[topic, number]
-            wrote.rows.append(row)
-            records.append(record)
+            wrote.states.append(written)
+            records.append(written.record)
         return records
 
     def delivered(self, message: Message) -> None:
@@ -101,22 +110,22 @@ class StateWriter:
         """Add the states of the last transaction to the local copies; the transaction has taken effect."""
         for (topic, number), wrote in self._wrote.items():
             cache = self._states.cache(topic, number)
-            if wrote.rows and cache is not None:
-                cache.apply(wrote.rows, wrote.span)
+            if wrote.states and cache is not None:
+                cache.apply(wrote.states, wrote.span)
         self._wrote.clear()
         self._places.clear()
 
     def _is_taken(self, topic: StateTopic, number: int, wrote: Wrote) -> bool:
         """Return whether another process has written one of the records since the look-up."""
         cache, span = self._states.cache(topic, number), wrote.span
-        if cache is None or not wrote.rows:
+        if cache is None or not wrote.states:
             return False
-        if span is None or span.number != len(wrote.rows):
+        if span is None or span.number != len(wrote.states):
             # The brokers have not reported where the records are.
             return True
         if (unread := cache.unread(span)) is None:
             return False
-        keys = {row.record_id.encode() for row in wrote.rows}
+        keys = {each.state.record_id.encode() for each in wrote.states}
         errors = KafkaErrors(self._clients.settings)
         try:
             with UncommittedReader(
@@ -124,7 +133,7 @@ class StateWriter:
             ) as reader:
                 while not reader.is_over:
                     for message in reader.read(_AT_ONCE, _POLL_S):
-                        if message.key() in keys and message.offset() not in wrote.offsets:
+                        if message.key() in keys and not wrote.wrote(message.offset()):
                             return True
         except LogUnavailable as exc:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, str(exc))) from exc

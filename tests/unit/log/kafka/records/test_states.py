@@ -20,7 +20,7 @@ def a_state(omitted: tuple[str, ...] = ()) -> RecordState:
 @pytest.mark.parametrize("before", [(), ("Body",)])
 def test_value_fits_and_lacks_no_more_than_it_must(largest: int, before: tuple[str, ...]) -> None:
     """The largest fields go first, and with one of them the value would be too large."""
-    row, _ = StateEncoder(largest=largest).encode(a_state(before), Partition("states", 0), 0)
+    row = StateEncoder(largest=largest).encode(a_state(before), Partition("states", 0), 0).row
     assert row.value is not None
     value = json.loads(row.value)
     omitted = value.get("omitted", [])

@@ -10,7 +10,7 @@ from confluent_kafka import Message
 from streamer.events import EventId, JsonObject, LastChange, Partition, RecordState
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
-from streamer.log.kafka.records.states import StateDecoder, StateEncoder, StateRow
+from streamer.log.kafka.records.states import StateDecoder, StateEncoder, WrittenState
 from streamer.log.kafka.schemas.codecs import Codec, SchemaReaders
 from streamer.log.kafka.schemas.record_types import event_record
 from streamer.log.kafka.schemas.registry import MemoryRegistry
@@ -79,8 +79,8 @@ class Process:
         record = event_record(STEM, describe, subjects.settings.numbers)
         await subjects.registered(STEM, Codec.of(subjects.kind, record))
 
-    async def written(self, state: RecordState) -> tuple[StateRow, ProducerRecord | Tombstone]:
-        """Return the row and the record of a state, with the schemas that it needs."""
+    async def written(self, state: RecordState) -> WrittenState:
+        """Return a state with its row and its record, with the schemas that it needs."""
         while True:
             try:
                 return self.encoder.encode(state, _PLACE, _NOW_MS)
