@@ -199,18 +199,18 @@ class MemoryFeed:
         """Release `partitions`, and wait until the reader has noticed the revocation.
 
         The method returns after `read` has returned the revocation and was called
-        again.
+        again. Until then, no other feed gets the partitions.
         """
         self._leaving = self.holds & partitions
         if not self._leaving:
             return
-        self.holds -= self._leaving
         self._changes.append(Revoked(partitions=self._leaving))
         self._revocation_read.clear()
         self.wake()
         await self._revocation_read.wait()
         self._read_again.clear()
         await self._read_again.wait()
+        self.holds -= partitions
         self._forget(partitions)
 
     def revoke(self, partitions: frozenset[Partition]) -> None:

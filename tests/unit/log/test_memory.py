@@ -1,5 +1,7 @@
 """Faults and rebalances that tests drive in the in-memory log."""
 
+import asyncio
+
 import pytest
 
 from streamer.errors import LogUnavailable
@@ -8,6 +10,7 @@ from streamer.log.memory import MemoryFaults, MemoryLog, partition_of
 from streamer.ports import Assigned, Page, Recorded, Revoked, Subscription
 from tests.contracts.follower import Follower
 from tests.contracts.values import CHANGES, a_checkpoint, a_receipt, an_append, an_event, append_to
+from tests.waiting import until
 
 ACCOUNTS = partition_of("salesforce.cdc.Account.updated")
 TARGET = Subscription(subscriber=SubscriberName("target"), patterns=("*",), start=Start.EARLIEST)
@@ -111,3 +114,24 @@ async def test_feed_that_closes_hands_its_partitions_over() -> None:
         await first.step()
 
         assert first.assigned == {ACCOUNTS: 2}
+
+
+async def test_feed_that_opens_gets_no_partition_that_is_being_handed_over() -> None:
+    """Its reader still settles what it has read of the partition."""
+    log = MemoryLog()
+    await append_to(log, an_append(an_event(1)))
+    async with log.follow(TARGET) as feed:
+        first = Follower(feed)
+        await first.read_until("1")
+        moving = asyncio.create_task(log.consumers.hand_over(TARGET.subscriber, [ACCOUNTS], to=None))
+        await asyncio.sleep(0)
+        async with log.follow(TARGET) as other:
+            assert not other.holds
+            assert (await first.settle()).partitions == {ACCOUNTS}
+            reading = asyncio.create_task(first.step())
+            await until(lambda: not first.assigned)
+            await reading
+            reading = asyncio.create_task(first.step())
+            await moving
+        reading.cancel()
+        assert not feed.holds
