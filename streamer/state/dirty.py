@@ -4,12 +4,12 @@ Salesforce describes the procedure for gap events (Change Data Capture guide, ot
 types of events): mark the record dirty, ignore its events, and read the record.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from streamer.clock import Clock
-from streamer.events import ContinuityRecord, RecordState, Repair
+from streamer.events import ContinuityRecord, Partition, RecordState, Repair
 
 RecordKey = tuple[str, str]
 """Entity and record id."""
@@ -44,23 +44,29 @@ class _Loss:
 class _Asked:
     """Dirty record: when its row was asked for, how often, and whether an update waits for the row.
 
-    `by_repair` is true if the repair of a hole can bring the row.
+    `by_repair` is true if the repair of a hole can bring the row. `partition` has the
+    record's changes; it is `None` until one of them was read.
     """
 
     at: float
     orders: int = 0
     is_missed: bool = False
     by_repair: bool = False
+    partition: Partition | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class DirtyRecords:
-    """Records that must be read again before an update changes their states."""
+    """Records that must be read again before an update changes their states.
+
+    Only the process that reads a record's changes asks for its row.
+    """
 
     clock: Clock
     _asked: dict[RecordKey, _Asked] = field(default_factory=dict, init=False)
     _losses: dict[str, list[_Loss]] = field(default_factory=dict, init=False)
     _ended: frozenset[str] = field(default=frozenset(), init=False)
+    _read: set[Partition] = field(default_factory=set, init=False)
 
     def __len__(self) -> int:
         """Return the number of records that are known by id."""
@@ -79,12 +85,30 @@ class DirtyRecords:
         """Note a record that another process may have asked for, so that nobody waits for its row here."""
         self._asked.setdefault(key, _Asked(at=self.clock.monotonic() - _READ_WITHIN_S))
 
+    def reopen(self) -> None:
+        """Note that this process reads no partition until `assign`."""
+        self._read.clear()
+
+    def assign(self, partitions: Iterable[Partition]) -> None:
+        """Note that this process reads these partitions from now on."""
+        self._read.update(partitions)
+
+    def revoke(self, partitions: Collection[Partition]) -> None:
+        """Forget the records of these partitions, which another process reads from now on."""
+        self._read.difference_update(partitions)
+        self._asked = {key: asked for key, asked in self._asked.items() if asked.partition not in partitions}
+
+    def locate(self, key: RecordKey, partition: Partition) -> None:
+        """Note the partition that has the changes of a record."""
+        if (asked := self._asked.get(key)) is not None:
+            asked.partition = partition
+
     def overdue(self) -> list[RecordKey]:
         """Return the records whose updates have waited too long, and forget those that never arrive.
 
         A record never arrives if the user can't see it, or if it is gone for good.
         """
-        late = [key for key, asked in self._asked.items() if asked.is_missed and self._is_late(asked)]
+        late = [key for key, asked in self._asked.items() if self._is_awaited(asked) and self._is_late(asked)]
         for key in late:
             if self._asked[key].orders >= _MOST_ORDERS:
                 del self._asked[key]
@@ -134,7 +158,7 @@ class DirtyRecords:
     @property
     def is_awaited(self) -> bool:
         """True if an update waits for a row."""
-        return any(asked.is_missed for asked in self._asked.values())
+        return any(map(self._is_awaited, self._asked.values()))
 
     def ended(self, known: Mapping[str, ContinuityRecord]) -> None:
         """Note the states of the `holes`; losses end when their rows were read as well (`caught_up`).
@@ -176,6 +200,9 @@ class DirtyRecords:
             return []
         moment = _moment(state)
         return [loss for loss in losses if moment <= loss.until]
+
+    def _is_awaited(self, asked: _Asked) -> bool:
+        return asked.is_missed and (asked.partition is None or asked.partition in self._read)
 
     def _is_late(self, asked: _Asked) -> bool:
         return self.clock.monotonic() - asked.at >= _READ_WITHIN_S

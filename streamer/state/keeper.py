@@ -82,6 +82,7 @@ class StateKeeper:
         # before the position.
         async with self.log.follow(self.subscription) as feed:
             self._assignments.clear()
+            self.readings.dirty.reopen()
             await self.readings.begin(await self.log.states.origins(self.objects))
             self.following = True
             try:
@@ -101,10 +102,12 @@ class StateKeeper:
                     self.busy_since = None
                 case Assigned() as assigned:
                     self._assignments.update(dict.fromkeys(assigned.progress, assigned.assignment))
+                    self.readings.dirty.assign(assigned.progress)
                     await self._retried(self.readings.recall)
                 case Revoked(partitions=partitions):
                     for partition in partitions:
                         self._assignments.pop(partition, None)
+                    self.readings.dirty.revoke(partitions)
 
     async def _settle(self, feed: Feed, page: Page) -> None:
         """Settle `page` with its states. Raises `Fenced`."""
@@ -162,6 +165,8 @@ class StateKeeper:
             elif result is Unapplied.UNCLEAR and self._must_be_read(key, former):
                 unclear[key] = entry.event
         await self.readings.orders.records(unclear)
+        for entry in entries:
+            self.readings.dirty.locate(_key(entry), entry.partition)
         return states
 
     def _result(self, entry: Entry, key: RecordKey, state: RecordState | None) -> RecordState | Unapplied:

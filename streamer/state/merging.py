@@ -168,9 +168,12 @@ def _has_date(event: Event, state: RecordState) -> bool:
 
 
 def _modified_by(event: Event) -> datetime | None:
-    """Return the LastModifiedDate after the event; a deletion has none, but the return has a later one."""
+    """Return the LastModifiedDate after the event; a deletion has none, but the return has a later one.
+
+    The time of a deletion that Streamer has read tells nothing, because the org gives no such time.
+    """
     if event.is_deletion:
-        return _moment(event.time).replace(microsecond=0)
+        return None if _read_at(event) is not None else _moment(event.time).replace(microsecond=0)
     return _modified(event.data.get("fields"))
 
 

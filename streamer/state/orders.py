@@ -58,12 +58,12 @@ class StateOrders:
     async def records(self, unclear: Mapping[RecordKey, Event | None]) -> None:
         """Order a reading of the records in `unclear`, each with its unclear event, if known.
 
-        After an unclear deletion, the reading also looks for deletions since the hour
-        before.
+        After an unclear deletion, or a gap event in place of a deletion, the reading also
+        looks for deletions since the hour before.
         """
         wanted: dict[tuple[str, bool], list[str]] = {}
         for (entity, record_id), event in unclear.items():
-            is_deletion = event is not None and event.is_deletion
+            is_deletion = event is not None and _tells_deletion(event)
             wanted.setdefault((entity, is_deletion), []).append(record_id)
         for (entity, is_deletion), record_ids in wanted.items():
             for begin in range(0, len(record_ids), _IDS_AT_ONCE):
@@ -105,6 +105,10 @@ class StateOrders:
             order, AuditRecord(at=now, what=_ORDERED, by=BY, detail=detail)
         )
         _log.info(_ORDERED, snapshot=order_id, channel=channel, entity=entity, by=BY)
+
+
+def _tells_deletion(event: Event) -> bool:
+    return event.is_deletion or event.data.get("change") == "GAP_DELETE"
 
 
 def epoch(time: str) -> float:

@@ -176,6 +176,37 @@ async def test_record_that_never_arrives_is_ordered_again(world: World) -> None:
         assert len(world.orders) == 2
 
 
+@pytest.mark.parametrize(("change", "looks_for_deletions"), [("GAP_UPDATE", False), ("GAP_DELETE", True)])
+async def test_gap_event_that_ingest_does_not_repair(
+    world: World, change: str, *, looks_for_deletions: bool
+) -> None:
+    """The keeper orders the record, and looks for its deletion if the event stands for one."""
+    async with world.kept() as keeper:
+        await world.end_first(keeper)
+        keeper.readings.unrepaired = frozenset([CHANGES.path])
+        await world.append(event("gap", NOW, record=WHOLE_ID, change=change))
+
+    (order,) = world.log.controls._board.snapshots.values()
+    assert order.where == f"Id IN ('{WHOLE_ID}')"
+    assert (order.since is not None) is looks_for_deletions
+
+
+async def test_only_the_process_that_reads_the_changes_orders_a_row_again(world: World) -> None:
+    """After a move, the next owner orders the row at the record's next update."""
+    async with world.kept() as keeper:
+        await world.end_first(keeper)
+        await world.append(event("updated", Phone="1"))
+        partitions = list(world.log.settled[SUBSCRIBER])
+        world.log.consumers.reassign(SUBSCRIBER, partitions, to=None)
+        await world.clock.turn(1000)
+        assert len(world.orders) == 1
+        (feed,) = world.log.consumers.feeds
+        world.log.consumers.reassign(SUBSCRIBER, partitions, to=feed)
+        await world.append(event("updated", SOON, commit=6, Phone="2"))
+        await world.clock.turn(5)
+        assert len(world.orders) == 2
+
+
 async def test_restart_continues_where_it_was(world: World) -> None:
     """States and positions are settled together."""
     async with world.kept():

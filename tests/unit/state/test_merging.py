@@ -226,3 +226,17 @@ def test_row_of_a_deletion() -> None:
     assert applied(event("created", BEFORE, Name="x"), gone) is Unapplied.OLDER
     assert isinstance(applied(event("undeleted", LATER, Name="x"), gone), RecordState)
     assert isinstance(applied(row(SOON, Name="x"), gone), RecordState)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [{"snapshot": {"id": "s", "read_at": SOON}}, {"recovered": {"reason": "GAP_UPDATE", "read_at": SOON}}],
+)
+def test_deletion_that_was_read_is_newer_than_a_later_date_of_the_org(read: dict[str, Any]) -> None:
+    """The org's clock can be ahead, and a recovered deletion has the time of its gap event."""
+    known = state(row(NOW, Name="read", LastModifiedDate=LATER))
+
+    result = applied(event("deleted", SOON, commit=None, **read), known)
+
+    assert isinstance(result, RecordState)
+    assert result.is_deleted
