@@ -24,6 +24,7 @@ from streamer.errors import ConfigurationError, LogUnavailable
 from streamer.observe.metrics import Metrics
 from streamer.observe.process import Pulses
 from streamer.state.keeper import StateKeeper
+from streamer.state.lookups import StateLookups
 from streamer.state.readings import StateReadings
 from streamer.supervision.monitor import Monitor, StuckLimits
 from streamer.supervision.status import Status
@@ -142,11 +143,13 @@ class App:
         async with asyncio.TaskGroup() as group:
             ending = [group.create_task(reporter.run(), name="log reporter")]
             delivering = reading = None
+            if keeper := self._keeper(log):
+                self.dispatching.look_up_states(StateLookups(log=log, keeper=keeper, clock=self.clock))
             if self._does(Role.DISPATCH):
                 delivering = group.create_task(self.dispatching.run(log, stopping), name="dispatch")
             if self._does(Role.INGEST):
                 reading = group.create_task(self.reading.run(log), name="ingest")
-            if keeper := self._keeper(log):
+            if keeper is not None:
                 self.status.states.started(keeper)
                 ending.append(group.create_task(keeper.run(), name="state"))
             await stopping.wait()

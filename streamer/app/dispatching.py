@@ -22,7 +22,7 @@ from streamer.dispatch.delivery.plugin_calls import exits_contained
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, RetryLater, leaves
 from streamer.events import Event, SubscriberName
-from streamer.ports import ControlledLog, Controls
+from streamer.ports import ControlledLog, Controls, LookupReader
 from streamer.state.keeper import SUBSCRIBER
 from streamer.supervision.conditions import SubscribersCondition
 
@@ -88,6 +88,10 @@ class Dispatching:
             following.cancel()
             recalling.cancel()
             control_follower.close()
+
+    def look_up_states(self, states: LookupReader) -> None:
+        """Read with `states` the records of look-ups that name a state."""
+        self._lookups.states = states
 
     def enrichment(self, name: SubscriberName) -> Enrichment | None:
         """Return a subscriber's look-ups, or `None`; all subscribers share one cache of looked-up records."""

@@ -1,20 +1,28 @@
 """Subscribers' look-ups, shared per org and per service."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from functools import partial
 
 from streamer.clock import Clock
-from streamer.dispatch.delivery.enrichment import Enrichment, EnrichmentSource
+from streamer.dispatch.delivery.enrichment import Enrichment, EnrichmentSource, Lookup
 from streamer.dispatch.lookups.reading import LookupObserver
 from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
-from streamer.events import Event
-from streamer.ports import ServiceSource
+from streamer.errors import RecordsRefused, RetryLater
+from streamer.events import Event, JsonObject
+from streamer.ports import LookupReader, ServiceSource
 from streamer.salesforce.auth.flows import Logins
 from streamer.settings import LookupsSettings, OrgSettings
 
-RecordSource = OrgSettings | ServiceSource
+
+class _States(Enum):
+    KEPT = "states"
+
+
+RecordSource = OrgSettings | ServiceSource | _States
+_STATES_AT_ONCE = 1000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,6 +95,8 @@ class SharedLookups:
         self._limits = LookupLimits(**settings.model_dump())
         self._observers = _Observers(observer)
         self._shared: dict[RecordSource, _Shared] = {}
+        self.states: LookupReader | None = None
+        """Reader of the states that this process keeps; `None` if it keeps none."""
         self.on_read: list[Callable[[Event], None]] = []
         """Callback for each event from the log; the next look-up then reads the event's record again."""
 
@@ -125,7 +135,7 @@ class SharedLookups:
     ) -> AsyncIterator[Mapping[str, RecordLookups]]:
         async with AsyncExitStack() as stack:
             yield {
-                each.name: await stack.enter_async_context(self.opened(each.service or org))
+                each.name: await stack.enter_async_context(self.opened(_source(each, org)))
                 for each in source.lookups
             }
 
@@ -136,6 +146,12 @@ class SharedLookups:
                 service = await stack.enter_async_context(source.make(self._clock))
                 limits = replace(self._limits, batch=service.batch, max_in_flight=service.max_in_flight)
                 lookups = RecordLookups(service, self._clock, limits, observer)
+            elif isinstance(source, _States):
+                # A look-up costs no request, so a state never comes from a cache.
+                limits = replace(
+                    self._limits, cache_s=0.0, collect_s=0.0, batch=_STATES_AT_ONCE, max_in_flight=2
+                )
+                lookups = RecordLookups(self.states or _NoStates(), self._clock, limits, observer)
             else:
                 # Only a daemon with look-ups needs these imports.
                 from streamer.salesforce.records import RestRecords  # noqa: PLC0415 - see `streamer.later`
@@ -148,3 +164,23 @@ class SharedLookups:
             shared = self._shared[source] = _Shared(lookups=lookups, resources=stack.pop_all())
             self.on_read.append(lookups.changed)
         return shared
+
+
+def _source(lookup: Lookup, org: OrgSettings) -> RecordSource:
+    return _States.KEPT if lookup.of_states else lookup.service or org
+
+
+class _NoStates:
+    """Reader of a process that was started without states."""
+
+    requests_left = None
+
+    async def read(
+        self,
+        entity: str,
+        ids: Sequence[str],  # noqa: ARG002 - of the port
+        fields: Sequence[str],  # noqa: ARG002 - of the port
+        /,
+    ) -> Mapping[str, JsonObject | RecordsRefused]:
+        """Raise `RetryLater`."""
+        raise RetryLater(f"this process keeps no states of {entity}: restart it with the new state.objects")

@@ -177,7 +177,7 @@ def _receives(
 
 
 def _asks_org(subscriber: SubscriberSettings) -> bool:
-    return any(each.http is None for each in subscriber.enrich.values())
+    return any(each.http is None and each.state is None for each in subscriber.enrich.values())
 
 
 def _refused(make: Callable[[], Subscriber]) -> list[str]:

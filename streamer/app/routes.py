@@ -7,7 +7,6 @@ from typing import Any
 
 import jinja2
 import jinja2.nodes
-import jmespath
 from jmespath.exceptions import IncompleteExpressionError, LexerError, ParseError
 
 from streamer.app.plugins import service_source
@@ -25,15 +24,15 @@ from streamer.dispatch.delivery.route import (
 from streamer.dispatch.lookups.cache import FieldNames
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
-from streamer.expressions.checks import WHOLE, ExpressionMistake, names_read, nodes_at_top, unknown_member
+from streamer.expressions.checks import WHOLE, ExpressionMistake, names_read, unknown_member
 from streamer.expressions.functions import Functions
+from streamer.expressions.receipts import RECEIPTS, receipts_in_expression, receipts_in_template
 from streamer.expressions.templates import mistaken_calls, sentence_of, unknown_members, unknown_names
 from streamer.ports import ServiceSource
 from streamer.settings import LookupSettings, Settings, SubscriberSettings
 
 _END = "EOF"
 _CONTENT: Keys = ("content", "template")
-RECEIPTS = "receipts"
 
 OWN_RECORD = "record"
 """Name of the look-up that reads the event's own record by default."""
@@ -290,7 +289,8 @@ def compiled_lookups(
         yield Lookup(
             name=name,
             fields=FieldNames.of(*each.fields),
-            sobject=each.sobject,
+            sobject=each.state or each.sobject,
+            of_states=each.state is not None,
             record_id=None
             if each.id is None
             else compile_projection(each.id, keys, mistake=mistake, more=more, functions=functions),
@@ -325,6 +325,8 @@ def _mistakes(
         )
     if lookup.http is not None:
         yield from _mistakes_of_service(lookup)
+    elif lookup.state is not None:
+        yield from _mistakes_of_state(lookup.state, lookup, settings)
     elif name != OWN_RECORD or lookup.sobject or lookup.id:
         for key, example in (("sobject", "Account"), ("id", "data.fields.AccountId")):
             if getattr(lookup, key) is None:
@@ -339,6 +341,20 @@ def _mistakes(
         yield ("id",), "reads a look-up that runs later", detail
 
 
+def _mistakes_of_state(
+    entity: str, lookup: LookupSettings, settings: SubscriberSettings
+) -> Iterator[tuple[Keys, str, str]]:
+    if lookup.sobject is not None:
+        yield ("sobject",), "has no effect with state", "set either state or sobject"
+    own = f"salesforce.cdc.{entity}."
+    if lookup.id is None and any(not each.startswith(own) for each in settings.on):
+        yield (
+            ("id",),
+            "is missing",
+            f"write for example data.fields.{entity}Id; without id, on may only have types such as {own}*",
+        )
+
+
 def _mistakes_of_service(lookup: LookupSettings) -> Iterator[tuple[Keys, str, str]]:
     if lookup.id is None:
         yield (
@@ -346,8 +362,9 @@ def _mistakes_of_service(lookup: LookupSettings) -> Iterator[tuple[Keys, str, st
             "is missing",
             "write for example data.fields.ERP_Id__c; a look-up with http has no default id",
         )
-    if lookup.sobject is not None:
-        yield ("sobject",), "has no effect with http", "set either http or sobject"
+    for key in ("sobject", "state"):
+        if getattr(lookup, key) is not None:
+            yield (key,), "has no effect with http", f"set either http or {key}"
     known: dict[str, str] = {}
     for each in lookup.fields:
         if known.setdefault(each.lower(), each) != each:
@@ -364,31 +381,3 @@ def _read_by(expression: str | None) -> frozenset[str]:
     except ValueError:
         # An expression that does not compile is reported as a mistake elsewhere.
         return frozenset()
-
-
-def receipts_in_expression(expression: str) -> Iterator[str]:
-    """Yield the names in `receipts.NAME` of a valid JMESPath expression."""
-    for node in nodes_at_top(jmespath.compile(expression).parsed):
-        if node["type"] == "subexpression":
-            whole, member, *_ = node["children"]
-            if _is_field(whole, RECEIPTS) and member["type"] == "field":
-                yield member["value"]
-
-
-def receipts_in_template(text: str) -> Iterator[str]:
-    """Yield the names in `receipts.NAME` and `receipts['NAME']` of a Jinja2 template."""
-    parsed = jinja2.Environment(autoescape=True).parse(text)
-    for attribute in parsed.find_all(jinja2.nodes.Getattr):
-        if _are_receipts(attribute.node):
-            yield attribute.attr
-    for item in parsed.find_all(jinja2.nodes.Getitem):
-        if _are_receipts(item.node) and isinstance(item.arg, jinja2.nodes.Const):
-            yield str(item.arg.value)
-
-
-def _are_receipts(node: jinja2.nodes.Node) -> bool:
-    return isinstance(node, jinja2.nodes.Name) and node.name == RECEIPTS
-
-
-def _is_field(node: Any, name: str) -> bool:
-    return bool(node["type"] == "field" and node["value"] == name)

@@ -151,9 +151,25 @@ def inconsistencies(draft: Draft, document: Document) -> Iterator[str]:
     yield from protection_mistakes(draft, document)
     yield from chain_mistakes(draft, document)
     yield from _unknown_in_tests(draft, document)
+    yield from _unkept_states(draft, document)
     for name, subscriber in draft.settings.subscribers.items():
         if draft.is_sound("subscribers", name, "on"):
             yield from _unmatched(name, subscriber, draft, document)
+
+
+def _unkept_states(draft: Draft, document: Document) -> Iterator[str]:
+    """Yield a message for each look-up of states that Streamer does not keep."""
+    if not draft.is_sound("state"):
+        return
+    kept = draft.settings.state.objects if draft.settings.state else ()
+    for name, subscriber in draft.settings.subscribers.items():
+        for lookup, each in subscriber.enrich.items():
+            keys: Keys = ("subscribers", name, "enrich", lookup)
+            if draft.is_sound(*keys) and each.state is not None and each.state not in kept:
+                yield document.mistake(
+                    (*keys, "state"),
+                    f"Streamer keeps no states of {each.state}: add {each.state} to state.objects",
+                )
 
 
 def _unknown_in_tests(draft: Draft, document: Document) -> Iterator[str]:

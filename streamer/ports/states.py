@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from streamer.events import RecordState
+from streamer.events import Partition, RecordState, SubscriberName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,5 +46,19 @@ class RecordStates(Protocol):
         The states of deleted records are included until the log forgets them. The
         result has all states that were settled before, for the records whose change
         events are in the partitions that this process owns.
+        """
+        ...
+
+    async def ends(self, entity: str, /) -> Mapping[Partition, int]:
+        """Return an offset above all change events of an entity that are in the log now, by partition."""
+        ...
+
+    async def settled(
+        self, subscriber: SubscriberName, partitions: Collection[Partition], /
+    ) -> Mapping[Partition, int]:
+        """Return the offset below which `subscriber` has settled all events, by partition.
+
+        Partitions without progress are left out. After this call, `of` finds the states
+        that were settled below these offsets in partitions of other processes.
         """
         ...

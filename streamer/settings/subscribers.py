@@ -117,7 +117,8 @@ class ContentSettings(Section):
 class LookupSettings(Section):
     """Look-up of one record. `when`, `body` and `text` see the record's fields under the look-up's name.
 
-    The record comes from the org or, with `http`, from a service.
+    The record comes from the org, with `state` from the states that Streamer keeps, or with
+    `http` from a service.
     """
 
     sobject: str | None = Field(
@@ -127,6 +128,15 @@ class LookupSettings(Section):
         description=(
             "API name of the record's object; the look-up `record` needs no name, because it reads the "
             "event's own record"
+        ),
+    )
+    state: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z][A-Za-z0-9_]{0,79}$",
+        examples=["Account"],
+        description=(
+            "name of an object in state.objects, from whose states Streamer reads the record, without a "
+            "request to the org; without id, the look-up reads the event's own record"
         ),
     )
     id: str | None = Field(

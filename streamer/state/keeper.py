@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
@@ -34,6 +34,14 @@ class StateLog(ControlledLog, KeptOrders, Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
+class _OwnPartition:
+    """Partition that this process owns, settled below an offset."""
+
+    assignment: int
+    settled: int
+
+
+@dataclass(slots=True, kw_only=True)
 class StateKeeper:
     """Makes the state of each record of some objects from the change events in the log.
 
@@ -48,13 +56,18 @@ class StateKeeper:
     metrics: StateMetrics
     following: bool = field(default=False, init=False)
     busy_since: float | None = field(default=None, init=False)
-    _assignments: dict[Partition, int] = field(default_factory=dict, init=False)
+    _partitions: dict[Partition, _OwnPartition] = field(default_factory=dict, init=False)
     _entities: dict[str, str] = field(default_factory=dict, init=False)
 
     @property
     def objects(self) -> tuple[str, ...]:
         """Names of the objects whose records have states."""
         return tuple(self.readings.orders.channels)
+
+    @property
+    def settled(self) -> Mapping[Partition, int]:
+        """Offset below which each partition of this process is settled."""
+        return {partition: own.settled for partition, own in self._partitions.items()}
 
     @property
     def subscription(self) -> Subscription:
@@ -81,7 +94,7 @@ class StateKeeper:
         # The position of the group is fixed before the snapshot is ordered, so that no row comes
         # before the position.
         async with self.log.follow(self.subscription) as feed:
-            self._assignments.clear()
+            self._partitions.clear()
             self.readings.dirty.reopen()
             await self.readings.begin(await self.log.states.origins(self.objects))
             self.following = True
@@ -101,12 +114,15 @@ class StateKeeper:
                         self.readings.dirty.caught_up(ended)
                     self.busy_since = None
                 case Assigned() as assigned:
-                    self._assignments.update(dict.fromkeys(assigned.progress, assigned.assignment))
+                    self._partitions |= {
+                        each: _OwnPartition(assignment=assigned.assignment, settled=at.next_offset)
+                        for each, at in assigned.progress.items()
+                    }
                     self.readings.dirty.assign(assigned.progress)
                     await self._retried(self.readings.recall)
                 case Revoked(partitions=partitions):
                     for partition in partitions:
-                        self._assignments.pop(partition, None)
+                        self._partitions.pop(partition, None)
                     self.readings.dirty.revoke(partitions)
 
     async def _settle(self, feed: Feed, page: Page) -> None:
@@ -122,7 +138,9 @@ class StateKeeper:
                 progress={each: SettledOffsets(next_offset=page.through[each]) for each in partitions},
                 states=[each for each in states if each.last.partition in partitions],
             )
-            await self._retried(partial(feed.settle, settlement))
+            recorded = await self._retried(partial(feed.settle, settlement))
+            for partition in recorded.partitions:
+                self._partitions[partition].settled = page.through[partition]
         self.metrics.settled(states, behind=page.behind, awaited=len(self.readings.dirty))
 
     async def _retried(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
@@ -140,8 +158,8 @@ class StateKeeper:
     def _by_assignment(self, page: Page) -> dict[int, set[Partition]]:
         found: dict[int, set[Partition]] = defaultdict(set)
         for partition in page.through:
-            if partition in self._assignments:
-                found[self._assignments[partition]].add(partition)
+            if partition in self._partitions:
+                found[self._partitions[partition].assignment].add(partition)
         return found
 
     async def _applied(self, entries: Sequence[Entry]) -> list[RecordState]:

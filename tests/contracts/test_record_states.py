@@ -1,12 +1,14 @@
 """States of records, settled together with the change events that led to them."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
 from streamer.errors import Fenced
-from streamer.events import Entry, Event, EventId, JsonObject, LastChange, RecordState
+from streamer.events import Entry, Event, EventId, JsonObject, LastChange, Partition, RecordState
+from streamer.state.keeper import SUBSCRIBER
 from tests.contracts.follower import Follower, following, keeping_states
 from tests.contracts.values import CHANGES, Append, a_checkpoint, an_event, append_to
 from tests.contracts.worlds import Log, World
@@ -105,6 +107,24 @@ async def test_states_are_no_events(world: World) -> None:
         }
 
 
+async def test_settled_offsets_reach_the_ends_with_the_last_change(world: World) -> None:
+    """Not before: a look-up waits for this, to read states that have every change."""
+    async with world.open() as log:
+        await append_changes(log, change(1, ACCOUNT), change(2, ACCOUNT))
+        async with keeping_states(log) as follower:
+            await follower.read_until("1", "2")
+            ends = await log.states.ends("Account")
+            assert await behind(log, ends)
+            await settled(follower, {"1": {"Name": "a"}, "2": {"Name": "b"}})
+
+            assert not await behind(log, ends)
+            assert not await behind(log, await log.states.ends("Account"))
+            await append_changes(log, change(3, ACCOUNT))
+            await follower.read_until("3")
+            assert not await behind(log, ends)
+            assert await behind(log, await log.states.ends("Account"))
+
+
 async def test_each_entity_has_an_origin(world: World) -> None:
     """The origin says which store of states it is, and differs between entities."""
     async with world.open() as log, keeping_states(log):
@@ -112,6 +132,12 @@ async def test_each_entity_has_an_origin(world: World) -> None:
 
     assert origins.keys() == {"Account", "Contact"}
     assert all(re.fullmatch(r"[\w-]+", origin) for origin in origins.values())
+
+
+async def behind(log: Log, ends: Mapping[Partition, int]) -> bool:
+    """Return true while the keeper of states has not settled everything below `ends`."""
+    reached = await log.states.settled(SUBSCRIBER, [each for each, end in ends.items() if end])
+    return any(reached.get(each, 0) < end for each, end in ends.items())
 
 
 def change(number: int, record_id: str, *, kind: str = "updated") -> Event:

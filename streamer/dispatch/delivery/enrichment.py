@@ -51,12 +51,14 @@ class Lookup:
     Without `record_id`, the look-up reads the event's own record. With a `service`, the
     look-up reads a record of the service; otherwise, it reads a record of the org's
     object `sobject`. `needs` has the names of the look-ups whose results `record_id`
-    reads.
+    reads. If the look-up is `of_states`, it reads the states that the log keeps of
+    `sobject`.
     """
 
     name: str
     fields: FieldNames
     sobject: str | None = None
+    of_states: bool = False
     record_id: Project | None = None
     needs: frozenset[str] = frozenset()
     service: ServiceSource | None = None

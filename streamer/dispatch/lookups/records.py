@@ -138,8 +138,11 @@ class RecordLookups:
     def expect(self, sobject: str, record_id: str, fields: FieldNames) -> bool:
         """Begin to read a record that will be looked up, if the record can be read now.
 
-        Returns true if no read of the record had begun before.
+        Returns true if no read of the record had begun before. Without a cache, the result
+        would serve nobody, so nothing is read.
         """
+        if not self._limits.cache_s:
+            return False
         if self._cached(sobject, record_id, fields) is not None:
             return False
         before = self._batches.get(record_id)

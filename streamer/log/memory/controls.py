@@ -25,8 +25,11 @@ from streamer.events import (
     Partition,
     RecordState,
     Setback,
+    SettledOffsets,
+    SubscriberName,
 )
 from streamer.log.continuity import last_states
+from streamer.log.memory.feed import MemoryPartitions, partition_of
 from streamer.log.records import (
     decode_process_record,
     decode_record_state,
@@ -35,6 +38,8 @@ from streamer.log.records import (
     encode_record_state,
 )
 from streamer.ports import LaneChange, ProcessRecord, ProcessRecordKind
+
+_Progress = Mapping[SubscriberName, Mapping[Partition, SettledOffsets]]
 
 
 class MemoryLetterCursor:
@@ -215,9 +220,14 @@ class MemoryProcessRecords:
 
 
 class MemoryRecordStates:
-    """States of the records of some entities; a test can read all of `written`, in their order."""
+    """States of the records of some entities; a test can read all of `written`, in their order.
 
-    def __init__(self) -> None:
+    `kept` are the log's partitions, and `progress` is the progress of its subscribers.
+    """
+
+    def __init__(self, kept: MemoryPartitions, progress: _Progress) -> None:
+        self._kept = kept
+        self._progress = progress
         self.written: list[RecordState] = []
         self._origins: dict[str, str] = {}
         self._states: dict[tuple[str, str], RecordState] = {}
@@ -249,6 +259,18 @@ class MemoryRecordStates:
         """Return the states of these records, by record id."""
         found = {each: self._states.get((entity, each)) for each in record_ids}
         return {record_id: state for record_id, state in found.items() if state is not None}
+
+    async def ends(self, entity: str, /) -> Mapping[Partition, int]:
+        """Return the end of the partition with the changes of an entity."""
+        changes = partition_of(f"salesforce.cdc.{entity}.*")
+        return {changes: len(self._kept.of(changes))} if changes in self._kept else {}
+
+    async def settled(
+        self, subscriber: SubscriberName, partitions: Collection[Partition], /
+    ) -> Mapping[Partition, int]:
+        """Return the settled offsets of a subscriber."""
+        progress = self._progress.get(subscriber, {})
+        return {each: at.next_offset for each, at in progress.items() if each in partitions}
 
 
 class ParkedEvents:

@@ -52,10 +52,10 @@ class MemoryConsumers:
     settlements have written.
     """
 
+    states: MemoryRecordStates
     feeds: list[MemoryFeed] = field(default_factory=list)
     parked: dict[SubscriberName, ParkedEvents] = field(default_factory=lambda: defaultdict(ParkedEvents))
     expected: frozenset[SubscriberName] = frozenset()
-    states: MemoryRecordStates = field(default_factory=MemoryRecordStates)
 
     @contextmanager
     def joined(self, feed: MemoryFeed, unowned: Collection[Partition]) -> Iterator[None]:
@@ -122,11 +122,12 @@ class MemoryLog:
     receipts: list[Receipt] = field(default_factory=list)
     settled: dict[SubscriberName, dict[Partition, SettledOffsets]] = field(default_factory=dict)
     partitions: MemoryPartitions = field(default_factory=MemoryPartitions, init=False)
-    consumers: MemoryConsumers = field(default_factory=MemoryConsumers, init=False)
+    consumers: MemoryConsumers = field(init=False)
     controls: MemoryControls = field(init=False)
     processes: MemoryProcessRecords = field(init=False)
 
     def __post_init__(self) -> None:
+        self.consumers = MemoryConsumers(states=MemoryRecordStates(self.partitions, self.settled))
         self.controls = MemoryControls(self.faults.check_up)
         self.processes = MemoryProcessRecords(self.faults.check_up)
 

@@ -47,10 +47,10 @@ from streamer.log.sqlite.rows.appends import (
     write,
 )
 from streamer.log.sqlite.rows.controls import read_by_ids, read_open
-from streamer.log.sqlite.rows.offsets import count_appended
+from streamer.log.sqlite.rows.offsets import PARTITION, count_appended
 from streamer.log.sqlite.rows.parked import count_parked, letter_key
 from streamer.log.sqlite.rows.states import read_origins, read_states
-from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
+from streamer.log.sqlite.rows.subscribers import find_place, known_place, mark_absent
 from streamer.observe.process import Pulses
 from streamer.ports import Describer, LogRoom, StoredCheckpoint, Subscription
 from streamer.settings import SqliteLogSettings
@@ -119,6 +119,20 @@ class SqliteRecordStates:
     async def of(self, entity: str, record_ids: Collection[str], /) -> Mapping[str, RecordState]:
         """Return the states of these records, by record id."""
         return await self._reader.submit(partial(read_states, entity=entity, record_ids=record_ids))
+
+    async def ends(self, entity: str, /) -> Mapping[Partition, int]:  # noqa: ARG002 - of the port
+        """Return the end of the only partition."""
+        return {PARTITION: await self._reader.submit(end)}
+
+    async def settled(
+        self,
+        subscriber: SubscriberName,
+        partitions: Collection[Partition],  # noqa: ARG002 - of the port
+        /,
+    ) -> Mapping[Partition, int]:
+        """Return the offset below which a subscriber has settled all events."""
+        place = await self._reader.submit(partial(known_place, name=subscriber))
+        return {} if place is None else {PARTITION: place.progress.next_offset}
 
 
 class SqliteLog:

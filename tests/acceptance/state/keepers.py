@@ -113,7 +113,7 @@ class Keepers:
         """Replace the store of states by a new one, as somebody who deletes its topic does."""
         log = self.world.log
         self.former.append(log.states.written)
-        log.consumers.states = MemoryRecordStates()
+        log.consumers.states = MemoryRecordStates(log.partitions, log.settled)
         # The settled offsets stay where they are: they are stored elsewhere.
 
     async def close(self) -> None:

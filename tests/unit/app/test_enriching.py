@@ -1,5 +1,6 @@
 """Look-ups with mistakes are refused when the configuration loads, by file, line and key."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +111,60 @@ def test_subscriber_without_lookups_has_none(tmp_path: Path) -> None:
 def test_mistake_between_the_keys_is_named(tmp_path: Path, enrich: str, expected: str) -> None:
     """With the remedy."""
     assert said(tmp_path, enrich) == [f"enrich.{expected}"]
+
+
+OF_STATE = "{state: Account, id: data.fields.AccountId, fields: [Name]}"
+KEPT = "state: {objects: [Account]}\n"
+
+
+def test_lookup_of_a_state_needs_no_org(tmp_path: Path) -> None:
+    """Without an id, it reads the event's own record."""
+    path = tmp_path / "streamer.yaml"
+    lookups = f"{{account: {OF_STATE}, whole: {{state: Account, fields: [Name]}}}}"
+    text = KEPT + subscriber(f"enrich: {lookups}")
+    path.write_text(re.sub(r"(?m)^    on: .*", "    on: salesforce.cdc.Account.*", text))
+    checked = plan(load_document([path]), TurnedClock())
+
+    [source] = checked.enrichments.values()
+    assert [(each.sobject, each.of_states, each.record_id is None) for each in source.lookups] == [
+        ("Account", True, False),
+        ("Account", True, True),
+    ]
+    assert checked.org_users == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("lookup", "expected"),
+    [
+        (
+            "{state: Contact, id: data.fields.ContactId, fields: [Name]}",
+            "state: Streamer keeps no states of Contact: add Contact to state.objects",
+        ),
+        (
+            "{state: Account, sobject: Account, id: id, fields: [Name]}",
+            "sobject: has no effect with state: set either state or sobject",
+        ),
+        (
+            "{state: Account, fields: [Name]}",
+            (
+                "id: is missing: write for example data.fields.AccountId; "
+                "without id, on may only have types such as salesforce.cdc.Account.*"
+            ),
+        ),
+        (
+            SERVICE.replace("{http", "{state: Account, http"),
+            "state: has no effect with http: set either http or state",
+        ),
+    ],
+)
+def test_lookup_of_a_state_that_can_not_be_made_is_refused(
+    tmp_path: Path, lookup: str, expected: str
+) -> None:
+    """With the remedy."""
+    lines = lines_of(tmp_path, KEPT + subscriber(f"enrich: {{account: {lookup}}}"))
+    assert [line.removeprefix("streamer.yaml:9: subscribers.sales.enrich.account.") for line in lines] == [
+        expected
+    ]
 
 
 def test_lookup_in_a_service_needs_no_org(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Subscribers share the look-ups of an org and of each service, and one set of metrics covers all."""
 
+import asyncio
 from typing import Any, Self
 
 import pytest
@@ -9,7 +10,7 @@ from streamer.clock import Clock, TurnedClock
 from streamer.dispatch.delivery.enrichment import EnrichmentSource
 from streamer.dispatch.lookups.cache import FieldNames
 from streamer.dispatch.lookups.records import RecordLookups
-from streamer.errors import RecordsRefused, ServiceUnavailable
+from streamer.errors import RecordsRefused, RetryLater, ServiceUnavailable
 from streamer.events import Event, JsonObject
 from streamer.ports import Preview, ServiceSource
 from streamer.salesforce.auth.flows import Logins
@@ -24,6 +25,7 @@ ORG = OrgSettings.model_validate(
         "auth": {"flow": "client_credentials", "client_id": "app", "client_secret": "sesame"},
     }
 )
+ACCOUNT = "001000000000001AAA"
 NAME = FieldNames.of("name")
 
 
@@ -76,6 +78,15 @@ class Desk:
         async with enrichment.opened():
             return await enrichment.names(event, list)
 
+    async def account(self) -> JsonObject:
+        """Return what a subscriber sees of an event whose account it looks up in the states."""
+        lookup = a_lookup("account", {"id": "data.account", "fields": ["Name"], "state": "Account"}, None)
+        enrichment = self.shared.enrichment(EnrichmentSource(lookups=(lookup,)), ORG)
+        async with enrichment.opened():
+            asked = asyncio.create_task(enrichment.names(an_event("1", data={"account": ACCOUNT}), list))
+            await self.clock.turn(0)
+            return await asked
+
 
 def numbered(number: Any) -> Event:
     """Return an event with the number of a customer."""
@@ -126,6 +137,23 @@ async def _fails(desk: Desk, key: str, lookups: RecordLookups) -> None:
     desk.services[key].error = ServiceUnavailable("away", after_s=60)
     with pytest.raises(ServiceUnavailable):
         await lookups.find("", "1", NAME)
+
+
+async def test_state_is_read_anew_for_each_event() -> None:
+    """A cache could hold a state that the log has changed since."""
+    desk = Desk()
+    states = MemoryRecords({"Account": {ACCOUNT: {"Name": "Acme"}}})
+    desk.shared.states = states
+
+    assert await desk.account() == {"account": {"Name": "Acme"}, "lookups": {"account": "found"}}
+    states.records["Account"][ACCOUNT] = {"Name": "Bolt"}
+    assert await desk.account() == {"account": {"Name": "Bolt"}, "lookups": {"account": "found"}}
+
+
+async def test_process_that_keeps_no_states_asks_for_a_restart() -> None:
+    """Its configuration was loaded again with the first object of state.objects."""
+    with pytest.raises(RetryLater, match=r"keeps no states of Account: restart it"):
+        await Desk().account()
 
 
 async def test_refused_record_of_a_service_is_refused_to_its_events() -> None:

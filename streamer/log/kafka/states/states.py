@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from streamer.errors import LogUnavailable
-from streamer.events import Partition, RecordState
+from streamer.events import Partition, RecordState, SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import RETRY_LIMIT_S, KafkaErrors, RetryPolicy
 from streamer.log.kafka.cluster.names import Names, partition_of
@@ -19,6 +19,7 @@ from streamer.log.kafka.states.cache import CacheLost, CopyOrigin, StateCache
 from streamer.log.kafka.states.catch_up import CatchUp, RebuildProgress
 from streamer.log.kafka.states.folder import StateFolder
 from streamer.log.kafka.states.memory import CopyMemory
+from streamer.log.kafka.states.progress import ChangeProgress
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.ports import StateRebuild
 
@@ -66,6 +67,7 @@ class KafkaStates:
         self._executor = ThreadPoolExecutor(1, "kafka-states")
         self._closing = threading.Event()
         self._progress = RebuildProgress()
+        self._changes = ChangeProgress(clients, topics.admin)
         self.schemas = StateSchemas.of(
             clients.settings,
             clients.schemas,
@@ -89,6 +91,16 @@ class KafkaStates:
     async def of(self, entity: str, record_ids: Collection[str], /) -> Mapping[str, RecordState]:
         """Return the states of those records that have one, by record id; raises `LogUnavailable`."""
         return await self._run(self._of, entity, record_ids)
+
+    async def ends(self, entity: str, /) -> Mapping[Partition, int]:
+        """Return an offset above all changes of an entity in the log; raises `LogUnavailable`."""
+        return await self._run(self._changes.ends, entity)
+
+    async def settled(
+        self, subscriber: SubscriberName, partitions: Collection[Partition], /
+    ) -> Mapping[Partition, int]:
+        """Return the committed offsets of a subscriber, by partition; raises `LogUnavailable`."""
+        return await self._run(self._changes.settled, subscriber, partitions)
 
     def close(self) -> None:
         """Close every local copy, and release the folder."""
@@ -238,6 +250,7 @@ class KafkaStates:
         self._memory.copies = len(self._caches)
 
     def _close(self) -> None:
+        self._changes.close()
         for entity in {entity for entity, _ in self._caches}:
             self._drop(entity)
         self._folder.close()

@@ -164,6 +164,22 @@ class KafkaAdmin:
                 for place, end in ends.items()
             }
 
+    def stable_ends(
+        self, places: Collection[TopicPartition], timeout_s: float = CALL_TIMEOUT_S
+    ) -> list[TopicPartition]:
+        """Return the end offset of each of `places`, before the first open transaction.
+
+        Raises `KafkaException`.
+        """
+        if not places:
+            return []
+        ends = self._offsets(places, _LATEST, timeout_s, IsolationLevel.READ_COMMITTED)
+        with self._looking_for_leaders({place.topic for place in places}, timeout_s):
+            return [
+                TopicPartition(place.topic, place.partition, _answer(end, timeout_s).offset)
+                for place, end in ends.items()
+            ]
+
     def range_since(
         self, place: TopicPartition, at: float, timeout_s: float = CALL_TIMEOUT_S
     ) -> tuple[int, int]:
@@ -204,12 +220,16 @@ class KafkaAdmin:
         self._client.live.poll(seconds)
 
     def _offsets(
-        self, places: Collection[TopicPartition], which: OffsetSpec, timeout_s: float
+        self,
+        places: Collection[TopicPartition],
+        which: OffsetSpec,
+        timeout_s: float,
+        isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
     ) -> "dict[TopicPartition, Future[Any]]":
         # A newly elected leader answers only when it knows which records are replicated.
         return self._client.live.list_offsets(
             dict.fromkeys(places, which),
-            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            isolation_level=isolation,
             request_timeout=timeout_s,
         )
 

@@ -32,8 +32,8 @@ def a_change(number: int, record_id: str = account_id(1), entity: str = "Account
     return an_event(f"change {number}", key=record_id, data=data)
 
 
-def a_lookup(name: str, written: Mapping[str, Any], service: ServiceSource) -> Lookup:
-    """Return the look-up that `written` asks for, of a record of `service`."""
+def a_lookup(name: str, written: Mapping[str, Any], service: ServiceSource | None) -> Lookup:
+    """Return the look-up that `written` asks for, of a record of `service` if it is given."""
     settings = {name: LookupSettings.model_validate(written)}
     [compiled] = compiled_lookups(settings, mistaken, Functions(), ("receipts", "lookups", name))
     return replace(compiled, service=service)
