@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from functools import partial
 
 from streamer.clock import Clock
@@ -17,11 +16,14 @@ from streamer.salesforce.auth.flows import Logins
 from streamer.settings import LookupsSettings, OrgSettings
 
 
-class _States(Enum):
-    KEPT = "states"
+@dataclass(frozen=True, slots=True)
+class _StatesOf:
+    """States of one object. Look-ups of an object that is loading don't delay those of another object."""
+
+    entity: str
 
 
-RecordSource = OrgSettings | ServiceSource | _States
+RecordSource = OrgSettings | ServiceSource | _StatesOf
 _STATES_AT_ONCE = 1000
 
 
@@ -146,7 +148,7 @@ class SharedLookups:
                 service = await stack.enter_async_context(source.make(self._clock))
                 limits = replace(self._limits, batch=service.batch, max_in_flight=service.max_in_flight)
                 lookups = RecordLookups(service, self._clock, limits, observer)
-            elif isinstance(source, _States):
+            elif isinstance(source, _StatesOf):
                 # A look-up costs no request, so a state never comes from a cache.
                 limits = replace(
                     self._limits, cache_s=0.0, collect_s=0.0, batch=_STATES_AT_ONCE, max_in_flight=2
@@ -167,7 +169,9 @@ class SharedLookups:
 
 
 def _source(lookup: Lookup, org: OrgSettings) -> RecordSource:
-    return _States.KEPT if lookup.of_states else lookup.service or org
+    if lookup.of_states:
+        return _StatesOf(str(lookup.sobject))
+    return lookup.service or org
 
 
 class _NoStates:
