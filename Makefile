@@ -150,7 +150,9 @@ replica: $(READY) ## play HISTORIES=2000 random histories of an org, and compare
 	REPLICA_HISTORIES=$(HISTORIES) $(BIN)/pytest tests/acceptance/test_replica.py --numprocesses 2
 
 state-fire: $(READY) ## play STATES=200 random histories of an org, and compare the org with the states of its records
+	@$(BIN)/python -m tools.system_packages
 	STATE_HISTORIES=$(STATES) $(BIN)/pytest tests/acceptance/test_state.py --numprocesses 2
+	@$(BIN)/python -m tests.acceptance.state_fire --seeds $(STATES)
 
 snapshot: $(READY) ## take a snapshot of RECORDS=1000000 records that change meanwhile; print time, rate, memory and differences
 	@$(BIN)/python -m tests.acceptance.volume --records $(RECORDS)
