@@ -197,6 +197,13 @@ class KafkaLogSettings(Section):
         default=_STATE_TOPIC,
         description="name of a topic with the states of an object's records; {name} stands for the object",
     )
+    state_envelope: Literal["streamer", "flat", "debezium"] = Field(
+        default="streamer",
+        description=(
+            "form of the values in the state topics: the record's fields in a part of their own (streamer), "
+            "beside the other keys (flat), or before and after the change as Debezium has them (debezium)"
+        ),
+    )
     state_directory: Path = Field(
         default=Path("data/state"),
         description=(

@@ -58,7 +58,7 @@ def write(settings: KafkaLogSettings, records: int) -> int:
     for number in range(records):
         state = a_state(number)
         place = Partition(topic=topic, number=partition_of(state.record_id.encode(), _PARTITIONS))
-        record = StateEncoder().encode(state, place, 2_000_000_000_000).record
+        (record,) = StateEncoder().encode(state, place, 2_000_000_000_000).records
         assert isinstance(record, ProducerRecord)
         size += len(record.value)
         while True:

@@ -75,13 +75,17 @@ def differences(expected: Table, found: Table) -> list[str]:
 
 @dataclass(slots=True)
 class StateTopic:
-    """Reading of one state topic: the table so far, and each mistake on the way."""
+    """Reading of one state topic: the table so far, and each mistake on the way.
+
+    `envelope` is the form of the values, as `log.kafka.state_envelope` names it.
+    """
 
     entity: str
+    envelope: str
     table: Table = field(default_factory=dict)
     mistakes: list[str] = field(default_factory=list)
     count: int = 0
-    _last: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    _last: dict[str, Any] = field(default_factory=dict)
     _partitions: dict[str, int | None] = field(default_factory=dict)
 
     def add(self, record: Message) -> None:
@@ -95,23 +99,45 @@ class StateTopic:
         former = self._last.get(key)
         if key in self._last and value == former:
             self.mistakes.append(f"{place}: {key} twice in a row")
-        if value and former:
-            self._compare(place, former, value)
-        if value and (value["entity"], value["record_id"]) != (self.entity, key):
-            self.mistakes.append(f"{place}: the value is of {value['entity']} {value['record_id']}")
         self._last[key] = value
         if value is None:
             self.table.pop(key, None)
+            return
+        entity, record_id, fields = self._parts(value)
+        if former is not None:
+            self._compare(place, former, value)
+        if (entity, record_id) != (self.entity, key):
+            self.mistakes.append(f"{place}: the value is of {entity} {record_id}")
+        if fields is None:
+            self.table.pop(key, None)
         else:
-            self.table[key] = compared(self.entity, value["fields"])
+            self.table[key] = compared(self.entity, fields)
 
-    def _compare(self, place: str, former: Mapping[str, Any], value: Mapping[str, Any]) -> None:
-        before, after = (_number(each["fields"].get(COUNTER)) for each in (former, value))
+    def _parts(self, value: Any) -> tuple[str, str, Any]:
+        """Return the object, the record id and the fields of a value; a deletion has no fields."""
+        match self.envelope:
+            case "streamer":
+                return value["entity"], value["record_id"], value["fields"]
+            case "flat":
+                return value["entity"], value["record_id"], value
+            case _:
+                some = value["before"] or value["after"]
+                return value["source"]["table"], some["record_id"], value["after"]
+
+    def _compare(self, place: str, former: Any, value: Any) -> None:
+        before, after = (self._number(each) for each in (former, value))
         if after < before:
             self.mistakes.append(f"{place}: change {after} after change {before}")
-        first, second = (each.get("commit_number") for each in (former, value))
+        first, second = (each.get("source", each).get("commit_number") for each in (former, value))
         if first is not None and second is not None and second < first:
             self.mistakes.append(f"{place}: commit {second} after commit {first}")
+        if (stated := value.get("before")) is not None and _number(stated.get(COUNTER)) < before:
+            self.mistakes.append(f"{place}: the record before this change is older than change {before}")
+
+    def _number(self, value: Any) -> int:
+        """Return the number of the change after which the record was so."""
+        fields = self._parts(value)[2]
+        return _number((value["before"] if fields is None else fields).get(COUNTER))
 
 
 @dataclass(slots=True)

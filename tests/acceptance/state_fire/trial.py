@@ -39,6 +39,7 @@ from tests.waiting import until
 
 OBJECTS = ("Account", "Contact")
 DAEMONS = 2
+ENVELOPES = ("streamer", "flat", "debezium")
 
 _RECORDS = 30
 _STEPS = 150
@@ -101,6 +102,7 @@ class World:
     kafka: Kafka
     fleet: Fleet
     prefix: str
+    envelope: str
     folders: Sequence[Path]
     dice: random.Random
     struck: list[str] = field(default_factory=list)
@@ -242,8 +244,9 @@ class Verdict:
 async def trial(seed: int, kafka: Kafka, directory: Path) -> Verdict:
     """Play the history of `seed`, and judge the topics."""
     dice = random.Random(seed)  # noqa: S311 - draws a test
-    async with _world(kafka, dice, directory) as world:
-        states = {world.state_topic(each): StateTopic(each) for each in OBJECTS}
+    envelope = ENVELOPES[seed % len(ENVELOPES)]
+    async with _world(kafka, envelope, dice, directory) as world:
+        states = {world.state_topic(each): StateTopic(each, envelope) for each in OBJECTS}
         async with reading(kafka.bootstrap, states):
             playing = asyncio.create_task(_play(world, random.Random(seed + 1)))  # noqa: S311 - as above
             for _ in range(dice.randint(2, 5)):
@@ -295,7 +298,7 @@ async def _read_after_all(world: World) -> list[str]:
     found: list[str] = []
     for entity in OBJECTS:
         expected = of_org(world.sandbox, entity)
-        topic, changes = StateTopic(entity), ChangeTopics(entity)
+        topic, changes = StateTopic(entity, world.envelope), ChangeTopics(entity)
         await read_whole(
             world.kafka.bootstrap, {world.state_topic(entity): topic, world.change_topic(entity): changes}
         )
@@ -306,7 +309,7 @@ async def _read_after_all(world: World) -> list[str]:
 
 
 @asynccontextmanager
-async def _world(kafka: Kafka, dice: random.Random, directory: Path) -> AsyncIterator[World]:
+async def _world(kafka: Kafka, envelope: str, dice: random.Random, directory: Path) -> AsyncIterator[World]:
     prefix = f"fire{uuid.uuid4().hex[:8]}"
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(Sandbox(SystemClock()))
@@ -321,6 +324,7 @@ async def _world(kafka: Kafka, dice: random.Random, directory: Path) -> AsyncIte
                 "topic": f"{prefix}.{{kind}}.{{name}}",
                 "state_topic": f"{prefix}.state.{{name}}",
                 "state_directory": str(folders[-1]),
+                "state_envelope": envelope,
                 "partitions": 2,
                 "session_timeout_s": 1,
                 "append_deadline_s": 3,
@@ -333,4 +337,12 @@ async def _world(kafka: Kafka, dice: random.Random, directory: Path) -> AsyncIte
             members.append(Member(number=number, config=written(place, configuration)))
         fleet = await stack.enter_async_context(Fleet(members=members))
         await fleet.ready()
-        yield World(sandbox=sandbox, kafka=kafka, fleet=fleet, prefix=prefix, folders=folders, dice=dice)
+        yield World(
+            sandbox=sandbox,
+            kafka=kafka,
+            fleet=fleet,
+            prefix=prefix,
+            envelope=envelope,
+            folders=folders,
+            dice=dice,
+        )

@@ -127,7 +127,7 @@ def left_open(state: RecordState, world: StateWorld) -> Iterator[Producer]:
     producer.init_transactions(_DEADLINE_S)
     producer.begin_transaction()
     place = Partition(topic=world.states, number=partition_of(state.record_id.encode(), 2))
-    record = StateEncoder().encode(state, place, 2_000_000_000_000).record
+    (record,) = StateEncoder().encode(state, place, 2_000_000_000_000).records
     value = record.value if isinstance(record, ProducerRecord) else None
     producer.produce(record.topic, value, record.key, record.partition, headers=record.headers)
     producer.flush(_DEADLINE_S)

@@ -5,11 +5,13 @@ import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streamer import DISTRIBUTION
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import Entry, Partition, Start
 from streamer.log.kafka.cluster.clients import largest_record, member_options
@@ -28,6 +30,7 @@ from streamer.log.kafka.parked_restoration import Restorations
 from streamer.log.kafka.progress.assignment import AssignedPartitions
 from streamer.log.kafka.progress.commits import Commits, OffsetCommitter
 from streamer.log.kafka.progress.settler import KafkaSettler
+from streamer.log.kafka.records.envelopes import StateEnvelope
 from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.log.kafka.records.states import OVERHEAD_BYTES, StateEncoder
 from streamer.log.kafka.states.restoration import StateRestorations
@@ -319,8 +322,14 @@ class ConsumerThread:
 
 def _state_writer(log_context: LogContext) -> StateWriter:
     states = log_context.states
-    largest = largest_record(log_context.clients.settings) - OVERHEAD_BYTES
-    encoder = StateEncoder(largest=largest, schemas=states.schemas)
+    settings = log_context.clients.settings
+    encoder = StateEncoder(
+        largest=largest_record(settings) - OVERHEAD_BYTES,
+        schemas=states.schemas,
+        envelope=StateEnvelope(
+            form=settings.state_envelope, name=settings.prefix, version=version(DISTRIBUTION)
+        ),
+    )
     return StateWriter(log_context.clients, states, encoder)
 
 

@@ -1,7 +1,7 @@
 """Records of a state topic: the whole record under its id, or a tombstone, each with its last change."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, cast
 
 import orjson
@@ -9,10 +9,11 @@ import structlog
 from confluent_kafka import Message
 
 from streamer.errors import LogUnavailable, UnreadableEvent
-from streamer.events import Partition, RecordState
+from streamer.events import JsonObject, Partition, RecordState
 from streamer.exact_json import exact_default
 from streamer.log.kafka.cluster.clients import MAX_MESSAGE_BYTES
 from streamer.log.kafka.cluster.producer import Headers, ProducerRecord, Tombstone, WrittenHeaders
+from streamer.log.kafka.records.envelopes import PLAIN_START, STARTS, StateEnvelope, state_in
 from streamer.log.kafka.records.events import timestamp_ms
 from streamer.log.kafka.schemas.codecs import AVRO, SchemaReaders
 from streamer.log.kafka.schemas.record_types import state_stem
@@ -21,7 +22,6 @@ from streamer.log.records import encode_last_change, encode_state_data, record_s
 
 _log = structlog.get_logger()
 _LAST = "streamer-last"
-_RECORD_START = b'{"entity"'
 _FRAME_BYTES = 5
 OVERHEAD_BYTES = 4 * 1024
 """Bytes that Kafka, the key and the headers add to the value of a state, at most."""
@@ -38,11 +38,19 @@ class StateRow(NamedTuple):
 
 
 class WrittenState(NamedTuple):
-    """State in the form in which the log holds it, its row, and its record for the state topic."""
+    """State in the form in which the log holds it, its row, and its records for the state topic.
+
+    There is one record. In Debezium's envelope, a deletion can have two records.
+    """
 
     state: RecordState
     row: StateRow
-    record: ProducerRecord | Tombstone
+    records: tuple[ProducerRecord | Tombstone, ...]
+
+
+def number_of_records(written: Sequence[WrittenState]) -> int:
+    """Return the number of records of these states."""
+    return sum(len(each.records) for each in written)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,28 +62,57 @@ class StateEncoder:
 
     largest: int = MAX_MESSAGE_BYTES - OVERHEAD_BYTES
     schemas: StateSchemas | None = None
+    envelope: StateEnvelope = field(default_factory=StateEnvelope)
 
-    def encode(self, state: RecordState, place: Partition, now_ms: int) -> WrittenState:
-        """Return `state` with its row, and with the record for the partition `place` of its state topic.
+    def encode(
+        self, state: RecordState, place: Partition, now_ms: int, before: JsonObject | None = None
+    ) -> WrittenState:
+        """Return `state` with its row, and with the records for the partition `place` of its state topic.
 
-        A state that is too large for Kafka lacks its largest fields, and names them. Raises
-        `StateSchemaMissing`, and `TypeError` if JSON can't hold the fields.
+        `before` are the fields that the record had. A state that is too large for Kafka
+        lacks its largest fields, and names them. Raises `StateSchemaMissing`, and
+        `TypeError` if JSON can't hold the fields.
         """
         last, key = encode_last_change(state.last), state.record_id.encode()
         at_ms, data = timestamp_ms(state.last.time, now_ms), record_state_data(state)
         if data is None:
             tombstone = Tombstone(place.topic, key, place.number, {_LAST: last}, at_ms)
-            return WrittenState(state, StateRow(state.record_id, None, last), tombstone)
+            row = StateRow(state.record_id, None, last)
+            return WrittenState(state, row, (*self._deletion(state, last, place, before, now_ms), tombstone))
         text = encode_state_data(data)
-        headers: WrittenHeaders = {_LAST: last, "content-type": b"application/json"}
-        value = text
-        if self.schemas is not None and (schema := self.schemas.of_entity(state.entity, data)) is not None:
-            value = self.schemas.value(schema, state.entity, data, text)
-            headers.update(schema.headers)
-        if (excess := max(len(text), len(value)) - self.largest) > 0 and state.fields:
-            return self.encode(without_largest(state, excess), place, now_ms)
+        enveloped = self.envelope.of_state(data, before, now_ms)
+        value, headers = self._value(state, last, enveloped, text if enveloped is data else None)
+        if (excess := max(len(text), len(value)) - self.largest) > 0:
+            if before is not None and self.envelope.has_before:
+                return self.encode(state, place, now_ms)
+            if state.fields:
+                return self.encode(without_largest(state, excess), place, now_ms)
         record = ProducerRecord(place.topic, value, key, place.number, headers, at_ms)
-        return WrittenState(state, StateRow(state.record_id, text, last), record)
+        return WrittenState(state, StateRow(state.record_id, text, last), (record,))
+
+    def _deletion(
+        self, state: RecordState, last: bytes, place: Partition, before: JsonObject | None, now_ms: int
+    ) -> Iterator[ProducerRecord]:
+        """Yield the record before a tombstone, if the envelope has one and Kafka takes it."""
+        about = record_state_data(replace(state, fields={}))
+        enveloped = None if about is None else self.envelope.of_deletion(about, before, now_ms)
+        if enveloped is None:
+            return
+        value, headers = self._value(state, last, enveloped, None)
+        if len(value) <= self.largest:
+            at_ms = timestamp_ms(state.last.time, now_ms)
+            yield ProducerRecord(place.topic, value, state.record_id.encode(), place.number, headers, at_ms)
+
+    def _value(
+        self, state: RecordState, last: bytes, enveloped: JsonObject, text: bytes | None
+    ) -> tuple[bytes, WrittenHeaders]:
+        """Return the value and the headers of a record; `text` is the JSON of `enveloped`, if it is known."""
+        text = encode_state_data(enveloped) if text is None else text
+        headers: WrittenHeaders = {_LAST: last, "content-type": b"application/json"}
+        if self.schemas is None or (schema := self.schemas.of_entity(state.entity, enveloped)) is None:
+            return text, headers
+        headers.update(schema.headers)
+        return self.schemas.value(schema, state.entity, enveloped, text), headers
 
 
 def without_largest(state: RecordState, excess: int) -> RecordState:
@@ -122,30 +159,34 @@ class StateDecoder:
         value, last = message.value(), attributes.get(_LAST)
         if last is None:
             raise ValueError(_FOREIGN)
-        if value is not None and not value.startswith(_RECORD_START):
-            value = self._json(attributes, value)
+        if value is not None and not value.startswith(PLAIN_START):
+            value = self._plain(attributes, value)
         return StateRow((message.key() or b"").decode(), value, last)
 
-    def _json(self, attributes: Mapping[str, bytes], value: bytes) -> bytes:
-        if value.startswith(_RECORD_START, _FRAME_BYTES):
+    def _plain(self, attributes: Mapping[str, bytes], value: bytes) -> bytes | None:
+        """Return the JSON of a state in another format or envelope; `None` for a deletion."""
+        if value.startswith(PLAIN_START, _FRAME_BYTES):
             return value[_FRAME_BYTES:]
-        if not attributes.get("content-type", b"").startswith(AVRO):
+        is_json = any(value.startswith(STARTS, at) for at in (0, _FRAME_BYTES))
+        if not (is_json or attributes.get("content-type", b"").startswith(AVRO)):
             raise ValueError(_FOREIGN)
         try:
-            return encode_state_data(self.schemas.data(attributes, value, state_stem(self.entity)))
+            data = self.schemas.data(attributes, value, state_stem(self.entity))
+            state = state_in(data, self.entity)
         except UnreadableEvent as exc:
-            if self.schemas.registry is None:
+            if self.schemas.registry is None and not is_json:
                 raise LogUnavailable(
                     f"the topic {self.topic} has records in Avro: set log.kafka.schema_registry"
                 ) from exc
             raise ValueError(str(exc)) from exc
+        return None if state is None else encode_state_data(state)
 
 
 def check_state(message: Message) -> None:
     """Raise `ValueError` unless a record can be a state, in whichever format; no schema is needed."""
     attributes = dict(cast("Headers", message.headers() or ()))
     value = message.value()
-    is_json = value is None or any(value.startswith(_RECORD_START, at) for at in (0, _FRAME_BYTES))
+    is_json = value is None or any(value.startswith(STARTS, at) for at in (0, _FRAME_BYTES))
     if _LAST not in attributes or not (is_json or attributes.get("content-type", b"").startswith(AVRO)):
         raise ValueError(_FOREIGN)
 

@@ -54,7 +54,7 @@ class AvroReader:
         if NULL_FIELDS in data:
             for path in data.pop(NULL_FIELDS):
                 _put(data[FIELDS], path.split("."), None)
-        else:
+        elif self._fields:
             _fill(data[FIELDS], self._fields)
         for path, value in (others or {}).items():
             _put(data, path.split("."), exact_value(value))

@@ -4,7 +4,8 @@ Source: JSON Schema draft 7, which the registries and their clients understand.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import orjson
 
@@ -19,6 +20,7 @@ from streamer.log.kafka.schemas.record_types import (
     Kind,
     RecordField,
     RecordType,
+    own_fields,
 )
 
 _DIALECT = "http://json-schema.org/draft-07/schema#"
@@ -118,14 +120,7 @@ class JsonWriter:
     """Writes records as JSON, and names the fields that the record type does not have."""
 
     def __init__(self, record: RecordType) -> None:
-        (own,) = (each.type.record for each in record.fields if each.name == FIELDS)
-        known = () if own is None else own.fields
-        self._known = {each.name: each.type.record for each in known}
-        self._parts = {
-            name: frozenset(each.name for each in parts.fields)
-            for name, parts in self._known.items()
-            if parts
-        }
+        self._places = [(name, _Known.of(own)) for name, own in own_fields(record).items()]
 
     def write(self, data: JsonObject) -> Written:
         """Return the JSON of `data`. Raises `TypeError` if JSON can't hold it."""
@@ -134,11 +129,32 @@ class JsonWriter:
 
     def unknown(self, data: JsonObject) -> list[str]:
         """Return the names of fields that the record type does not have. Raises `TypeError` as above."""
-        fields = data.get(FIELDS)
-        if not isinstance(fields, dict):
-            raise TypeError(f"{FIELDS} is missing")
-        unknown = [f"{FIELDS}.{name}" for name in fields.keys() - self._known.keys()]
-        for name in fields.keys() & self._parts.keys():
+        unknown: list[str] = []
+        for place, known in self._places:
+            fields = data.get(place) if place else data
+            if isinstance(fields, dict):
+                unknown += known.others(fields, f"{place}." if place else "")
+            elif place == FIELDS:
+                raise TypeError(f"{FIELDS} is missing")
+        return unknown
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Names of a record's fields, and of the parts of those that are records."""
+
+    names: frozenset[str]
+    parts: Mapping[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, record: RecordType) -> Self:
+        records = {each.name: each.type.record for each in record.fields if each.type.record}
+        parts = {name: frozenset(each.name for each in found.fields) for name, found in records.items()}
+        return cls(frozenset(each.name for each in record.fields), parts)
+
+    def others(self, fields: JsonObject, path: str) -> list[str]:
+        unknown = [f"{path}{name}" for name in fields.keys() - self.names]
+        for name in fields.keys() & self.parts.keys():
             if isinstance(value := fields[name], dict):
-                unknown += [f"{FIELDS}.{name}.{part}" for part in value.keys() - self._parts[name]]
+                unknown += [f"{path}{name}.{part}" for part in value.keys() - self.parts[name]]
         return unknown

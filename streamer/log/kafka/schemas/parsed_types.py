@@ -13,7 +13,15 @@ import orjson
 from streamer.errors import UnreadableEvent
 from streamer.events import JsonObject
 from streamer.log.kafka.schemas.avro_schema import NUMERAL
-from streamer.log.kafka.schemas.record_types import FIELDS, FieldType, Kind, RecordField, RecordType
+from streamer.log.kafka.schemas.record_types import (
+    AFTER,
+    FIELDS,
+    FieldType,
+    Kind,
+    RecordField,
+    RecordType,
+    is_own,
+)
 from streamer.log.kafka.schemas.registry import SchemaText
 
 _AVRO: Mapping[Any, Kind] = {
@@ -49,8 +57,14 @@ def registered_fields(schema: SchemaText) -> tuple[RecordField, ...]:
 
 
 def _of_avro(record: JsonObject) -> Iterator[RecordField]:
-    (own,) = (each["type"] for each in record["fields"] if each["name"] == FIELDS)
-    return _avro_fields(own)
+    types = {each["name"]: each["type"] for each in record["fields"]}
+    if AFTER in types:
+        return _own(_avro_fields(types[AFTER][1]))
+    return _avro_fields(types[FIELDS]) if FIELDS in types else _own(_avro_fields(record))
+
+
+def _own(fields: Iterator[RecordField]) -> Iterator[RecordField]:
+    return (each for each in fields if is_own(each.name))
 
 
 def _avro_fields(record: JsonObject) -> Iterator[RecordField]:
@@ -80,7 +94,12 @@ def _avro_type(branches: list[Any], each: JsonObject) -> FieldType | None:
 
 
 def _of_json(schema: JsonObject) -> Iterator[RecordField]:
-    return _json_fields(schema["properties"][FIELDS], schema["title"])
+    described, path = schema["properties"], schema["title"]
+    if AFTER in described:
+        return _own(_json_fields(described[AFTER]["anyOf"][1], f"{path}.{AFTER}"))
+    if FIELDS in described:
+        return _json_fields(described[FIELDS], path)
+    return _own(_json_fields(schema, path))
 
 
 def _json_fields(record: JsonObject, path: str) -> Iterator[RecordField]:

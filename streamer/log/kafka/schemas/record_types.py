@@ -17,6 +17,8 @@ from streamer.normalise.record_shape import RecordShape
 
 Numbers = Literal["double", "decimal", "string"]
 """Form of a decimal number in Avro."""
+EnvelopeForm = Literal["streamer", "flat", "debezium"]
+"""Form of the whole record in a state topic."""
 
 NULL_FIELDS = "null_fields"
 """Field with the names of the fields that an event carries with the value null."""
@@ -24,6 +26,10 @@ OTHER_VALUES = "other_values"
 """Field with the values that do not have the type of their field, as JSON by path."""
 FIELDS = "fields"
 """Field with the values of the entity's own fields."""
+BEFORE, AFTER = "before", "after"
+"""Fields with a record before and after its change, in the envelope of Debezium."""
+RECORD_ID = "record_id"
+"""Field with the id of the record."""
 
 _STATES = "salesforce.state."
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -116,20 +122,49 @@ def state_stem(entity: str) -> str:
     return f"{_STATES}{entity}"
 
 
-def state_record_type(stem: str, fields: Iterable[RecordField]) -> RecordType:
+def state_record_type(
+    stem: str, fields: Iterable[RecordField], envelope: EnvelopeForm = "streamer"
+) -> RecordType:
     """Return the type of the states of records with the stem `stem`, such as `salesforce.state.Account`.
 
     `fields` are the fields of the entity, in the type of its events. A state has no
     empty fields, so an absent field is always empty.
     """
-    own = RecordType(name=f"{stem}.Fields", fields=tuple(_moved(each, stem) for each in fields))
-    return RecordType(name=stem, fields=(*_enveloped(stem, own, _STATE), _OTHERS))
+    match envelope:
+        case "streamer":
+            own = RecordType(name=f"{stem}.Fields", fields=tuple(_moved(each, stem) for each in fields))
+            around = _enveloped(stem, own, _STATE)
+        case "flat":
+            around = (*_parts(stem, _STATE), *(_moved(each, stem) for each in fields))
+        case "debezium":
+            described = tuple(fields)
+            before, after = (_row(f"{stem}.{name}", described) for name in (BEFORE, AFTER))
+            around = (*_parts(stem, _DEBEZIUM), before, after)
+    return RecordType(name=stem, fields=(*around, _OTHERS))
 
 
-def own_fields(record: RecordType) -> tuple[RecordField, ...]:
-    """Return the entity's own fields in the type of its events or states."""
-    (fields,) = (each.type.record for each in record.fields if each.name == FIELDS)
-    return () if fields is None else fields.fields
+def own_fields(record: RecordType) -> Mapping[str, RecordType]:
+    """Return the records that hold the entity's own fields in the type of its events or states, by place.
+
+    The place is empty if the fields are beside those of the envelope.
+    """
+    found = {
+        each.name: each.type.record
+        for each in record.fields
+        if each.name in {FIELDS, BEFORE, AFTER} and each.type.record is not None
+    }
+    return found or {"": record}
+
+
+def is_own(name: str) -> bool:
+    """Return whether a field beside those of the envelope is the entity's own: such a name has a capital."""
+    return name not in _STATE and name != OTHER_VALUES
+
+
+def _row(name: str, fields: Iterable[RecordField]) -> RecordField:
+    own = tuple(_moved(each, name) for each in fields)
+    record = RecordType(name=name, fields=(RecordField(name=RECORD_ID, type=_TEXT, required=True), *own))
+    return RecordField(name=name.rpartition(".")[2], type=FieldType(kind=Kind.RECORD, record=record))
 
 
 def _moved(field: RecordField, stem: str) -> RecordField:
@@ -228,6 +263,26 @@ _STATE: Mapping[str, tuple[FieldType | _Parts, bool]] = {
     "read_at": (_TIMESTAMP, False),
     "omitted": (_TEXTS, False),
 }
+_DEBEZIUM: Mapping[str, tuple[FieldType | _Parts, bool]] = {
+    "op": (_TEXT, True),
+    "ts_ms": (FieldType(kind=Kind.INTEGER), True),
+    "source": (
+        {
+            "version": (_TEXT, True),
+            "connector": (_TEXT, True),
+            "name": (_TEXT, True),
+            "table": (_TEXT, True),
+            "snapshot": (_TEXT, True),
+            "ts_ms": (FieldType(kind=Kind.INTEGER), True),
+            "event_id": (_TEXT, True),
+            "commit_number": (FieldType(kind=Kind.INTEGER), False),
+            "sequence": (FieldType(kind=Kind.INTEGER), False),
+            "read_at": (_TIMESTAMP, False),
+            "omitted": (_TEXTS, False),
+        },
+        True,
+    ),
+}
 _NULLS = RecordField(
     name=NULL_FIELDS,
     type=_TEXTS,
@@ -243,12 +298,15 @@ _OTHERS = RecordField(
 def _enveloped(
     stem: str, own: RecordType, envelope: Mapping[str, tuple[FieldType | _Parts, bool]]
 ) -> tuple[RecordField, ...]:
-    around = [
+    fields = RecordField(name=FIELDS, type=FieldType(kind=Kind.RECORD, record=own), required=True)
+    return (*_parts(stem, envelope), fields)
+
+
+def _parts(stem: str, envelope: Mapping[str, tuple[FieldType | _Parts, bool]]) -> tuple[RecordField, ...]:
+    return tuple(
         RecordField(name=name, type=_part_type(stem, name, what), required=required)
         for name, (what, required) in envelope.items()
-    ]
-    fields = RecordField(name=FIELDS, type=FieldType(kind=Kind.RECORD, record=own), required=True)
-    return (*around, fields)
+    )
 
 
 def _part_type(stem: str, name: str, what: FieldType | _Parts) -> FieldType:

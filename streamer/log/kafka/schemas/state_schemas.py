@@ -11,7 +11,13 @@ from streamer.errors import LogUnavailable, Stop, UnreadableEvent
 from streamer.events import JsonObject
 from streamer.log.kafka.schemas.codecs import Codec, SchemaReaders
 from streamer.log.kafka.schemas.parsed_types import registered_fields
-from streamer.log.kafka.schemas.record_types import RecordField, state_record_type, state_stem
+from streamer.log.kafka.schemas.record_types import (
+    EnvelopeForm,
+    RecordField,
+    own_fields,
+    state_record_type,
+    state_stem,
+)
 from streamer.log.kafka.schemas.registry import SchemaIncompatible
 from streamer.log.kafka.schemas.subjects import EntitySchema, SchemaMissing, Subjects, entity_of
 from streamer.settings import KafkaLogSettings
@@ -41,6 +47,7 @@ class StateSchemas:
 
     changes: Subjects
     states: Subjects
+    envelope: EnvelopeForm = "streamer"
     refusal: str = field(default="", init=False)
     _by_entity: dict[str, EntitySchema | None] = field(default_factory=dict, init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
@@ -67,7 +74,7 @@ class StateSchemas:
             settings=changes.settings.model_copy(update={"on_incompatible": "stop"}),
             topic_of=lambda stem: states_of(entity_of(stem)),
         )
-        return cls(changes=changes, states=states)
+        return cls(changes=changes, states=states, envelope=settings.state_envelope)
 
     def of_entity(self, entity: str, data: JsonObject) -> EntitySchema | None:
         """Return the schema of the state `data`, or `None` if the state is JSON without a schema.
@@ -114,7 +121,7 @@ class StateSchemas:
         stem = state_stem(entity)
         if self._keeps_former_types:
             return ""
-        codec = Codec.of(self.states.kind, state_record_type(stem, fields))
+        codec = Codec.of(self.states.kind, state_record_type(stem, fields, self.envelope))
         return await self.states.incompatibility(stem, codec.schema)
 
     @property
@@ -139,14 +146,17 @@ class StateSchemas:
             if self.states.kind == "JSON":
                 # A property of any type can follow a property of one type.
                 kept = [each for each in kept if each.name not in dropped]
-                accepted = accepted.union(f"fields.{name}" for name in dropped)
+                places = own_fields(state_record_type(stem, (), self.envelope))
+                accepted = accepted.union(
+                    f"{place}.{name}".removeprefix(".") for place in places for name in dropped
+                )
             return await self._registered(missing, kept, accepted)
 
     async def _registered(
         self, missing: StateSchemaMissing, fields: Sequence[RecordField], accepted: frozenset[str]
     ) -> EntitySchema:
         kind, stem = self.states.kind, state_stem(missing.entity)
-        record = state_record_type(stem, fields)
+        record = state_record_type(stem, fields, self.envelope)
         codec = Codec.of(kind, record, is_lenient=True)
         # The schema of the changes is the newest, so none of its later versions has these fields.
         undescribed = accepted.union(codec.write(missing.data)[1])

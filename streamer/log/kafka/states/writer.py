@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from streamer.errors import LogUnavailable
-from streamer.events import Partition, RecordState
+from streamer.events import JsonObject, Partition, RecordState
 from streamer.log.kafka.cluster.bounded_reader import UncommittedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
-from streamer.log.kafka.records.states import StateEncoder, WrittenState
+from streamer.log.kafka.records.states import StateEncoder, WrittenState, number_of_records
 from streamer.log.kafka.states.cache import WrittenSpan
 from streamer.log.kafka.states.states import KafkaStates, StateTopic
 
@@ -78,15 +78,28 @@ class StateWriter:
         for each in self._wrote.values():
             each.begin()
         records: list[ProducerRecord | Tombstone] = []
+        former: dict[tuple[str, str], JsonObject | None] = {}
         for state in states:
             topic = self._states.topic(state.entity)
             number = topic.home(state.record_id)
             place = Partition(topic=topic.name, number=number)
-            written = self._encoder.encode(state, place, now_ms)
+            before = None
+            if self._encoder.envelope.has_before:
+                key = state.entity, state.record_id
+                before = former[key] if key in former else self._before(topic, number, state.record_id)
+                former[key] = state.fields
+            written = self._encoder.encode(state, place, now_ms, before)
             wrote = self._places[topic.name, number] = self._wrote[topic, number]
             wrote.states.append(written)
-            records.append(written.record)
+            records += written.records
         return records
+
+    def _before(self, topic: StateTopic, number: int, record_id: str) -> JsonObject | None:
+        """Return the fields of a record in the local copy, or `None` if the record is not there."""
+        cache = self._states.cache(topic, number)
+        if cache is None or not cache.is_complete:
+            raise LogUnavailable(f"the copy of topic {topic.name} must be read again first")
+        return next((found.fields for found in cache.get([record_id])), None)
 
     def delivered(self, message: Message) -> None:
         """Note the offset of a record that a broker has stored in the open transaction."""
@@ -120,7 +133,7 @@ class StateWriter:
         cache, span = self._states.cache(topic, number), wrote.span
         if cache is None or not wrote.states:
             return False
-        if span is None or span.number != len(wrote.states):
+        if span is None or span.number != number_of_records(wrote.states):
             # The brokers have not reported where the records are.
             return True
         if (unread := cache.unread(span)) is None:

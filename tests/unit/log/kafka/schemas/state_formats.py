@@ -10,9 +10,10 @@ from confluent_kafka import Message
 from streamer.events import EventId, JsonObject, LastChange, Partition, RecordState
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
+from streamer.log.kafka.records.envelopes import StateEnvelope
 from streamer.log.kafka.records.states import StateDecoder, StateEncoder, WrittenState
 from streamer.log.kafka.schemas.codecs import Codec, SchemaReaders
-from streamer.log.kafka.schemas.record_types import event_record
+from streamer.log.kafka.schemas.record_types import EnvelopeForm, event_record
 from streamer.log.kafka.schemas.registry import MemoryRegistry
 from streamer.log.kafka.schemas.state_schemas import StateSchemaMissing, StateSchemas
 from streamer.log.kafka.schemas.subjects import Subjects
@@ -55,12 +56,14 @@ class Process:
     form: str = "avro"
     registry: MemoryRegistry = field(default_factory=MemoryRegistry)
     options: Mapping[str, Any] = field(default_factory=dict)
+    envelope: EnvelopeForm = "streamer"
 
     def __post_init__(self) -> None:
         """Begin with no schema in memory."""
         about = {
             "bootstrap_servers": "localhost:1",
             "format": self.form,
+            "state_envelope": self.envelope,
             "schema_registry": {"url": "http://registry", **self.options},
         }
         self.settings = KafkaLogSettings.model_validate(about)
@@ -69,7 +72,9 @@ class Process:
         self.schemas = StateSchemas.of(
             self.settings, self.readers, changes_of=self.names.changes, states_of=self.names.state
         )
-        self.encoder = StateEncoder(schemas=self.schemas)
+        self.encoder = StateEncoder(
+            schemas=self.schemas, envelope=StateEnvelope(form=self.envelope, name="streamer", version="1.2")
+        )
         self.decoder = StateDecoder(schemas=self.readers, topic=TOPIC, entity="Account")
 
     async def registers(self, describe: JsonObject) -> None:
@@ -79,11 +84,11 @@ class Process:
         record = event_record(STEM, describe, subjects.settings.numbers)
         await subjects.registered(STEM, Codec.of(subjects.kind, record))
 
-    async def written(self, state: RecordState) -> WrittenState:
-        """Return a state with its row and its record, with the schemas that it needs."""
+    async def written(self, state: RecordState, before: JsonObject | None = None) -> WrittenState:
+        """Return a state with its row and its records, with the schemas that it needs."""
         while True:
             try:
-                return self.encoder.encode(state, _PLACE, _NOW_MS)
+                return self.encoder.encode(state, _PLACE, _NOW_MS, before)
             except StateSchemaMissing as missing:
                 assert self.schemas is not None
                 await self.schemas.resolve(missing)

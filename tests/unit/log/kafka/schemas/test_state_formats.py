@@ -5,7 +5,7 @@ import io
 import json
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import fastavro
 import orjson
@@ -16,6 +16,7 @@ from streamer.errors import LogUnavailable
 from streamer.events import JsonObject, Partition
 from streamer.log.kafka.cluster.producer import ProducerRecord
 from streamer.log.kafka.records.states import check_state
+from streamer.log.kafka.schemas.record_types import EnvelopeForm
 from streamer.log.kafka.schemas.registry import MemoryRegistry
 from streamer.log.kafka.schemas.state_schemas import StateSchemaMissing
 from streamer.log.records import encode_record_state
@@ -41,18 +42,23 @@ FORMS = [
 ]
 
 
+@pytest.mark.parametrize("envelope", get_args(EnvelopeForm))
 @pytest.mark.parametrize(("form", "options"), FORMS)
 @given(described_events())
-def test_state_is_read_as_it_was_written(form: str, options: JsonObject, drawn: Described) -> None:
+def test_state_is_read_as_it_was_written(
+    form: str, options: JsonObject, envelope: EnvelopeForm, drawn: Described
+) -> None:
     """A rebuilt copy has the same state, for any description, and the copy's own row is plain JSON."""
     describe, events = drawn
 
     async def check() -> None:
-        process = Process(form, options=options)
+        process = Process(form, options=options, envelope=envelope)
         await process.registers(describe)
+        before = None
         for data in events:
             state = a_state(merged({}, data["fields"]))
-            _, row, record = await process.written(state)
+            _, row, (record,) = await process.written(state, before)
+            before = state.fields
             assert row.value == encode_record_state(state)
             found = await Process(form, process.registry, options).read(record)
             assert digits_of(found.fields) == digits_of(state.fields)
@@ -65,7 +71,7 @@ async def test_role_without_login_takes_the_types_from_the_schema_of_the_changes
     """An independent reader gets types, not texts; nothing is left in the other values."""
     process = Process()
     await process.registers(ACCOUNT)
-    *_, record = await process.written(a_state(WHOLE, read_at="2026-12-01T00:20:58.000Z"))
+    *_, (record,) = await process.written(a_state(WHOLE, read_at="2026-12-01T00:20:58.000Z"))
 
     assert isinstance(record, ProducerRecord)
     found = await by_fastavro(process.registry, record)
@@ -84,7 +90,7 @@ async def test_record_has_the_frame_and_its_subject() -> None:
     """The headers tell the format, and the last change is beside the value as in JSON."""
     process = Process()
     await process.registers(ACCOUNT)
-    *_, record = await process.written(a_state(WHOLE))
+    *_, (record,) = await process.written(a_state(WHOLE))
 
     assert isinstance(record, ProducerRecord)
     assert record.value[:5] == b"\0\0\0\0\2"
@@ -101,7 +107,7 @@ async def test_record_has_the_frame_and_its_subject() -> None:
 async def test_deletion_needs_no_schema() -> None:
     """A tombstone has no value, so it is written while the registry is down."""
     process = Process(registry=MemoryRegistry(outage="down"))
-    _, row, record = await process.written(a_state(None))
+    _, row, (record,) = await process.written(a_state(None))
 
     assert row.value is None
     assert (await process.read(record)).is_deleted
@@ -110,14 +116,14 @@ async def test_deletion_needs_no_schema() -> None:
 async def test_states_are_json_until_the_changes_have_a_schema() -> None:
     """The backlog of a log that was JSON before does not wait for an event of each object."""
     process = Process()
-    _, row, record = await process.written(a_state(WHOLE))
+    _, row, (record,) = await process.written(a_state(WHOLE))
     assert isinstance(record, ProducerRecord)
     assert (record.value, record.headers["content-type"]) == (row.value, b"application/json")
 
     await process.registers(ACCOUNT)
     assert process.schemas is not None
     process.schemas.forget_missing()
-    *_, record = await process.written(a_state(WHOLE))
+    *_, (record,) = await process.written(a_state(WHOLE))
 
     assert isinstance(record, ProducerRecord)
     assert record.value[:1] == b"\0"
@@ -130,7 +136,7 @@ async def test_known_schemas_go_on_while_the_registry_is_down() -> None:
     await process.written(a_state(WHOLE))
     process.registry.outage = "down"
 
-    *_, record = await process.written(a_state({"Name": "Bolt"}))
+    *_, (record,) = await process.written(a_state({"Name": "Bolt"}))
     assert isinstance(record, ProducerRecord)
     with pytest.raises(LogUnavailable, match="down"):
         await process.written(replace(a_state({"Name": "Ann"}), entity="Contact"))
@@ -145,7 +151,7 @@ async def test_reader_waits_for_a_schema_and_reads_on() -> None:
     """A copy is never built without a state that it can't read yet."""
     process = Process()
     await process.registers(ACCOUNT)
-    *_, record = await process.written(state := a_state(WHOLE))
+    *_, (record,) = await process.written(state := a_state(WHOLE))
     other = Process(registry=process.registry)
     process.registry.outage = "down"
     with pytest.raises(LogUnavailable, match="down"):
@@ -159,7 +165,7 @@ async def test_reader_without_a_registry_names_the_setting() -> None:
     """The record is not taken for a foreign one, because the copy would lose it."""
     process = Process()
     await process.registers(ACCOUNT)
-    *_, record = await process.written(a_state(WHOLE))
+    *_, (record,) = await process.written(a_state(WHOLE))
     process.decoder.schemas.registry = None
     process.readers._readers.clear()
 
@@ -174,7 +180,7 @@ async def test_field_of_a_newer_version_is_in_the_next_schema() -> None:
     await process.written(a_state({"Name": "Acme"}))
     await process.registers(described({"Name": "string", "Phone": "phone"}))
 
-    *_, record = await process.written(a_state({"Name": "Acme", "Phone": "1"}))
+    *_, (record,) = await process.written(a_state({"Name": "Acme", "Phone": "1"}))
 
     assert isinstance(record, ProducerRecord)
     found = await by_fastavro(process.registry, record)
@@ -188,7 +194,7 @@ async def test_deleted_field_stays_in_the_other_values_without_a_request_each() 
     await process.written(a_state({"Name": "a", "Gone__c": 1.5}))
     asked = len(process.registry.calls)
 
-    *_, record = await process.written(state := a_state({"Name": "b", "Gone__c": 2.5}))
+    *_, (record,) = await process.written(state := a_state({"Name": "b", "Gone__c": 2.5}))
 
     assert len(process.registry.calls) == asked
     assert await process.read(record) == state
@@ -200,7 +206,7 @@ async def test_number_that_a_double_can_not_hold_is_kept() -> None:
     await process.registers(described({"Amount": "currency", "Count": "int"}))
     fields = {"Amount": Decimal("0.12345678901234567890"), "Count": 2**63 + 1}
 
-    *_, record = await process.written(state := a_state(fields))
+    *_, (record,) = await process.written(state := a_state(fields))
 
     assert digits_of((await process.read(record)).fields) == digits_of(state.fields)
 
@@ -211,7 +217,7 @@ async def test_forms_of_numbers_are_those_of_the_changes(numbers: str) -> None:
     process = Process(options={"numbers": numbers})
     await process.registers(described({"Amount": "currency"}))
 
-    *_, record = await process.written(state := a_state({"Amount": 12.25}))
+    *_, (record,) = await process.written(state := a_state({"Amount": 12.25}))
 
     assert isinstance(record, ProducerRecord)
     found = await by_fastavro(process.registry, record)
@@ -233,7 +239,7 @@ async def test_incompatible_type_waits_with_the_remedy() -> None:
     assert "undo the change in the org" in process.schemas.refusal
 
     await process.registry.require(f"{TOPIC}-value", "NONE")
-    *_, record = await process.written(state)
+    *_, (record,) = await process.written(state)
     assert process.schemas.refusal == ""
     assert await process.read(record) == state
 
@@ -246,7 +252,7 @@ async def test_new_topic_of_changes_keeps_the_states_in_one_topic_with_the_forme
     await process.registers(described({"Rank": "double", "Name": "string", "New": "string"}))
     assert await process.registry.latest(f"{STEM}.v2-value") is not None
 
-    *_, record = await process.written(state := a_state({"Rank": 1.5, "Name": "b", "New": "x"}))
+    *_, (record,) = await process.written(state := a_state({"Rank": 1.5, "Name": "b", "New": "x"}))
 
     assert isinstance(record, ProducerRecord)
     found = await by_fastavro(process.registry, record)
@@ -260,7 +266,7 @@ async def test_json_is_written_once_for_the_copy_and_the_topic() -> None:
     """With JSON Schema, the value is the copy's row behind the frame."""
     process = Process("json-schema")
     await process.registers(ACCOUNT)
-    _, row, record = await process.written(a_state(WHOLE))
+    _, row, (record,) = await process.written(a_state(WHOLE))
 
     assert isinstance(record, ProducerRecord)
     assert record.value == b"\0\0\0\0\2" + (row.value or b"")
@@ -286,7 +292,7 @@ async def test_state_is_told_from_a_foreign_record_without_its_schema() -> None:
     """The doctor looks at many topics, and asks no registry."""
     process = Process()
     await process.registers(ACCOUNT)
-    *_, record = await process.written(a_state(WHOLE))
+    *_, (record,) = await process.written(a_state(WHOLE))
     check_state(as_read(record))
 
     assert isinstance(record, ProducerRecord)
