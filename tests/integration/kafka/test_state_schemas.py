@@ -218,10 +218,15 @@ async def test_keeper_turns_to_avro_with_the_first_change_in_avro(world: FormatW
     assert ((first.value or b"")[:1], (second.value or b"")[:1]) == (b"{", b"\0")
 
 
-@pytest.mark.parametrize("form", ["avro", "json-schema"])
-async def test_states_survive_thirty_changes_of_the_schema(world: FormatWorld, form: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "envelope"),
+    [("avro", "streamer"), ("avro", "debezium"), ("json-schema", "streamer"), ("json-schema", "flat")],
+)
+async def test_states_survive_thirty_changes_of_the_schema(
+    world: FormatWorld, form: str, envelope: str
+) -> None:
     """Fields come and go while states are kept, and a copy that is built again has the same state."""
-    about: JsonObject = {"format": form}
+    about: JsonObject = {"format": form, "state_envelope": envelope}
     world.registry = MemoryRegistry()
     drawn, kinds, expected = random.Random(2), dict[str, str](), JsonObject()  # noqa: S311 - draws a test
     async with world.open(about) as log, kept(log):
