@@ -1,55 +1,36 @@
 """AsyncAPI 3.0.0 document of an interface, with a channel for each topic or family of topics."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # public, but not marked so
 
 from streamer import DISTRIBUTION
-from streamer.asyncapi.interface import BINDING, Interface, security_schemes, servers
-from streamer.cloud_events import JSON, STRUCTURED
+from streamer.asyncapi.interface import ANY_OBJECT, BINDING, Interface, security_schemes, servers
+from streamer.asyncapi.messages import (
+    RECORD_MESSAGES,
+    SCHEMAS,
+    STATE_MESSAGES,
+    STATE_TOMBSTONE,
+    TOMBSTONE,
+    event_message,
+    messages_of,
+    record_message,
+    state_message,
+    state_tombstone_message,
+    tombstone_message,
+)
 from streamer.configuration.event_types import Carried
 from streamer.events import JsonObject
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.schemas.record_types import state_stem
 from streamer.log.kafka.schemas.subjects import content_type, subject_of
 from streamer.log.kafka.topics.specs import TopicSpecs
-from streamer.log.schemas import DEFINITIONS, data_of_types, definitions, reachable, reference, references
+from streamer.log.schemas import DEFINITIONS, definitions, reachable, references
 from streamer.settings import KafkaLogSettings
-
-SCHEMAS = "#/components/schemas/"
-"""Prefix of the references to schemas."""
-
-RECORD_MESSAGES = {
-    "Receipt": ("ReceiptHeaders", "the key of the event"),
-    "DeadLetter": ("DeadLetterHeaders", "the id of the dead letter, a # and the number of the part"),
-    "ContinuityRecord": ("RecordHeaders", "the id of the hole or of the snapshot"),
-    "AuditRecord": ("RecordHeaders", "empty"),
-}
-"""Each message that is not an event, with its headers and the meaning of its key."""
-
-_OF_KINDS: Mapping[str, tuple[str, ...]] = {
-    "event": ("PlatformEvent",),
-    "topic": ("PushTopicNotification",),
-    "generic": ("GenericEvent",),
-    "outbound": ("OutboundMessage",),
-}
-_KEYS = {
-    "PlatformEvent": "the value of the channel's key field, or the id of the event",
-    "GenericEvent": "the value of the channel's key field, or the id of the event",
-    "PushTopicNotification": "the id of the record, or the id of the event if the event names no record",
-}
-_KEY = "the id of the record"
-_TOMBSTONE = "Tombstone"
-_MODES = {
-    "binary": (JSON, "EventHeaders", "ce_type"),
-    "structured": (STRUCTURED, "StructuredHeaders", "type"),
-}
-
-Mode = Literal["binary", "structured"]
 
 _SPECIFICATION = "3.0.0"
 _ABOUT = """\
@@ -58,83 +39,6 @@ isolation.level=read_committed. With any other level, a consumer also reads reco
 aborted transactions.
 
 Only Streamer reads and writes the topics with the tag internal."""
-
-
-def messages_of(kind: str, *, tombstones: bool) -> tuple[str, ...]:
-    """Return the names of the messages in a topic with events of this kind, such as `cdc`."""
-    if kind in _OF_KINDS:
-        return _OF_KINDS[kind]
-    every = (name for names in data_of_types().values() for name in names)
-    changes = dict.fromkeys(name for name in every if name.startswith("Change"))
-    return (*changes, _TOMBSTONE) if tombstones else tuple(changes)
-
-
-def event_message(name: str, mode: Mode) -> JsonObject:
-    """Return the message of events whose data match the definition `name`."""
-    content_type, headers, type_header = _MODES[mode]
-    payload = _schema(name)
-    if mode == "structured":
-        payload = {"allOf": [_schema("CloudEvent"), {"properties": {"data": payload}}]}
-    pattern = {"pattern": _pattern(name)}
-    return _message_of(
-        name,
-        content_type.decode(),
-        headers={
-            "type": "object",
-            "allOf": [_schema(headers), {"properties": {type_header: pattern}}],
-        },
-        payload=payload,
-        key=_KEYS.get(name, _KEY),
-    )
-
-
-def record_message(name: str) -> JsonObject:
-    """Return the message of records that match the definition `name`."""
-    headers, key = RECORD_MESSAGES[name]
-    return _message_of(
-        name,
-        JSON.decode(),
-        headers=_schema(headers),
-        payload=_schema(name),
-        key=key,
-    )
-
-
-def tombstone_message() -> JsonObject:
-    """Return the message of a record that says that a Salesforce record was deleted."""
-    return {
-        "name": _TOMBSTONE,
-        "title": _TOMBSTONE,
-        "summary": "A record without a value and without headers, after the event of a deletion.",
-        "payload": {"type": "null"},
-        "bindings": {"kafka": {"key": {"type": "string", "description": _KEY}, **BINDING}},
-    }
-
-
-def _schema(name: str) -> JsonObject:
-    return reference(name, within=SCHEMAS)
-
-
-def _message_of(
-    name: str, content_type: str, *, headers: JsonObject, payload: JsonObject, key: str
-) -> JsonObject:
-    return {
-        "name": name,
-        "title": re.sub(r"(?<!^)(?=[A-Z])", " ", name),
-        "summary": definitions()[name]["description"],
-        "contentType": content_type,
-        "headers": headers,
-        "payload": payload,
-        "bindings": {"kafka": {"key": {"type": "string", "description": key}, **BINDING}},
-    }
-
-
-def _pattern(name: str) -> str:
-    """Return the pattern of the event types whose data can match this definition."""
-    found = [pattern for pattern, names in data_of_types().items() if name in names]
-    return found[0] if len(found) == 1 else "|".join(f"({pattern})" for pattern in found)
-
-
 _NAME = "{name}"
 _WITH_SCHEMAS = ("cdc", "event")
 _LOOKUPS = {
@@ -210,10 +114,11 @@ class TopicChannel:
 
 
 def topics(interface: Interface) -> list[TopicChannel]:
-    """Return all topics of `interface`: topics of events, topics of records, and Streamer's own topics."""
+    """Return all topics of `interface`: of events, of states, of other records, and Streamer's own topics."""
     names, specs = Names.of(interface.kafka), TopicSpecs(settings=interface.kafka)
     return [
         *_event_topics(interface, names, specs),
+        *_state_topics(interface, names, specs),
         *_record_topics(names, specs),
         *_own_topics(interface, names, specs),
     ]
@@ -254,6 +159,20 @@ def _address(carried: Carried, names: Names) -> str:
     if carried.name is None:
         return names.naming.family(carried.kind)
     return names.event_topic(f"salesforce.{carried.kind}.{carried.name}")
+
+
+def _state_topics(interface: Interface, names: Names, specs: TopicSpecs) -> Iterator[TopicChannel]:
+    message = STATE_MESSAGES[interface.kafka.state_envelope]
+    for entity in interface.states:
+        address, is_family = names.state(entity), entity == ANY_OBJECT
+        yield TopicChannel(
+            address=address,
+            description=f"The records of {'one object' if is_family else entity}, each as a whole after its "
+            f"last change.{_subject_of(state_stem(entity), address, interface.kafka)}",
+            messages=(message, STATE_TOMBSTONE),
+            spec=specs.states(entity),
+            names=_WHOSE["cdc"][1] if is_family else "",
+        )
 
 
 def _record_topics(names: Names, specs: TopicSpecs) -> Iterator[TopicChannel]:
@@ -331,8 +250,12 @@ def _messages(found: Iterable[TopicChannel]) -> Iterator[str]:
 
 
 def _message(name: str, interface: Interface) -> JsonObject:
-    if name == _TOMBSTONE:
+    if name == TOMBSTONE:
         return tombstone_message()
+    if name == STATE_TOMBSTONE:
+        return state_tombstone_message()
+    if name in STATE_MESSAGES.values():
+        return _with_schema(state_message(name), interface.kafka)
     if name in RECORD_MESSAGES:
         return record_message(name)
     message = event_message(name, interface.kafka.content_mode)
@@ -362,10 +285,14 @@ def _with_schema(message: JsonObject, kafka: KafkaLogSettings) -> JsonObject:
 
 def _subject(carried: Carried, address: str, kafka: KafkaLogSettings) -> str:
     """Return a sentence about the subject of a topic's schemas; empty without schemas."""
-    registry = kafka.schema_registry
-    if registry is None or kafka.format == "json" or carried.kind not in _WITH_SCHEMAS:
-        return ""
     stem = f"salesforce.{carried.kind}.{carried.name or _NAME}"
+    return _subject_of(stem, address, kafka) if carried.kind in _WITH_SCHEMAS else ""
+
+
+def _subject_of(stem: str, address: str, kafka: KafkaLogSettings) -> str:
+    registry = kafka.schema_registry
+    if registry is None or kafka.format == "json":
+        return ""
     form = "Avro" if kafka.format == "avro" else "JSON"
     return f" The values are {form}; the schemas are in the subject {subject_of(registry, address, stem)}."
 

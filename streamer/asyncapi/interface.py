@@ -14,8 +14,10 @@ from streamer.settings import KafkaLogSettings, KafkaSecurity
 # The placeholder is long enough for every check of a secret.
 _STAND_IN = "a-secret-that-is-not-there"
 _SECRETS = (("log", "kafka", "security"), ("log", "kafka", "schema_registry"), ("outbound", "messages"))
-_NEEDED = ("log", "channels", "outbound")
+_NEEDED = ("log", "channels", "outbound", "state")
 _NOWHERE = "localhost:9092"
+ANY_OBJECT = "{name}"
+"""Stands for the name of each object in the name of a topic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,7 @@ class Interface:
 
     `servers` is true if the configuration contains the brokers' addresses.
     `forwarded` has the names of the subscribers that come after other subscribers.
+    `states` has the objects whose records Streamer keeps, or `ANY_OBJECT`.
     """
 
     kafka: KafkaLogSettings
@@ -31,12 +34,13 @@ class Interface:
     servers: bool = True
     subscribers: tuple[SubscriberName, ...] = ()
     forwarded: tuple[SubscriberName, ...] = ()
+    states: tuple[str, ...] = ()
 
     @classmethod
     def by_default(cls) -> "Interface":
         """Return an interface for any configuration: with all possible channels, and without servers."""
         kafka = KafkaLogSettings(bootstrap_servers=_NOWHERE)
-        return cls(kafka=kafka, carried=ANYTHING, servers=False)
+        return cls(kafka=kafka, carried=ANYTHING, servers=False, states=(ANY_OBJECT,))
 
     @classmethod
     def of(cls, document: Document) -> "Interface":
@@ -60,6 +64,7 @@ class Interface:
             carried=tuple(dict.fromkeys(Carried.by(path) for path in settings.paths)),
             subscribers=tuple(settings.subscribers),
             forwarded=tuple(name for name, each in settings.subscribers.items() if each.after),
+            states=tuple(settings.state.objects) if settings.state is not None else (),
         )
 
 

@@ -40,6 +40,7 @@ class SchemaName(StrEnum):
     DEAD_LETTERS = "dead-letters"
     CONTINUITY = "continuity"
     AUDIT = "audit"
+    STATES = "states"
 
 
 _ROOTS = {
@@ -55,6 +56,7 @@ _ROOTS = {
     SchemaName.DEAD_LETTERS: "DeadLetter",
     SchemaName.CONTINUITY: "ContinuityRecord",
     SchemaName.AUDIT: "AuditRecord",
+    SchemaName.STATES: "RecordState",
 }
 
 

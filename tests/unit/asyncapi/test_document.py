@@ -172,12 +172,32 @@ def test_structured_mode_is_one_document(tmp_path: Path) -> None:
     assert message["payload"]["allOf"][0] == {"$ref": "#/components/schemas/CloudEvent"}
 
 
+@pytest.mark.parametrize(
+    ("envelope", "message"), [("streamer", "RecordState"), ("flat", "FlatState"), ("debezium", "StateChange")]
+)
+def test_states_are_described_in_their_envelope(tmp_path: Path, envelope: str, message: str) -> None:
+    """Each object has its topic, with values in the form of the settings, and tombstones."""
+    text = EVERYTHING.replace("    partitions: 3\n", f"    partitions: 3\n    state_envelope: {envelope}\n")
+    found = document_of(f"{text}state: {{objects: [Invoice__c, Account]}}\n", tmp_path)
+
+    channel = found["channels"]["salesforce.state.Invoice__c"]
+    assert found["channels"].keys() >= {"salesforce.state.Account"}
+    assert channel["description"] == "The records of Invoice__c, each as a whole after its last change."
+    assert list(channel["messages"]) == [message, "StateTombstone"]
+    assert channel["bindings"]["kafka"]["topicConfiguration"]["cleanup.policy"] == ["compact"]
+    payload = found["components"]["messages"][message]["payload"]
+    assert payload == {"$ref": f"#/components/schemas/{message}"}
+    assert message in found["components"]["schemas"]
+    assert found["components"]["messages"]["StateTombstone"]["payload"] == {"type": "null"}
+
+
 def test_every_definition_is_used() -> None:
     """The document without a configuration has the messages of every kind, and their headers."""
     document = asyncapi_document(Interface.by_default())
     left = definitions().keys() - document["components"]["schemas"].keys()
 
-    assert left == {"ChangeEvent", "EventData", "CloudEvent", "StructuredHeaders"}
+    others = {"FlatState", "StateChange", "StateRow"}
+    assert left == {"ChangeEvent", "EventData", "CloudEvent", "StructuredHeaders"} | others
     assert "servers" not in document
 
 
@@ -219,11 +239,14 @@ def test_formats_and_subjects_are_named(
     avro = f"""    format: avro
     schema_registry: {{url: https://registry, auth: {{token: "${{REGISTRY_TOKEN}}"}}{registry}}}
 """
-    found = document_of(EVERYTHING.replace("    partitions: 3\n", f"    partitions: 3\n{avro}"), tmp_path)
+    text = EVERYTHING.replace("    partitions: 3\n", f"    partitions: 3\n{avro}")
+    found = document_of(f"{text}state: {{objects: [Account]}}\n", tmp_path)
 
     messages = found["components"]["messages"]
     assert messages["ChangeUpdated"]["contentType"] == content_type
     assert "payload" not in messages["ChangeUpdated"]
+    assert messages["RecordState"]["contentType"] == content_type
+    assert "payload" not in messages["RecordState"]
     assert messages["PushTopicNotification"]["contentType"] == "application/json"
     invoices = found["channels"]["sf.cdc.Invoice__c"]["description"]
     assert invoices.endswith(f"The values are Avro; the schemas are in the subject {subject}.")

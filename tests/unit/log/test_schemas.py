@@ -18,6 +18,7 @@ from streamer.events import (
     DeadLetter,
     Event,
     HoleCause,
+    JsonObject,
     Repair,
     ReplayId,
     Stage,
@@ -27,6 +28,7 @@ from streamer.log import records
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.producer import ProducerRecord
 from streamer.log.kafka.records.dead_letters import dead_letter_records
+from streamer.log.kafka.records.envelopes import StateEnvelope
 from streamer.log.kafka.records.events import EventEncoder, continuity_message, receipt_record
 from streamer.log.schemas import SchemaName, data_of_types, definitions, definitions_of, schema
 from streamer.normalise import normaliser_for
@@ -89,6 +91,17 @@ def told() -> Iterator[tuple[str, Event]]:
 
 
 EVENTS = [*told(), *read_records()]
+A_STATE: JsonObject = {
+    "entity": "Account",
+    "record_id": "001",
+    "fields": {"Name": "Acme", "Rank__c": 1, "BillingAddress": {"City": "Lyon"}},
+    "omitted": ["Body__c"],
+    "changed_at": "2026-12-01T00:20:57.442Z",
+    "event_id": "0004-17:1:001",
+    "read_at": "2026-12-01T00:20:58.000Z",
+    "commit_number": 7,
+    "sequence": 1,
+}
 PUBLISHED = {
     SchemaName.EVENTS: "3fa830396bacb583",
     SchemaName.CHANGE_EVENTS: "04eb31bbb44b05e3",
@@ -102,6 +115,7 @@ PUBLISHED = {
     SchemaName.DEAD_LETTERS: "36be6a6ae7822802",
     SchemaName.CONTINUITY: "73e31b35c480f0cb",
     SchemaName.AUDIT: "5fe44035e425ca0a",
+    SchemaName.STATES: "bec9cb9264f83871",
 }
 """Beginnings of the SHA-256 of the schemas, as JSON without spaces."""
 SAMPLES: dict[str, Any] = {
@@ -112,6 +126,9 @@ SAMPLES: dict[str, Any] = {
     "AuditRecord": orjson.loads(
         records.encode_audit(AuditRecord(at=1.5, what="subscriber.paused", by="ida", detail={"reason": "x"}))
     ),
+    "RecordState": A_STATE,
+    "FlatState": StateEnvelope(form="flat").of_state(A_STATE, None, 2),
+    "StateChange": StateEnvelope(form="debezium").of_state(A_STATE, {"Name": "Old"}, 2),
 }
 
 
@@ -179,6 +196,18 @@ def test_every_cause_of_a_hole_is_known(cause: HoleCause) -> None:
     assert mistakes(hole, "ContinuityRecord") == []
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        StateEnvelope(form="debezium").of_state(A_STATE, None, 2),
+        StateEnvelope(form="debezium").of_deletion(A_STATE, {"Name": "Old"}, 2),
+    ],
+)
+def test_first_state_and_deletion_keep_the_schema(value: JsonObject) -> None:
+    """One of the two records is null."""
+    assert mistakes(value, "StateChange") == []
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_missing_or_renamed_key_is_a_mistake(name: str) -> None:
     """Whichever it is, save for the keys that can be absent."""
@@ -188,7 +217,7 @@ def test_missing_or_renamed_key_is_a_mistake(name: str) -> None:
     for key in sample:
         without = {each: sample[each] for each in sample if each != key}
         assert bool(mistakes(without, name)) == (key in needed or _is_one_of(name, key))
-        assert mistakes({**without, f"{key}_renamed": sample[key]}, name)
+        assert mistakes({**without, f"{key.lower()}_renamed": sample[key]}, name)
         if key in needed:
             assert mistakes({**sample, key: object()}, name)
 
