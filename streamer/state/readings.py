@@ -35,6 +35,8 @@ _OF_CHANNEL = frozenset(
 )
 _LOOK_EVERY_S = 5.0
 _IDLE_LOOK_EVERY_S = 60.0
+# A snapshot that has lasted for hours does not end within seconds.
+_LOOKS_A_WAIT = 10
 # A process can be behind by this long when it takes over.
 _RECALLED_S = 24 * 3600.0
 _MOST_RECALLED = 10_000
@@ -133,8 +135,9 @@ class StateReadings:
 
         Runs until cancelled. Raises `LogUnavailable`.
         """
+        waits_since: float | None = None
         while True:
-            await self._pause_before_look()
+            waits_since = await self._pause_before_look(waits_since)
             for entity, first in self._first.items():
                 if first.retried_at is not None and first.retried_at <= self.clock.monotonic():
                     first.attempt += 1
@@ -149,14 +152,18 @@ class StateReadings:
                 self._has_ended(entity, known)
             self.dirty.ended(known)
 
-    async def _pause_before_look(self) -> None:
+    async def _pause_before_look(self, waits_since: float | None) -> float | None:
+        """Pause; return since when this process waits for the end of something, in monotonic time."""
         if self.dirty.holes or self.dirty.is_awaited or any(first.is_open for first in self._first.values()):
-            await self.clock.sleep(_LOOK_EVERY_S)
-            return
+            since = self.clock.monotonic() if waits_since is None else waits_since
+            waited_s = self.clock.monotonic() - since
+            await self.clock.sleep(min(max(_LOOK_EVERY_S, waited_s / _LOOKS_A_WAIT), _IDLE_LOOK_EVERY_S))
+            return since
         self._woken.clear()
         with suppress(TimeoutError):
             async with self.clock.timeout(_IDLE_LOOK_EVERY_S):
                 await self._woken.wait()
+        return None
 
     def _has_ended(self, entity: str, known: Mapping[str, ContinuityRecord]) -> bool:
         """Note the end of a first snapshot; return true if all records are in the log."""
