@@ -1,0 +1,67 @@
+"""The consumers of docs/consumers.md read an org's accounts from the topics that a daemon wrote."""
+
+import asyncio
+import re
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.kafka.written_org import WrittenOrg, write_org
+from tests.integration.snippets.blocks import ROOT, blocks_of
+from tests.waiting import block_until
+
+PROGRAMS = {
+    named[1]: block.text
+    for block in blocks_of(ROOT / "docs/consumers.md")
+    if (named := re.match(r"`(\w+\.\w+)`", block.before))
+}
+"""The blocks of the page after paragraphs that begin with the name of a file, by this name."""
+
+
+@pytest.fixture(scope="module")
+def json_org(kafka: str, registry_url: str, tmp_path_factory: pytest.TempPathFactory) -> WrittenOrg:
+    """An org in topics in JSON."""
+    return asyncio.run(write_org(kafka, registry_url, "json", tmp_path_factory.mktemp("json")))
+
+
+@pytest.fixture(scope="module")
+def avro_org(kafka: str, registry_url: str, tmp_path_factory: pytest.TempPathFactory) -> WrittenOrg:
+    """An org in topics in Avro."""
+    return asyncio.run(write_org(kafka, registry_url, "avro", tmp_path_factory.mktemp("avro")))
+
+
+def test_python_keeps_a_table_of_states_in_json(json_org: WrittenOrg, tmp_path: Path) -> None:
+    """The table in SQLite becomes the org's accounts."""
+    keep_table(json_org, "accounts_json.py", tmp_path)
+
+    assert rows(tmp_path) == json_org.table
+
+
+def test_python_keeps_a_table_of_states_in_avro(avro_org: WrittenOrg, tmp_path: Path) -> None:
+    """Confluent's deserialiser reads the schemas from the registry."""
+    keep_table(avro_org, "accounts_avro.py", tmp_path)
+
+    assert rows(tmp_path) == avro_org.table
+
+
+def keep_table(org: WrittenOrg, name: str, folder: Path) -> None:
+    """Run a program of the page in `folder` until its table is the org's, or the program ends."""
+    process = subprocess.Popen([sys.executable, "-c", org.adapted(PROGRAMS[name])], cwd=folder)
+    try:
+        block_until(lambda: rows(folder) == org.table or process.poll() is not None)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def rows(folder: Path) -> list[tuple[Any, ...]]:
+    """Return the committed rows of the table in `folder`, which can be missing at first."""
+    with closing(sqlite3.connect(folder / "accounts.db")) as database:
+        if not database.execute("SELECT name FROM sqlite_master").fetchall():
+            return []
+        return database.execute("SELECT * FROM accounts ORDER BY record_id").fetchall()
