@@ -14,6 +14,7 @@ import pytest
 from tests.integration.kafka.written_org import WrittenOrg, write_org
 from tests.integration.snippets.blocks import ROOT, blocks_of
 from tests.waiting import block_until
+from tools.consumers.java_project import JAVA
 
 PROGRAMS = {
     named[1]: block.text
@@ -47,6 +48,28 @@ def test_python_keeps_a_table_of_states_in_avro(avro_org: WrittenOrg, tmp_path: 
     keep_table(avro_org, "accounts_avro.py", tmp_path)
 
     assert rows(tmp_path) == avro_org.table
+
+
+def test_java_prints_a_table_of_states_in_json(json_org: WrittenOrg, tmp_path: Path) -> None:
+    """Apache's own client reads the topic to its end."""
+    assert printed(json_org, "AccountsJson.java", tmp_path) == as_printed(json_org)
+
+
+def test_java_prints_a_table_of_states_in_avro(avro_org: WrittenOrg, tmp_path: Path) -> None:
+    """The program reads the five bytes before each datum itself."""
+    assert printed(avro_org, "AccountsAvro.java", tmp_path) == as_printed(avro_org)
+
+
+def printed(org: WrittenOrg, name: str, folder: Path) -> list[list[str]]:
+    """Return the table that a program of the page in Java prints."""
+    source = folder / name
+    source.write_text(org.adapted(PROGRAMS[name]), encoding="utf-8")
+    return [line.split("\t") for line in JAVA.output(source).splitlines()]
+
+
+def as_printed(org: WrittenOrg) -> list[list[str]]:
+    """Return the org's table as Java prints it."""
+    return [["null" if value is None else str(value) for value in row] for row in org.table]
 
 
 def keep_table(org: WrittenOrg, name: str, folder: Path) -> None:
