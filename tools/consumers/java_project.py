@@ -54,3 +54,15 @@ class JavaProject:
 
 JAVA = JavaProject(name="java-consumers", folder=Path(__file__).with_name("java"))
 """Plain consumers, with Apache's clients of Kafka and Avro."""
+
+FLINK = JavaProject(name="flink-sql", folder=Path(__file__).with_name("flink"))
+"""Apache Flink in one process, with its connector for Kafka and its format for Confluent's Avro."""
+
+
+def flink_rows(script: str) -> list[list[str]]:
+    """Return the rows of a script's queries in Flink SQL, after all changes. Raises `ProgramFailed`.
+
+    A script that reads a topic without end never returns.
+    """
+    printed = FLINK.output(FLINK.folder / "SqlRunner.java", stdin=script)
+    return [line.split("\t") for line in printed.splitlines()]

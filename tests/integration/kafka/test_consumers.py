@@ -5,7 +5,9 @@ import re
 import sqlite3
 import subprocess
 import sys
+from collections import defaultdict
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from tests.integration.kafka.written_org import WrittenOrg, write_org
 from tests.integration.snippets.blocks import ROOT, blocks_of
 from tests.waiting import block_until
-from tools.consumers.java_project import JAVA
+from tools.consumers.java_project import JAVA, flink_rows
 
 PROGRAMS = {
     named[1]: block.text
@@ -58,6 +60,40 @@ def test_java_prints_a_table_of_states_in_json(json_org: WrittenOrg, tmp_path: P
 def test_java_prints_a_table_of_states_in_avro(avro_org: WrittenOrg, tmp_path: Path) -> None:
     """The program reads the five bytes before each datum itself."""
     assert printed(avro_org, "AccountsAvro.java", tmp_path) == as_printed(avro_org)
+
+
+def test_flink_reads_a_table_of_states_in_json(json_org: WrittenOrg) -> None:
+    """The connector upsert-kafka deletes rows at tombstones."""
+    assert selected(json_org, "accounts_json.sql") == with_times(json_org)
+
+
+def test_flink_reads_a_table_of_states_in_avro(avro_org: WrittenOrg) -> None:
+    """The declared columns are a part of the registered schema."""
+    assert selected(avro_org, "accounts_avro.sql") == with_times(avro_org)
+
+
+def test_flink_reads_each_change_once_and_in_order(json_org: WrittenOrg) -> None:
+    """The table has every change of a record, and each with an id of its own."""
+    found = flink_rows(json_org.adapted(PROGRAMS["account_changes.sql"]))
+
+    kinds = defaultdict[str, list[str]](list)
+    for record_id, change, *_ in found:
+        kinds[record_id].append(change)
+    assert kinds == json_org.changes
+    assert len({event_id for *_, event_id, _ in found}) == len(found)
+
+
+def selected(org: WrittenOrg, name: str) -> list[list[Any]]:
+    """Return the table of states that a script of the page selects, in the order of the ids."""
+    found = sorted(flink_rows(org.adapted(PROGRAMS[name])))
+    return [[*row, datetime.fromisoformat(modified).replace(tzinfo=UTC)] for *row, modified in found]
+
+
+def with_times(org: WrittenOrg) -> list[list[Any]]:
+    """Return the org's table as Flink prints it, with the times of the last modifications."""
+    return [
+        [*row, datetime.fromisoformat(org.accounts[row[0]]["LastModifiedDate"])] for row in as_printed(org)
+    ]
 
 
 def printed(org: WrittenOrg, name: str, folder: Path) -> list[list[str]]:

@@ -1,7 +1,7 @@
 """An org whose accounts a daemon has written to Kafka, as changes and as record states."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,8 +31,8 @@ class WrittenOrg:
     """Beginning of the topics' names, where a page says `salesforce`."""
     accounts: Mapping[str, Mapping[str, Any]]
     """The accounts that exist, by id, with the names of the org's fields."""
-    changes: Mapping[str, int]
-    """The number of change events of each account, also of a deleted one, without those of the snapshot."""
+    changes: Mapping[str, Sequence[str]]
+    """The kinds of each account's changes, also of a deleted account, without those of the snapshot."""
 
     @property
     def table(self) -> list[tuple[Any, ...]]:
@@ -86,8 +86,8 @@ async def write_org(kafka: str, registry: str, form: str, folder: Path) -> Writt
     return WrittenOrg(kafka=kafka, registry=registry, prefix=prefix, accounts=accounts, changes=changes)
 
 
-def _change_accounts(org: SandboxOrg) -> tuple[dict[str, int], str]:
-    """Change accounts; return the number of changes of each account, and the account that is deleted.
+def _change_accounts(org: SandboxOrg) -> tuple[dict[str, list[str]], str]:
+    """Change accounts; return the kinds of each account's changes, and the account that is deleted.
 
     The last change of each other account sets its name.
     """
@@ -106,7 +106,13 @@ def _change_accounts(org: SandboxOrg) -> tuple[dict[str, int], str]:
         transaction.undelete("Account", restored)
     with org.transaction() as transaction:
         transaction.update("Account", restored, {"Name": "Dune 2", "Industry": "Energy"})
-    return {changed: 2, whole: 1, deleted: 2, restored: 4}, deleted
+    changes = {
+        changed: ["CREATE", "UPDATE"],
+        whole: ["CREATE"],
+        deleted: ["CREATE", "DELETE"],
+        restored: ["CREATE", "DELETE", "UNDELETE", "UPDATE"],
+    }
+    return changes, deleted
 
 
 async def _has_states(kafka: str, topic: str, names: Mapping[str, bytes]) -> bool:
