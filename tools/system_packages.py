@@ -76,7 +76,7 @@ def needs() -> list[Need]:
         Need(
             name="Java 17 or newer",
             why="runs Apache Kafka",
-            package="default-jre-headless",
+            package="default-jdk-headless",
             is_there=_has_java,
         ),
         Need(name="Maven", why="fetches Apache Kafka", package="maven", is_there=lambda: _has("mvn")),

@@ -18,6 +18,8 @@ from tests.integration.snippets.blocks import ROOT, blocks_of
 from tests.waiting import block_until
 from tools.consumers.java_project import JAVA, flink_rows
 
+pytestmark = pytest.mark.heavy
+
 PROGRAMS = {
     named[1]: block.text
     for block in blocks_of(ROOT / "docs/consumers.md")

@@ -59,7 +59,7 @@ COMMANDS = commands()
 # Programs of others: their options are not ours to check.
 FOREIGN = frozenset(
     {".", "apt-get", "cd", "chmod", "cp", "docker", "export", "git", "helm", "jq", "kcat", "kubectl", "mkdir"}
-    | {"journalctl", "openssl", "pip", "pytest", "python3", "systemctl"}
+    | {"confluent", "journalctl", "openssl", "pip", "pytest", "python3", "systemctl"}
 )
 # Keys with which files of others begin: manifests, compose.yaml, rules of Prometheus and its settings.
 FOREIGN_YAML = frozenset({"apiVersion", "services", "groups", "global", "scrape_configs", "asyncapi"})

@@ -65,7 +65,7 @@ def test_what_is_missing_is_listed_with_the_way_to_get_it(
 
     assert system_packages.main() == 1
     assert capsys.readouterr().out.splitlines() == [
-        "missing: Java 17 or newer, which runs Apache Kafka; in Debian: apt-get install default-jre-headless",
+        "missing: Java 17 or newer, which runs Apache Kafka; in Debian: apt-get install default-jdk-headless",
         "missing: Maven, which fetches Apache Kafka; in Debian: apt-get install maven",
     ]
 
@@ -89,7 +89,7 @@ def test_root_with_apt_installs_only_what_is_missing(
     update, install = log.read_text().splitlines()
     assert update.endswith("update")
     assert install.startswith("noninteractive")
-    assert install.endswith("install --yes --no-install-recommends default-jre-headless")
+    assert install.endswith("install --yes --no-install-recommends default-jdk-headless")
 
 
 def test_failed_installation_ends_in_the_list(
