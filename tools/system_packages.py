@@ -74,8 +74,8 @@ def needs() -> list[Need]:
     return [
         *clients,
         Need(
-            name="Java 17 or newer",
-            why="runs Apache Kafka",
+            name="Java 17 or newer with its compiler",
+            why="runs Apache Kafka, and consumers in Java",
             package="default-jdk-headless",
             is_there=_has_java,
         ),
@@ -111,7 +111,7 @@ def _has(program: str) -> bool:
 
 
 def _has_java() -> bool:
-    if not _has("java"):
+    if not (_has("java") and _has("javac")):
         return False
     # macOS has a java stub that only reports that Java is missing.
     asked = subprocess.run(["java", "-version"], check=False, capture_output=True, text=True, timeout=60)

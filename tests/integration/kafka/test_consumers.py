@@ -74,6 +74,16 @@ def test_flink_reads_a_table_of_states_in_avro(avro_org: WrittenOrg) -> None:
     assert selected(avro_org, "accounts_avro.sql") == with_times(avro_org)
 
 
+@pytest.mark.parametrize("envelope", ["flat", "debezium"])
+def test_flink_reads_states_in_other_envelopes(
+    kafka: str, registry_url: str, tmp_path: Path, envelope: str
+) -> None:
+    """Each field is a column; Flink's own format for Debezium takes every update and deletion."""
+    org = asyncio.run(write_org(kafka, registry_url, "json", tmp_path, envelope=envelope))
+
+    assert selected(org, f"accounts_{envelope}.sql") == with_times(org)
+
+
 def test_flink_reads_each_change_once_and_in_order(json_org: WrittenOrg) -> None:
     """The table has every change of a record, and each with an id of its own."""
     found = flink_rows(json_org.adapted(PROGRAMS["account_changes.sql"]))

@@ -55,7 +55,9 @@ class WrittenOrg:
         return code
 
 
-async def write_org(kafka: str, registry: str, form: str, folder: Path) -> WrittenOrg:
+async def write_org(
+    kafka: str, registry: str, form: str, folder: Path, *, envelope: str = "streamer"
+) -> WrittenOrg:
     """Run a daemon until all states are in Kafka.
 
     After them, the state topic has a record of an aborted transaction, with the
@@ -70,6 +72,7 @@ async def write_org(kafka: str, registry: str, form: str, folder: Path) -> Writt
         "state_directory": str(folder / "state"),
         "partitions": 2,
         "format": form,
+        "state_envelope": envelope,
         "schema_registry": {"url": registry},
     }
     topic = f"{prefix}.state.Account"

@@ -40,7 +40,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     add("kubectl", KUSTOMIZE_5)
     for name in ("helm", "curl", "node", "npm", "chromium", "mosquitto", "prometheus", "promtool"):
         add(name)
-    for name in ("man", "zsh", "fish", "systemd-analyze", "buildah", "mmdebstrap"):
+    for name in ("man", "zsh", "fish", "systemd-analyze", "buildah", "mmdebstrap", "javac"):
         add(name)
     return add
 
@@ -64,8 +64,9 @@ def test_what_is_missing_is_listed_with_the_way_to_get_it(
     program("java", JAVA_8)
 
     assert system_packages.main() == 1
+    compiler = "Java 17 or newer with its compiler, which runs Apache Kafka, and consumers in Java"
     assert capsys.readouterr().out.splitlines() == [
-        "missing: Java 17 or newer, which runs Apache Kafka; in Debian: apt-get install default-jdk-headless",
+        f"missing: {compiler}; in Debian: apt-get install default-jdk-headless",
         "missing: Maven, which fetches Apache Kafka; in Debian: apt-get install maven",
     ]
 
@@ -118,6 +119,7 @@ def test_broker_that_runs_already_needs_no_java(program: Program, monkeypatch: p
         ("node", "nodejs", "reads the sandbox over TLS"),
         ("mosquitto", "mosquitto", "takes the messages of the plugin mqtt"),
         ("fish", "fish", "completes commands"),
+        ("javac", "default-jdk-headless", "runs Apache Kafka, and consumers in Java"),
         ("promtool", "prometheus", "evaluates the alerts and the dashboard's expressions"),
     ],
 )
