@@ -1,6 +1,5 @@
 """Event (one change to one record, or one message), its channel, the start of reading, and ids."""
 
-import base64
 import binascii
 import re
 from dataclasses import dataclass, field
@@ -142,7 +141,7 @@ def replay_id_to_text(replay_id: ReplayId) -> str:
 def replay_id_from_text(text: str) -> ReplayId:
     """Return the replay id that `replay_id_to_text` wrote. Raises `ValueError`."""
     if text.startswith(_BASE64):
-        return ReplayId(base64.b64decode(text[len(_BASE64) :], validate=True))
+        return ReplayId(binascii.a2b_base64(text[len(_BASE64) :], strict_mode=True))
     return ReplayId(text.encode("ascii"))
 
 

@@ -1,6 +1,6 @@
 """Records of a state topic: the whole record under its id, or a tombstone, each with its last change."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, cast
 
@@ -46,11 +46,6 @@ class WrittenState(NamedTuple):
     state: RecordState
     row: StateRow
     records: tuple[ProducerRecord | Tombstone, ...]
-
-
-def number_of_records(written: Sequence[WrittenState]) -> int:
-    """Return the number of records of these states."""
-    return sum(len(each.records) for each in written)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import structlog
 from streamer.clock import Clock
 from streamer.errors import LogUnavailable
 from streamer.events import RecordState
-from streamer.log.kafka.records.states import StateRow, WrittenState, change_partition, number_of_records
+from streamer.log.kafka.records.states import StateRow, WrittenState, change_partition
 from streamer.log.kafka.states.memory import CopyMemory, RecentStates, UnsavedRows, size_of
 from streamer.log.records import decode_record_state
 
@@ -181,7 +181,7 @@ class StateCache:
             self._found = max(self._found, unplaced)
 
     def apply(self, written: Sequence[WrittenState], span: WrittenSpan | None) -> None:
-        """Add states that this process has committed; the brokers have reported their offsets `span`.
+        """Add states that this process has committed; `span` are their offsets, if the brokers reported all.
 
         If the offsets do not follow the position, another process can have written
         between them. The position then stays, and the topic must be read from there.
@@ -189,7 +189,7 @@ class StateCache:
         with self._lock:
             try:
                 self._use(lambda _: None)
-                if span is not None and span.number == number_of_records(written) and self._follows(span):
+                if span is not None and self._follows(span):
                     self._at.offset, self._at.is_own = span.last + 1, True
                     self._at.complete_at = self._clock.now()
                 else:

@@ -12,7 +12,7 @@ from streamer.log.kafka.cluster.bounded_reader import UncommittedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.producer import ProducerRecord, Tombstone
-from streamer.log.kafka.records.states import StateEncoder, WrittenState, number_of_records
+from streamer.log.kafka.records.states import StateEncoder, WrittenState
 from streamer.log.kafka.states.cache import WrittenSpan
 from streamer.log.kafka.states.states import KafkaStates, StateTopic
 
@@ -33,12 +33,19 @@ class Wrote:
     states: list[WrittenState] = field(default_factory=list)
     offsets: set[int] = field(default_factory=set)
     _new: list[int] = field(default_factory=list)
+    _records: int = 0
 
     def begin(self) -> None:
         """Begin a new attempt."""
+        self._records = 0
         self.states.clear()
         self.offsets.update(self._new)
         self._new.clear()
+
+    def write(self, state: WrittenState) -> None:
+        """Note a state whose records are about to be written."""
+        self.states.append(state)
+        self._records += len(state.records)
 
     def add(self, offset: int) -> None:
         """Note the offset of one more record."""
@@ -46,8 +53,10 @@ class Wrote:
 
     @property
     def span(self) -> WrittenSpan | None:
-        """Offsets of the records of this attempt, as far as brokers have reported them."""
-        return WrittenSpan(min(self._new), max(self._new), len(self._new)) if self._new else None
+        """Offsets of the records of this attempt; `None` unless the brokers have reported all of them."""
+        if not self._new or len(self._new) != self._records:
+            return None
+        return WrittenSpan(min(self._new), max(self._new), self._records)
 
     def wrote(self, offset: int | None) -> bool:
         """Return true if this process wrote the record at `offset`."""
@@ -79,8 +88,10 @@ class StateWriter:
             each.begin()
         records: list[ProducerRecord | Tombstone] = []
         former: dict[tuple[str, str], JsonObject | None] = {}
+        found: dict[tuple[str, int], Wrote] = {}
+        topics = {entity: self._states.topic(entity) for entity in {each.entity for each in states}}
         for state in states:
-            topic = self._states.topic(state.entity)
+            topic = topics[state.entity]
             number = topic.home(state.record_id)
             place = Partition(topic=topic.name, number=number)
             before = None
@@ -89,9 +100,11 @@ class StateWriter:
                 before = former[key] if key in former else self._before(topic, number, state.record_id)
                 former[key] = state.fields
             written = self._encoder.encode(state, place, now_ms, before)
-            wrote = self._places[topic.name, number] = self._wrote[topic, number]
-            wrote.states.append(written)
+            if (wrote := found.get((topic.name, number))) is None:
+                wrote = found[topic.name, number] = self._wrote[topic, number]
+            wrote.write(written)
             records += written.records
+        self._places.update(found)
         return records
 
     def _before(self, topic: StateTopic, number: int, record_id: str) -> JsonObject | None:
@@ -133,7 +146,7 @@ class StateWriter:
         cache, span = self._states.cache(topic, number), wrote.span
         if cache is None or not wrote.states:
             return False
-        if span is None or span.number != number_of_records(wrote.states):
+        if span is None:
             # The brokers have not reported where the records are.
             return True
         if (unread := cache.unread(span)) is None:
