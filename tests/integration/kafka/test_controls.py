@@ -97,6 +97,9 @@ async def test_broker_that_does_not_answer_is_told_in_time() -> None:
             await awaited(writer.write([control_record(control, "control")]))
     await writer.close()
 
+    with pytest.raises(LogUnavailable, match="the log is closed"):
+        await writer.write([control_record(control, "control")])
+
 
 async def test_large_letter_is_discarded_in_all_its_parts(settings: KafkaLogSettings, log: KafkaLog) -> None:
     """All of its chunks are removed, and none of its neighbours'."""

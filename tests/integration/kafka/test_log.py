@@ -2,10 +2,12 @@
 
 from uuid import uuid4
 
+import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from streamer.clock import SystemClock
+from streamer.errors import LogUnavailable
 from streamer.events import Checkpoint, Start
 from streamer.ingest.positions import Positioning
 from streamer.ingest.reading import MessageReader
@@ -82,3 +84,12 @@ async def test_event_of_a_megabyte_passes(kafka: str) -> None:
 
     topic = Names.of(at).event_topic("salesforce.cdc.Account.updated")
     assert [record.key() for record in read_committed(kafka, topic)] == [b"001A"]
+
+
+async def test_closed_log_gives_no_states(kafka: str) -> None:
+    """A look-up that comes too late fails like any look-up in an outage."""
+    async with KafkaLog.open(settings(kafka), SystemClock()) as log:
+        states = log.states
+
+    with pytest.raises(LogUnavailable, match="the log is closed"):
+        await states.of("Account", ["001"])

@@ -15,7 +15,7 @@ from streamer.controls import (
     Redrive,
     SnapshotOrder,
 )
-from streamer.errors import ForeignRecord
+from streamer.errors import ForeignRecord, LogUnavailable
 from streamer.events import ContinuityRecord
 from streamer.librdkafka.producer import DisposableProducer
 from streamer.log.continuity import MOST_RECORDS
@@ -67,17 +67,21 @@ class ControlWriter:
         self._producer: DisposableProducer | None = None
         self._failed: list[KafkaError] = []
         self._executor = ThreadPoolExecutor(1, "kafka-controls-writer")
+        self._is_closed = False
 
     async def write(self, *steps: Step) -> None:
         """Write `steps` one after another; return when all in-sync replicas have acknowledged them.
 
         Raises `LogUnavailable` when the deadline passes; even then, some records can be
-        in the log.
+        in the log. After `close`, every call raises it.
         """
+        if self._is_closed:
+            raise LogUnavailable("the log is closed")
         await asyncio.get_running_loop().run_in_executor(self._executor, self._write, steps)
 
     async def close(self) -> None:
         """Finish the calls already made, and discard the producer."""
+        self._is_closed = True
         await asyncio.get_running_loop().run_in_executor(self._executor, self._discard)
         self._executor.shutdown(wait=False)
 

@@ -170,6 +170,8 @@ class KafkaStates:
             return known
 
     async def _run(self, work: Callable[..., _Result], *arguments: object) -> _Result:
+        if self._closing.is_set():
+            raise LogUnavailable("the log is closed")
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
 
     # On the thread.
