@@ -19,6 +19,7 @@ _TURN_S = 5.0
 _MOST_TURNS = 600
 _STILL = 3
 _QUIET_S = 3600.0
+_KEEPALIVE_S = 300.0
 _ORDERS_A_CHANGE = 2
 
 
@@ -73,6 +74,9 @@ class StateWorld:
 
     async def until_quiet(self) -> None:
         """Let an hour pass in which nothing happens; raise when the keepers do anything."""
+        await self.settle()
+        # After a reset, the daemon can learn of its lost place only from the next keepalive.
+        await self.world.wait(_KEEPALIVE_S)
         await self.settle()
         orders, written = len(self.keepers.orders), len(self.world.log.states.written)
         await self.world.wait(_QUIET_S)
